@@ -1,0 +1,5 @@
+std = "lua54"
+max_line_length = 120
+exclude_files = { "build*/**" }
+files["spec/**"] = { std = "+busted" }
+files["examples/*_spec.lua"] = { std = "+busted" }

@@ -1,0 +1,128 @@
+# lencase: build, tests, checks, installation (GNU make)
+#
+#   make              the library and the Lua module, into build/
+#   make demo         count the bytes that a real program writes (installs what is missing)
+#   make test         every test (installs what is missing); ends in `N passed, N failed`
+#   make check        layers, generated files, style, static analysis, exported symbols
+#   make generate     core/signature_data.c anew from lua/lencase/
+#   make check-hard   every test on a build with the smallest caches and poisoned frees
+#   make asan         tests under the address and undefined-behaviour sanitizers
+#   make valgrind     tests that trace no program, under valgrind
+#   make bench        what an intercepted call costs
+#   make install      [PREFIX=/usr/local] [DESTDIR=], and make uninstall
+
+PREFIX = /usr/local
+BUILD = build
+CC = gcc
+LUA = lua5.4
+PKG_CONFIG = pkg-config
+INSTALL = install
+
+VERSION := $(shell sed -n 's/^\#define LENCASE_VERSION "\(.*\)"/\1/p' core/lencase.h)
+ABI = 0
+SONAME = liblencase.so.$(ABI)
+
+# Expanded in recipes, not when make starts: install-deps may have to install pkg-config first.
+LUA_CFLAGS = $(shell $(PKG_CONFIG) --cflags lua5.4)
+LUA_LIBS = $(shell $(PKG_CONFIG) --libs lua5.4)
+LIBS = $(shell $(PKG_CONFIG) --libs libseccomp) -lpthread
+
+WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Werror
+CFLAGS = -std=gnu11 -O2 -g -fPIC $(WARNINGS)
+# What a variant of the build adds: check-hard and asan, below.
+VARIANT =
+COMPILE = $(CC) $(CFLAGS) $(VARIANT) -MMD -MP
+
+SOURCES := $(wildcard core/*.c core/bind/*.c core/host/sim/*.c core/host/trace/*.c)
+HEADERS := $(wildcard core/*.h core/bind/*.h core/host/*.h core/host/*/*.h)
+OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
+GENERATED = core/signature_data.c
+
+C_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter-out spec/c/helper_%,$(wildcard spec/c/*.c)))
+C_HELPERS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(wildcard spec/c/helper_*.c))
+SPECS := $(wildcard spec/*_spec.lua examples/*_spec.lua)
+
+LIBRARY = $(BUILD)/liblencase.a $(BUILD)/liblencase.so
+MODULE = $(BUILD)/lencase/core.so
+
+.DELETE_ON_ERROR:
+.PHONY: all demo test run-tests check check-layers check-generated check-lua check-style \
+        check-static check-symbols generate check-hard asan run-asan valgrind run-valgrind \
+        bench install uninstall clean
+
+all: $(LIBRARY) $(MODULE)
+
+# --- the library and the module ------------------------------------------------------------
+
+$(BUILD)/obj/core/grate%.o $(BUILD)/obj/core/bind/%.o: CFLAGS += $(LUA_CFLAGS)
+
+$(BUILD)/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(COMPILE) -fvisibility=hidden -c -o $@ $<
+
+$(BUILD)/liblencase.a: $(OBJECTS)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/liblencase.so.$(VERSION): $(OBJECTS)
+	$(CC) $(VARIANT) -shared -Wl,-soname,$(SONAME) -Wl,-z,defs -o $@ $^ $(LUA_LIBS) $(LIBS)
+
+$(BUILD)/liblencase.so: $(BUILD)/liblencase.so.$(VERSION)
+	ln -sf $(<F) $(BUILD)/$(SONAME)
+	ln -sf $(SONAME) $@
+
+# Not linked with liblua: the Lua that loads a module brings the symbols, and a second copy of Lua
+# in the process would be wrong (/usr/bin/lua5.4 has Lua inside and exports it). Bound at load
+# time (-z now) so that a missing symbol is an error of `require`, and to itself (-Bsymbolic) so
+# that a program that also links liblencase.so does not mix two builds.
+$(MODULE): $(OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) $(VARIANT) -shared -Wl,-z,now -Wl,-Bsymbolic -o $@ $^ $(LIBS)
+
+generate:
+	$(LUA) scripts/gen-signatures.lua > $(GENERATED)
+
+# --- demo ----------------------------------------------------------------------------------
+
+define DEMO_PROGRAM
+tar cf "$$1/core.tar" core &&
+printf "%s\n" "#include <stdio.h>" "int main(void) { return puts(\"hello\") < 0; }" > "$$1/hello.c" &&
+cc -o "$$1/hello" "$$1/hello.c" &&
+"$$1/hello"
+endef
+export DEMO_PROGRAM
+
+demo:
+	@scripts/install-deps demo
+	@$(MAKE) -s all
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	 scripts/lencase run examples/count_writes.lua -- sh -c "$$DEMO_PROGRAM" sh "$$dir"
+
+# --- tests ---------------------------------------------------------------------------------
+
+$(BUILD)/spec/c/%: spec/c/%.c $(BUILD)/liblencase.a
+	@mkdir -p $(@D)
+	$(COMPILE) -Icore $(LUA_CFLAGS) -o $@ $< $(BUILD)/liblencase.a $(LUA_LIBS) $(LIBS)
+
+# Programs that specs run in a cage: plain ones, whatever the variant of the library is.
+$(BUILD)/spec/helper_%: spec/c/helper_%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -MMD -MP -o $@ $< -lpthread
+
+RUN_TESTS = $(LUA) scripts/run-tests.lua --build $(BUILD)
+
+test:
+	@scripts/install-deps test
+	@$(MAKE) -s run-tests
+
+run-tests: all $(C_TESTS) $(C_HELPERS)
+	@$(RUN_TESTS) --as-user-too $(C_TESTS) $(SPECS)
+
+check-hard:
+	@scripts/install-deps test
+	@$(MAKE) -s BUILD=build-hard VARIANT=-DLENCASE_HARD run-tests
+
+clean:
+	rm -rf build build-hard build-asan
+
+-include $(OBJECTS:.o=.d) $(C_TESTS:=.d) $(C_HELPERS:=.d)
