@@ -1,0 +1,59 @@
+/*
+** cage.h - the cages of a state, and who is told of their comings and goings
+*/
+
+#ifndef CAGE_H
+#define CAGE_H
+
+#include "host/host.h"
+
+struct route_table;
+
+struct lencase_cage {
+  struct lencase_state *st;
+  const struct host_ops *ops;
+  void *host;                 /* the host's own, freed by the host after cage_exit */
+  uint64_t id;                /* never used again within the state: the cage's generation */
+  int64_t pid;                /* for people: the process, or a number the host makes up */
+  uint64_t parent;            /* id, 0 for the first of a run */
+  bool shares_files;          /* descriptors shared with the parent (CLONE_FILES) */
+  struct route_table *routes; /* route.c */
+  struct lencase_cage *next;
+  bool gone; /* it ended: no route, no read, no write any more */
+};
+
+enum cage_event {
+  CAGE_NEW,  /* it is there and has not run yet; 'parent' is alive */
+  CAGE_EXEC, /* it runs a new program from now on */
+  CAGE_EXIT  /* it has ended, 'status' as in waitpid(2); its memory is gone */
+};
+
+/* Somebody (a grate) who is told. Linked in by cage_watch, owned by the caller. */
+struct cage_watcher {
+  void (*event)(struct cage_watcher *w, struct lencase_cage *cage, enum cage_event ev, int status);
+  struct cage_watcher *next;
+};
+
+/*
+** A new cage of host 'ops', the watchers not told yet (see cage_tell) and without
+** routes. The state owns it until cage_free. NULL when memory is short.
+** Hosts use call_cage_new, which gives it routes and tells the watchers.
+*/
+struct lencase_cage *cage_new(struct lencase_state *st, const struct host_ops *ops, void *host,
+                              int64_t pid, struct lencase_cage *parent);
+
+/* Tells the watchers. */
+void cage_tell(struct lencase_cage *cage, enum cage_event ev, int status);
+
+/* Takes the cage out of its state and frees the struct. */
+void cage_free(struct lencase_cage *cage);
+
+struct lencase_cage *cage_by_id(struct lencase_state *st, uint64_t id);
+
+void cage_watch(struct lencase_state *st, struct cage_watcher *w);
+void cage_unwatch(struct lencase_state *st, struct cage_watcher *w);
+
+int cage_table_open(struct lencase_state *st);
+void cage_table_close(struct lencase_state *st);
+
+#endif

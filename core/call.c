@@ -1,0 +1,255 @@
+/*
+** call.c - the way of one call: route, marshal, handler, and down again
+*/
+
+#include "call.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct call_pool {
+  struct call *free, *all;
+};
+
+/* {================================== pool ================================= */
+
+int call_pool_open(struct lencase_state *st) {
+  st->calls = state_new(st, sizeof *st->calls);
+  return st->calls != NULL ? LENCASE_OK : LENCASE_ENOMEM;
+}
+
+void call_pool_close(struct lencase_state *st) {
+  struct call_pool *pool = st->calls;
+  if (pool == NULL) return;
+  while (pool->all != NULL) {
+    struct call *call = pool->all;
+    pool->all = call->all;
+    arena_free(&call->arena);
+    state_free(st, call, sizeof *call);
+  }
+  state_free(st, pool, sizeof *pool);
+  st->calls = NULL;
+}
+
+static struct call *pool_new(struct lencase_state *st) {
+  struct call *call = state_new(st, sizeof *call);
+  if (call == NULL) return NULL;
+  call->arena.st = st;
+  call->all = st->calls->all;
+  st->calls->all = call;
+  return call;
+}
+
+static struct call *pool_get(struct lencase_state *st) {
+  struct call *call = st->calls->free;
+  if (call == NULL) return pool_new(st);
+  st->calls->free = call->next;
+  return call;
+}
+
+static void pool_put(struct call *call) {
+  struct call_pool *pool = call->cage->st->calls;
+  struct arena arena;
+  struct call *all = call->all;
+  arena_reset(&call->arena);
+  arena = call->arena;
+  memset(call, 0, sizeof *call);
+  call->arena = arena;
+  call->all = all;
+  call->next = pool->free;
+  pool->free = call;
+}
+
+/* }========================================================================= */
+
+/* {================================ messages =============================== */
+
+const char *call_where(const struct call *call, char *buf, size_t size) {
+  char comm[64], name[64];
+  int n = call->cage->ops->comm(call->cage, comm, sizeof comm);
+  snprintf(buf, size, "%s: cage %" PRId64 " (%.*s)", sig_name(call->nr, name, sizeof name),
+           call->cage->pid, n > 0 ? n : 1, n > 0 ? comm : "?");
+  return buf;
+}
+
+struct refusal {
+  int status, err;
+  const char *text;
+};
+
+static const struct refusal refusals[] = {
+    {LENCASE_EFAULT, EFAULT, "cannot be read; the caller gets EFAULT"},
+    {LENCASE_ELIMIT, ENOMEM, "is more than the limits of lencase allow; the caller gets ENOMEM"},
+    {LENCASE_EINVAL, EINVAL, "has more runs than an iovec may have; the caller gets EINVAL"},
+    {LENCASE_ENOMEM, ENOMEM, "found no memory to be copied to; the caller gets ENOMEM"},
+    {0, EIO, "could not be copied; the caller gets EIO"},
+};
+
+static const struct refusal *refusal_of(int status) {
+  const struct refusal *r = refusals;
+  while (r->status != 0 && r->status != status) r++;
+  return r;
+}
+
+/* The arguments could not be copied: nobody is asked, the caller gets an errno. */
+static enum verdict refuse(struct call *call, int status, const struct marshal_fault *fault) {
+  const struct refusal *r = refusal_of(status);
+  char where[160];
+  state_log(call->cage->st, "%s: %s: %s at 0x%" PRIx64 " (%" PRIu64 " bytes) %s",
+            call->entry->where != NULL ? call->entry->where : "grate",
+            call_where(call, where, sizeof where), call->vp->variant->params[fault->arg].name,
+            fault->addr, fault->size, r->text);
+  call->result = -r->err;
+  return VERDICT_DONE;
+}
+
+/* }========================================================================= */
+
+/* {=============================== for hosts =============================== */
+
+static bool entry_wants(const struct route_entry *entry, int32_t nr,
+                        const uint64_t words[LENCASE_MAXARGS]) {
+  int i;
+  if (entry->family != nr && sig_fold_of(nr, entry->family, words) == NULL) return false;
+  for (i = 0; i < entry->ntests; i++)
+    if (sig_test_holds(&entry->tests[i], words)) return true;
+  return entry->ntests == 0;
+}
+
+static const struct route_entry *wanted(const struct lencase_cage *cage, int32_t nr,
+                                        const uint64_t words[LENCASE_MAXARGS]) {
+  const struct route_entry *entry = route_find(cage->routes, nr);
+  return entry != NULL && entry_wants(entry, nr, words) ? entry : NULL;
+}
+
+bool call_wanted(const struct lencase_cage *cage, int32_t nr,
+                 const uint64_t words[LENCASE_MAXARGS]) {
+  return wanted(cage, nr, words) != NULL;
+}
+
+int32_t call_next_wanted(const struct lencase_cage *cage, int32_t after,
+                         const struct route_entry **entry) {
+  int32_t nr = route_next(cage->routes, after);
+  *entry = route_find(cage->routes, nr);
+  return nr;
+}
+
+static enum verdict ask(struct call *call) {
+  struct marshal_fault fault = {0};
+  int status;
+  if (call->entry->handler == NULL) {
+    call->result = call->entry->constant;
+    return VERDICT_DONE;
+  }
+  if (call->entry->plan != NULL) {
+    call->vp = plan_select(call->entry->plan, call->words);
+    status = marshal_in(call->cage, call->vp, call->words, call->snaps, &call->arena, &fault);
+    if (status != LENCASE_OK) return refuse(call, status, &fault);
+  }
+  return call->entry->handler(call, HANDLER_START);
+}
+
+enum verdict call_arrive(struct lencase_cage *cage, void *thread, int32_t nr,
+                         const uint64_t words[LENCASE_MAXARGS], struct call **out) {
+  const struct route_entry *entry = wanted(cage, nr, words);
+  enum verdict verdict;
+  struct call *call;
+  *out = NULL;
+  if (entry == NULL) return VERDICT_PASS;
+  call = pool_get(cage->st);
+  if (call == NULL) return VERDICT_DONE; /* call.h: that is -ENOMEM */
+  call->cage = cage;
+  call->thread = thread;
+  call->nr = nr;
+  memcpy(call->words, words, sizeof call->words);
+  call->entry = entry;
+  verdict = ask(call);
+  if (verdict == VERDICT_PASS)
+    call_end(call);
+  else
+    *out = call;
+  return verdict;
+}
+
+enum verdict call_carried_out(struct call *call, int64_t result) {
+  call->parked = false;
+  call->down_result = result;
+  return call->entry->handler(call, HANDLER_RESULT);
+}
+
+void call_end(struct call *call) {
+  call_down_over(call);
+  pool_put(call);
+}
+
+void call_drop(struct call *call) {
+  if (call->entry->handler != NULL) call->entry->handler(call, HANDLER_DROP);
+  call_end(call);
+}
+
+/* }========================================================================= */
+
+/* {================================= cages ================================= */
+
+struct lencase_cage *call_cage_new(struct lencase_state *st, const struct host_ops *ops,
+                                   void *host, int64_t pid, struct lencase_cage *parent,
+                                   bool shares_files) {
+  struct lencase_cage *cage = cage_new(st, ops, host, pid, parent);
+  if (cage == NULL) return NULL;
+  cage->shares_files = shares_files;
+  cage->routes = route_table_copy(st, parent != NULL ? parent->routes : st->first_routes);
+  if (cage->routes == NULL) {
+    cage_free(cage);
+    return NULL;
+  }
+  cage_tell(cage, CAGE_NEW, 0);
+  return cage;
+}
+
+void call_cage_exec(struct lencase_cage *cage) {
+  cage_tell(cage, CAGE_EXEC, 0);
+}
+
+void call_cage_exit(struct lencase_cage *cage, int status) {
+  cage->gone = true;
+  cage_tell(cage, CAGE_EXIT, status);
+  route_table_free(cage->st, cage->routes);
+  cage_free(cage);
+}
+
+/* }========================================================================= */
+
+/* {============================== for handlers ============================= */
+
+enum verdict call_down(struct call *call, int32_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  enum verdict verdict;
+  call->downcalls++;
+  call->parked = true;
+  verdict = call->cage->ops->carry_out(call, nr, words, &call->down_result);
+  if (verdict == VERDICT_DONE) call->parked = false;
+  return verdict;
+}
+
+int call_window(struct call *call, size_t size) {
+  struct mem_seg seg = {.size = size};
+  int status = call->cage->ops->window_get(call, &seg);
+  if (status == LENCASE_OK) call->window = seg;
+  return status;
+}
+
+int call_scratch(struct call *call, size_t size) {
+  struct mem_seg seg = {.size = size};
+  int status = call->cage->ops->scratch_get(call, &seg);
+  if (status == LENCASE_OK) call->scratch = seg;
+  return status;
+}
+
+void call_down_over(struct call *call) {
+  if (call->window.size > 0) call->cage->ops->window_put(call, &call->window);
+  if (call->scratch.size > 0) call->cage->ops->scratch_put(call, &call->scratch);
+  call->window.size = call->scratch.size = 0;
+}
+
+/* }========================================================================= */

@@ -1,0 +1,114 @@
+/*
+** call.h - one call in flight, from the cage's request to its result
+**
+** The whole of what a host needs: it says call_arrive when a call arrives, acts
+** on the verdict, says call_carried_out when something it parked is done, and
+** call_end when the verdict was delivered (or call_drop when nobody is left).
+*/
+
+#ifndef CALL_H
+#define CALL_H
+
+#include "cage.h"
+#include "marshal.h"
+#include "route.h"
+
+struct call {
+  struct lencase_cage *cage;
+  void *thread; /* the host's: which thread of the cage made it */
+  int32_t nr;
+  uint64_t words[LENCASE_MAXARGS];
+  const struct route_entry *entry;
+  const struct variant_plan *vp;
+  struct snapshot snaps[LENCASE_MAXARGS]; /* of the in-arguments that are copied */
+  struct arena arena;
+  int64_t result;      /* VERDICT_DONE: what the caller gets */
+  int64_t down_result; /* of the last downcall */
+  unsigned downcalls;  /* made so far */
+  void *frame;         /* the handler's own (a coroutine) */
+  struct mem_seg window, scratch; /* of the downcall under way; size 0: none */
+  bool parked;
+  struct call *next; /* in the pool */
+  struct call *all;  /* every call the pool ever made */
+};
+
+/* {=============================== for hosts =============================== */
+
+/*
+** A call arrived. VERDICT_PASS: nobody handles it, or its handler lets it
+** through; *out is NULL. Otherwise *out is the call; VERDICT_DONE: its result is
+** call->result, or -ENOMEM when *out is NULL (no memory for a call);
+** VERDICT_PARKED: host->carry_out has taken something over.
+** 'words' are the argument words as the registers had them.
+*/
+enum verdict call_arrive(struct lencase_cage *cage, void *thread, int32_t nr,
+                         const uint64_t words[LENCASE_MAXARGS], struct call **out);
+
+/*
+** What carry_out parked is done, with the kernel's result. The verdict is
+** DONE or PARKED again.
+*/
+enum verdict call_carried_out(struct call *call, int64_t result);
+
+/* The result was delivered: the call is over and its struct recycled. */
+void call_end(struct call *call);
+
+/* The thread or the cage is gone: its handler is told, the struct recycled. */
+void call_drop(struct call *call);
+
+/*
+** A cage came to be and has not run yet: it gets the routes of 'parent', or (NULL) those of
+** the state, and the watchers are told. NULL when memory is short.
+** 'shares_files': it shares its descriptors with its parent (CLONE_FILES).
+*/
+struct lencase_cage *call_cage_new(struct lencase_state *st, const struct host_ops *ops, void *host,
+                                   int64_t pid, struct lencase_cage *parent, bool shares_files);
+
+/* The cage runs a new program, stopped before its first instruction. */
+void call_cage_exec(struct lencase_cage *cage);
+
+/*
+** The cage has ended, 'status' as in waitpid(2). Every call of it was dropped or ended before.
+** The struct is freed; the host frees its own part after.
+*/
+void call_cage_exit(struct lencase_cage *cage, int status);
+
+/* True when a call of this number and these words is somebody's in this cage. */
+bool call_wanted(const struct lencase_cage *cage, int32_t nr,
+                 const uint64_t words[LENCASE_MAXARGS]);
+
+/* For a host that builds its filter: see route_next; *entry is who handles it. */
+int32_t call_next_wanted(const struct lencase_cage *cage, int32_t after,
+                         const struct route_entry **entry);
+
+/* }========================================================================= */
+
+/* {============================== for handlers ============================= */
+
+/*
+** make_call: carries out a call on behalf of the calling cage, one step further
+** down. VERDICT_DONE: call->down_result is there; VERDICT_PARKED: the
+** handler's HANDLER_RESULT will come.
+*/
+enum verdict call_down(struct call *call, int32_t nr, const uint64_t words[LENCASE_MAXARGS]);
+
+/*
+** Memory for the next downcall: what replaces arguments goes to call->window, room for
+** out-arguments is call->scratch (host.h). One of each; call_down_over gives them back.
+** A status; LENCASE_EGONE or LENCASE_ENOMEM with the reason in lencase_error().
+*/
+int call_window(struct call *call, size_t size);
+int call_scratch(struct call *call, size_t size);
+
+/* The handler has taken all it wants from the downcall. */
+void call_down_over(struct call *call);
+
+/* "write: cage 4242 (tar)": for messages. Returns 'buf'. */
+const char *call_where(const struct call *call, char *buf, size_t size);
+
+/* }========================================================================= */
+
+int call_pool_open(struct lencase_state *st);
+void call_pool_close(struct lencase_state *st);
+
+#endif

@@ -1,0 +1,165 @@
+/*
+** lencase.h - the public interface of liblencase
+**
+** A state owns everything: cages, grates, plans, calls in flight. Two states
+** in one process never meet. A state belongs to one thread at a time: no two
+** threads may be inside functions of the same state at once.
+**
+** Functions that can fail return a status: LENCASE_OK or a negative
+** LENCASE_E...; lencase_error() then tells what, where and what to do.
+*/
+
+#ifndef LENCASE_H
+#define LENCASE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LENCASE_VERSION "0.1.0"
+#define LENCASE_VERSION_NUM 100
+
+/* A system call takes at most this many arguments (syscall(2)). */
+#define LENCASE_MAXARGS 6
+
+/* {================================ policies =============================== */
+
+/*
+** A policy says for each argument what may happen to it: 4 bits an argument,
+** argument 1 in the lowest. No bit set means the default of the set the policy
+** was built from, and that is COPY where no set says otherwise.
+** The nibbles from bit 24 on hold what the sets say, so that an explicit
+** COPY(n) wins over a set and '& ~PASS(n)' takes an argument out of one.
+*/
+typedef uint64_t lencase_policy;
+
+#define LENCASE_P_COPY 1u /* bytes are moved as the signature says */
+#define LENCASE_P_PASS 2u /* the handler sees nil */
+#define LENCASE_P_ADDR 4u /* the handler sees the address as an integer */
+#define LENCASE_P_ONCE 8u /* a second use in one call is an error */
+
+#define LENCASE_P_SHIFT(n) (4 * ((n)-1))
+#define LENCASE_P_SETS 24         /* first bit of the sets' nibbles */
+#define LENCASE_P_SET_POINTERS 1u /* pass it if it is a pointer */
+#define LENCASE_P_SET_ALL 2u      /* pass it whatever it is */
+#define LENCASE_P_AT(bits, n) ((lencase_policy)(bits) << LENCASE_P_SHIFT(n))
+#define LENCASE_P_SET_AT(bits, n) (LENCASE_P_AT(bits, n) << LENCASE_P_SETS)
+
+/* 'n' counts arguments from 1, as the manual page lists them. */
+#define LENCASE_COPY(n) LENCASE_P_AT(LENCASE_P_COPY, n)
+#define LENCASE_PASS(n)              \
+  (LENCASE_P_AT(LENCASE_P_PASS, n) | \
+   LENCASE_P_SET_AT(LENCASE_P_SET_POINTERS | LENCASE_P_SET_ALL, n))
+#define LENCASE_ADDR(n) LENCASE_P_AT(LENCASE_P_ADDR, n)
+#define LENCASE_ONCE(n) LENCASE_P_AT(LENCASE_P_ONCE, n)
+
+#define LENCASE_COPY_ALL_ARGS ((lencase_policy)0)
+#define LENCASE_PASS_THROUGH_POINTERS ((lencase_policy)0x111111 << LENCASE_P_SETS)
+#define LENCASE_PASS_THROUGH_ALL ((lencase_policy)0x333333 << LENCASE_P_SETS)
+
+/* }========================================================================= */
+
+/* {================================= states ================================ */
+
+typedef struct lencase_state lencase_state;
+typedef struct lencase_grate lencase_grate;
+typedef struct lencase_cage lencase_cage;
+
+typedef enum lencase_status {
+  LENCASE_OK = 0,
+  LENCASE_ENOMEM = -1,  /* the allocator returned NULL */
+  LENCASE_EINVAL = -2,  /* an argument of the function makes no sense */
+  LENCASE_ENOENT = -3,  /* no such call, file, grate or cage */
+  LENCASE_EEXIST = -4,  /* it is there already (a second route for a call) */
+  LENCASE_EFAULT = -5,  /* a cage's memory cannot be read or written there */
+  LENCASE_ELIMIT = -6,  /* a limit of the state was reached */
+  LENCASE_EGONE = -7,   /* the cage is gone */
+  LENCASE_ESCRIPT = -8, /* the script of a grate failed */
+  LENCASE_EHOST = -9,   /* a system call of the host's own failed */
+  LENCASE_EEXEC = -10,  /* the program could not be executed */
+  LENCASE_EPERM = -11   /* not allowed in this state of things */
+} lencase_status;
+
+/*
+** An allocator in the manner of lua_Alloc: 'nsize' 0 frees 'ptr' (and returns
+** NULL); else it (re)allocates to 'nsize' bytes, keeping what fits, and
+** returns NULL when it cannot. 'osize' is the old size, 0 for a new block.
+*/
+typedef void *(*lencase_alloc)(void *ud, void *ptr, size_t osize, size_t nsize);
+
+/*
+** Receives messages for people: a line without its newline, valid during the
+** call only. Called on the thread that is inside the state; it must not call
+** back into the state.
+*/
+typedef void (*lencase_log)(void *ud, const char *line);
+
+/* Every member may be 0, which asks for the default written beside it. */
+typedef struct lencase_config {
+  lencase_alloc alloc; /* the C library's */
+  void *alloc_ud;
+  lencase_log log; /* messages are dropped */
+  void *log_ud;
+  uint64_t max_call_bytes; /* bytes copied for one call; 256 MiB */
+  uint32_t max_string;     /* bytes of one string with its NUL; 128 KiB */
+  uint32_t handler_ms;     /* processor time of one handler run; 10000 ms */
+} lencase_config;
+
+/*
+** A new state. 'config' may be NULL and is copied. NULL when memory is short.
+** The caller owns the state until lencase_close().
+*/
+lencase_state *lencase_new(const lencase_config *config);
+
+/* Frees a state and all that belongs to it; its cages are let go. NULL is fine. */
+void lencase_close(lencase_state *st);
+
+/*
+** What the last failing function of this state had to say: never NULL, owned
+** by the state, valid until the next function of the state is called.
+*/
+const char *lencase_error(const lencase_state *st);
+
+/* The name of a status ("LENCASE_EGONE"); "?" for a number that is none. */
+const char *lencase_status_name(int status);
+
+/* }========================================================================= */
+
+/* {================================= grates ================================ */
+
+/*
+** Loads a Lua script as a grate: one Lua state running one script. The script
+** gets 'argc' strings 'argv' as its arguments and returns lencase.grate{...}.
+** 'path' and 'cpath' are the package paths for it (NULL: Lua's own).
+** The state owns the grate. LENCASE_ESCRIPT: the script did not load;
+** LENCASE_ENOENT: no such file; LENCASE_ENOMEM.
+*/
+int lencase_load(lencase_state *st, const char *filename, int argc, const char *const argv[],
+                 const char *path, const char *cpath, lencase_grate **out);
+
+/* }========================================================================= */
+
+/* {================================== trace ================================ */
+
+/*
+** Runs a program as a traced cage under the grates of the state and waits until
+** it and all it started have ended. 'argv' is NULL-terminated, argv[0] is looked
+** up in PATH as execvp(3) does. 'wstatus' gets the program's status in the
+** form of waitpid(2).
+** Signals sent to the calling process (HUP, TERM, USR1, ...) are handed on to
+** the program; the signal mask of the calling thread is put back at the end.
+** LENCASE_EEXEC: the program was not executed, *wstatus is the errno;
+** LENCASE_EHOST: tracing is not possible here; LENCASE_EPERM: a run is on.
+*/
+int lencase_trace_run(lencase_state *st, char *const argv[], int *wstatus);
+
+/* }========================================================================= */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

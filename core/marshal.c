@@ -1,0 +1,484 @@
+/*
+** marshal.c - moving the bytes that a plan says
+**
+** Reading goes in rounds. A round is a list of wants, all fetched by one
+** vectored read; what was read may tell of more to read (a string goes on, an
+** iovec points to bytes): those are the wants of the next round.
+*/
+
+#include "marshal.h"
+
+#include <string.h>
+
+#include "cage.h"
+
+enum {
+  PAGE = 4096,
+  PIECE = 1024,      /* of a string, at the first try */
+  BATCH = 64,        /* segments in one vectored read */
+  POINTERS = 64,     /* of an array of strings, at a time */
+  IOVEC_MAX = 1024   /* UIO_MAXIOV of linux/uio.h */
+};
+
+struct iovec64 {
+  uint64_t base, len;
+};
+
+enum want_op { WANT_BYTES, WANT_STRING, WANT_POINTERS, WANT_IOVEC };
+
+struct want {
+  struct want *next;
+  uint8_t op, arg;
+  struct mem_seg seg;
+  size_t before;          /* bytes (WANT_STRING) or pointers held from earlier rounds */
+  struct snap_part *part; /* WANT_STRING: where it ends up; NULL: the argument itself */
+};
+
+struct marshal {
+  struct lencase_cage *cage;
+  const struct sig_variant *variant;
+  struct snapshot *snaps;
+  struct arena *arena;
+  struct marshal_fault *fault;
+  struct want *wants, **last;
+  uint64_t budget; /* bytes that may still be copied */
+};
+
+static int failed(struct marshal *m, int status, int arg, uint64_t addr, uint64_t size) {
+  *m->fault = (struct marshal_fault){arg, addr, size};
+  return status;
+}
+
+static void *take(struct marshal *m, int arg, uint64_t addr, uint64_t size, int *status) {
+  void *p;
+  if (size > m->budget) {
+    *status = failed(m, LENCASE_ELIMIT, arg, addr, size);
+    return NULL;
+  }
+  m->budget -= size;
+  p = arena_new(m->arena, (size_t)size);
+  *status = p != NULL ? LENCASE_OK : failed(m, LENCASE_ENOMEM, arg, addr, size);
+  return p;
+}
+
+static int want(struct marshal *m, enum want_op op, int arg, uint64_t addr, void *data,
+                size_t size, struct want **out) {
+  struct want *w = arena_new(m->arena, sizeof *w);
+  if (w == NULL) return failed(m, LENCASE_ENOMEM, arg, addr, size);
+  *w = (struct want){.op = (uint8_t)op, .arg = (uint8_t)arg, .seg = {addr, data, size}};
+  *m->last = w;
+  m->last = &w->next;
+  if (out != NULL) *out = w;
+  return LENCASE_OK;
+}
+
+/* Wants 'size' bytes and makes room for them at *data. */
+static int want_bytes(struct marshal *m, enum want_op op, int arg, uint64_t addr, uint64_t size,
+                      unsigned char **data) {
+  int status;
+  *data = take(m, arg, addr, size, &status);
+  if (status != LENCASE_OK || size == 0) return status;
+  return want(m, op, arg, addr, *data, (size_t)size, NULL);
+}
+
+/* {================================ strings ================================ */
+
+/* A piece never reaches over the end of a page: what lies behind may not be there. */
+static size_t piece_at(uint64_t addr, size_t max) {
+  size_t left = PAGE - (size_t)(addr % PAGE);
+  return left < max ? left : max;
+}
+
+/* The next piece, after 'have' bytes at 'old'. */
+static int want_string(struct marshal *m, int arg, uint64_t addr, struct snap_part *part,
+                       const unsigned char *old, size_t have) {
+  size_t size = piece_at(addr + have, have < PIECE ? PIECE : PAGE);
+  struct want *w;
+  unsigned char *data;
+  int status;
+  if (have + 1 > m->cage->st->config.max_string)
+    return failed(m, LENCASE_ELIMIT, arg, addr, have + 1);
+  data = take(m, arg, addr, have + size, &status);
+  if (status != LENCASE_OK) return status;
+  if (have > 0) memcpy(data, old, have);
+  status = want(m, WANT_STRING, arg, addr + have, data + have, size, &w);
+  if (status != LENCASE_OK) return status;
+  w->before = have;
+  w->part = part;
+  return LENCASE_OK;
+}
+
+static int string_read(struct marshal *m, const struct want *w) {
+  unsigned char *start = (unsigned char *)w->seg.data - w->before;
+  uint64_t addr = w->seg.addr - w->before;
+  const unsigned char *nul = memchr(w->seg.data, 0, w->seg.size);
+  size_t size;
+  if (nul == NULL)
+    return want_string(m, w->arg, addr, w->part, start, w->before + w->seg.size);
+  size = (size_t)(nul - start);
+  if (size >= m->cage->st->config.max_string)
+    return failed(m, LENCASE_ELIMIT, w->arg, addr, size + 1);
+  if (w->part != NULL) {
+    w->part->data = start;
+    w->part->size = size;
+  } else {
+    m->snaps[w->arg].data = start;
+    m->snaps[w->arg].size = size;
+  }
+  return LENCASE_OK;
+}
+
+/* }========================================================================= */
+
+/* {============================ arrays of strings ========================== */
+
+static int want_pointers(struct marshal *m, int arg, uint64_t addr, const uint64_t *old,
+                         size_t have) {
+  uint64_t at = addr + have * sizeof *old;
+  size_t n = piece_at(at, POINTERS * sizeof *old) / sizeof *old;
+  struct want *w;
+  uint64_t *data;
+  int status;
+  if (n == 0) n = 1; /* an array that is not aligned: one pointer over the page's end */
+  data = take(m, arg, addr, (have + n) * sizeof *old, &status);
+  if (status != LENCASE_OK) return status;
+  if (have > 0) memcpy(data, old, have * sizeof *old);
+  status = want(m, WANT_POINTERS, arg, at, data + have, n * sizeof *data, &w);
+  if (status == LENCASE_OK) w->before = have;
+  return status;
+}
+
+static int want_strings(struct marshal *m, int arg, const uint64_t *pointers, size_t n) {
+  struct snapshot *s = &m->snaps[arg];
+  size_t i;
+  int status;
+  s->parts = take(m, arg, s->addr, n * sizeof *s->parts, &status);
+  s->nparts = (uint32_t)n;
+  for (i = 0; status == LENCASE_OK && i < n; i++) {
+    s->parts[i] = (struct snap_part){.addr = pointers[i]};
+    status = want_string(m, arg, pointers[i], &s->parts[i], NULL, 0);
+  }
+  return status;
+}
+
+static int pointers_read(struct marshal *m, const struct want *w) {
+  uint64_t *all = (uint64_t *)w->seg.data - w->before;
+  size_t i, n = w->before + w->seg.size / sizeof *all;
+  for (i = w->before; i < n; i++)
+    if (all[i] == 0) return want_strings(m, w->arg, all, i);
+  return want_pointers(m, w->arg, m->snaps[w->arg].addr, all, n);
+}
+
+/* }========================================================================= */
+
+/* {================================= iovecs ================================ */
+
+static int iovec_read(struct marshal *m, const struct want *w) {
+  const struct iovec64 *iov = w->seg.data;
+  struct snapshot *s = &m->snaps[w->arg];
+  bool contents = (m->variant->params[w->arg].dir & SIG_IN) != 0;
+  uint32_t i;
+  int status;
+  s->parts = take(m, w->arg, s->addr, s->nparts * sizeof *s->parts, &status);
+  for (i = 0; status == LENCASE_OK && i < s->nparts; i++) {
+    s->parts[i] = (struct snap_part){.addr = iov[i].base, .size = (size_t)iov[i].len};
+    if (contents)
+      status = want_bytes(m, WANT_BYTES, w->arg, iov[i].base, iov[i].len, &s->parts[i].data);
+  }
+  return status;
+}
+
+/* }========================================================================= */
+
+/* {================================= rounds ================================ */
+
+static int (*const follow[])(struct marshal *, const struct want *) = {
+    [WANT_BYTES] = NULL,
+    [WANT_STRING] = string_read,
+    [WANT_POINTERS] = pointers_read,
+    [WANT_IOVEC] = iovec_read,
+};
+
+/* Fetches the wants from *w on, at most a batch; *w is the first one left over. */
+static int fetch_batch(struct marshal *m, struct want **w) {
+  struct mem_seg segs[BATCH];
+  struct want *first = *w, *p;
+  size_t n = 0, done = 0;
+  int status;
+  for (p = first; p != NULL && n < BATCH; p = p->next) segs[n++] = p->seg;
+  *w = p;
+  status = m->cage->ops->read(m->cage, segs, n, &done);
+  if (status != LENCASE_OK) return failed(m, status, first->arg, first->seg.addr, 0);
+  for (p = first; p != *w; p = p->next) {
+    if (done < p->seg.size)
+      return failed(m, LENCASE_EFAULT, p->arg, p->seg.addr + done, p->seg.size - done);
+    done -= p->seg.size;
+  }
+  return LENCASE_OK;
+}
+
+static void no_wants(struct marshal *m) {
+  m->wants = NULL;
+  m->last = &m->wants;
+}
+
+static int run_rounds(struct marshal *m) {
+  int status = LENCASE_OK;
+  while (status == LENCASE_OK && m->wants != NULL) {
+    struct want *all = m->wants, *w = all;
+    no_wants(m);
+    while (status == LENCASE_OK && w != NULL) status = fetch_batch(m, &w);
+    for (w = all; status == LENCASE_OK && w != NULL; w = w->next)
+      if (follow[w->op] != NULL) status = follow[w->op](m, w);
+  }
+  return status;
+}
+
+/* }========================================================================= */
+
+/* {================================= sizes ================================= */
+
+/* A negative count is the kernel's to refuse: it has no room at all. */
+static uint64_t count_in_word(const struct sig_param *p, uint64_t word) {
+  int64_t n;
+  if (p->kind != SIG_INT) return 0;
+  n = sig_int(p, word);
+  return p->is_signed && n < 0 ? 0 : (uint64_t)n;
+}
+
+static int read_length(struct lencase_cage *cage, uint64_t addr, const struct snapshot *snap,
+                       uint64_t *length) {
+  uint32_t n = 0;
+  struct mem_seg seg = {addr, &n, sizeof n};
+  size_t done = 0;
+  *length = 0;
+  if (addr == 0) return LENCASE_OK;
+  if (snap != NULL && snap->state == SNAP_HELD && snap->size >= sizeof n) {
+    memcpy(&n, snap->data, sizeof n);
+  } else {
+    int status = cage->ops->read(cage, &seg, 1, &done);
+    if (status != LENCASE_OK) return status;
+    if (done < sizeof n) return LENCASE_EFAULT;
+  }
+  *length = n > INT32_MAX ? 0 : n; /* a socklen_t is an int to the kernel */
+  return LENCASE_OK;
+}
+
+int marshal_room(struct lencase_cage *cage, const struct sig_variant *v, int arg,
+                 const uint64_t words[LENCASE_MAXARGS], const struct snapshot *snaps,
+                 uint64_t *room) {
+  const struct sig_param *p = &v->params[arg];
+  uint64_t n = p->count;
+  if (p->size == SIZE_DEREF) {
+    int status = read_length(cage, words[p->size_arg],
+                             snaps != NULL ? &snaps[p->size_arg] : NULL, &n);
+    if (status != LENCASE_OK) return status;
+  } else if (p->size == SIZE_ARG) {
+    n = count_in_word(&v->params[p->size_arg], words[p->size_arg]);
+  }
+  return __builtin_mul_overflow(n, p->elem, room) ? LENCASE_ELIMIT : LENCASE_OK;
+}
+
+/* }========================================================================= */
+
+/* {=============================== in and out ============================== */
+
+static int start_string(struct marshal *m, int arg, uint64_t addr, uint64_t room) {
+  (void)room;
+  return want_string(m, arg, addr, NULL, NULL, 0);
+}
+
+static int start_bytes(struct marshal *m, int arg, uint64_t addr, uint64_t room) {
+  struct snapshot *s = &m->snaps[arg];
+  s->size = (size_t)room;
+  return want_bytes(m, WANT_BYTES, arg, addr, room, &s->data);
+}
+
+static int start_strv(struct marshal *m, int arg, uint64_t addr, uint64_t room) {
+  (void)room;
+  return want_pointers(m, arg, addr, NULL, 0);
+}
+
+static int start_iovec(struct marshal *m, int arg, uint64_t addr, uint64_t room) {
+  struct snapshot *s = &m->snaps[arg];
+  unsigned char *data;
+  if (room / sizeof(struct iovec64) > IOVEC_MAX)
+    return failed(m, LENCASE_EINVAL, arg, addr, room);
+  s->nparts = (uint32_t)(room / sizeof(struct iovec64));
+  return want_bytes(m, WANT_IOVEC, arg, addr, room, &data);
+}
+
+static int (*const start[])(struct marshal *, int arg, uint64_t addr, uint64_t room) = {
+    [STEP_STRING] = start_string,
+    [STEP_BYTES] = start_bytes,
+    [STEP_STRV] = start_strv,
+    [STEP_IOVEC] = start_iovec,
+};
+
+static int start_step(struct marshal *m, const struct step *step,
+                      const uint64_t words[LENCASE_MAXARGS], const struct snapshot *before) {
+  uint64_t room = 0, addr = words[step->arg];
+  struct snapshot *s = &m->snaps[step->arg];
+  int status;
+  *s = (struct snapshot){.state = addr != 0 ? SNAP_HELD : SNAP_NULL, .addr = addr};
+  if (addr == 0) return LENCASE_OK;
+  status = marshal_room(m->cage, m->variant, step->arg, words, before, &room);
+  if (status != LENCASE_OK) return failed(m, status, step->arg, addr, room);
+  return start[step->op](m, step->arg, addr, room);
+}
+
+static struct marshal marshal_begin(struct lencase_cage *cage, const struct variant_plan *vp,
+                                    struct snapshot *snaps, struct arena *arena,
+                                    struct marshal_fault *fault) {
+  return (struct marshal){.cage = cage,
+                          .variant = vp->variant,
+                          .snaps = snaps,
+                          .arena = arena,
+                          .fault = fault,
+                          .budget = cage->st->config.max_call_bytes};
+}
+
+int marshal_in(struct lencase_cage *cage, const struct variant_plan *vp,
+               const uint64_t words[LENCASE_MAXARGS], struct snapshot snaps[LENCASE_MAXARGS],
+               struct arena *arena, struct marshal_fault *fault) {
+  struct marshal m = marshal_begin(cage, vp, snaps, arena, fault);
+  int i, status = LENCASE_OK;
+  memset(snaps, 0, LENCASE_MAXARGS * sizeof *snaps);
+  no_wants(&m);
+  for (i = 0; status == LENCASE_OK && i < vp->nin; i++)
+    status = start_step(&m, &vp->in[i], words, NULL);
+  return status == LENCASE_OK ? run_rounds(&m) : status;
+}
+
+/* How many of the bytes there is room for the result tells to be there. */
+static int filled(struct marshal *m, int arg, const uint64_t words[LENCASE_MAXARGS],
+                  const struct snapshot *before, int64_t result, uint64_t *size) {
+  const struct sig_param *p = &m->variant->params[arg];
+  uint64_t told, room;
+  int status = marshal_room(m->cage, m->variant, arg, words, before, &room);
+  *size = room;
+  if (status != LENCASE_OK) return status;
+  if (p->filled == FILLED_RESULT) {
+    if (result < 0 || __builtin_mul_overflow((uint64_t)result, p->elem, &told)) told = 0;
+  } else if (p->size == SIZE_DEREF) {
+    status = read_length(m->cage, words[p->size_arg], NULL, &told);
+  } else {
+    told = room;
+  }
+  *size = told < room ? told : room;
+  return status;
+}
+
+/* The bytes that came into the runs of an iovec, in order. */
+static int out_iovec(struct marshal *m, int arg, const struct snapshot *before, uint64_t size) {
+  struct snapshot *s = &m->snaps[arg];
+  uint32_t i;
+  int status = LENCASE_OK;
+  if (before == NULL || before[arg].state != SNAP_HELD) return LENCASE_OK;
+  s->nparts = before[arg].nparts;
+  s->parts = take(m, arg, s->addr, s->nparts * sizeof *s->parts, &status);
+  for (i = 0; status == LENCASE_OK && i < s->nparts; i++) {
+    struct snap_part part = before[arg].parts[i];
+    if (part.size > size) part.size = (size_t)size;
+    size -= part.size;
+    status = want_bytes(m, WANT_BYTES, arg, part.addr, part.size, &part.data);
+    s->parts[i] = part;
+  }
+  return status;
+}
+
+static int start_out(struct marshal *m, const struct step *step,
+                     const uint64_t words[LENCASE_MAXARGS], const struct snapshot *before,
+                     int64_t result) {
+  struct snapshot *s = &m->snaps[step->arg];
+  uint64_t addr = words[step->arg], size;
+  int status;
+  *s = (struct snapshot){.state = addr != 0 ? SNAP_HELD : SNAP_NULL, .addr = addr};
+  if (addr == 0) return LENCASE_OK;
+  if (step->op == STEP_IOVEC) return out_iovec(m, step->arg, before, (uint64_t)result);
+  status = filled(m, step->arg, words, before, result, &size);
+  if (status != LENCASE_OK) return failed(m, status, step->arg, addr, 0);
+  return start[step->op](m, step->arg, addr, size);
+}
+
+int marshal_out(struct lencase_cage *cage, const struct variant_plan *vp,
+                const uint64_t words[LENCASE_MAXARGS], int64_t result,
+                const struct snapshot *before, struct snapshot outs[LENCASE_MAXARGS],
+                struct arena *arena, struct marshal_fault *fault) {
+  struct marshal m = marshal_begin(cage, vp, outs, arena, fault);
+  int i, status = LENCASE_OK;
+  memset(outs, 0, LENCASE_MAXARGS * sizeof *outs);
+  no_wants(&m);
+  for (i = 0; status == LENCASE_OK && i < vp->nout; i++)
+    status = start_out(&m, &vp->out[i], words, before, result);
+  return status == LENCASE_OK ? run_rounds(&m) : status;
+}
+
+/* }========================================================================= */
+
+/* {================================= placing =============================== */
+
+static size_t aligned(size_t n) {
+  return (n + 15) & ~(size_t)15;
+}
+
+static uint64_t put(const struct mem_seg *seg, size_t *used, const void *data, size_t size) {
+  uint64_t addr = seg->addr + *used;
+  if (size > 0) memcpy((unsigned char *)seg->data + *used, data, size);
+  *used += aligned(size);
+  return addr;
+}
+
+static size_t parts_size(const struct snapshot *s, size_t extra) {
+  size_t n = 0;
+  uint32_t i;
+  for (i = 0; i < s->nparts; i++)
+    if (s->parts[i].data != NULL) n += aligned(s->parts[i].size + extra);
+  return n;
+}
+
+size_t marshal_placed_size(const struct sig_param *p, const struct snapshot *snap) {
+  switch ((enum sig_kind)p->kind) {
+    case SIG_STRING: return aligned(snap->size + 1);
+    case SIG_STRV: return aligned((snap->nparts + 1u) * sizeof(uint64_t)) + parts_size(snap, 1);
+    case SIG_IOVEC: return aligned(snap->nparts * sizeof(struct iovec64)) + parts_size(snap, 0);
+    default: return aligned(snap->size);
+  }
+}
+
+static uint64_t place_strv(const struct snapshot *s, const struct mem_seg *seg, size_t *used) {
+  uint64_t addr = seg->addr + *used;
+  uint64_t *pointers = (uint64_t *)((unsigned char *)seg->data + *used);
+  uint32_t i;
+  *used += aligned((s->nparts + 1u) * sizeof *pointers);
+  for (i = 0; i < s->nparts; i++)
+    pointers[i] = put(seg, used, s->parts[i].data, s->parts[i].size + 1);
+  pointers[i] = 0;
+  return addr;
+}
+
+/* A run whose bytes we do not hold stays the caller's own. */
+static uint64_t place_iovec(const struct snapshot *s, const struct mem_seg *seg, size_t *used) {
+  uint64_t addr = seg->addr + *used;
+  struct iovec64 *iov = (struct iovec64 *)((unsigned char *)seg->data + *used);
+  uint32_t i;
+  *used += aligned(s->nparts * sizeof *iov);
+  for (i = 0; i < s->nparts; i++) {
+    const struct snap_part *part = &s->parts[i];
+    iov[i].base = part->data != NULL ? put(seg, used, part->data, part->size) : part->addr;
+    iov[i].len = part->size;
+  }
+  return addr;
+}
+
+uint64_t marshal_place(const struct sig_param *p, const struct snapshot *snap,
+                       const struct mem_seg *seg, size_t *used) {
+  switch ((enum sig_kind)p->kind) {
+    case SIG_STRING: return put(seg, used, snap->data, snap->size + 1);
+    case SIG_STRV: return place_strv(snap, seg, used);
+    case SIG_IOVEC: return place_iovec(snap, seg, used);
+    default: return put(seg, used, snap->data, snap->size);
+  }
+}
+
+/* }========================================================================= */

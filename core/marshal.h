@@ -1,0 +1,141 @@
+/*
+** marshal.h - plans, and the moving of bytes that they say
+**
+** A plan is a signature with a policy, compiled. Its in-steps fill the snapshots
+** of a call: everything is read from the cage once, bounded, in one vectored
+** read as far as no address must be read first.
+*/
+
+#ifndef MARSHAL_H
+#define MARSHAL_H
+
+#include "host/host.h"
+#include "policy.h"
+
+/* {================================= arenas ================================ */
+
+/* Memory of one call: bump-allocated, reset at its end, kept for the next. */
+struct arena {
+  struct lencase_state *st;
+  struct arena_chunk *chunks; /* the newest first */
+  size_t hint;                /* what one chunk would have to hold */
+};
+
+void *arena_new(struct arena *a, size_t size); /* aligned to 16; NULL: none left */
+void arena_reset(struct arena *a);             /* keeps one chunk of moderate size */
+void arena_free(struct arena *a);
+
+/* }========================================================================= */
+
+/* {================================= plans ================================= */
+
+enum step_op {
+  STEP_STRING, /* a string, as long as it is */
+  STEP_BYTES,  /* so many bytes */
+  STEP_STRV,   /* the pointers, then the strings */
+  STEP_IOVEC,  /* the array, then (SIG_IN) the bytes it points to */
+};
+
+struct step {
+  uint8_t op, arg;
+};
+
+struct variant_plan {
+  const struct sig_variant *variant;
+  uint8_t mode[LENCASE_MAXARGS]; /* LENCASE_P_COPY, _PASS or _ADDR, with _ONCE */
+  uint8_t nin, nout;
+  struct step in[LENCASE_MAXARGS];  /* before the handler */
+  struct step out[LENCASE_MAXARGS]; /* after a downcall, in the prototype's order */
+};
+
+struct plan {
+  const struct signature *sig;
+  lencase_policy policy;
+  uint8_t nvariants;
+  struct variant_plan *variants;
+};
+
+/* LENCASE_OK, LENCASE_EINVAL (the policy does not fit), LENCASE_ENOMEM. */
+int plan_new(struct lencase_state *st, const struct signature *sig, lencase_policy policy,
+             struct plan **out);
+void plan_free(struct lencase_state *st, struct plan *plan);
+const struct variant_plan *plan_select(const struct plan *plan,
+                                       const uint64_t words[LENCASE_MAXARGS]);
+
+/* Prints a plan, a step a line. Returns the length as snprintf(3) does. */
+int plan_dump(const struct plan *plan, char *buf, size_t size);
+
+/* }========================================================================= */
+
+/* {=============================== snapshots =============================== */
+
+/* One of the parts of a STRV (a string) or an IOVEC (a run of bytes). */
+struct snap_part {
+  uint64_t addr;
+  size_t size;         /* of a string without its NUL */
+  unsigned char *data; /* NULL: not held (the bytes of an out iovec) */
+};
+
+enum snap_state {
+  SNAP_NONE, /* nothing was copied */
+  SNAP_NULL, /* the pointer is NULL */
+  SNAP_HELD
+};
+
+/* The bytes of one argument as the core read them, once, for this call. */
+struct snapshot {
+  uint8_t state;
+  uint8_t uses; /* how often a downcall used it, for ONCE */
+  uint32_t nparts;
+  uint64_t addr;
+  size_t size;         /* bytes held; of a string without its NUL */
+  unsigned char *data; /* a string has its NUL here */
+  struct snap_part *parts;
+};
+
+/* Why marshalling failed: for the message. */
+struct marshal_fault {
+  int arg;       /* which argument */
+  uint64_t addr; /* where */
+  uint64_t size; /* how many bytes were asked for */
+};
+
+/*
+** Runs the in-steps. LENCASE_OK; LENCASE_EFAULT (a pointer cannot be read),
+** LENCASE_ELIMIT (more than the limits allow), LENCASE_EINVAL (more runs than an iovec
+** may have), LENCASE_ENOMEM, LENCASE_EGONE: 'fault' says where.
+*/
+int marshal_in(struct lencase_cage *cage, const struct variant_plan *vp,
+               const uint64_t words[LENCASE_MAXARGS], struct snapshot snaps[LENCASE_MAXARGS],
+               struct arena *arena, struct marshal_fault *fault);
+
+/*
+** Runs the out-steps of variant plan 'vp' after a call with 'words' gave 'result' (not an
+** error): fills the snapshots of the out-arguments. 'before' are the snapshots of the
+** in-arguments as the call had them (the room a socklen_t told of), may be NULL.
+*/
+int marshal_out(struct lencase_cage *cage, const struct variant_plan *vp,
+                const uint64_t words[LENCASE_MAXARGS], int64_t result,
+                const struct snapshot *before, struct snapshot outs[LENCASE_MAXARGS],
+                struct arena *arena, struct marshal_fault *fault);
+
+/*
+** How many bytes argument 'p' has room for with these words, LENCASE_ELIMIT... as a
+** status. SIZE_DEREF needs the snapshot of the argument that tells.
+*/
+int marshal_room(struct lencase_cage *cage, const struct sig_variant *v, int arg,
+                 const uint64_t words[LENCASE_MAXARGS], const struct snapshot *snaps,
+                 uint64_t *room);
+
+/*
+** The way down: a snapshot (the caller's bytes, or what a handler gave instead) laid out where the
+** kernel can read it. marshal_placed_size is the room it needs at the most, marshal_place lays it
+** out in 'seg' from *used on and returns its address in the cage.
+*/
+size_t marshal_placed_size(const struct sig_param *p, const struct snapshot *snap);
+uint64_t marshal_place(const struct sig_param *p, const struct snapshot *snap,
+                       const struct mem_seg *seg, size_t *used);
+
+/* }========================================================================= */
+
+#endif

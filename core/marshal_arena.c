@@ -1,0 +1,73 @@
+/*
+** marshal_arena.c - the memory of one call
+*/
+
+#include "marshal.h"
+
+struct arena_chunk {
+  struct arena_chunk *next;
+  size_t size, used; /* of 'bytes' */
+  _Alignas(16) unsigned char bytes[];
+};
+
+#ifdef LENCASE_HARD
+enum { CHUNK_MIN = 16, CHUNK_KEEP = 0 };
+#else
+enum { CHUNK_MIN = 16 * 1024, CHUNK_KEEP = 8 * 1024 * 1024 };
+#endif
+
+static struct arena_chunk *chunk_new(struct arena *a, size_t size) {
+  struct arena_chunk *c = state_realloc(a->st, NULL, 0, sizeof *c + size);
+  if (c == NULL) return NULL;
+  c->next = a->chunks;
+  c->size = size;
+  c->used = 0;
+  a->chunks = c;
+  return c;
+}
+
+static size_t chunk_size(const struct arena *a, size_t size) {
+  if (size < a->hint) size = a->hint;
+  return size < CHUNK_MIN ? CHUNK_MIN : size;
+}
+
+void *arena_new(struct arena *a, size_t size) {
+  struct arena_chunk *c = a->chunks;
+  void *p;
+  if (size > SIZE_MAX / 2) return NULL;
+  size = (size + 15) & ~(size_t)15;
+  if (c == NULL || c->size - c->used < size) {
+    c = chunk_new(a, chunk_size(a, size));
+    if (c == NULL) return NULL;
+  }
+  p = c->bytes + c->used;
+  c->used += size;
+  return p;
+}
+
+void arena_free(struct arena *a) {
+  while (a->chunks != NULL) {
+    struct arena_chunk *c = a->chunks;
+    a->chunks = c->next;
+    state_free(a->st, c, sizeof *c + c->size);
+  }
+}
+
+static size_t total(const struct arena *a) {
+  size_t n = 0;
+  const struct arena_chunk *c;
+  for (c = a->chunks; c != NULL; c = c->next) n += c->size;
+  return n;
+}
+
+void arena_reset(struct arena *a) {
+  size_t size = total(a);
+  if (size == 0) return;
+  if (size <= CHUNK_KEEP && a->chunks->next == NULL) {
+    a->chunks->used = 0;
+    return;
+  }
+  /* several chunks: the next call gets one that would have done */
+  a->hint = size <= CHUNK_KEEP ? size : 0;
+  arena_free(a);
+}

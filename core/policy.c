@@ -1,0 +1,45 @@
+/*
+** policy.c - reading the packed masks
+*/
+
+#include "policy.h"
+
+#define NIBBLE(p, arg) ((unsigned)((p) >> (4 * (arg))) & 15u)
+
+enum { CHOICES = LENCASE_P_COPY | LENCASE_P_PASS | LENCASE_P_ADDR };
+
+static unsigned from_sets(unsigned sets, bool is_pointer) {
+  if (sets & LENCASE_P_SET_ALL) return LENCASE_P_PASS;
+  if (is_pointer && (sets & LENCASE_P_SET_POINTERS)) return LENCASE_P_PASS;
+  return LENCASE_P_COPY;
+}
+
+unsigned policy_of(lencase_policy p, int arg, bool is_pointer) {
+  unsigned own = NIBBLE(p, arg), once = own & LENCASE_P_ONCE;
+  if (own & CHOICES) return own;
+  return from_sets(NIBBLE(p >> LENCASE_P_SETS, arg), is_pointer) | once;
+}
+
+static bool contradicts(unsigned own) {
+  unsigned choice = own & CHOICES;
+  return (choice & (choice - 1)) != 0;
+}
+
+int policy_check(struct lencase_state *st, lencase_policy p, const char *name, int nparams) {
+  int arg;
+  for (arg = 0; arg < LENCASE_MAXARGS; arg++) {
+    unsigned own = NIBBLE(p, arg);
+    if (arg >= nparams && own != 0)
+      return state_fail(st, LENCASE_EINVAL, "the policy names argument %d, but %s has %d", arg + 1,
+                        name, nparams);
+    if (contradicts(own))
+      return state_fail(st, LENCASE_EINVAL,
+                        "the policy gives argument %d of %s two things to happen at once; take "
+                        "one of copy, pass, addr",
+                        arg + 1, name);
+  }
+  if (p >> (LENCASE_P_SETS + 4 * LENCASE_MAXARGS) != 0)
+    return state_fail(st, LENCASE_EINVAL, "0x%llx is no policy: bits above 47 are set",
+                      (unsigned long long)p);
+  return LENCASE_OK;
+}

@@ -1,0 +1,61 @@
+/*
+** state.c - memory, limits, messages
+*/
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "state.h"
+
+void *state_realloc(struct lencase_state *st, void *ptr, size_t osize, size_t nsize) {
+  return st->config.alloc(st->config.alloc_ud, ptr, osize, nsize);
+}
+
+void *state_new(struct lencase_state *st, size_t size) {
+  void *p = state_realloc(st, NULL, 0, size);
+  if (p != NULL) memset(p, 0, size);
+  return p;
+}
+
+void state_free(struct lencase_state *st, void *ptr, size_t size) {
+  if (ptr == NULL) return;
+#ifdef LENCASE_HARD
+  memset(ptr, 0xdb, size); /* a late reader shall notice */
+#endif
+  state_realloc(st, ptr, size, 0);
+}
+
+int state_fail(struct lencase_state *st, int status, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(st->error, sizeof st->error, fmt, ap);
+  va_end(ap);
+  return status;
+}
+
+void state_log(struct lencase_state *st, const char *fmt, ...) {
+  char line[STATE_ERROR_MAX + 256];
+  va_list ap;
+  if (st->config.log == NULL) return;
+  va_start(ap, fmt);
+  vsnprintf(line, sizeof line, fmt, ap);
+  va_end(ap);
+  st->config.log(st->config.log_ud, line);
+}
+
+LENCASE_PUBLIC const char *lencase_error(const lencase_state *st) {
+  return st->error;
+}
+
+static const char *const status_names[] = {
+    "LENCASE_OK",     "LENCASE_ENOMEM", "LENCASE_EINVAL",  "LENCASE_ENOENT",
+    "LENCASE_EEXIST", "LENCASE_EFAULT", "LENCASE_ELIMIT",  "LENCASE_EGONE",
+    "LENCASE_ESCRIPT", "LENCASE_EHOST", "LENCASE_EEXEC",   "LENCASE_EPERM",
+};
+
+LENCASE_PUBLIC const char *lencase_status_name(int status) {
+  size_t i = (size_t)-(long)status;
+  if (status > 0 || i >= sizeof status_names / sizeof *status_names) return "?";
+  return status_names[i];
+}

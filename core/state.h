@@ -1,0 +1,40 @@
+/*
+** state.h - what every room stands on: memory, limits, messages
+*/
+
+#ifndef STATE_H
+#define STATE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+
+#include "lencase.h"
+
+#define LENCASE_PUBLIC __attribute__((visibility("default")))
+#define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
+
+enum { STATE_ERROR_MAX = 1024 };
+
+struct lencase_state {
+  lencase_config config; /* every default filled in */
+  char error[STATE_ERROR_MAX];
+  struct cage_table *cages;                     /* cage.c */
+  struct route_table *first_routes;             /* route.c: what first cages get */
+  struct call_pool *calls;                      /* call.c */
+  struct lencase_grate *grates;                 /* grate.c: a list, newest first */
+  void (*close_grates)(struct lencase_state *); /* set by the room that made one */
+  void *run; /* a host's own while it runs cages of this state, else NULL */
+};
+
+/* Memory of the state: NULL when there is none left. 'osize' must be right. */
+void *state_realloc(struct lencase_state *st, void *ptr, size_t osize, size_t nsize);
+void *state_new(struct lencase_state *st, size_t size); /* zeroed */
+void state_free(struct lencase_state *st, void *ptr, size_t size);
+
+/* Keeps the message for lencase_error() and returns 'status'. */
+int state_fail(struct lencase_state *st, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* Sends a message for people to the log function. */
+void state_log(struct lencase_state *st, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+#endif
