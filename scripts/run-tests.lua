@@ -3,32 +3,42 @@
 --   lua5.4 scripts/run-tests.lua [options] FILE...
 --
 -- A FILE that ends in _spec.lua is run by busted, any other is a program. Both print TAP lines
--- ("ok ...", "not ok ...", "ok ... # SKIP why"). The raw output is kept in BUILD/test/ and
--- shown when something failed. The last line is "N passed, N failed[, N skipped]".
+-- ("ok ...", "not ok ...", "ok ... # SKIP why") and at their end how many tests there were, as
+-- "1..N" or "N passed, N failed", so that one that ends early is seen. The raw output is kept in
+-- BUILD/test/ and shown when something failed. The last line here is
+-- "N passed, N failed[, N skipped]".
 --
 --   --build DIR        the build under test (default: build)
---   --prefix COMMAND   put before each program: a tool such as valgrind, or env(1)
+--   --prefix COMMAND, --spec-prefix COMMAND
+--                      put before each program, before busted: valgrind, or env(1)
 --   --as-user-too      when root, run the specs a second time as an ordinary user
 
 local SECONDS = 300 -- a process that runs longer hangs, which is a failure
 local USER = "nobody"
 
+-- log, folder, build, seconds, prefix of the user, prefix of the tool, command
+local SHELL_LINE = "log=$(realpath -m %s); cd %s && "
+  .. "LENCASE_BUILD=%s timeout -k 5 %d %s %s %s > $log 2>&1 < /dev/null"
+
 ---@class options
 ---@field build string
 ---@field prefix string
+---@field spec_prefix string
 ---@field as_user_too boolean
 ---@field files string[]
 
 ---@param argv string[]
 ---@return options
 local function parse_options(argv)
-  local opts = { build = "build", prefix = "", as_user_too = false, files = {} }
+  local opts = { build = "build", prefix = "", spec_prefix = "", as_user_too = false, files = {} }
   local i = 1
   while argv[i] do
     if argv[i] == "--as-user-too" then
       opts.as_user_too = true
-    elseif argv[i] == "--build" or argv[i] == "--prefix" then
-      opts[argv[i]:sub(3)] = assert(argv[i + 1], argv[i] .. " needs a value")
+    elseif argv[i]:find "^%-%-" then
+      local name = argv[i]:sub(3):gsub("-", "_")
+      assert(type(opts[name]) == "string", "no such option: " .. argv[i])
+      opts[name] = assert(argv[i + 1], argv[i] .. " needs a value")
       i = i + 1
     else
       table.insert(opts.files, argv[i])
@@ -83,16 +93,33 @@ local function count_tap(log)
   return n
 end
 
+-- How many tests a process says it ran; nil: it says nothing.
+---@param log string
+---@return integer?
+local function count_claimed(log)
+  local claim
+  for line in log:gmatch "[^\n]+" do
+    local passed, failed = line:match "^(%d+) passed, (%d+) failed"
+    claim = passed and passed + failed or line:match "^1%.%.(%d+)$" or claim
+  end
+  return math.tointeger(claim)
+end
+
 -- What is wrong with a process as a whole, whatever its TAP lines say; nil: nothing.
+---@param file string
 ---@param how "exit"|"signal"
 ---@param code integer
+---@param log string
 ---@param n { passed: integer, failed: integer, skipped: integer }
 ---@return string?
-local function complaint(how, code, n)
+local function complaint(file, how, code, log, n)
+  local total = n.passed + n.failed + n.skipped
+  if is_spec(file) and not loadfile(file) then return select(2, loadfile(file)) end
   if how == "exit" and code == 124 then return ("hung: ended after %d s"):format(SECONDS) end
   if how == "signal" or code > 128 then return ("died of signal %d"):format(code % 128) end
   if code ~= 0 and n.failed == 0 then return ("ended with status %d"):format(code) end
-  if n.passed + n.failed + n.skipped == 0 then return "ran no test" end
+  if total == 0 then return "ran no test" end
+  if count_claimed(log) ~= total then return "ended before its end" end
 end
 
 ---@param path string
@@ -109,14 +136,13 @@ end
 ---@param user_prefix string
 ---@return { passed: integer, failed: integer, skipped: integer }
 local function run(opts, file, dir, user_prefix)
-  local name = file:gsub("^" .. opts.build .. "/", ""):gsub("/", "-")
+  local name = file:gsub("/", "-")
   local log = ("%s/test/%s%s.log"):format(opts.build, user_prefix ~= "" and "user-" or "", name)
-  local _, how, code = os.execute(
-    ("log=$(realpath -m %s); cd %s && LENCASE_BUILD=%s timeout -k 5 %d %s %s %s > $log 2>&1 < /dev/null"):format(
-      quote(log), quote(dir), quote(opts.build), SECONDS, user_prefix, opts.prefix, command_of(file)))
+  local _, how, code = os.execute(SHELL_LINE:format(quote(log), quote(dir), quote(opts.build),
+    SECONDS, user_prefix, is_spec(file) and opts.spec_prefix or opts.prefix, command_of(file)))
   local output = contents(log)
   local n = count_tap(output)
-  local wrong = complaint(how, code, n)
+  local wrong = complaint(file, how, code, output, n)
   if wrong then n.failed = n.failed + 1 end
   print(("%-6s %s%s: %d passed, %d failed, %d skipped%s"):format(n.failed == 0 and "ok" or "FAILED",
     file, user_prefix ~= "" and " (as " .. USER .. ")" or "", n.passed, n.failed, n.skipped,
