@@ -1,5 +1,11 @@
 /*
 ** sim.h - the host of simulated cages: memories of their own in this process
+**
+** A sim cage has a memory and no program: whoever embeds it is the program, puts objects
+** into the memory and makes calls. At the bottom are a function of the embedder's, or
+** the kernel. There the calls run in this process, so its descriptors, its working
+** directory and its umask are those of all sim cages; what would change the process itself
+** (its memory, signals, credentials, children) sim answers alone or refuses with ENOSYS.
 */
 
 #ifndef SIM_H
@@ -13,22 +19,32 @@
 
 /*
 ** What is below the last grate. Returns the kernel's kind of result. May read and write the cage's
-** memory with cage->ops.
+** memory with cage->ops, and may end the cage with sim_cage_exit.
 */
-typedef int64_t (*sim_bottom)(void *ud, struct call *call, int32_t nr,
+typedef int64_t (*sim_bottom)(void *ud, struct lencase_cage *cage, int32_t nr,
                               const uint64_t words[LENCASE_MAXARGS]);
 
 struct sim_config {
   size_t memory;     /* bytes, rounded up to pages; 0: 16 MiB */
-  bool guard;        /* every object of sim_alloc ends at a page that cannot be read */
+  bool guard;        /* every object ends at a page that cannot be read */
   bool park;         /* carry_out parks; sim_step carries out (tests of parked calls) */
   sim_bottom bottom; /* NULL: the kernel, on translated pointers */
   void *ud;
 };
 
-/* A new cage; with a parent it is its child (a copy of its memory). NULL: no memory. */
+/*
+** A new cage, its pid is its id. With a parent it is its child: 'config' is the parent's and
+** not looked at, the memory is a copy of what sim_alloc gave. NULL: no memory.
+** Whoever made a cage, by this or by a call of the fork family, ends it with sim_cage_exit before
+** lencase_close.
+*/
 struct lencase_cage *sim_cage_new(struct lencase_state *st, const struct sim_config *config,
                                   struct lencase_cage *parent);
+
+/*
+** Ends a cage and frees it; its parked calls are dropped. Inside of a call of the cage it
+** ends when that call returns.
+*/
 void sim_cage_exit(struct lencase_cage *cage, int status);
 
 /* 'size' bytes of the cage's memory, readable and writable; 0 when it is full. */
@@ -36,12 +52,17 @@ uint64_t sim_alloc(struct lencase_cage *cage, size_t size);
 void sim_reset(struct lencase_cage *cage); /* frees all that sim_alloc gave */
 
 /*
-** The program of the cage makes a call: LENCASE_OK and *result, or LENCASE_EGONE.
-** With 'park' set a call may stay parked: then *parked is set and sim_step(cage) carries out the
-** oldest parked downcall, until the result is there.
+** The program of the cage makes a call: LENCASE_OK and *result, LENCASE_ENOMEM, or LENCASE_EGONE:
+** the cage has ended (exit, kill) and 'cage' points nowhere any more.
+** With config.park a call may stay parked: then *parked is set (else it is NULL) and
+** sim_step(*parked) carries out its downcall, and so on until the result is there. With 'parked'
+** NULL nothing stays parked.
 */
 int sim_call(struct lencase_cage *cage, int32_t nr, const uint64_t words[LENCASE_MAXARGS],
              int64_t *result, struct call **parked);
 int sim_step(struct call *parked, int64_t *result, struct call **still);
+
+/* The thread that made a parked call is gone: the call is dropped. */
+void sim_drop(struct call *parked);
 
 #endif

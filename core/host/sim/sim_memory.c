@@ -88,7 +88,7 @@ static uint64_t alloc_packed(struct sim_memory *m, size_t size) {
   size_t room = (m->nprogram - 1) * SIM_PAGE;
   if (begin >= room || size > room - begin) return 0;
   m->used = begin + (size == 0 ? 1 : size);
-  memset(m->pages, SIM_WRITE, pages_of(m->used));
+  memset(m->pages + begin / SIM_PAGE, SIM_WRITE, pages_of(m->used) - begin / SIM_PAGE);
   return address_of(begin);
 }
 

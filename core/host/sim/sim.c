@@ -1,0 +1,392 @@
+/*
+** sim.c - the host of simulated cages
+*/
+
+#include "sim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sim_kernel.h"
+#include "sim_memory.h"
+
+enum { DEFAULT_MEMORY = 16 << 20 };
+
+/* A call of the cage's program, from sim_call to its result: the call's 'thread'. */
+struct sim_thread {
+  int32_t nr; /* the parked downcall */
+  uint64_t words[LENCASE_MAXARGS];
+  struct call *call; /* the parked call; NULL: none */
+  struct sim_thread *next;
+};
+
+/* The host's part of a cage. */
+struct sim {
+  struct lencase_cage *cage;
+  struct sim_config config;
+  struct sim_memory memory;
+  struct sim_thread *parked; /* the oldest last */
+  struct sim_thread *idle;
+  struct sim_temp temp;
+  unsigned busy; /* how many calls of the cage are inside of this file */
+  bool ending;   /* it ends, with 'status', as soon as it is not busy */
+  int status;
+};
+
+static struct sim *sim_of(const struct lencase_cage *cage) {
+  return cage->host;
+}
+
+static bool is_gone(const struct lencase_cage *cage) {
+  return cage->gone || sim_of(cage)->ending;
+}
+
+/* {================================= threads =============================== */
+
+static struct sim_thread *thread_new(struct sim *s) {
+  struct sim_thread *t = s->idle;
+  if (t == NULL) return state_new(s->cage->st, sizeof *t);
+  s->idle = t->next;
+  return t;
+}
+
+static void thread_put(struct sim *s, struct sim_thread *t) {
+  t->next = s->idle;
+  s->idle = t;
+}
+
+static void thread_park(struct sim *s, struct sim_thread *t, struct call *call) {
+  t->call = call;
+  t->next = s->parked;
+  s->parked = t;
+}
+
+static void thread_unpark(struct sim *s, struct sim_thread *t) {
+  struct sim_thread **p = &s->parked;
+  while (*p != t) p = &(*p)->next;
+  *p = t->next;
+}
+
+static void thread_drop(struct sim *s, struct sim_thread *t) {
+  thread_unpark(s, t);
+  call_drop(t->call);
+  thread_put(s, t);
+}
+
+static void free_threads(struct sim *s) {
+  while (s->idle != NULL) {
+    struct sim_thread *t = s->idle;
+    s->idle = t->next;
+    state_free(s->cage->st, t, sizeof *t);
+  }
+}
+
+/* }========================================================================= */
+
+/* {============================ memory of a cage =========================== */
+
+static int sim_read(struct lencase_cage *cage, const struct mem_seg *segs, size_t n,
+                    size_t *done) {
+  const struct sim_memory *m = &sim_of(cage)->memory;
+  *done = 0;
+  if (is_gone(cage)) return LENCASE_EGONE;
+  for (size_t i = 0; i < n; i++) {
+    size_t size = sim_memory_extent(m, segs[i].addr, segs[i].size, SIM_READ);
+    if (size > 0) memcpy(segs[i].data, sim_memory_at(m, segs[i].addr), size);
+    *done += size;
+    if (size < segs[i].size) break;
+  }
+  return LENCASE_OK;
+}
+
+static int sim_write(struct lencase_cage *cage, const struct mem_seg *seg) {
+  const struct sim_memory *m = &sim_of(cage)->memory;
+  if (is_gone(cage)) return LENCASE_EGONE;
+  if (sim_memory_extent(m, seg->addr, seg->size, SIM_WRITE) < seg->size) return LENCASE_EFAULT;
+  if (seg->size > 0) memcpy(sim_memory_at(m, seg->addr), seg->data, seg->size);
+  return LENCASE_OK;
+}
+
+/* Memory of ours in the cage for 'seg'. */
+static int ours_get(struct call *call, struct mem_seg *seg, enum sim_page page) {
+  if (is_gone(call->cage)) return LENCASE_EGONE;
+  seg->addr = sim_memory_get(&sim_of(call->cage)->memory, seg->size, page);
+  return seg->addr != 0 ? LENCASE_OK : LENCASE_ENOMEM;
+}
+
+static void ours_put(struct call *call, const struct mem_seg *seg) {
+  sim_memory_put(&sim_of(call->cage)->memory, seg->addr, seg->size);
+}
+
+static int sim_window_get(struct call *call, struct mem_seg *seg) {
+  int status = ours_get(call, seg, SIM_READ);
+  if (status == LENCASE_OK) seg->data = sim_memory_at(&sim_of(call->cage)->memory, seg->addr);
+  return status;
+}
+
+static int sim_scratch_get(struct call *call, struct mem_seg *seg) {
+  return ours_get(call, seg, SIM_WRITE);
+}
+
+uint64_t sim_alloc(struct lencase_cage *cage, size_t size) {
+  return sim_memory_alloc(&sim_of(cage)->memory, size);
+}
+
+void sim_reset(struct lencase_cage *cage) {
+  sim_memory_reset(&sim_of(cage)->memory);
+}
+
+/* }========================================================================= */
+
+/* {================================ the bottom ============================= */
+
+static void mark_ending(struct lencase_cage *cage, int status) {
+  struct sim *s = sim_of(cage);
+  if (s->ending) return;
+  s->ending = true;
+  s->status = status;
+}
+
+static int64_t answer_exit(struct lencase_cage *cage, const uint64_t words[LENCASE_MAXARGS]) {
+  mark_ending(cage, (int)(words[0] & 0xff) << 8);
+  return 0;
+}
+
+static int64_t answer_fork(struct lencase_cage *cage) {
+  struct lencase_cage *child = sim_cage_new(cage->st, NULL, cage);
+  return child != NULL ? child->pid : -ENOMEM;
+}
+
+/* The new program begins with an empty memory. */
+static int64_t answer_exec(struct lencase_cage *cage, const uint64_t words[LENCASE_MAXARGS]) {
+  struct sim *s = sim_of(cage);
+  uint64_t here[LENCASE_MAXARGS];
+  int64_t error = sim_translate(&s->memory, &s->temp, SYS_execve, words, here);
+  if (error != 0) return error;
+  uint64_t access_words[LENCASE_MAXARGS] = {here[0], X_OK};
+  error = here[0] != 0 ? sim_syscall(SYS_access, access_words) : -EFAULT;
+  if (error != 0) return error;
+  sim_reset(cage);
+  call_cage_exec(cage);
+  return 0;
+}
+
+static int64_t answer_ppid(const struct lencase_cage *cage) {
+  const struct lencase_cage *parent = cage_by_id(cage->st, cage->parent);
+  return parent != NULL ? parent->pid : 0;
+}
+
+static int64_t ask_kernel(struct lencase_cage *cage, int32_t nr,
+                          const uint64_t words[LENCASE_MAXARGS]) {
+  struct sim *s = sim_of(cage);
+  uint64_t here[LENCASE_MAXARGS];
+  int64_t error = sim_translate(&s->memory, &s->temp, nr, words, here);
+  return error != 0 ? error : sim_syscall(nr, here);
+}
+
+static int64_t kernel_bottom(struct lencase_cage *cage, int32_t nr,
+                             const uint64_t words[LENCASE_MAXARGS]) {
+  switch (sim_answer_of(nr)) {
+    case ANSWER_REFUSE: return -ENOSYS;
+    case ANSWER_EXIT: return answer_exit(cage, words);
+    case ANSWER_FORK: return answer_fork(cage);
+    case ANSWER_EXEC: return answer_exec(cage, words);
+    case ANSWER_PID: return cage->pid;
+    case ANSWER_PPID: return answer_ppid(cage);
+    case ANSWER_KERNEL: break;
+  }
+  return ask_kernel(cage, nr, words);
+}
+
+static int64_t ask_bottom(struct lencase_cage *cage, int32_t nr,
+                          const uint64_t words[LENCASE_MAXARGS]) {
+  const struct sim_config *config = &sim_of(cage)->config;
+  if (config->bottom != NULL) return config->bottom(config->ud, cage, nr, words);
+  return kernel_bottom(cage, nr, words);
+}
+
+/* A cage that ends by its own call never sees a result: the call stays parked and is dropped. */
+static enum verdict sim_carry_out(struct call *call, int32_t nr,
+                                  const uint64_t words[LENCASE_MAXARGS], int64_t *result) {
+  struct sim *s = sim_of(call->cage);
+  struct sim_thread *t = call->thread;
+  if (s->ending) return VERDICT_PARKED;
+  if (s->config.park) {
+    t->nr = nr;
+    memcpy(t->words, words, sizeof t->words);
+    return VERDICT_PARKED;
+  }
+  *result = ask_bottom(call->cage, nr, words);
+  return s->ending ? VERDICT_PARKED : VERDICT_DONE;
+}
+
+/* }========================================================================= */
+
+/* {============================ facts about a cage ========================= */
+
+static int sim_fd_path(struct lencase_cage *cage, int fd, char *buf, size_t size) {
+  char link[32] = "/proc/self/cwd";
+  if (sim_of(cage)->config.bottom != NULL) return -ENOSYS; /* its descriptors are no files */
+  if (fd != AT_FDCWD) snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  ssize_t length = readlink(link, buf, size);
+  if (length < 0) return errno == ENOENT ? -EBADF : -errno;
+  return (size_t)length < size ? (int)length : -ENAMETOOLONG;
+}
+
+/* Asked at the bottom. A bottom without fcntl cannot say that it is closed. */
+static bool sim_fd_open(struct lencase_cage *cage, int fd) {
+  uint64_t words[LENCASE_MAXARGS] = {(uint64_t)(int64_t)fd, F_GETFD};
+  return ask_bottom(cage, SYS_fcntl, words) != -EBADF;
+}
+
+static int sim_comm(struct lencase_cage *cage, char *buf, size_t size) {
+  (void)cage;
+  return snprintf(buf, size, "sim");
+}
+
+static void sim_kill(struct lencase_cage *cage) {
+  mark_ending(cage, SIGKILL);
+}
+
+static const struct host_ops sim_ops = {
+    .name = "sim",
+    .read = sim_read,
+    .write = sim_write,
+    .window_get = sim_window_get,
+    .window_put = ours_put,
+    .scratch_get = sim_scratch_get,
+    .scratch_put = ours_put,
+    .carry_out = sim_carry_out,
+    .fd_path = sim_fd_path,
+    .fd_open = sim_fd_open,
+    .comm = sim_comm,
+    .kill = sim_kill,
+};
+
+/* }========================================================================= */
+
+/* {================================== cages ================================ */
+
+/* Its memory, a copy of the parent's if there is one. */
+static int open_memory(struct lencase_state *st, struct sim *s, const struct sim *parent) {
+  size_t size = s->config.memory != 0 ? s->config.memory : DEFAULT_MEMORY;
+  int status = sim_memory_open(st, &s->memory, size, s->config.guard);
+  if (status != LENCASE_OK || parent == NULL) return status;
+  return sim_memory_copy(&s->memory, &parent->memory);
+}
+
+static void sim_free(struct lencase_state *st, struct sim *s) {
+  sim_memory_close(st, &s->memory);
+  state_free(st, s, sizeof *s);
+}
+
+struct lencase_cage *sim_cage_new(struct lencase_state *st, const struct sim_config *config,
+                                  struct lencase_cage *parent) {
+  struct sim *of_parent = parent != NULL ? sim_of(parent) : NULL;
+  struct sim *s = state_new(st, sizeof *s);
+  if (s == NULL) return NULL;
+  s->config = of_parent != NULL ? of_parent->config : *config;
+  if (open_memory(st, s, of_parent) == LENCASE_OK) {
+    /* the kernel's descriptors are this process's, and so shared by all cages */
+    bool shares_files = parent != NULL && s->config.bottom == NULL;
+    s->cage = call_cage_new(st, &sim_ops, s, 0, parent, shares_files);
+  }
+  if (s->cage != NULL) return s->cage;
+  sim_free(st, s);
+  return NULL;
+}
+
+static void end_cage(struct sim *s) {
+  struct lencase_state *st = s->cage->st;
+  s->ending = true;
+  while (s->parked != NULL) thread_drop(s, s->parked);
+  free_threads(s);
+  call_cage_exit(s->cage, s->status);
+  sim_free(st, s);
+}
+
+void sim_cage_exit(struct lencase_cage *cage, int status) {
+  mark_ending(cage, status);
+  if (sim_of(cage)->busy == 0) end_cage(sim_of(cage));
+}
+
+/* }========================================================================= */
+
+/* {================================== calls ================================ */
+
+/* Out of a call: LENCASE_EGONE if the cage ended in it. */
+static int leave(struct sim *s) {
+  s->busy--;
+  if (!s->ending) return LENCASE_OK;
+  if (s->busy == 0) end_cage(s);
+  return LENCASE_EGONE;
+}
+
+/* What follows from the verdict on a call that is not parked any more. */
+static void settle(struct sim *s, struct sim_thread *t, enum verdict verdict, struct call *call,
+                   int64_t *result, struct call **still) {
+  *still = NULL;
+  if (verdict == VERDICT_PARKED) {
+    thread_park(s, t, call);
+    *still = call;
+    return;
+  }
+  if (call != NULL) {
+    *result = call->result;
+    call_end(call);
+  }
+  thread_put(s, t);
+}
+
+int sim_step(struct call *parked, int64_t *result, struct call **still) {
+  struct sim *s = sim_of(parked->cage);
+  struct sim_thread *t = parked->thread;
+  s->busy++;
+  if (!s->ending) {
+    int64_t down_result = ask_bottom(s->cage, t->nr, t->words);
+    if (!s->ending) {
+      thread_unpark(s, t);
+      settle(s, t, call_carried_out(parked, down_result), parked, result, still);
+    }
+  }
+  return leave(s);
+}
+
+void sim_drop(struct call *parked) {
+  thread_drop(sim_of(parked->cage), parked->thread);
+}
+
+/* The call arrives; its verdict is acted on. */
+static void arrive(struct sim *s, struct sim_thread *t, int32_t nr,
+                   const uint64_t words[LENCASE_MAXARGS], int64_t *result, struct call **still) {
+  struct call *call = NULL;
+  enum verdict verdict = call_arrive(s->cage, t, nr, words, &call);
+  if (verdict == VERDICT_DONE && call == NULL) *result = -ENOMEM; /* as call.h has it */
+  if (verdict == VERDICT_PASS && !s->ending) *result = ask_bottom(s->cage, nr, words);
+  settle(s, t, verdict, call, result, still);
+}
+
+int sim_call(struct lencase_cage *cage, int32_t nr, const uint64_t words[LENCASE_MAXARGS],
+             int64_t *result, struct call **parked) {
+  struct sim *s = sim_of(cage);
+  struct call *call = NULL;
+  struct sim_thread *t = thread_new(s);
+  if (t == NULL) return state_fail(cage->st, LENCASE_ENOMEM, "no memory for a call");
+  s->busy++;
+  if (s->ending)
+    thread_put(s, t);
+  else
+    arrive(s, t, nr, words, result, &call);
+  int status = leave(s);
+  if (parked != NULL) *parked = status == LENCASE_OK ? call : NULL;
+  while (parked == NULL && status == LENCASE_OK && call != NULL)
+    status = sim_step(call, result, &call);
+  return status;
+}
+
+/* }========================================================================= */

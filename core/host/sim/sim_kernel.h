@@ -1,0 +1,40 @@
+/*
+** sim_kernel.h - the kernel as the bottom of a sim cage
+*/
+
+#ifndef SIM_KERNEL_H
+#define SIM_KERNEL_H
+
+#include "../../signature.h"
+#include "sim_memory.h"
+
+/* Who answers a call at the bottom. */
+enum sim_answer {
+  ANSWER_KERNEL,
+  ANSWER_REFUSE, /* nobody: it would act on this process itself */
+  ANSWER_EXIT,
+  ANSWER_FORK,
+  ANSWER_EXEC,
+  ANSWER_PID,
+  ANSWER_PPID
+};
+
+enum sim_answer sim_answer_of(int32_t nr);
+
+/* Room for the arrays of pointers that are rebuilt for one call. */
+struct sim_temp {
+  size_t used;
+  _Alignas(16) unsigned char bytes[1 << 16];
+};
+
+/*
+** The words of a call as this process must give them to the kernel: each pointer translated,
+** what it points to checked against the memory. 0, or a negative errno.
+*/
+int64_t sim_translate(const struct sim_memory *m, struct sim_temp *temp, int32_t nr,
+                      const uint64_t words[LENCASE_MAXARGS], uint64_t out[LENCASE_MAXARGS]);
+
+/* Makes the call with translated words. The kernel's result. */
+int64_t sim_syscall(int32_t nr, const uint64_t words[LENCASE_MAXARGS]);
+
+#endif
