@@ -68,7 +68,7 @@ struct lencase_cage *cage_new(struct lencase_state *st, const struct host_ops *o
   cage->ops = ops;
   cage->host = host;
   cage->id = ++t->last_id;
-  cage->pid = pid;
+  cage->pid = pid != 0 ? pid : (int64_t)cage->id;
   cage->parent = parent != NULL ? parent->id : 0;
   b = bucket(t, cage->id);
   cage->next = *b;

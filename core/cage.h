@@ -36,7 +36,7 @@ struct cage_watcher {
 
 /*
 ** A new cage of host 'ops', the watchers not told yet (see cage_tell) and without
-** routes. The state owns it until cage_free. NULL when memory is short.
+** routes. The state owns it until cage_free. 'pid' 0: its id. NULL when memory is short.
 ** Hosts use call_cage_new, which gives it routes and tells the watchers.
 */
 struct lencase_cage *cage_new(struct lencase_state *st, const struct host_ops *ops, void *host,
