@@ -154,7 +154,7 @@ LUA_FILES = $(shell find lua scripts examples spec -name '*.lua'; grep -lsE '^\#
 
 check:
 	@scripts/install-deps check
-	@$(MAKE) -s check-layers check-generated check-lua check-style check-static check-symbols
+	@$(MAKE) -sk check-layers check-generated check-lua check-style check-static check-symbols
 	@echo "check: all is well"
 
 check-layers:
