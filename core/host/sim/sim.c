@@ -90,8 +90,7 @@ static void free_threads(struct sim *s) {
 
 /* {============================ memory of a cage =========================== */
 
-static int sim_read(struct lencase_cage *cage, const struct mem_seg *segs, size_t n,
-                    size_t *done) {
+static int sim_read(struct lencase_cage *cage, const struct mem_seg *segs, size_t n, size_t *done) {
   const struct sim_memory *m = &sim_of(cage)->memory;
   *done = 0;
   if (is_gone(cage)) return LENCASE_EGONE;

@@ -34,7 +34,7 @@ struct sim_memory {
 int sim_memory_open(struct lencase_state *st, struct sim_memory *m, size_t size, bool guard);
 void sim_memory_close(struct lencase_state *st, struct sim_memory *m);
 
-/* Gives 'm', as big as 'from' and empty, what the program has in 'from'. LENCASE_OK, LENCASE_ENOMEM. */
+/* Gives 'm', empty and as big as 'from', what the program has there. LENCASE_OK or _ENOMEM. */
 int sim_memory_copy(struct sim_memory *m, const struct sim_memory *from);
 
 /* An object of the program's: its address, or 0. */
