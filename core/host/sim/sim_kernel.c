@@ -5,7 +5,6 @@
 #include "sim_kernel.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -150,6 +149,8 @@ enum sim_answer sim_answer_of(int32_t nr) {
 
 /* {=============================== translation ============================= */
 
+enum { RUNS_MAX = 1024 }; /* UIO_MAXIOV of linux/uio.h */
+
 /* A call on its way to the kernel. */
 struct passage {
   const struct sim_memory *m;
@@ -224,7 +225,7 @@ static int64_t translate_bytes(const struct passage *p, int arg, uint64_t addr, 
 
 static int64_t translate_iovec(const struct passage *p, int arg, uint64_t addr, uint64_t *out) {
   int64_t n = elements(p, arg);
-  if (n < 0 || n > IOV_MAX) return -EINVAL;
+  if (n < 0 || n > RUNS_MAX) return -EINVAL;
   size_t count = (size_t)n;
   if (check(p, addr, count * sizeof(struct iovec), SIM_READ) != 0) return -EFAULT;
   struct iovec *iov = temp_new(p->temp, count, sizeof *iov);
