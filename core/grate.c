@@ -1,0 +1,522 @@
+/*
+** grate.c - a grate's life, its frames, and the resuming of handlers
+*/
+
+#include "grate.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <lualib.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { HOOK_COUNT = 100000 }; /* VM instructions between two looks at the clock */
+
+
+/* {============================ Lua states of ours ========================= */
+
+static void *grate_alloc(void *ud, void *ptr, size_t osize, size_t nsize) {
+  struct lencase_grate *g = ud;
+  if (ptr == NULL) osize = 0; /* Lua tells a type there */
+  if (nsize == 0) {
+    state_free(g->st, ptr, osize);
+    return NULL;
+  }
+  return state_realloc(g->st, ptr, osize, nsize);
+}
+
+struct lencase_grate *grate_of(lua_State *L) {
+  void *ud;
+  return lua_getallocf(L, &ud) == grate_alloc ? ud : NULL;
+}
+
+struct frame *grate_frame(lua_State *L) {
+  struct frame *f;
+  memcpy(&f, lua_getextraspace(L), sizeof f);
+  return f != NULL && f->co == L ? f : NULL;
+}
+
+static void set_frame(lua_State *L, struct frame *f) {
+  memcpy(lua_getextraspace(L), &f, sizeof f);
+}
+
+static int64_t processor_ns(void) {
+  struct timespec ts;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+  return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/*
+** A handler that does not end: from the moment its time is over the hook comes
+** with every instruction, so that a pcall around the loop does not save it.
+*/
+static void watch_time(lua_State *L, lua_Debug *ar) {
+  struct lencase_grate *g = grate_of(L);
+  int64_t now = processor_ns();
+  (void)ar;
+  if (g->ticks++ == 0) {
+    g->started = now;
+    return;
+  }
+  if (now - g->started < (int64_t)g->handler_ms * 1000000) return;
+  lua_sethook(L, watch_time, LUA_MASKCOUNT, 1);
+  luaL_error(L, "the handler did not end within %d ms of processor time", (int)g->handler_ms);
+}
+
+static void begin_time(struct lencase_grate *g, lua_State *L) {
+  g->ticks = 0;
+  if (lua_gethookcount(L) != HOOK_COUNT) lua_sethook(L, watch_time, LUA_MASKCOUNT, HOOK_COUNT);
+}
+
+/* }========================================================================= */
+
+/* {================================= frames ================================ */
+
+/* Runs protected: makes the coroutine and the table of views of a frame. */
+static int frame_build(lua_State *L) {
+  struct frame *f = lua_touserdata(L, 1);
+  f->co = lua_newthread(L);
+  f->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_newtable(L);
+  f->views = luaL_ref(L, LUA_REGISTRYINDEX);
+  set_frame(f->co, f);
+  return 0;
+}
+
+static struct frame *frame_new(struct lencase_grate *g) {
+  struct frame *f = state_new(g->st, sizeof *f);
+  if (f == NULL) return NULL;
+  f->grate = g;
+  lua_pushcfunction(g->L, frame_build);
+  lua_pushlightuserdata(g->L, f);
+  if (lua_pcall(g->L, 1, 0, 0) != LUA_OK) {
+    lua_pop(g->L, 1);
+    state_free(g->st, f, sizeof *f);
+    return NULL;
+  }
+  f->all = g->all_frames;
+  g->all_frames = f;
+  return f;
+}
+
+static struct frame *frame_get(struct lencase_grate *g, struct call *call) {
+  struct frame *f = g->frames;
+  if (f != NULL)
+    g->frames = f->next;
+  else
+    f = frame_new(g);
+  if (f == NULL) return NULL;
+  f->call = call;
+  call->frame = f;
+  return f;
+}
+
+static void frame_put(struct frame *f) {
+  lua_settop(f->co, 0);
+  f->call = NULL;
+  f->fold = NULL;
+  f->stamp++;
+  f->nviews = 0;
+  f->waiting = false;
+  f->next = f->grate->frames;
+  f->grate->frames = f;
+}
+
+/* }========================================================================= */
+
+/* {================================ handlers =============================== */
+
+static struct grate_entry *entry_of(const struct call *call) {
+  return call->entry->ud;
+}
+
+static void report(struct call *call, const char *message, const char *answer) {
+  struct grate_entry *e = entry_of(call);
+  char where[160];
+  e->messages++;
+  if (e->messages > GRATE_MESSAGES) return;
+  state_log(call->cage->st, "%s: in %s; %s%s", message, call_where(call, where, sizeof where),
+            answer, e->messages == GRATE_MESSAGES ? " (no more messages of this handler)" : "");
+}
+
+/* Rule 9: a script that fails leaves caller and cage in a state that is told. */
+static enum verdict fail_closed(struct call *call, const char *message) {
+  struct lencase_grate *g = entry_of(call)->grate;
+  char answer[80];
+  if (g->on_error == ON_ERROR_PASS) {
+    report(call, message, "the call goes on as if nobody had asked");
+    call->result = call->down_result;
+    return call->downcalls == 0 ? VERDICT_PASS : VERDICT_DONE;
+  }
+  call->result = -g->error;
+  if (g->on_error == ON_ERROR_KILL) {
+    report(call, message, "the cage is ended");
+    call->cage->ops->kill(call->cage);
+  } else {
+    snprintf(answer, sizeof answer, "the caller gets %s", strerrorname_np(g->error));
+    report(call, message, answer);
+  }
+  return VERDICT_DONE;
+}
+
+static const char *message_of(lua_State *L) {
+  const char *s = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+  return s != NULL ? s : "the script raised an error that is no string";
+}
+
+static int handler_returned(lua_State *co, int status, lua_KContext ctx) {
+  (void)status;
+  (void)ctx;
+  grate_take_results(co, grate_frame(co), 1);
+  return 0;
+}
+
+/* The body of a frame's coroutine: all that may raise an error happens in here. */
+static int handler_body(lua_State *co) {
+  struct frame *f = grate_frame(co);
+  int n;
+  lua_rawgeti(co, LUA_REGISTRYINDEX, entry_of(f->call)->fn);
+  n = grate_push_args(co, f);
+  lua_callk(co, n, LUA_MULTRET, 0, handler_returned);
+  return handler_returned(co, LUA_OK, 0);
+}
+
+/* The handler ended with an error; its coroutine is made fit for the next call. */
+static enum verdict handler_failed(struct frame *f) {
+  enum verdict verdict = fail_closed(f->call, message_of(f->co));
+  lua_resetthread(f->co);
+  return verdict;
+}
+
+static enum verdict resume(struct frame *f, int nargs) {
+  struct lencase_grate *g = f->grate;
+  enum verdict verdict;
+  int nres, status;
+#ifdef LENCASE_HARD
+  lua_gc(g->L, LUA_GCCOLLECT);
+#endif
+  begin_time(g, f->co);
+  status = lua_resume(f->co, g->L, nargs, &nres);
+  if (status == LUA_YIELD && f->waiting) return VERDICT_PARKED;
+  if (status == LUA_YIELD) {
+    lua_pushstring(f->co, "a handler may not yield: it is a coroutine of lencase's own");
+    verdict = handler_failed(f);
+  } else {
+    verdict = status == LUA_OK ? f->verdict : handler_failed(f);
+  }
+  frame_put(f);
+  return verdict;
+}
+
+static enum verdict start(struct call *call) {
+  struct frame *f = frame_get(entry_of(call)->grate, call);
+  if (f == NULL) return fail_closed(call, "no memory for a coroutine");
+  lua_pushcfunction(f->co, handler_body);
+  return resume(f, 0);
+}
+
+static enum verdict go_on(struct call *call) {
+  struct frame *f = call->frame;
+  f->waiting = false;
+  return resume(f, 0);
+}
+
+static enum verdict drop(struct call *call) {
+  struct frame *f = call->frame;
+  if (f == NULL || f->call != call) return VERDICT_DONE; /* its handler has ended */
+  lua_resetthread(f->co);
+  frame_put(f);
+  return VERDICT_DONE;
+}
+
+static enum verdict handler(struct call *call, enum handler_event ev) {
+  switch (ev) {
+    case HANDLER_START: return start(call);
+    case HANDLER_RESULT: return go_on(call);
+    case HANDLER_DROP: break;
+  }
+  return drop(call);
+}
+
+/* }========================================================================= */
+
+/* {=============================== interface =============================== */
+
+static void entry_free(struct lencase_grate *g, struct grate_entry *e) {
+  if (e->where != NULL) state_free(g->st, e->where, strlen(e->where) + 1);
+  plan_free(g->st, e->plan);
+  state_free(g->st, e, sizeof *e);
+}
+
+static struct grate_entry *entry_new(struct lencase_grate *g, const char *where) {
+  struct grate_entry *e = state_new(g->st, sizeof *e);
+  if (e == NULL) return NULL;
+  e->where = state_new(g->st, strlen(where) + 1);
+  if (e->where == NULL) {
+    entry_free(g, e);
+    return NULL;
+  }
+  strcpy(e->where, where);
+  e->grate = g;
+  e->route = (struct route_entry){.handler = handler, .ud = e, .where = e->where};
+  e->next = g->entries; /* owned by the grate from here on, whatever fails */
+  g->entries = e;
+  return e;
+}
+
+/* The member's arguments get what the family's policy says of the parameters they show. */
+static lencase_policy folded_policy(const struct sig_fold *fold, const struct signature *family,
+                                    lencase_policy policy) {
+  const struct sig_variant *v = &family->variants[0];
+  lencase_policy out = LENCASE_PASS_THROUGH_POINTERS;
+  int i;
+  for (i = 0; i < fold->nparams && i < v->nparams; i++) {
+    const struct fold_param *p = &fold->params[i];
+    unsigned mode = policy_of(policy, i, sig_is_pointer(&v->params[i]));
+    if (p->from == FOLD_FIELD) mode = LENCASE_P_COPY;
+    if (p->from == FOLD_ABSENT || p->from == FOLD_CONST) continue;
+    out &= ~LENCASE_P_AT(15u, p->arg + 1);
+    out |= LENCASE_P_AT(mode, p->arg + 1);
+  }
+  return out;
+}
+
+static const struct sig_fold *any_fold(int32_t member, int32_t family) {
+  size_t i;
+  for (i = 0; i < sig_folds_size; i++)
+    if (sig_folds[i].member == member && sig_folds[i].family == family) return &sig_folds[i];
+  return NULL;
+}
+
+static int entry_plan(struct lencase_grate *g, struct grate_entry *e, int32_t nr, int32_t family,
+                      lencase_policy policy) {
+  const struct signature *sig = sig_by_nr(nr), *shown = sig_by_nr(family);
+  const struct sig_fold *fold = any_fold(nr, family);
+  int status = policy_check(g->st, policy, shown != NULL ? shown->name : "the call",
+                            LENCASE_MAXARGS);
+  if (status != LENCASE_OK) return status;
+  if (nr != family && fold != NULL) policy = folded_policy(fold, shown, policy);
+  status = plan_new(g->st, sig != NULL ? sig : &sig_unknown, policy, &e->plan);
+  e->route.plan = e->plan;
+  e->route.family = family;
+  return status;
+}
+
+void grate_register(lua_State *L, int32_t nr, int32_t family, lencase_policy policy,
+                    const char *where, const struct sig_test *tests, int ntests) {
+  struct lencase_grate *g = grate_of(L);
+  struct grate_entry *e = entry_new(g, where);
+  if (e == NULL) luaL_error(L, "no memory for a handler");
+  e->fn = luaL_ref(L, LUA_REGISTRYINDEX);
+  e->route.ntests = (uint8_t)ntests;
+  if (ntests > 0) memcpy(e->route.tests, tests, (size_t)ntests * sizeof *tests);
+  if (entry_plan(g, e, nr, family, policy) != LENCASE_OK ||
+      route_register(g->st, g->st->first_routes, nr, &e->route) != LENCASE_OK)
+    luaL_error(L, "%s: %s", where, lencase_error(g->st));
+}
+
+/* }========================================================================= */
+
+/* {================================= events ================================ */
+
+static const char *const event_names[] = {
+    [CAGE_NEW] = "new", [CAGE_EXEC] = "exec", [CAGE_EXIT] = "exit"};
+
+struct event {
+  struct lencase_grate *g;
+  struct lencase_cage *cage;
+  const char *name;
+  int status;
+};
+
+/* Runs protected: events(name, cage or nil, parent or nil, shares_files, status) */
+static int tell_script(lua_State *L) {
+  const struct event *ev = lua_touserdata(L, 1);
+  struct lencase_cage *parent = NULL;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, ev->g->events);
+  lua_pushstring(L, ev->name);
+  if (ev->cage != NULL) {
+    parent = cage_by_id(ev->g->st, ev->cage->parent);
+    cage_push(L, ev->cage);
+  } else {
+    lua_pushnil(L);
+  }
+  if (parent != NULL)
+    cage_push(L, parent);
+  else
+    lua_pushnil(L);
+  lua_pushboolean(L, ev->cage != NULL && ev->cage->shares_files);
+  lua_pushinteger(L, ev->status);
+  lua_call(L, 5, 0);
+  if (ev->cage != NULL && ev->cage->gone) cage_forget(L, ev->cage);
+  return 0;
+}
+
+static int tell(struct event *ev) {
+  lua_State *L = ev->g->L;
+  if (ev->g->events == LUA_NOREF) return LENCASE_OK;
+  begin_time(ev->g, L);
+  lua_pushcfunction(L, tell_script);
+  lua_pushlightuserdata(L, ev);
+  if (lua_pcall(L, 1, 0, 0) == LUA_OK) return LENCASE_OK;
+  state_fail(ev->g->st, LENCASE_ESCRIPT, "%s", message_of(L));
+  state_log(ev->g->st, "%s", lencase_error(ev->g->st));
+  lua_pop(L, 1);
+  return LENCASE_ESCRIPT;
+}
+
+static void cage_event(struct cage_watcher *w, struct lencase_cage *cage, enum cage_event what,
+                       int status) {
+  struct lencase_grate *g =
+      (struct lencase_grate *)((char *)w - offsetof(struct lencase_grate, watcher));
+  struct event start_ev = {g, NULL, "start", 0};
+  struct event ev = {g, cage, event_names[what], status};
+  if (!g->frozen) {
+    g->frozen = true;
+    tell(&start_ev);
+  }
+  tell(&ev);
+}
+
+int grate_finish(struct lencase_grate *g, int wstatus) {
+  struct event ev = {g, NULL, "finish", wstatus};
+  return tell(&ev);
+}
+
+/* }========================================================================= */
+
+/* {================================== life ================================= */
+
+struct opening {
+  lua_CFunction open;
+  const char *path, *cpath;
+};
+
+static void set_package(lua_State *L, const char *field, const char *value) {
+  if (value == NULL) return;
+  lua_getglobal(L, "package");
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, field);
+  lua_pop(L, 1);
+}
+
+/* Runs protected. */
+static int build(lua_State *L) {
+  const struct opening *o = lua_touserdata(L, 1);
+  luaL_openlibs(L);
+  set_package(L, "path", o->path);
+  set_package(L, "cpath", o->cpath);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  lua_pushcfunction(L, o->open);
+  lua_setfield(L, -2, "lencase.core");
+  return 0;
+}
+
+static void grate_free(struct lencase_grate *g) {
+  cage_unwatch(g->st, &g->watcher);
+  if (g->L != NULL) lua_close(g->L);
+  while (g->entries != NULL) {
+    struct grate_entry *e = g->entries;
+    g->entries = e->next;
+    entry_free(g, e);
+  }
+  while (g->all_frames != NULL) {
+    struct frame *f = g->all_frames;
+    g->all_frames = f->all;
+    state_free(g->st, f, sizeof *f);
+  }
+  grate_free_plans(g);
+  state_free(g->st, g, sizeof *g);
+}
+
+static void close_all(struct lencase_state *st) {
+  while (st->grates != NULL) {
+    struct lencase_grate *g = st->grates;
+    st->grates = g->next;
+    grate_free(g);
+  }
+}
+
+/* Takes the message on the stack of g into the state. */
+static int script_failed(struct lencase_grate *g) {
+  int status = state_fail(g->st, LENCASE_ESCRIPT, "%s", message_of(g->L));
+  lua_pop(g->L, 1);
+  return status;
+}
+
+int grate_new(struct lencase_state *st, lua_CFunction open, const char *path, const char *cpath,
+              struct lencase_grate **out) {
+  struct opening o = {open, path, cpath};
+  struct lencase_grate *g = state_new(st, sizeof *g);
+  if (g == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a grate");
+  g->st = st;
+  g->error = EIO;
+  g->events = LUA_NOREF;
+  g->handler_ms = st->config.handler_ms;
+  g->watcher.event = cage_event;
+  g->L = lua_newstate(grate_alloc, g);
+  if (g->L == NULL) {
+    state_free(st, g, sizeof *g);
+    return state_fail(st, LENCASE_ENOMEM, "no memory for a Lua state");
+  }
+  set_frame(g->L, NULL);
+  cage_watch(st, &g->watcher);
+  g->next = st->grates;
+  st->grates = g;
+  st->close_grates = close_all;
+  lua_pushcfunction(g->L, build);
+  lua_pushlightuserdata(g->L, &o);
+  if (lua_pcall(g->L, 1, 0, 0) != LUA_OK) return script_failed(g);
+  *out = g;
+  return LENCASE_OK;
+}
+
+struct script {
+  const char *filename;
+  int argc;
+  const char *const *argv;
+};
+
+/* The table 'arg' of a script, as lua(1) makes it. */
+static void set_arg(lua_State *L, const struct script *s) {
+  int i;
+  lua_createtable(L, s->argc, 1);
+  lua_pushstring(L, s->filename);
+  lua_rawseti(L, -2, 0);
+  for (i = 0; i < s->argc; i++) {
+    lua_pushstring(L, s->argv[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setglobal(L, "arg");
+}
+
+/* Runs protected: loads and runs the script, installs what it returns. */
+static int run_script(lua_State *L) {
+  const struct script *s = lua_touserdata(L, 1);
+  int i;
+  set_arg(L, s);
+  if (luaL_loadfile(L, s->filename) != LUA_OK) return lua_error(L);
+  luaL_checkstack(L, s->argc, "too many arguments for the script");
+  for (i = 0; i < s->argc; i++) lua_pushstring(L, s->argv[i]);
+  lua_call(L, s->argc, 1);
+  if (luaL_getmetafield(L, -1, "__install") == LUA_TNIL)
+    return luaL_error(L, "%s: the script must end with 'return lencase.grate { ... }'",
+                      s->filename);
+  lua_pushvalue(L, -2);
+  lua_call(L, 1, 0);
+  return 0;
+}
+
+int grate_run_file(struct lencase_grate *g, const char *filename, int argc,
+                   const char *const argv[]) {
+  struct script s = {filename, argc, argv};
+  int status;
+  begin_time(g, g->L);
+  lua_pushcfunction(g->L, run_script);
+  lua_pushlightuserdata(g->L, &s);
+  status = lua_pcall(g->L, 1, 0, 0);
+  return status == LUA_OK ? LENCASE_OK : script_failed(g);
+}
+
+/* }========================================================================= */

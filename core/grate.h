@@ -1,0 +1,172 @@
+/*
+** grate.h - one Lua state running one script, handling calls
+**
+** All Lua that may raise an error runs inside a protected call: a handler in its
+** coroutine, everything else under lua_pcall. A call in flight has a frame: a pooled coroutine,
+** the views given to it, and the downcall it waits for.
+*/
+
+#ifndef GRATE_H
+#define GRATE_H
+
+#include <lua.h>
+
+#include "call.h"
+
+enum { GRATE_MESSAGES = 10 }; /* of one entry, until it is silenced */
+
+enum on_error { ON_ERROR_ERRNO, ON_ERROR_KILL, ON_ERROR_PASS };
+
+/* One handler of an interface: fn of Lua and what the route needs. */
+struct grate_entry {
+  struct route_entry route;
+  struct lencase_grate *grate;
+  struct grate_entry *next;
+  char *where;       /* "script.lua:12" */
+  struct plan *plan; /* owned */
+  int fn;            /* reference in the registry */
+  unsigned messages; /* logged so far */
+};
+
+struct grate_plan; /* a plan that copies all, for a handler's own calls */
+
+struct lencase_grate {
+  struct lencase_state *st;
+  struct lencase_grate *next;
+  lua_State *L;
+  struct cage_watcher watcher;
+  struct grate_entry *entries;
+  struct grate_plan *plans;
+  struct frame *frames, *all_frames;
+  int events;         /* reference of the Lua function that is told of events */
+  unsigned ticks;     /* of the count hook since the last resume */
+  int64_t started;    /* ns of processor time at the first tick */
+  enum on_error on_error;
+  int error;          /* ON_ERROR_ERRNO: the errno */
+  uint32_t handler_ms;
+  bool frozen;        /* it has started: no more registering */
+};
+
+/* What a handler asked the host for and now waits for. */
+struct down {
+  const struct variant_plan *vp;
+  uint64_t words[LENCASE_MAXARGS];
+  bool own; /* the very call in flight: nil stood for the caller's arguments */
+};
+
+struct frame {
+  struct frame *next, *all;
+  struct lencase_grate *grate;
+  struct call *call;
+  const struct sig_fold *fold;      /* the handler sees another prototype */
+  const struct sig_variant *shown;  /* the variant whose parameters the handler sees */
+  struct snapshot paths[LENCASE_MAXARGS]; /* FOLD_PATH: the resolved path that was shown */
+  lua_State *co;
+  int ref;                          /* of co */
+  int views;                        /* reference of a table: the views made so far */
+  int nviews, allviews;             /* of them in use; made */
+  uint32_t stamp;                   /* changes when the call ends: views know by it */
+  struct down down;
+  struct snapshot outs[LENCASE_MAXARGS]; /* of the downcall made last */
+  enum verdict verdict;
+  bool waiting; /* yielded for a downcall */
+};
+
+/* {================================= life ================================== */
+
+/*
+** A grate with an empty interface: a Lua state with the standard libraries,
+** 'open' preloaded as module 'lencase.core'. 'path' and 'cpath' as in
+** lencase_load. A status.
+*/
+int grate_new(struct lencase_state *st, lua_CFunction open, const char *path, const char *cpath,
+              struct lencase_grate **out);
+
+/* Runs the script of a grate and takes what it returned as its interface. A status. */
+int grate_run_file(struct lencase_grate *g, const char *filename, int argc,
+                   const char *const argv[]);
+
+/* The grate that 'L' belongs to; NULL when it is an ordinary Lua state. */
+struct lencase_grate *grate_of(lua_State *L);
+
+/*
+** Adds a handler: the function on top of the stack, which is popped. For calls
+** 'nr', seen in the prototype of 'family' (or nr itself), if one of the tests holds. Raises Lua errors.
+*/
+void grate_register(lua_State *L, int32_t nr, int32_t family, lencase_policy policy,
+                    const char *where, const struct sig_test *tests, int ntests);
+
+/* The program has ended: the script's on_exit gets 'wstatus'. LENCASE_ESCRIPT if it fails. */
+int grate_finish(struct lencase_grate *g, int wstatus);
+
+/* }========================================================================= */
+
+/* {================================ values ================================= */
+
+/* The frame whose coroutine 'L' is; NULL outside of a handler. */
+struct frame *grate_frame(lua_State *L);
+
+/* Pushes what the handler of 'f' sees of its call; returns how many values. Raises errors. */
+int grate_push_args(lua_State *L, struct frame *f);
+
+/*
+** Turns what the handler returned (stack indexes first..top) into call->result and the frame's
+** verdict. Raises errors.
+*/
+void grate_take_results(lua_State *L, struct frame *f, int first);
+
+/* sys.NAME: a C closure over a signature (light userdata) and its plan. */
+int grate_sys(lua_State *L);
+
+/* Frees the plans that grate_push_sys made. */
+void grate_free_plans(struct lencase_grate *g);
+
+/* Pushes the closure for callnum 'nr' with signature 'sig'. */
+void grate_push_sys(lua_State *L, struct lencase_grate *g, int32_t nr,
+                    const struct signature *sig);
+
+/* }========================================================================= */
+
+/* {================================= views ================================= */
+
+enum view_kind { VIEW_BYTES, VIEW_RECORDS, VIEW_IOVEC };
+
+struct view {
+  struct frame *frame;
+  uint32_t stamp;
+  uint8_t kind;
+  bool single;   /* VIEW_RECORDS: one struct, its fields are the view's */
+  bool writable;
+  bool dirty;    /* VIEW: written to since it was made */
+  unsigned char *data;
+  size_t size;   /* bytes */
+  const struct sig_record *record;
+  const struct snap_part *parts; /* VIEW_IOVEC */
+  uint32_t nparts;
+  struct view *whole; /* the view that this one is a part of */
+};
+
+/* Pushes a view of a snapshot that holds bytes of parameter 'p'. */
+void view_push(lua_State *L, struct frame *f, const struct sig_param *p,
+               const struct snapshot *snap, bool writable);
+
+/* The view at 'index', alive; NULL if the value is no view. Raises an error for a dead one. */
+struct view *view_at(lua_State *L, int index);
+
+/* Writes the table at 'index' into a record as its fields say. Raises errors. */
+void view_fill(lua_State *L, int index, const struct sig_record *record, unsigned char *data);
+
+void view_open(lua_State *L); /* makes the metatable */
+
+/* }========================================================================= */
+
+/* {================================= cages ================================= */
+
+/* Pushes the userdata of a cage: the same one each time while it lives. */
+void cage_push(lua_State *L, struct lencase_cage *cage);
+void cage_forget(lua_State *L, struct lencase_cage *cage);
+void cage_open(lua_State *L);
+
+/* }========================================================================= */
+
+#endif

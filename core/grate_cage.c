@@ -1,0 +1,166 @@
+/*
+** grate_cage.c - cages as userdata: pid, comm, descriptors, memory
+*/
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <limits.h>
+#include <string.h>
+
+#include "grate.h"
+
+static const char cage_name[] = "lencase.cage";
+static const char cages_key = 0; /* registry: cage id -> its userdata */
+
+struct cage_ud {
+  uint64_t id;
+  int64_t pid;
+  uint64_t parent;
+};
+
+void cage_push(lua_State *L, struct lencase_cage *cage) {
+  struct cage_ud *ud;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &cages_key);
+  if (lua_rawgeti(L, -1, (lua_Integer)cage->id) == LUA_TNIL) {
+    lua_pop(L, 1);
+    ud = lua_newuserdatauv(L, sizeof *ud, 0);
+    *ud = (struct cage_ud){cage->id, cage->pid, cage->parent};
+    luaL_setmetatable(L, cage_name);
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, -3, (lua_Integer)cage->id);
+  }
+  lua_remove(L, -2);
+}
+
+void cage_forget(lua_State *L, struct lencase_cage *cage) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &cages_key);
+  lua_pushnil(L);
+  lua_rawseti(L, -2, (lua_Integer)cage->id);
+  lua_pop(L, 1);
+}
+
+static struct cage_ud *self(lua_State *L) {
+  return luaL_checkudata(L, 1, cage_name);
+}
+
+/* The cage itself; raises an error once it is gone. */
+static struct lencase_cage *alive(lua_State *L) {
+  struct cage_ud *ud = self(L);
+  struct lencase_cage *cage = cage_by_id(grate_of(L)->st, ud->id);
+  if (cage == NULL || cage->gone) luaL_error(L, "cage %d is gone", (int)ud->pid);
+  return cage;
+}
+
+static int failed(lua_State *L, int err) {
+  lua_pushnil(L);
+  lua_pushinteger(L, err);
+  return 2;
+}
+
+/* cage:fd_path(fd) -> what the descriptor refers to, or nil, errno */
+static int cage_fd_path(lua_State *L) {
+  struct lencase_cage *cage = alive(L);
+  char buf[PATH_MAX];
+  int n = cage->ops->fd_path(cage, (int)luaL_checkinteger(L, 2), buf, sizeof buf);
+  if (n < 0) return failed(L, -n);
+  lua_pushlstring(L, buf, (size_t)n);
+  return 1;
+}
+
+/* cage:fd_open(fd) -> whether the descriptor is open */
+static int cage_fd_open(lua_State *L) {
+  struct lencase_cage *cage = alive(L);
+  lua_pushboolean(L, cage->ops->fd_open(cage, (int)luaL_checkinteger(L, 2)));
+  return 1;
+}
+
+/* cage:read(addr, n) -> string, or nil, errno */
+static int cage_read(lua_State *L) {
+  struct lencase_cage *cage = alive(L);
+  struct mem_seg seg = {.addr = (uint64_t)luaL_checkinteger(L, 2)};
+  lua_Integer n = luaL_checkinteger(L, 3);
+  luaL_Buffer b;
+  size_t done = 0;
+  if (n < 0 || (lua_Unsigned)n > cage->st->config.max_call_bytes) return failed(L, ENOMEM);
+  seg.size = (size_t)n;
+  seg.data = luaL_buffinitsize(L, &b, seg.size);
+  if (cage->ops->read(cage, &seg, 1, &done) != LENCASE_OK || done < seg.size)
+    return failed(L, EFAULT);
+  luaL_pushresultsize(&b, seg.size);
+  return 1;
+}
+
+enum { PAGE = 4096 };
+
+/* cage:string(addr) -> the string that ends with a NUL, or nil, errno */
+static int cage_string(lua_State *L) {
+  struct lencase_cage *cage = alive(L);
+  uint64_t addr = (uint64_t)luaL_checkinteger(L, 2);
+  size_t total = 0;
+  luaL_Buffer b;
+  luaL_buffinit(L, &b);
+  while (total < cage->st->config.max_string) {
+    struct mem_seg seg = {addr, luaL_prepbuffsize(&b, PAGE), PAGE - addr % PAGE};
+    const char *nul;
+    size_t done = 0;
+    if (cage->ops->read(cage, &seg, 1, &done) != LENCASE_OK || done < seg.size)
+      return failed(L, EFAULT);
+    nul = memchr(seg.data, 0, done);
+    luaL_addsize(&b, nul != NULL ? (size_t)(nul - (char *)seg.data) : done);
+    if (nul != NULL) {
+      luaL_pushresult(&b);
+      return 1;
+    }
+    total += done;
+    addr += done;
+  }
+  return failed(L, ENAMETOOLONG);
+}
+
+static int comm_push(lua_State *L) {
+  char buf[64];
+  struct lencase_cage *cage = alive(L);
+  int n = cage->ops->comm(cage, buf, sizeof buf);
+  if (n < 0) return failed(L, -n);
+  lua_pushlstring(L, buf, (size_t)n);
+  return 1;
+}
+
+/* upvalue 1: the methods */
+static int cage_index(lua_State *L) {
+  const struct cage_ud *ud = self(L);
+  const char *name = luaL_checkstring(L, 2);
+  if (strcmp(name, "comm") == 0) return comm_push(L);
+  if (strcmp(name, "pid") == 0)
+    lua_pushinteger(L, ud->pid);
+  else if (strcmp(name, "id") == 0)
+    lua_pushinteger(L, (lua_Integer)ud->id);
+  else if (strcmp(name, "parent") == 0)
+    lua_pushinteger(L, (lua_Integer)ud->parent);
+  else
+    lua_getfield(L, lua_upvalueindex(1), name);
+  return 1;
+}
+
+static int cage_tostring(lua_State *L) {
+  lua_pushfstring(L, "cage %d", (int)self(L)->pid);
+  return 1;
+}
+
+static const luaL_Reg methods[] = {{"fd_path", cage_fd_path},
+                                   {"fd_open", cage_fd_open},
+                                   {"read", cage_read},
+                                   {"string", cage_string},
+                                   {NULL, NULL}};
+
+void cage_open(lua_State *L) {
+  luaL_newmetatable(L, cage_name);
+  luaL_newlib(L, methods);
+  lua_pushcclosure(L, cage_index, 1);
+  lua_setfield(L, -2, "__index");
+  lua_pushcfunction(L, cage_tostring);
+  lua_setfield(L, -2, "__tostring");
+  lua_pop(L, 1);
+  lua_newtable(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &cages_key);
+}
