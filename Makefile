@@ -55,7 +55,7 @@ all: $(LIBRARY) $(MODULE)
 
 # --- the library and the module ------------------------------------------------------------
 
-$(BUILD)/obj/core/grate%.o $(BUILD)/obj/core/bind/%.o: CFLAGS += $(LUA_CFLAGS)
+$(filter $(BUILD)/obj/core/grate% $(BUILD)/obj/core/bind/%,$(OBJECTS)): CFLAGS += $(LUA_CFLAGS)
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
