@@ -14,10 +14,11 @@
 
 enum {
   PAGE = 4096,
-  PIECE = 1024,      /* of a string, at the first try */
-  BATCH = 64,        /* segments in one vectored read */
-  POINTERS = 64,     /* of an array of strings, at a time */
-  IOVEC_MAX = 1024   /* UIO_MAXIOV of linux/uio.h */
+  PIECE = 1024,     /* of a string, at the first try */
+  PIECE_MANY = 128, /* the same, of an array of strings */
+  BATCH = 64,       /* segments in one vectored read */
+  POINTERS = 64,    /* of an array of strings, at the first try */
+  IOVEC_MAX = 1024  /* UIO_MAXIOV of linux/uio.h */
 };
 
 struct iovec64 {
@@ -30,7 +31,8 @@ struct want {
   struct want *next;
   uint8_t op, arg;
   struct mem_seg seg;
-  size_t before;          /* bytes (WANT_STRING) or pointers held from earlier rounds */
+  size_t before;          /* bytes held from earlier rounds, right before seg.data */
+  size_t room;            /* bytes there is room for, with those */
   struct snap_part *part; /* WANT_STRING: where it ends up; NULL: the argument itself */
 };
 
@@ -61,8 +63,8 @@ static void *take(struct marshal *m, int arg, uint64_t addr, uint64_t size, int 
   return p;
 }
 
-static int want(struct marshal *m, enum want_op op, int arg, uint64_t addr, void *data,
-                size_t size, struct want **out) {
+static int want(struct marshal *m, enum want_op op, int arg, uint64_t addr, void *data, size_t size,
+                struct want **out) {
   struct want *w = arena_new(m->arena, sizeof *w);
   if (w == NULL) return failed(m, LENCASE_ENOMEM, arg, addr, size);
   *w = (struct want){.op = (uint8_t)op, .arg = (uint8_t)arg, .seg = {addr, data, size}};
@@ -89,21 +91,36 @@ static size_t piece_at(uint64_t addr, size_t max) {
   return left < max ? left : max;
 }
 
-/* The next piece, after 'have' bytes at 'old'. */
+/*
+** Room behind 'have' bytes at 'old', which has *room: doubled when it is full, so that what
+** is long is not copied time and again. 'old' NULL: none yet.
+*/
+static unsigned char *more_room(struct marshal *m, int arg, uint64_t addr, unsigned char *old,
+                                size_t have, size_t *room, int *status) {
+  unsigned char *data;
+  *status = LENCASE_OK;
+  if (old != NULL && have < *room) return old;
+  if (old != NULL) *room *= 2;
+  data = take(m, arg, addr, *room, status);
+  if (data != NULL && have > 0) memcpy(data, old, have);
+  return data;
+}
+
+/* The next piece, after 'have' bytes at 'old', which has 'room'. */
 static int want_string(struct marshal *m, int arg, uint64_t addr, struct snap_part *part,
-                       const unsigned char *old, size_t have) {
-  size_t size = piece_at(addr + have, have < PIECE ? PIECE : PAGE);
+                       unsigned char *old, size_t have, size_t room) {
   struct want *w;
   unsigned char *data;
   int status;
   if (have + 1 > m->cage->st->config.max_string)
     return failed(m, LENCASE_ELIMIT, arg, addr, have + 1);
-  data = take(m, arg, addr, have + size, &status);
+  data = more_room(m, arg, addr, old, have, &room, &status);
   if (status != LENCASE_OK) return status;
-  if (have > 0) memcpy(data, old, have);
-  status = want(m, WANT_STRING, arg, addr + have, data + have, size, &w);
+  status =
+      want(m, WANT_STRING, arg, addr + have, data + have, piece_at(addr + have, room - have), &w);
   if (status != LENCASE_OK) return status;
   w->before = have;
+  w->room = room;
   w->part = part;
   return LENCASE_OK;
 }
@@ -114,7 +131,7 @@ static int string_read(struct marshal *m, const struct want *w) {
   const unsigned char *nul = memchr(w->seg.data, 0, w->seg.size);
   size_t size;
   if (nul == NULL)
-    return want_string(m, w->arg, addr, w->part, start, w->before + w->seg.size);
+    return want_string(m, w->arg, addr, w->part, start, w->before + w->seg.size, w->room);
   size = (size_t)(nul - start);
   if (size >= m->cage->st->config.max_string)
     return failed(m, LENCASE_ELIMIT, w->arg, addr, size + 1);
@@ -132,20 +149,22 @@ static int string_read(struct marshal *m, const struct want *w) {
 
 /* {============================ arrays of strings ========================== */
 
-static int want_pointers(struct marshal *m, int arg, uint64_t addr, const uint64_t *old,
-                         size_t have) {
-  uint64_t at = addr + have * sizeof *old;
-  size_t n = piece_at(at, POINTERS * sizeof *old) / sizeof *old;
+/* The next pointers, after 'have' bytes of them at 'old', which has 'room'. */
+static int want_pointers(struct marshal *m, int arg, uint64_t addr, unsigned char *old, size_t have,
+                         size_t room) {
+  uint64_t at = addr + have;
+  size_t size;
   struct want *w;
-  uint64_t *data;
   int status;
-  if (n == 0) n = 1; /* an array that is not aligned: one pointer over the page's end */
-  data = take(m, arg, addr, (have + n) * sizeof *old, &status);
+  unsigned char *data = more_room(m, arg, addr, old, have, &room, &status);
   if (status != LENCASE_OK) return status;
-  if (have > 0) memcpy(data, old, have * sizeof *old);
-  status = want(m, WANT_POINTERS, arg, at, data + have, n * sizeof *data, &w);
-  if (status == LENCASE_OK) w->before = have;
-  return status;
+  size = piece_at(at, room - have) / sizeof(uint64_t) * sizeof(uint64_t);
+  if (size == 0) size = sizeof(uint64_t); /* not aligned: one of them over the page's end */
+  status = want(m, WANT_POINTERS, arg, at, data + have, size, &w);
+  if (status != LENCASE_OK) return status;
+  w->before = have;
+  w->room = room;
+  return LENCASE_OK;
 }
 
 static int want_strings(struct marshal *m, int arg, const uint64_t *pointers, size_t n) {
@@ -156,17 +175,18 @@ static int want_strings(struct marshal *m, int arg, const uint64_t *pointers, si
   s->nparts = (uint32_t)n;
   for (i = 0; status == LENCASE_OK && i < n; i++) {
     s->parts[i] = (struct snap_part){.addr = pointers[i]};
-    status = want_string(m, arg, pointers[i], &s->parts[i], NULL, 0);
+    status = want_string(m, arg, pointers[i], &s->parts[i], NULL, 0, PIECE_MANY);
   }
   return status;
 }
 
 static int pointers_read(struct marshal *m, const struct want *w) {
-  uint64_t *all = (uint64_t *)w->seg.data - w->before;
-  size_t i, n = w->before + w->seg.size / sizeof *all;
-  for (i = w->before; i < n; i++)
+  unsigned char *start = (unsigned char *)w->seg.data - w->before;
+  const uint64_t *all = (const uint64_t *)start;
+  size_t i, have = w->before + w->seg.size;
+  for (i = w->before / sizeof *all; i < have / sizeof *all; i++)
     if (all[i] == 0) return want_strings(m, w->arg, all, i);
-  return want_pointers(m, w->arg, m->snaps[w->arg].addr, all, n);
+  return want_pointers(m, w->arg, m->snaps[w->arg].addr, start, have, w->room);
 }
 
 /* }========================================================================= */
@@ -270,8 +290,8 @@ int marshal_room(struct lencase_cage *cage, const struct sig_variant *v, int arg
   const struct sig_param *p = &v->params[arg];
   uint64_t n = p->count;
   if (p->size == SIZE_DEREF) {
-    int status = read_length(cage, words[p->size_arg],
-                             snaps != NULL ? &snaps[p->size_arg] : NULL, &n);
+    int status =
+        read_length(cage, words[p->size_arg], snaps != NULL ? &snaps[p->size_arg] : NULL, &n);
     if (status != LENCASE_OK) return status;
   } else if (p->size == SIZE_ARG) {
     n = count_in_word(&v->params[p->size_arg], words[p->size_arg]);
@@ -285,7 +305,7 @@ int marshal_room(struct lencase_cage *cage, const struct sig_variant *v, int arg
 
 static int start_string(struct marshal *m, int arg, uint64_t addr, uint64_t room) {
   (void)room;
-  return want_string(m, arg, addr, NULL, NULL, 0);
+  return want_string(m, arg, addr, NULL, NULL, 0, PIECE);
 }
 
 static int start_bytes(struct marshal *m, int arg, uint64_t addr, uint64_t room) {
@@ -296,14 +316,13 @@ static int start_bytes(struct marshal *m, int arg, uint64_t addr, uint64_t room)
 
 static int start_strv(struct marshal *m, int arg, uint64_t addr, uint64_t room) {
   (void)room;
-  return want_pointers(m, arg, addr, NULL, 0);
+  return want_pointers(m, arg, addr, NULL, 0, POINTERS * sizeof(uint64_t));
 }
 
 static int start_iovec(struct marshal *m, int arg, uint64_t addr, uint64_t room) {
   struct snapshot *s = &m->snaps[arg];
   unsigned char *data;
-  if (room / sizeof(struct iovec64) > IOVEC_MAX)
-    return failed(m, LENCASE_EINVAL, arg, addr, room);
+  if (room / sizeof(struct iovec64) > IOVEC_MAX) return failed(m, LENCASE_EINVAL, arg, addr, room);
   s->nparts = (uint32_t)(room / sizeof(struct iovec64));
   return want_bytes(m, WANT_IOVEC, arg, addr, room, &data);
 }
