@@ -9,6 +9,12 @@
 
 enum { AUTHORS = 2000 };
 
+#ifdef LENCASE_HARD
+enum { KEEPS = 0 }; /* that build keeps no memory, so that a late reader is noticed */
+#else
+enum { KEEPS = 1 };
+#endif
+
 /* Lets the call be done downwards, with its second word in the window and scratch memory. */
 static enum verdict forwards(struct call *call, enum handler_event ev) {
   if (ev == HANDLER_DROP) return VERDICT_DONE;
@@ -82,8 +88,9 @@ static void steady(bool park) {
   for (unsigned i = 0; i < 5; i++) call_all(&w, words);
   size_t before = w.mem.made;
   for (unsigned i = 0; i < 200; i++) call_all(&w, words);
-  is_int(w.mem.made - before, 0, "%d calls in steady state ask for no memory (park %d)",
-         200 * CALLS, park);
+  if (KEEPS)
+    is_int(w.mem.made - before, 0, "%d calls in steady state ask for no memory (park %d)",
+           200 * CALLS, park);
   for (unsigned i = 0; i < CALLS; i++) plan_free(w.st, copied[i].plan);
   world_close(&w);
 }
@@ -109,7 +116,7 @@ static void steady_in_flight(void) {
     for (unsigned i = 1; i < FLIGHT; i += 2)
       need(sim_step(calls[i], &result, &calls[i]) == LENCASE_OK);
   }
-  is_int(w.mem.made - before, 0, "%d calls at once ask for no memory", FLIGHT);
+  if (KEEPS) is_int(w.mem.made - before, 0, "%d calls at once ask for no memory", FLIGHT);
   plan_free(w.st, write.plan);
   world_close(&w);
 }
