@@ -113,9 +113,11 @@ static int sim_write(struct lencase_cage *cage, const struct mem_seg *seg) {
 
 /* Memory of ours in the cage for 'seg'. */
 static int ours_get(struct call *call, struct mem_seg *seg, enum sim_page page) {
-  if (is_gone(call->cage)) return LENCASE_EGONE;
+  struct lencase_state *st = call->cage->st;
+  if (is_gone(call->cage)) return state_fail(st, LENCASE_EGONE, "the cage has ended");
   seg->addr = sim_memory_get(&sim_of(call->cage)->memory, seg->size, page);
-  return seg->addr != 0 ? LENCASE_OK : LENCASE_ENOMEM;
+  if (seg->addr != 0) return LENCASE_OK;
+  return state_fail(st, LENCASE_ENOMEM, "a sim cage has no room for %zu bytes of ours", seg->size);
 }
 
 static void ours_put(struct call *call, const struct mem_seg *seg) {
@@ -284,11 +286,16 @@ static void sim_free(struct lencase_state *st, struct sim *s) {
   state_free(st, s, sizeof *s);
 }
 
+static struct lencase_cage *no_cage(struct lencase_state *st) {
+  state_fail(st, LENCASE_ENOMEM, "no memory for a sim cage");
+  return NULL;
+}
+
 struct lencase_cage *sim_cage_new(struct lencase_state *st, const struct sim_config *config,
                                   struct lencase_cage *parent) {
   struct sim *of_parent = parent != NULL ? sim_of(parent) : NULL;
   struct sim *s = state_new(st, sizeof *s);
-  if (s == NULL) return NULL;
+  if (s == NULL) return no_cage(st);
   s->config = of_parent != NULL ? of_parent->config : *config;
   if (open_memory(st, s, of_parent) == LENCASE_OK) {
     /* the kernel's descriptors are this process's, and so shared by all cages */
@@ -297,7 +304,7 @@ struct lencase_cage *sim_cage_new(struct lencase_state *st, const struct sim_con
   }
   if (s->cage != NULL) return s->cage;
   sim_free(st, s);
-  return NULL;
+  return no_cage(st);
 }
 
 static void end_cage(struct sim *s) {
