@@ -289,31 +289,44 @@ static const struct sig_fold *any_fold(int32_t member, int32_t family) {
   return NULL;
 }
 
-static int entry_plan(struct lencase_grate *g, struct grate_entry *e, int32_t nr, int32_t family,
-                      lencase_policy policy) {
-  const struct signature *sig = sig_by_nr(nr), *shown = sig_by_nr(family);
-  const struct sig_fold *fold = any_fold(nr, family);
-  int status = policy_check(g->st, policy, shown != NULL ? shown->name : "the call",
-                            LENCASE_MAXARGS);
-  if (status != LENCASE_OK) return status;
-  if (nr != family && fold != NULL) policy = folded_policy(fold, shown, policy);
-  status = plan_new(g->st, sig != NULL ? sig : &sig_unknown, policy, &e->plan);
+static int entry_plan(struct lencase_grate *g, struct grate_entry *e,
+                      const struct grate_decl *d) {
+  const struct sig_fold *fold = d->nr != d->family ? any_fold(d->nr, d->family) : NULL;
+  lencase_policy policy = d->policy;
+  int status;
+  if (fold != NULL) {
+    const struct signature *family = sig_by_nr(d->family);
+    status = policy_check(g->st, policy, family->name, fold->nparams);
+    if (status != LENCASE_OK) return status;
+    policy = folded_policy(fold, family, policy);
+  }
+  status = plan_new(g->st, d->sig != NULL ? d->sig : &sig_unknown, policy, &e->plan);
   e->route.plan = e->plan;
-  e->route.family = family;
+  e->route.family = d->family;
   return status;
 }
 
-void grate_register(lua_State *L, int32_t nr, int32_t family, lencase_policy policy,
-                    const char *where, const struct sig_test *tests, int ntests) {
+/* What answers the calls: the function or the number on top of the stack. */
+static void entry_answer(lua_State *L, struct grate_entry *e) {
+  if (lua_isinteger(L, -1)) {
+    e->route.constant = lua_tointeger(L, -1);
+    e->route.handler = NULL;
+    lua_pop(L, 1);
+  } else {
+    e->fn = luaL_ref(L, LUA_REGISTRYINDEX);
+  }
+}
+
+void grate_register(lua_State *L, const struct grate_decl *d) {
   struct lencase_grate *g = grate_of(L);
-  struct grate_entry *e = entry_new(g, where);
+  struct grate_entry *e = entry_new(g, d->where);
   if (e == NULL) luaL_error(L, "no memory for a handler");
-  e->fn = luaL_ref(L, LUA_REGISTRYINDEX);
-  e->route.ntests = (uint8_t)ntests;
-  if (ntests > 0) memcpy(e->route.tests, tests, (size_t)ntests * sizeof *tests);
-  if (entry_plan(g, e, nr, family, policy) != LENCASE_OK ||
-      route_register(g->st, g->st->first_routes, nr, &e->route) != LENCASE_OK)
-    luaL_error(L, "%s: %s", where, lencase_error(g->st));
+  entry_answer(L, e);
+  e->route.ntests = (uint8_t)d->ntests;
+  if (d->ntests > 0) memcpy(e->route.tests, d->tests, (size_t)d->ntests * sizeof *d->tests);
+  if (entry_plan(g, e, d) != LENCASE_OK ||
+      route_register(g->st, g->st->first_routes, d->nr, &e->route) != LENCASE_OK)
+    luaL_error(L, "%s: %s", d->where, lencase_error(g->st));
 }
 
 /* }========================================================================= */

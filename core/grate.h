@@ -89,12 +89,21 @@ int grate_run_file(struct lencase_grate *g, const char *filename, int argc,
 /* The grate that 'L' belongs to; NULL when it is an ordinary Lua state. */
 struct lencase_grate *grate_of(lua_State *L);
 
+/* One entry of an interface, as a script declares it. */
+struct grate_decl {
+  int32_t nr, family;           /* handled call; in whose prototype the handler sees it */
+  const struct signature *sig;  /* NULL: nobody described the call, it has six integers */
+  lencase_policy policy;
+  const char *where;            /* "script.lua:12" */
+  const struct sig_test *tests; /* one of them must hold; none: always */
+  int ntests;
+};
+
 /*
-** Adds a handler: the function on top of the stack, which is popped. For calls
-** 'nr', seen in the prototype of 'family' (or nr itself), if one of the tests holds. Raises Lua errors.
+** Adds a handler: the function on top of the stack, which is popped; or a constant, when a
+** negative integer (-errno) lies there. Raises Lua errors.
 */
-void grate_register(lua_State *L, int32_t nr, int32_t family, lencase_policy policy,
-                    const char *where, const struct sig_test *tests, int ntests);
+void grate_register(lua_State *L, const struct grate_decl *decl);
 
 /* The program has ended: the script's on_exit gets 'wstatus'. LENCASE_ESCRIPT if it fails. */
 int grate_finish(struct lencase_grate *g, int wstatus);

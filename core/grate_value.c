@@ -726,9 +726,20 @@ static int errno_value(lua_State *L, int index) {
   return (int)e;
 }
 
+/* lencase.fail "NAME" is a table with its errno in it. */
+static bool failure_value(lua_State *L, int index, int64_t *result) {
+  if (!lua_istable(L, index)) return false;
+  lua_getfield(L, index, "errno");
+  *result = -errno_value(L, lua_gettop(L));
+  lua_pop(L, 1);
+  return true;
+}
+
 static int64_t result_value(lua_State *L, int index) {
   lua_Integer n;
+  int64_t failure;
   if (is_null(L, index)) return 0;
+  if (failure_value(L, index, &failure)) return failure;
   if (!lua_isinteger(L, index))
     luaL_error(L, "the handler returned a %s where a result (n, or -1 and an errno) must be",
                luaL_typename(L, index));

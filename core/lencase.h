@@ -140,6 +140,12 @@ const char *lencase_status_name(int status);
 int lencase_load(lencase_state *st, const char *filename, int argc, const char *const argv[],
                  const char *path, const char *cpath, lencase_grate **out);
 
+/*
+** The program has ended with 'wstatus' (waitpid(2)): the on_exit of every grate
+** runs. LENCASE_ESCRIPT when one of them failed; the others ran all the same.
+*/
+int lencase_finish(lencase_state *st, int wstatus);
+
 /* }========================================================================= */
 
 /* {================================== trace ================================ */

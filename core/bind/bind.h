@@ -1,0 +1,37 @@
+/*
+** bind.h - the Lua module: userdata over the core, no decisions
+*/
+
+#ifndef BIND_H
+#define BIND_H
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "../grate.h"
+
+/* A state that a Lua program holds. */
+struct bind_state {
+  struct lencase_state *st;
+  lua_State *L; /* whoever is inside a function of the state: log lines go there */
+  int log;      /* reference of the log function, or LUA_NOREF */
+};
+
+struct bind_state *bind_state_at(lua_State *L, int index);
+
+/* Adds the functions that make states and simulated cages to the module on the top. */
+void bind_open_state(lua_State *L);
+void bind_open_sim(lua_State *L);
+void bind_open_signature(lua_State *L);
+void bind_open_interface(lua_State *L);
+
+/* state:sim{...}, a method of states (bind_sim.c). */
+int bind_sim_new(lua_State *L);
+
+/* The signature at 'index': a userdata made by core.signature, or a callnum; NULL: none. */
+const struct signature *bind_signature_at(lua_State *L, int index);
+
+/* The Lua module lencase.core. */
+int luaopen_lencase_core(lua_State *L);
+
+#endif

@@ -1,0 +1,143 @@
+/*
+** interface.c - what lencase.grate{...} of a script does to its grate
+*/
+
+#include <errno.h>
+#include <string.h>
+
+#include "bind.h"
+
+enum { MAX_TESTS = sizeof((struct route_entry *)0)->tests / sizeof(struct sig_test) };
+
+static lua_Integer field(lua_State *L, int table, const char *name) {
+  lua_Integer n;
+  lua_getfield(L, table, name);
+  n = luaL_optinteger(L, -1, 0);
+  lua_pop(L, 1);
+  return n;
+}
+
+/* The tests of an entry: { { op =, arg =, mask =, value = }, ... } */
+static int take_tests(lua_State *L, int table, struct sig_test *tests) {
+  int i, n;
+  if (lua_getfield(L, table, "tests") == LUA_TNIL) {
+    lua_pop(L, 1);
+    return 0;
+  }
+  n = (int)lua_rawlen(L, -1);
+  if (n > MAX_TESTS) return luaL_error(L, "an entry has at most %d tests", (int)MAX_TESTS);
+  for (i = 0; i < n; i++) {
+    lua_rawgeti(L, -1, i + 1);
+    tests[i] = (struct sig_test){(uint8_t)field(L, -1, "op"), (uint8_t)field(L, -1, "arg"),
+                                 (uint64_t)field(L, -1, "mask"),
+                                 (uint64_t)field(L, -1, "value")};
+    luaL_argcheck(L, tests[i].op <= TEST_NONE && tests[i].arg < LENCASE_MAXARGS, 1, "bad test");
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+  return n;
+}
+
+static const struct signature *declared_signature(lua_State *L, int32_t nr) {
+  const struct signature *sig;
+  lua_getfield(L, 1, "signature");
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    return sig_by_nr(nr);
+  }
+  sig = bind_signature_at(L, -1);
+  luaL_ref(L, LUA_REGISTRYINDEX); /* kept as long as the grate: its plans point there */
+  return sig;
+}
+
+/* core.register{ nr =, family =, policy =, where =, fn = function | constant = -errno, tests = } */
+static int interface_register(lua_State *L) {
+  struct sig_test tests[MAX_TESTS];
+  struct grate_decl d = {.tests = tests};
+  struct lencase_grate *g = grate_of(L);
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  if (g->frozen) return luaL_error(L, "the interface is frozen: the grate has started");
+  d.nr = (int32_t)field(L, 1, "nr");
+  d.family = (int32_t)field(L, 1, "family");
+  d.policy = (lencase_policy)field(L, 1, "policy");
+  d.sig = declared_signature(L, d.nr);
+  d.ntests = take_tests(L, 1, tests);
+  lua_getfield(L, 1, "where");
+  d.where = luaL_checkstring(L, -1);
+  if (lua_getfield(L, 1, "constant") == LUA_TNIL) lua_getfield(L, 1, "fn");
+  grate_register(L, &d);
+  return 0;
+}
+
+/* core.on_error(errno) or core.on_error("kill" | "pass") */
+static int interface_on_error(lua_State *L) {
+  static const char *const modes[] = {"errno", "kill", "pass", NULL};
+  struct lencase_grate *g = grate_of(L);
+  if (lua_isinteger(L, 1)) {
+    g->on_error = ON_ERROR_ERRNO;
+    g->error = (int)lua_tointeger(L, 1);
+    luaL_argcheck(L, strerrorname_np(g->error) != NULL, 1, "no such errno");
+  } else {
+    g->on_error = (enum on_error)luaL_checkoption(L, 1, NULL, modes);
+  }
+  return 0;
+}
+
+/* core.handler_ms(n): milliseconds of processor time that a handler may take */
+static int interface_handler_ms(lua_State *L) {
+  lua_Integer ms = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, ms >= 1 && ms <= INT32_MAX, 1, "milliseconds, at least 1");
+  grate_of(L)->handler_ms = (uint32_t)ms;
+  return 0;
+}
+
+/* core.events(f): f(event, cage, parent, shares_files, wstatus) is told what happens */
+static int interface_events(lua_State *L) {
+  struct lencase_grate *g = grate_of(L);
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  luaL_unref(L, LUA_REGISTRYINDEX, g->events);
+  lua_settop(L, 1);
+  g->events = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
+/* core.cage() -> the cage whose call this handler is for, or nil outside of a handler */
+static int interface_cage(lua_State *L) {
+  struct frame *f = grate_frame(L);
+  if (f == NULL || f->call == NULL) return 0;
+  cage_push(L, f->call->cage);
+  return 1;
+}
+
+/* core.word(i) -> argument word i (from 1) of the call, whatever its policy says; downcalls made */
+static int interface_word(lua_State *L) {
+  struct frame *f = grate_frame(L);
+  lua_Integer i = luaL_checkinteger(L, 1);
+  luaL_argcheck(L, i >= 1 && i <= LENCASE_MAXARGS, 1, "argument 1 to 6");
+  if (f == NULL || f->call == NULL) return luaL_error(L, "no cage is calling here");
+  lua_pushinteger(L, (lua_Integer)f->call->words[i - 1]);
+  lua_pushinteger(L, f->call->downcalls);
+  return 2;
+}
+
+/* core.sys(nr [, signature]) -> the function that makes the call */
+static int interface_sys(lua_State *L) {
+  int32_t nr = (int32_t)luaL_checkinteger(L, 1);
+  const struct signature *sig = lua_isnoneornil(L, 2) ? sig_by_nr(nr) : bind_signature_at(L, 2);
+  grate_push_sys(L, grate_of(L), nr, sig != NULL ? sig : &sig_unknown);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"register", interface_register},
+                                     {"on_error", interface_on_error},
+                                     {"handler_ms", interface_handler_ms},
+                                     {"events", interface_events},
+                                     {"cage", interface_cage},
+                                     {"word", interface_word},
+                                     {"sys", interface_sys},
+                                     {NULL, NULL}};
+
+void bind_open_interface(lua_State *L) {
+  luaL_setfuncs(L, functions, 0);
+}

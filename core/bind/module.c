@@ -1,0 +1,78 @@
+/*
+** module.c - lencase.core, as Lua programs and grates require it
+*/
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "bind.h"
+
+/* core.errnos() -> { EPERM = 1, ... } */
+static int errnos(lua_State *L) {
+  int e;
+  lua_newtable(L);
+  for (e = 1; e < 256; e++) {
+    const char *name = strerrorname_np(e);
+    if (name == NULL) continue;
+    lua_pushinteger(L, e);
+    lua_setfield(L, -2, name);
+  }
+  return 1;
+}
+
+/*
+** core.raise(signal): ends this process as the signal does, without a core file. A launcher
+** whose program was killed has its own parents see the same. Returns if it did not work.
+*/
+static int raise_signal(lua_State *L) {
+  int sig = (int)luaL_checkinteger(L, 1);
+  struct rlimit none = {0, 0};
+  sigset_t set;
+  setrlimit(RLIMIT_CORE, &none);
+  signal(sig, SIG_DFL);
+  sigemptyset(&set);
+  sigaddset(&set, sig);
+  pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+  raise(sig);
+  return 0;
+}
+
+static const luaL_Reg functions[] = {{"errnos", errnos}, {"raise", raise_signal}, {NULL, NULL}};
+
+LENCASE_PUBLIC int luaopen_lencase_core(lua_State *L) {
+  luaL_newlib(L, functions);
+  lua_pushstring(L, LENCASE_VERSION);
+  lua_setfield(L, -2, "version");
+  lua_pushlightuserdata(L, NULL);
+  lua_setfield(L, -2, "NULL");
+  bind_open_signature(L);
+  if (grate_of(L) != NULL) {
+    view_open(L);
+    cage_open(L);
+    bind_open_interface(L);
+  } else {
+    bind_open_state(L);
+    bind_open_sim(L);
+  }
+  return 1;
+}
+
+LENCASE_PUBLIC int lencase_load(lencase_state *st, const char *filename, int argc,
+                                const char *const argv[], const char *path, const char *cpath,
+                                lencase_grate **out) {
+  lencase_grate *g;
+  int status = grate_new(st, luaopen_lencase_core, path, cpath, &g);
+  if (status == LENCASE_OK) status = grate_run_file(g, filename, argc, argv);
+  if (status == LENCASE_OK && out != NULL) *out = g;
+  return status;
+}
+
+LENCASE_PUBLIC int lencase_finish(lencase_state *st, int wstatus) {
+  lencase_grate *g;
+  int status = LENCASE_OK;
+  for (g = st->grates; g != NULL; g = g->next)
+    if (grate_finish(g, wstatus) != LENCASE_OK) status = LENCASE_ESCRIPT;
+  return status;
+}

@@ -1,0 +1,307 @@
+/*
+** signature.c - signatures for Lua: the generated ones, and those made from a
+** prototype at run time (the tables of lua/lencase/prototype.lua)
+*/
+
+#include "../signature.h"
+
+#include <string.h>
+
+#include "bind.h"
+
+static const char signature_name[] = "lencase.signature";
+
+/* {============================ tables to structs ========================== */
+
+/*
+** The structs of a signature live in userdata that the table 'anchor' keeps;
+** so do the strings. The signature's own userdata has that table as its value.
+*/
+struct builder {
+  lua_State *L;
+  int anchor;
+};
+
+static void *box(struct builder *b, size_t count, size_t size) {
+  void *p = lua_newuserdatauv(b->L, count * size + 1, 0);
+  memset(p, 0, count * size);
+  lua_rawseti(b->L, b->anchor, (lua_Integer)lua_rawlen(b->L, b->anchor) + 1);
+  return p;
+}
+
+static lua_Integer integer_of(struct builder *b, const char *name, lua_Integer max) {
+  lua_Integer n;
+  lua_getfield(b->L, -1, name);
+  n = luaL_optinteger(b->L, -1, 0);
+  if (max > 0 && (n < 0 || n > max)) luaL_error(b->L, "bad signature: %s is %I", name, n);
+  lua_pop(b->L, 1);
+  return n;
+}
+
+static const char *string_of(struct builder *b, const char *name) {
+  const char *s;
+  lua_getfield(b->L, -1, name);
+  s = luaL_checkstring(b->L, -1);
+  lua_rawseti(b->L, b->anchor, (lua_Integer)lua_rawlen(b->L, b->anchor) + 1);
+  return s;
+}
+
+/* Pushes the array in field 'name' and returns its length. */
+static size_t array_of(struct builder *b, const char *name, size_t max) {
+  size_t n;
+  luaL_checkstack(b->L, 8, "a signature");
+  lua_getfield(b->L, -1, name);
+  luaL_checktype(b->L, -1, LUA_TTABLE);
+  n = lua_rawlen(b->L, -1);
+  if (n > max) luaL_error(b->L, "bad signature: too many %s", name);
+  return n;
+}
+
+static const struct sig_record *record_of(struct builder *b);
+
+static struct sig_field field_of(struct builder *b) {
+  struct sig_field f = {.name = string_of(b, "name"),
+                        .offset = (uint16_t)integer_of(b, "offset", UINT16_MAX),
+                        .count = (uint16_t)integer_of(b, "count", UINT16_MAX),
+                        .width = (uint8_t)integer_of(b, "width", UINT8_MAX),
+                        .kind = (uint8_t)integer_of(b, "kind", FIELD_RECORD)};
+  f.record = record_of(b);
+  return f;
+}
+
+/* The record in field "record" of the table on top, NULL when there is none. */
+static const struct sig_record *record_of(struct builder *b) {
+  struct sig_record *r;
+  struct sig_field *fields;
+  size_t i, n;
+  luaL_checkstack(b->L, 8, "a record");
+  if (lua_getfield(b->L, -1, "record") == LUA_TNIL) {
+    lua_pop(b->L, 1);
+    return NULL;
+  }
+  r = box(b, 1, sizeof *r);
+  r->name = string_of(b, "name");
+  r->size = (uint16_t)integer_of(b, "size", UINT16_MAX);
+  n = array_of(b, "fields", UINT16_MAX);
+  fields = box(b, n, sizeof *fields);
+  for (i = 0; i < n; i++) {
+    lua_rawgeti(b->L, -1, (lua_Integer)i + 1);
+    fields[i] = field_of(b);
+    lua_pop(b->L, 1);
+  }
+  r->nfields = (uint16_t)n;
+  r->fields = fields;
+  lua_pop(b->L, 2);
+  return r;
+}
+
+static struct sig_param param_of(struct builder *b) {
+  struct sig_param p = {.name = string_of(b, "name"),
+                        .ctype = string_of(b, "ctype"),
+                        .kind = (uint8_t)integer_of(b, "kind", SIG_IOVEC),
+                        .dir = (uint8_t)integer_of(b, "dir", SIG_INOUT),
+                        .width = (uint8_t)integer_of(b, "width", 8),
+                        .is_signed = (uint8_t)integer_of(b, "is_signed", 1),
+                        .nullable = (uint8_t)integer_of(b, "nullable", 1),
+                        .size = (uint8_t)integer_of(b, "size", SIZE_DEREF),
+                        .size_arg = (uint8_t)integer_of(b, "size_arg", LENCASE_MAXARGS - 1),
+                        .filled = (uint8_t)integer_of(b, "filled", FILLED_RESULT),
+                        .elem = (uint32_t)integer_of(b, "elem", UINT32_MAX),
+                        .count = (uint32_t)integer_of(b, "count", UINT32_MAX)};
+  p.record = record_of(b);
+  return p;
+}
+
+static struct sig_test test_of(struct builder *b) {
+  struct sig_test t;
+  lua_getfield(b->L, -1, "when");
+  luaL_checktype(b->L, -1, LUA_TTABLE);
+  t = (struct sig_test){(uint8_t)integer_of(b, "op", TEST_NONE),
+                        (uint8_t)integer_of(b, "arg", LENCASE_MAXARGS - 1),
+                        (uint64_t)integer_of(b, "mask", 0), (uint64_t)integer_of(b, "value", 0)};
+  lua_pop(b->L, 1);
+  return t;
+}
+
+static struct sig_variant variant_of(struct builder *b) {
+  struct sig_variant v = {.when = test_of(b),
+                          .unknown = (uint8_t)integer_of(b, "unknown", 1)};
+  size_t i, n = array_of(b, "params", LENCASE_MAXARGS);
+  struct sig_param *params = box(b, n, sizeof *params);
+  for (i = 0; i < n; i++) {
+    lua_rawgeti(b->L, -1, (lua_Integer)i + 1);
+    params[i] = param_of(b);
+    lua_pop(b->L, 1);
+  }
+  lua_pop(b->L, 1);
+  v.nparams = (uint8_t)n;
+  v.params = params;
+  return v;
+}
+
+static void build(struct builder *b, struct signature *sig) {
+  struct sig_variant *variants;
+  size_t i, n;
+  sig->name = string_of(b, "name");
+  sig->prototype = string_of(b, "prototype");
+  sig->flags = (uint8_t)integer_of(b, "flags", UINT8_MAX);
+  n = array_of(b, "variants", UINT8_MAX);
+  if (n == 0) luaL_error(b->L, "bad signature: it has no variants");
+  variants = box(b, n, sizeof *variants);
+  for (i = 0; i < n; i++) {
+    lua_rawgeti(b->L, -1, (lua_Integer)i + 1);
+    variants[i] = variant_of(b);
+    lua_pop(b->L, 1);
+  }
+  if (variants[n - 1].when.op != TEST_ALWAYS)
+    luaL_error(b->L, "bad signature: the last variant has a condition");
+  lua_pop(b->L, 1);
+  sig->nvariants = (uint8_t)n;
+  sig->variants = variants;
+}
+
+/* core.signature(nr, table) -> userdata */
+static int signature_new(lua_State *L) {
+  struct builder b = {L, 3};
+  struct signature *sig;
+  int32_t nr = (int32_t)luaL_checkinteger(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_settop(L, 2);
+  lua_newtable(L);
+  sig = lua_newuserdatauv(L, sizeof *sig, 1);
+  memset(sig, 0, sizeof *sig);
+  lua_pushvalue(L, b.anchor);
+  lua_setiuservalue(L, -2, 1);
+  luaL_setmetatable(L, signature_name);
+  sig->nr = nr;
+  lua_pushvalue(L, 2);
+  build(&b, sig);
+  lua_pop(L, 1);
+  return 1;
+}
+
+const struct signature *bind_signature_at(lua_State *L, int index) {
+  if (lua_isinteger(L, index)) return sig_by_nr((int32_t)lua_tointeger(L, index));
+  return luaL_checkudata(L, index, signature_name);
+}
+
+/* }========================================================================= */
+
+/* {================================ questions ============================== */
+
+/* core.callnum(name) -> number, or nil for a name that is no call's */
+static int callnum(lua_State *L) {
+  int32_t nr = sig_callnum(luaL_checkstring(L, 1));
+  if (nr < 0) return 0;
+  lua_pushinteger(L, nr);
+  return 1;
+}
+
+/* core.callname(nr) -> name */
+static int callname(lua_State *L) {
+  char buf[64];
+  lua_pushstring(L, sig_name((int32_t)luaL_checkinteger(L, 1), buf, sizeof buf));
+  return 1;
+}
+
+/* { params = { { name =, ctype =, pointer = }, ... } } */
+static void variant_push(lua_State *L, const struct sig_variant *v) {
+  int i;
+  lua_createtable(L, 0, 1);
+  lua_createtable(L, v->nparams, 0);
+  for (i = 0; i < v->nparams; i++) {
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, v->params[i].name);
+    lua_setfield(L, -2, "name");
+    lua_pushstring(L, v->params[i].ctype);
+    lua_setfield(L, -2, "ctype");
+    lua_pushboolean(L, sig_is_pointer(&v->params[i]));
+    lua_setfield(L, -2, "pointer");
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setfield(L, -2, "params");
+}
+
+/*
+** core.describe(nr | signature) -> { name =, nr =, prototype =, variants = { { params = ... },
+** ... } }, or nil when nobody described the call
+*/
+static int describe(lua_State *L) {
+  const struct signature *sig = bind_signature_at(L, 1);
+  int i;
+  if (sig == NULL) return 0;
+  lua_createtable(L, 0, 4);
+  lua_pushstring(L, sig->name);
+  lua_setfield(L, -2, "name");
+  lua_pushinteger(L, sig->nr);
+  lua_setfield(L, -2, "nr");
+  lua_pushstring(L, sig->prototype);
+  lua_setfield(L, -2, "prototype");
+  lua_createtable(L, sig->nvariants, 0);
+  for (i = 0; i < sig->nvariants; i++) {
+    variant_push(L, &sig->variants[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setfield(L, -2, "variants");
+  return 1;
+}
+
+/* core.names() -> the names of all calls with a signature, by their numbers */
+static int names(lua_State *L) {
+  size_t i;
+  lua_createtable(L, (int)sig_table_size, 0);
+  for (i = 0; i < sig_table_size; i++) {
+    lua_pushstring(L, sig_table[i].name);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  return 1;
+}
+
+/* core.members(nr) -> the numbers of the calls that are seen in the prototype of call nr */
+static int members(lua_State *L) {
+  int32_t nr = (int32_t)luaL_checkinteger(L, 1), last = -1;
+  lua_Integer n = 0;
+  size_t i;
+  lua_newtable(L);
+  for (i = 0; i < sig_folds_size; i++) {
+    if (sig_folds[i].family != nr || sig_folds[i].member == last) continue;
+    last = sig_folds[i].member;
+    lua_pushinteger(L, last);
+    lua_rawseti(L, -2, ++n);
+  }
+  return 1;
+}
+
+/* core.plan(nr | signature, policy) -> the plan's steps as text, or nil, message */
+static int plan_text(lua_State *L) {
+  const struct signature *sig = bind_signature_at(L, 1);
+  lencase_policy policy = (lencase_policy)luaL_checkinteger(L, 2);
+  lencase_state *st = lencase_new(NULL);
+  struct plan *plan = NULL;
+  char text[8192];
+  int status, n = 0;
+  if (st == NULL) return luaL_error(L, "no memory for a plan");
+  status = plan_new(st, sig != NULL ? sig : &sig_unknown, policy, &plan);
+  if (status == LENCASE_OK)
+    n = plan_dump(plan, text, sizeof text);
+  else
+    strcpy(text, lencase_error(st));
+  plan_free(st, plan);
+  lencase_close(st);
+  if (status != LENCASE_OK) lua_pushnil(L);
+  lua_pushlstring(L, text, status != LENCASE_OK || n >= (int)sizeof text ? strlen(text) : (size_t)n);
+  return status != LENCASE_OK ? 2 : 1;
+}
+
+/* }========================================================================= */
+
+static const luaL_Reg functions[] = {{"signature", signature_new}, {"callnum", callnum},
+                                     {"callname", callname},       {"describe", describe},
+                                     {"names", names},             {"members", members},
+                                     {"plan", plan_text},          {NULL, NULL}};
+
+void bind_open_signature(lua_State *L) {
+  luaL_setfuncs(L, functions, 0);
+  luaL_newmetatable(L, signature_name);
+  lua_pop(L, 1);
+}

@@ -1,0 +1,212 @@
+/*
+** sim.c - simulated cages for Lua programs
+*/
+
+#include <string.h>
+
+#include "../host/sim/sim.h"
+#include "bind.h"
+
+static const char sim_name[] = "lencase.sim";
+
+/* The cages that one sim{...} and its forks are: they share the bottom. */
+struct bind_sim {
+  struct bind_state *state;
+  uint64_t id;
+  int bottom; /* reference of the Lua function below the last grate */
+  bool root;  /* it made the bottom's reference */
+};
+
+static struct bind_sim *self(lua_State *L) {
+  return luaL_checkudata(L, 1, sim_name);
+}
+
+/* The cage itself; raises an error once it is gone. */
+static struct lencase_cage *alive(lua_State *L) {
+  struct bind_sim *s = self(L);
+  struct lencase_cage *cage = s->state->st != NULL ? cage_by_id(s->state->st, s->id) : NULL;
+  if (cage == NULL || cage->gone) luaL_error(L, "the cage is gone");
+  s->state->L = L;
+  return cage;
+}
+
+/* Runs a bottom of the script's: f(callnum, a1, ..., a6) -> result (negative: -errno). */
+static int64_t lua_bottom(void *ud, struct lencase_cage *cage, int32_t nr,
+                          const uint64_t words[LENCASE_MAXARGS]) {
+  struct bind_sim *s = ud;
+  lua_State *L = s->state->L;
+  int64_t result = -38; /* ENOSYS: a bottom that fails has no such call */
+  int i;
+  (void)cage;
+  if (!lua_checkstack(L, LUA_MINSTACK)) return result;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, s->bottom);
+  lua_pushinteger(L, nr);
+  for (i = 0; i < LENCASE_MAXARGS; i++) lua_pushinteger(L, (lua_Integer)words[i]);
+  if (lua_pcall(L, 1 + LENCASE_MAXARGS, 1, 0) == LUA_OK && lua_isinteger(L, -1))
+    result = lua_tointeger(L, -1);
+  else
+    state_log(s->state->st, "the bottom of a sim failed: %s", luaL_tolstring(L, -1, NULL));
+  lua_settop(L, lua_gettop(L) - 1);
+  return result;
+}
+
+static struct bind_sim *push_sim(lua_State *L, struct bind_state *state, int state_index) {
+  struct bind_sim *s = lua_newuserdatauv(L, sizeof *s, 2);
+  *s = (struct bind_sim){.state = state, .bottom = LUA_NOREF};
+  luaL_setmetatable(L, sim_name);
+  lua_pushvalue(L, state_index); /* the state outlives its cages */
+  lua_setiuservalue(L, -2, 1);
+  return s;
+}
+
+/* state:sim{ memory =, guard =, bottom = function } -> cage */
+int bind_sim_new(lua_State *L) {
+  struct bind_state *state = bind_state_at(L, 1);
+  struct sim_config c = {0};
+  struct lencase_cage *cage;
+  struct bind_sim *s;
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_settop(L, 2);
+  lua_getfield(L, 2, "memory");
+  c.memory = (size_t)luaL_optinteger(L, -1, 0);
+  lua_getfield(L, 2, "guard");
+  c.guard = lua_toboolean(L, -1);
+  s = push_sim(L, state, 1);
+  if (lua_getfield(L, 2, "bottom") == LUA_TFUNCTION) {
+    s->bottom = luaL_ref(L, LUA_REGISTRYINDEX);
+    s->root = true;
+    c.bottom = lua_bottom;
+    c.ud = s;
+  } else {
+    lua_pop(L, 1);
+  }
+  cage = sim_cage_new(state->st, &c, NULL);
+  if (cage == NULL) return luaL_error(L, "no memory for a cage");
+  s->id = cage->id;
+  return 1;
+}
+
+/* A string becomes bytes of the cage's, with a NUL behind them. */
+static uint64_t put_string(lua_State *L, struct lencase_cage *cage, int index) {
+  size_t size;
+  const char *s = luaL_checklstring(L, index, &size);
+  uint64_t addr = sim_alloc(cage, size + 1);
+  struct mem_seg seg = {addr, (void *)(uintptr_t)s, size + 1};
+  if (addr == 0 || cage->ops->write(cage, &seg) != LENCASE_OK)
+    luaL_error(L, "the cage has no room for %d bytes", (int)size);
+  return addr;
+}
+
+/* cage:call(name | nr, ...) -> the kernel's result; strings are put into the cage */
+static int sim_call_lua(lua_State *L) {
+  struct lencase_cage *cage = alive(L);
+  uint64_t words[LENCASE_MAXARGS] = {0};
+  int64_t result = 0;
+  int i, status, nr;
+  nr = lua_isinteger(L, 2) ? (int)lua_tointeger(L, 2) : sig_callnum(luaL_checkstring(L, 2));
+  luaL_argcheck(L, nr >= 0, 2, "no such call");
+  for (i = 0; i < LENCASE_MAXARGS && !lua_isnoneornil(L, i + 3); i++)
+    words[i] = lua_type(L, i + 3) == LUA_TSTRING ? put_string(L, cage, i + 3)
+                                                 : (uint64_t)luaL_checkinteger(L, i + 3);
+  status = sim_call(cage, nr, words, &result, NULL);
+  if (status != LENCASE_OK) {
+    lua_pushnil(L);
+    lua_pushstring(L, lencase_status_name(status));
+    return 2;
+  }
+  lua_pushinteger(L, result);
+  return 1;
+}
+
+/* cage:alloc(n) -> address */
+static int sim_alloc_lua(lua_State *L) {
+  uint64_t addr = sim_alloc(alive(L), (size_t)luaL_checkinteger(L, 2));
+  if (addr == 0) return luaL_error(L, "the cage has no room");
+  lua_pushinteger(L, (lua_Integer)addr);
+  return 1;
+}
+
+/* cage:put(string) -> address */
+static int sim_put(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)put_string(L, alive(L), 2));
+  return 1;
+}
+
+/* cage:read(addr, n) -> string, or nil when it cannot be read */
+static int sim_read(lua_State *L) {
+  struct lencase_cage *cage = alive(L);
+  struct mem_seg seg = {.addr = (uint64_t)luaL_checkinteger(L, 2),
+                        .size = (size_t)luaL_checkinteger(L, 3)};
+  size_t done = 0;
+  luaL_Buffer b;
+  seg.data = luaL_buffinitsize(L, &b, seg.size);
+  if (cage->ops->read(cage, &seg, 1, &done) != LENCASE_OK || done < seg.size) return 0;
+  luaL_pushresultsize(&b, seg.size);
+  return 1;
+}
+
+/* cage:write(addr, string) -> true, or nil when it cannot be written */
+static int sim_write(lua_State *L) {
+  struct lencase_cage *cage = alive(L);
+  struct mem_seg seg = {.addr = (uint64_t)luaL_checkinteger(L, 2)};
+  seg.data = (void *)(uintptr_t)luaL_checklstring(L, 3, &seg.size);
+  if (cage->ops->write(cage, &seg) != LENCASE_OK) return 0;
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* cage:reset(): frees all that alloc, put and call gave */
+static int sim_reset_lua(lua_State *L) {
+  sim_reset(alive(L));
+  return 0;
+}
+
+/* cage:exit([wstatus]) */
+static int sim_exit(lua_State *L) {
+  sim_cage_exit(alive(L), (int)luaL_optinteger(L, 2, 0));
+  return 0;
+}
+
+/* cage:child(pid) -> the cage that a fork made */
+static int sim_child(lua_State *L) {
+  struct bind_sim *parent = self(L), *s;
+  struct lencase_cage *cage = alive(L);
+  uint64_t id = (uint64_t)luaL_checkinteger(L, 2);
+  cage = cage_by_id(cage->st, id);
+  if (cage == NULL) return 0;
+  lua_getiuservalue(L, 1, 1);
+  s = push_sim(L, parent->state, lua_gettop(L));
+  s->id = id;
+  lua_pushvalue(L, 1); /* the parent has the bottom */
+  lua_setiuservalue(L, -2, 2);
+  return 1;
+}
+
+/* cage:pid() */
+static int sim_pid(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)alive(L)->pid);
+  return 1;
+}
+
+static int sim_gc(lua_State *L) {
+  struct bind_sim *s = self(L);
+  struct lencase_cage *cage = s->state->st != NULL ? cage_by_id(s->state->st, s->id) : NULL;
+  s->state->L = L;
+  if (cage != NULL && !cage->gone) sim_cage_exit(cage, 0);
+  if (s->root) luaL_unref(L, LUA_REGISTRYINDEX, s->bottom);
+  s->root = false;
+  return 0;
+}
+
+static const luaL_Reg methods[] = {
+    {"call", sim_call_lua}, {"alloc", sim_alloc_lua}, {"put", sim_put},     {"read", sim_read},
+    {"write", sim_write},   {"reset", sim_reset_lua}, {"exit", sim_exit},   {"child", sim_child},
+    {"pid", sim_pid},       {"__gc", sim_gc},         {"__close", sim_gc}, {NULL, NULL}};
+
+void bind_open_sim(lua_State *L) {
+  luaL_newmetatable(L, sim_name);
+  luaL_setfuncs(L, methods, 0);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}

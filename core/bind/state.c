@@ -1,0 +1,161 @@
+/*
+** state.c - states for Lua programs: the launcher, the specs, the prompt
+*/
+
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "bind.h"
+
+static const char state_name[] = "lencase.state";
+
+struct bind_state *bind_state_at(lua_State *L, int index) {
+  struct bind_state *b = luaL_checkudata(L, index, state_name);
+  if (b->st == NULL) luaL_error(L, "the state is closed");
+  b->L = L;
+  return b;
+}
+
+static void to_lua(void *ud, const char *line) {
+  struct bind_state *b = ud;
+  if (b->log == LUA_NOREF || !lua_checkstack(b->L, LUA_MINSTACK)) return;
+  lua_rawgeti(b->L, LUA_REGISTRYINDEX, b->log);
+  lua_pushstring(b->L, line);
+  if (lua_pcall(b->L, 1, 0, 0) != LUA_OK) lua_pop(b->L, 1);
+}
+
+static lua_Integer option(lua_State *L, const char *name, lua_Integer max) {
+  lua_Integer n;
+  lua_getfield(L, 1, name);
+  n = luaL_optinteger(L, -1, 0);
+  if (n < 0 || n > max) luaL_error(L, "option %s must be 0 to %I", name, max);
+  lua_pop(L, 1);
+  return n;
+}
+
+/* core.state{ log = function(line), max_call_bytes =, max_string =, handler_ms = } */
+static int state_new_lua(lua_State *L) {
+  lencase_config c = {.log = to_lua};
+  struct bind_state *b;
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  c.max_call_bytes = (uint64_t)option(L, "max_call_bytes", INT64_MAX);
+  c.max_string = (uint32_t)option(L, "max_string", UINT32_MAX);
+  c.handler_ms = (uint32_t)option(L, "handler_ms", INT32_MAX);
+  b = lua_newuserdatauv(L, sizeof *b, 0);
+  *b = (struct bind_state){.log = LUA_NOREF, .L = L};
+  luaL_setmetatable(L, state_name);
+  c.log_ud = b;
+  if (lua_getfield(L, 1, "log") == LUA_TFUNCTION)
+    b->log = luaL_ref(L, LUA_REGISTRYINDEX);
+  else
+    lua_pop(L, 1);
+  b->st = lencase_new(&c);
+  if (b->st == NULL) return luaL_error(L, "no memory for a state");
+  return 1;
+}
+
+/* nil, status name, message */
+static int failed(lua_State *L, struct bind_state *b, int status) {
+  lua_pushnil(L);
+  lua_pushstring(L, lencase_status_name(status));
+  lua_pushstring(L, lencase_error(b->st));
+  return 3;
+}
+
+/* state:load(filename, { arguments }) -> true, or nil, status, message */
+static int state_load(lua_State *L) {
+  struct bind_state *b = bind_state_at(L, 1);
+  const char *filename = luaL_checkstring(L, 2), *path, *cpath;
+  const char **argv;
+  int i, n, status;
+  luaL_checktype(L, 3, LUA_TTABLE);
+  lua_settop(L, 3);
+  n = (int)lua_rawlen(L, 3);
+  argv = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *argv, 0);
+  luaL_checkstack(L, n + 4, "too many arguments");
+  for (i = 0; i < n; i++) {
+    lua_rawgeti(L, 3, i + 1);
+    argv[i] = luaL_checkstring(L, -1);
+  }
+  lua_getglobal(L, "package");
+  lua_getfield(L, -1, "path");
+  path = lua_tostring(L, -1);
+  lua_getfield(L, -2, "cpath");
+  cpath = lua_tostring(L, -1);
+  status = lencase_load(b->st, filename, n, argv, path, cpath, NULL);
+  if (status != LENCASE_OK) return failed(L, b, status);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* "exit", code or "signal", number; then wstatus */
+static int push_wstatus(lua_State *L, int wstatus) {
+  lua_pushstring(L, WIFSIGNALED(wstatus) ? "signal" : "exit");
+  lua_pushinteger(L, WIFSIGNALED(wstatus) ? WTERMSIG(wstatus) : WEXITSTATUS(wstatus));
+  lua_pushinteger(L, wstatus);
+  return 3;
+}
+
+/*
+** state:run{ program, arguments... } -> "exit", code, wstatus or "signal", number, wstatus;
+** nil, status, message [, errno] when it did not run
+*/
+static int state_run(lua_State *L) {
+  struct bind_state *b = bind_state_at(L, 1);
+  char **argv;
+  int i, n, status, wstatus = 0;
+  luaL_checktype(L, 2, LUA_TTABLE);
+  n = (int)lua_rawlen(L, 2);
+  luaL_argcheck(L, n >= 1, 2, "a program must be named");
+  argv = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *argv, 0);
+  luaL_checkstack(L, n + 4, "too many arguments");
+  for (i = 0; i < n; i++) {
+    lua_rawgeti(L, 2, i + 1);
+    argv[i] = (char *)(uintptr_t)luaL_checkstring(L, -1);
+  }
+  argv[n] = NULL;
+  status = lencase_trace_run(b->st, argv, &wstatus);
+  if (status == LENCASE_OK) return push_wstatus(L, wstatus);
+  failed(L, b, status);
+  if (status != LENCASE_EEXEC) return 3;
+  lua_pushinteger(L, wstatus);
+  return 4;
+}
+
+/* state:finish(wstatus) -> true, or nil, status, message */
+static int state_finish(lua_State *L) {
+  struct bind_state *b = bind_state_at(L, 1);
+  int status = lencase_finish(b->st, (int)luaL_optinteger(L, 2, 0));
+  if (status != LENCASE_OK) return failed(L, b, status);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* state:close(); also __gc and __close */
+static int state_close(lua_State *L) {
+  struct bind_state *b = luaL_checkudata(L, 1, state_name);
+  b->L = L;
+  if (b->st != NULL) lencase_close(b->st);
+  b->st = NULL;
+  luaL_unref(L, LUA_REGISTRYINDEX, b->log);
+  b->log = LUA_NOREF;
+  return 0;
+}
+
+static const luaL_Reg methods[] = {{"load", state_load},     {"run", state_run},
+                                   {"finish", state_finish}, {"close", state_close},
+                                   {"sim", bind_sim_new},    {"__gc", state_close},
+                                   {"__close", state_close}, {NULL, NULL}};
+
+static const luaL_Reg functions[] = {{"state", state_new_lua}, {NULL, NULL}};
+
+void bind_open_state(lua_State *L) {
+  luaL_setfuncs(L, functions, 0);
+  luaL_newmetatable(L, state_name);
+  luaL_setfuncs(L, methods, 0);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
+}

@@ -1,0 +1,138 @@
+-- fdtable.lua - from descriptor to value, for each cage
+--
+-- A value stays with what was opened: it goes where the descriptor is duplicated to, and is
+-- dropped when the descriptor is closed. The calls that do so are watched by handlers of our own
+-- (watchers); they let close and close_range through, at the cost of one stop.
+
+local core = require "lencase.core"
+
+local fdtable = {}
+
+local tables = {} -- every fdtable of this grate: values of cages
+
+local F_DUPFD, F_DUPFD_CLOEXEC = 0, 1030
+local CLOSE_RANGE_UNSHARE, CLOSE_RANGE_CLOEXEC = 2, 4
+local EQ = 1 -- enum test_op of core/signature.h
+
+local function values_here(self)
+  local cage = core.cage and core.cage()
+  if not cage then error("an fdtable is of the cage that calls: use it inside a handler", 3) end
+  local values = self[cage.id]
+  if not values then
+    values = {}
+    self[cage.id] = values
+  end
+  return values
+end
+
+---@return table<integer, any>
+function fdtable.new()
+  local cages = {}
+  table.insert(tables, cages)
+  return setmetatable({}, {
+    __index = function(_, fd) return values_here(cages)[fd] end,
+    __newindex = function(_, fd, value) values_here(cages)[fd] = value end,
+    __pairs = function() return next, values_here(cages), nil end,
+  })
+end
+
+--- Whether the script made any: only then are calls watched.
+function fdtable.used() return #tables > 0 end
+
+-- {================================ watchers ================================
+
+local function int(i) -- an int argument: the low half of its word, signed
+  local word = core.word(i) & 0xffffffff
+  return word < 0x80000000 and word or word - 0x100000000
+end
+
+local function each(f, ...)
+  local id = core.cage().id
+  for _, cages in ipairs(tables) do
+    if cages[id] then f(cages, id, ...) end
+  end
+end
+
+local function move(cages, id, from, to) cages[id][to] = cages[id][from] end
+
+local function drop(cages, id, first, last)
+  local values = cages[id]
+  if first == last then
+    values[first] = nil
+    return
+  end
+  for fd in pairs(values) do
+    if fd >= first and fd <= last then values[fd] = nil end
+  end
+end
+
+local function copy(values)
+  local new = {}
+  for fd, value in pairs(values) do new[fd] = value end
+  return new
+end
+
+local function unshare(cages, id) cages[id] = copy(cages[id]) end
+
+local function duplicated(new)
+  if new >= 0 then each(move, int(1), new) end
+end
+
+local function close_range()
+  local flags = core.word(3)
+  if flags & CLOSE_RANGE_UNSHARE ~= 0 then each(unshare) end
+  if flags & CLOSE_RANGE_CLOEXEC ~= 0 then return end
+  each(drop, core.word(1) & 0xffffffff, core.word(2) & 0xffffffff)
+end
+
+--- What must be seen of which call: `before` when it arrives, `after` when it has its result.
+fdtable.watchers = {
+  dup = { after = duplicated },
+  dup2 = { after = duplicated },
+  dup3 = { after = duplicated },
+  fcntl = {
+    after = function(result)
+      local command = int(2)
+      if command == F_DUPFD or command == F_DUPFD_CLOEXEC then duplicated(result) end
+    end,
+    tests = {
+      { op = EQ, arg = 1, mask = 0xffffffff, value = F_DUPFD },
+      { op = EQ, arg = 1, mask = 0xffffffff, value = F_DUPFD_CLOEXEC },
+    },
+  },
+  close = { before = function() each(drop, int(1), int(1)) end },
+  close_range = { before = close_range },
+}
+
+-- }==========================================================================
+
+-- {================================= events =================================
+
+local events = {}
+
+function events.new(cages, cage, parent, shares_files)
+  local values = parent and cages[parent.id]
+  if values then cages[cage.id] = shares_files and values or copy(values) end
+end
+
+function events.exec(cages, cage)
+  local values = cages[cage.id]
+  if not values then return end
+  values = copy(values) -- exec ends the sharing of descriptors
+  for fd in pairs(values) do
+    if not cage:fd_open(fd) then values[fd] = nil end
+  end
+  cages[cage.id] = values
+end
+
+function events.exit(cages, cage) cages[cage.id] = nil end
+
+--- A cage came, runs a new program, or has ended.
+function fdtable.event(name, ...)
+  if not events[name] then return end
+  for _, cages in ipairs(tables) do events[name](cages, ...) end
+end
+
+-- }==========================================================================
+
+return fdtable

@@ -1,0 +1,398 @@
+-- grate.lua - the interface that a script declares: checked, then installed
+--
+-- Checking needs no program and no grate; installing (done by the core when the script has
+-- returned) turns entries into routes and plans.
+
+local core = require "lencase.core"
+local fdtable = require "lencase.fdtable"
+local policy = require "lencase.policy"
+local prototype = require "lencase.prototype"
+local suggest = require "lencase.suggest"
+
+local grate = {}
+
+---@class lencase.definition
+---@field [string|integer] lencase.entry|function|lencase.failure a call's name or number
+---@field on_start? fun() before the program's first instruction
+---@field on_cage? fun(cage: lencase.cage, parent: lencase.cage?) a cage came to be
+---@field on_cage_exit? fun(cage: lencase.cage, how: "exit"|"signal", n: integer) a cage ended
+---@field on_exit? fun(how: "exit"|"signal", n: integer) the program has ended
+---@field on_error? string an errno's name, "kill" or "pass": what a failing handler means
+---@field timeout? number seconds of processor time that a handler may take
+
+---@class lencase.entry
+---@field [1] integer|string the policy: lencase.PASS(2), "pass buf", ...
+---@field [2] fun(...): ... the handler
+---@field exact? boolean this one kernel call, not its family
+---@field prototype? string the call's prototype, for one that lencase does not know
+
+---@class lencase.interface
+---@field entries table[] for the core
+
+---@class lencase.cage
+---@field pid integer
+---@field id integer never used again
+---@field parent integer the id of its parent, 0 for none
+---@field comm string the name of its program
+---@field fd_path fun(self, fd: integer): string?, integer? what a descriptor refers to
+---@field fd_open fun(self, fd: integer): boolean
+---@field read fun(self, addr: integer, n: integer): string?, integer?
+---@field string fun(self, addr: integer): string?, integer?
+
+--- A failure is a constant answer: see lencase.fail.
+grate.failure_meta = {
+  __tostring = function(self) return "lencase.fail(" .. self.errno .. ")" end,
+  __name = "lencase.failure",
+}
+
+local function is_failure(value) return getmetatable(value) == grate.failure_meta end
+
+-- {================================ messages ================================
+
+local function did_you_mean(word, list)
+  local best = suggest(word, list)
+  return best and (" (did you mean '%s'?)"):format(best) or ""
+end
+
+-- "script.lua:12" of a function, or of whoever called lencase.grate.
+local function where_of(fn)
+  local info = fn and debug.getinfo(fn, "S")
+  if info and info.what ~= "C" then return info.short_src .. ":" .. info.linedefined end
+  local level = 2
+  repeat
+    level = level + 1
+    info = debug.getinfo(level, "Sl")
+  until not info or info.what ~= "C" and not info.source:find("lencase/[%a]+%.lua$")
+  return info and info.short_src .. ":" .. info.currentline or "?"
+end
+
+local function fail(where, fmt, ...) error(where .. ": " .. fmt:format(...), 0) end
+
+-- }==========================================================================
+
+-- {============================ names and numbers ===========================
+
+local function call_names()
+  local names = core.names()
+  table.sort(names)
+  return names
+end
+
+local options = { on_start = "function", on_cage = "function", on_cage_exit = "function",
+                  on_exit = "function", on_error = "string", timeout = "number" }
+
+local function unknown_call(where, name)
+  local names = call_names()
+  for option in pairs(options) do table.insert(names, option) end
+  fail(where, "unknown call '%s'%s", name, did_you_mean(name, names))
+end
+
+local function callnum(where, key)
+  if math.type(key) == "integer" then
+    if key < 0 or key > 0x3fffffff then fail(where, "%d is no callnum", key) end
+    return key
+  end
+  if type(key) ~= "string" then fail(where, "a %s is no call: give its name or number", type(key)) end
+  return core.callnum(key) or unknown_call(where, key)
+end
+
+-- }==========================================================================
+
+-- {============================ handlers' parameters ========================
+
+local function parameters_of(fn)
+  local info = debug.getinfo(fn, "u")
+  local names = {}
+  for i = 1, info.nparams do names[i] = debug.getlocal(fn, i) end
+  return names, info.isvararg
+end
+
+-- The names that a call has at each place, over all its variants: names[i] = { buf = true }.
+local function names_by_place(described)
+  local places = {}
+  for _, variant in ipairs(described.variants) do
+    for i, param in ipairs(variant.params) do
+      places[i] = places[i] or {}
+      places[i][param.name] = true
+    end
+  end
+  return places
+end
+
+local function shape(described)
+  local widest = described.variants[1]
+  for _, variant in ipairs(described.variants) do
+    if #variant.params > #widest.params then widest = variant end
+  end
+  local names = {}
+  for i, param in ipairs(widest.params) do names[i] = param.name end
+  return ("%s(%s)"):format(described.name, table.concat(names, ", "))
+end
+
+local function matches(names, places)
+  local n = 0
+  for i, name in ipairs(names) do
+    if places[i] and places[i][name] then n = n + 1 end
+  end
+  return n
+end
+
+-- A call whose prototype the handler's parameters are, name for name.
+local function look_alike(names)
+  for _, name in ipairs(call_names()) do
+    local described = core.describe(core.callnum(name))
+    local places = names_by_place(described)
+    if #places == #names and matches(names, places) == #names then return described end
+  end
+end
+
+local function check_places(where, names, places, described)
+  for i, name in ipairs(names) do
+    if not (places[i] and places[i][name]) then
+      for j, place in ipairs(places) do
+        if place[name] then
+          fail(where, "the handler has '%s' as parameter %d, %s has it as %d", name, i, shape(described), j)
+        end
+      end
+    end
+  end
+end
+
+local function check_parameters(where, fn, described)
+  local names, vararg = parameters_of(fn)
+  local places = names_by_place(described)
+  if #names > 0 and matches(names, places) == 0 then
+    local other = look_alike(names)
+    if other then
+      fail(where, "a handler for %s, but its parameters (%s) look like those of %s", shape(described),
+           table.concat(names, ", "), shape(other))
+    end
+  end
+  if #names > #places and not vararg then
+    fail(where, "the handler has %d parameters, %s has %d", #names, shape(described), #places)
+  end
+  check_places(where, names, places, described)
+end
+
+-- }==========================================================================
+
+-- {================================= entries ================================
+
+local function policy_of(where, value, described, name)
+  if value == nil then return policy.COPY_ALL_ARGS end
+  if math.type(value) == "integer" then return value end
+  if type(value) ~= "string" then fail(where, "%s: a policy is an integer or a string, not a %s", name, type(value)) end
+  local mask, message = policy.parse(value, described)
+  return mask or fail(where, "%s: policy \"%s\": %s", name, value, message)
+end
+
+-- What an author wrote for a call, in one form: { policy, handler or failure }.
+local function entry_of(where, name, value)
+  if type(value) == "function" or is_failure(value) then return { nil, value } end
+  if type(value) ~= "table" then
+    fail(where, "%s: an entry is { policy, handler }, a handler or lencase.fail \"NAME\", not a %s", name, type(value))
+  end
+  for key in pairs(value) do
+    if key ~= 1 and key ~= 2 and key ~= "exact" and key ~= "prototype" then
+      fail(where, "%s: an entry has no '%s' (policy, handler, exact, prototype)", name, tostring(key))
+    end
+  end
+  if type(value[2]) ~= "function" and not is_failure(value[2]) then
+    local hint = type(value[1]) == "function" and ": the policy comes first" or ""
+    fail(where, "%s: the handler must be a function, not a %s%s", name, type(value[2]), hint)
+  end
+  return value
+end
+
+-- The signature that an entry brings itself, as userdata, and its description.
+local function own_signature(where, name, nr, text)
+  local parsed, message = prototype.parse(text)
+  if not parsed then fail(where, "%s: prototype: %s", name, message) end
+  local signature = core.signature(nr, parsed)
+  return signature, core.describe(signature)
+end
+
+local function unknown_description(name)
+  local params = {}
+  for i = 1, 6 do params[i] = { name = "arg" .. i, pointer = false } end
+  return { name = name, variants = { { params = params } } }
+end
+
+local function check_policy(where, e)
+  local text, message = core.plan(e.signature or e.nr, e.policy)
+  if not text then fail(where, "%s: %s", e.name, message) end
+end
+
+local function new_entry(key, value)
+  local given = type(value) == "table" and value[2] or value
+  local where = where_of(type(given) == "function" and given or nil)
+  local e = { nr = callnum(where, key), where = where }
+  e.name = type(key) == "string" and key or core.callname(key)
+  local raw = entry_of(where, e.name, value)
+  local described = core.describe(e.nr)
+  if raw.prototype then e.signature, described = own_signature(where, e.name, e.nr, raw.prototype) end
+  described = described or unknown_description(e.name)
+  e.policy, e.exact = policy_of(where, raw[1], described, e.name), raw.exact
+  check_policy(where, e)
+  if is_failure(raw[2]) then
+    e.constant = -raw[2].errno
+  else
+    e.fn = raw[2]
+    if core.describe(e.signature or e.nr) then check_parameters(where, e.fn, described) end
+  end
+  return e
+end
+
+-- }==========================================================================
+
+-- {================================= routes =================================
+
+local function add_route(routes, e, nr)
+  local other = routes[nr]
+  if other and other.name == e.name then fail(e.where, "'%s' is handled twice, by name and by number", e.name) end
+  if other then
+    local family = other.nr == nr and e or other
+    fail(e.where, "'%s' is handled twice, by '%s' and by '%s': give '%s' exact = true", core.callname(nr), e.name,
+         other.name, family.name)
+  end
+  routes[nr] = e
+end
+
+-- callnum -> entry: a call's own, and those of its family.
+local function routes_of(entries)
+  local routes = {}
+  for _, e in ipairs(entries) do add_route(routes, e, e.nr) end
+  for _, e in ipairs(entries) do
+    for _, member in ipairs(e.exact and {} or core.members(e.nr)) do
+      if member ~= e.nr then add_route(routes, e, member) end
+    end
+  end
+  return routes
+end
+
+local function check_option(where, name, value)
+  if type(value) ~= options[name] then
+    fail(where, "%s must be a %s, not a %s", name, options[name], type(value))
+  end
+  if name == "on_error" and value ~= "kill" and value ~= "pass" and not core.errnos()[value] then
+    fail(where, "on_error must be \"kill\", \"pass\" or the name of an errno, not \"%s\"", value)
+  end
+  if name == "timeout" and not (value > 0 and value <= 3600) then
+    fail(where, "timeout must be more than 0 and at most 3600 seconds, not %s", value)
+  end
+end
+
+---@param definition lencase.definition
+---@return lencase.interface
+function grate.new(definition)
+  local where = where_of()
+  if type(definition) ~= "table" then fail(where, "lencase.grate takes a table, not a %s", type(definition)) end
+  local interface = { options = {}, entries = {} }
+  for key, value in pairs(definition) do
+    if options[key] then
+      check_option(where, key, value)
+      interface.options[key] = value
+    else
+      table.insert(interface.entries, new_entry(key, value))
+    end
+  end
+  table.sort(interface.entries, function(a, b) return a.nr < b.nr end)
+  interface.routes = routes_of(interface.entries)
+  return setmetatable(interface, grate.interface_meta)
+end
+
+-- }==========================================================================
+
+-- {================================ installing ==============================
+
+grate.sys = setmetatable({}, {
+  __index = function(sys, name)
+    if not core.sys then error("sys is at work in a grate only: lencase run SCRIPT -- PROGRAM", 2) end
+    local nr = math.type(name) == "integer" and name or core.callnum(name)
+    if not nr then error(("unknown call 'sys.%s'%s"):format(name, did_you_mean(name, call_names())), 2) end
+    local fn = core.sys(nr)
+    rawset(sys, name, fn)
+    return fn
+  end,
+})
+
+-- A handler that also keeps the fdtables: the author's own, or none.
+local function watched(name, watcher, fn)
+  local call = grate.sys[name]
+  local function finish(n, ...)
+    if n == nil and watcher.after and select(2, core.word(1)) == 0 then return finish(call()) end
+    if watcher.after and math.type(n) == "integer" then watcher.after(n) end
+    return n, ...
+  end
+  return function(...)
+    if watcher.before then watcher.before() end
+    if fn then return finish(fn(...)) end
+    if watcher.after then return finish(call()) end
+  end
+end
+
+local function watch_descriptors(interface)
+  for name, watcher in pairs(fdtable.watchers) do
+    local nr = core.callnum(name)
+    local e = interface.routes[nr]
+    if e and e.fn then
+      e.fn = watched(name, watcher, e.fn)
+    elseif not e then
+      interface.routes[nr] = { nr = nr, name = name, policy = policy.PASS_THROUGH_ALL, tests = watcher.tests,
+                               fn = watched(name, watcher), where = "lencase.fdtable" }
+    end
+  end
+end
+
+local function status_of(wstatus)
+  local signal = wstatus & 0x7f
+  if signal ~= 0 then return "signal", signal end
+  return "exit", wstatus >> 8 & 0xff
+end
+
+-- What the core tells, in turn for the fdtables and for the script.
+local function dispatcher(given)
+  local function call(name, ...)
+    if given[name] then given[name](...) end
+  end
+  local tell = {
+    start = function() call "on_start" end,
+    new = function(cage, parent) call("on_cage", cage, parent) end,
+    exit = function(cage, _, _, wstatus) call("on_cage_exit", cage, status_of(wstatus)) end,
+    finish = function(_, _, _, wstatus) call("on_exit", status_of(wstatus)) end,
+  }
+  return function(event, cage, parent, shares_files, wstatus)
+    if event ~= "exit" then fdtable.event(event, cage, parent, shares_files) end
+    if tell[event] then tell[event](cage, parent, shares_files, wstatus) end
+    if event == "exit" then fdtable.event(event, cage) end
+  end
+end
+
+local function apply_options(given)
+  if given.timeout then core.handler_ms(math.max(1, math.floor(given.timeout * 1000))) end
+  local on_error = given.on_error
+  if on_error then core.on_error(core.errnos()[on_error] or on_error) end
+end
+
+local function register(e, nr)
+  if e.signature then rawset(grate.sys, e.name, core.sys(nr, e.signature)) end
+  core.register { nr = nr, family = e.nr, policy = e.policy, where = e.where, fn = e.fn, constant = e.constant,
+                  signature = nr == e.nr and e.signature or nil, tests = e.tests }
+end
+
+-- Called by the core with what the script returned.
+local function install(interface)
+  apply_options(interface.options)
+  if fdtable.used() then watch_descriptors(interface) end
+  local numbers = {}
+  for nr in pairs(interface.routes) do table.insert(numbers, nr) end
+  table.sort(numbers)
+  for _, nr in ipairs(numbers) do register(interface.routes[nr], nr) end
+  core.events(dispatcher(interface.options))
+end
+
+grate.interface_meta = { __name = "lencase.interface", __install = install }
+
+-- }==========================================================================
+
+return grate

@@ -1,0 +1,103 @@
+-- lencase - a script between a program and its system calls
+--
+-- In a grate (a script that `lencase run` loads) everything here is at work; in an ordinary
+-- Lua program `lencase.grate` checks what it is given, and calls cannot be made.
+
+local core = require "lencase.core"
+local fdtable = require "lencase.fdtable"
+local grate = require "lencase.grate"
+local policy = require "lencase.policy"
+local suggest = require "lencase.suggest"
+
+---@class lencase
+---@field sys lencase.sys the calls provided to my cage
+---@field cage lencase.cage the cage whose call is being handled (inside handlers only)
+---@field errno table<string|integer, integer|string> EPERM -> 1 and 1 -> "EPERM"
+---@field NULL lightuserdata the null pointer, as an argument and as a result
+---@field VERSION string
+---@field COPY_ALL_ARGS integer every argument as its type is moved
+---@field PASS_THROUGH_POINTERS integer what is pointed to is not looked at
+---@field PASS_THROUGH_ALL integer the handler sees none of the arguments
+local lencase = { VERSION = core.version, NULL = core.NULL }
+
+lencase.COPY_ALL_ARGS = policy.COPY_ALL_ARGS
+lencase.PASS_THROUGH_POINTERS = policy.PASS_THROUGH_POINTERS
+lencase.PASS_THROUGH_ALL = policy.PASS_THROUGH_ALL
+
+--- The policy that copies argument `n`, whatever a set says.
+---@param n integer counted from 1
+---@return integer
+function lencase.COPY(n) return policy.COPY(n) end
+
+--- The policy that passes argument `n` through: the handler sees nil.
+---@param n integer counted from 1
+---@return integer
+function lencase.PASS(n) return policy.PASS(n) end
+
+--- The policy that shows the address of argument `n` as an integer.
+---@param n integer counted from 1
+---@return integer
+function lencase.ADDR(n) return policy.ADDR(n) end
+
+--- The policy that makes a second use of argument `n` in one call an error.
+---@param n integer counted from 1
+---@return integer
+function lencase.ONCE(n) return policy.ONCE(n) end
+
+-- {================================= errno ==================================
+
+lencase.errno = {}
+local errno_names = {}
+for name, number in pairs(core.errnos()) do
+  lencase.errno[name], lencase.errno[number] = number, name
+  table.insert(errno_names, name)
+end
+table.sort(errno_names)
+
+---@class lencase.failure
+---@field errno integer
+
+local failures = {}
+
+local function new_failure(name)
+  local number = lencase.errno[name]
+  if type(number) ~= "number" then
+    local best = type(name) == "string" and suggest(name, errno_names)
+    error(("no errno %q%s"):format(tostring(name), best and (" (did you mean '%s'?)"):format(best) or ""), 3)
+  end
+  local failure = setmetatable({ errno = number }, grate.failure_meta)
+  failures[name] = failure
+  return failure
+end
+
+--- A result that is an error: `return lencase.fail "EPERM"`; as an entry of an interface,
+--- the constant answer to a call: `socket = lencase.fail "EPERM"`.
+---@param name string an errno's name
+---@return lencase.failure
+function lencase.fail(name) return failures[name] or new_failure(name) end
+
+-- }==========================================================================
+
+---@class lencase.sys
+---@field [string] fun(...): integer, integer?, ...
+lencase.sys = grate.sys
+
+--- Declares the interface of a grate: call -> { policy, handler }, and options. The script
+--- returns it. Raises an error that names script and line for whatever is wrong with it.
+---@param definition lencase.definition
+---@return lencase.interface
+function lencase.grate(definition) return grate.new(definition) end
+
+--- A table from descriptor to any value, one per cage: it follows dup, dup2, dup3, F_DUPFD,
+--- fork, close, close_range and close-on-exec.
+---@return table<integer, any>
+function lencase.fdtable() return fdtable.new() end
+
+return setmetatable(lencase, {
+  __index = function(_, key)
+    if key ~= "cage" then return nil end
+    local cage = core.cage and core.cage()
+    if not cage then error("lencase.cage is known inside a handler only: it is the cage that calls", 2) end
+    return cage
+  end,
+})
