@@ -29,7 +29,8 @@ LUA_LIBS = $(shell $(PKG_CONFIG) --libs lua5.4)
 LIBS = $(shell $(PKG_CONFIG) --libs libseccomp) -lpthread
 
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Werror
-CFLAGS = -std=gnu11 -O2 -g -fPIC $(WARNINGS)
+# _GNU_SOURCE is empty so that a file which defines it too, as the manual says, says the same.
+CFLAGS = -std=gnu11 -D_GNU_SOURCE= -O2 -g -fPIC $(WARNINGS)
 # What a variant of the build adds: check-hard and asan, below.
 VARIANT =
 COMPILE = $(CC) $(CFLAGS) $(VARIANT) -MMD -MP
