@@ -1,0 +1,722 @@
+-- prototype.lua - signatures from prototypes and records from structs, as C writes them
+--
+-- A prototype is written as the SYNOPSIS of a manual page has it:
+--
+--   ssize_t write(int fd, const void buf[.count], size_t count);
+--
+-- What it says of a parameter:
+--
+--   int fd                    an integer
+--   const char *path          a string
+--   char *const argv[]        a NULL-terminated array of strings
+--   const T *p                one T, in;  without const: one T, out
+--   T p[3]                    three of them
+--   T p[.n]                   as many as argument n says; an out one is filled as far as the
+--                             result tells
+--   T p[*len]                 as many as the 32-bit integer says that argument len points to
+--                             (socklen_t *addrlen), which then is in and out
+--   struct iovec iov[.n]      the bytes that n iovecs point to: const in, else out
+--   void *p, char *p, T *p    with T void, char or a struct of unknown form: an address
+--   _Nullable                 NULL is fine; in an array it stands in the brackets
+--   ... /* mode_t mode */     further arguments; without the comment: unknown ones
+--   [[noreturn]]              the call does not return
+--
+-- void, char, and structs of unknown form ("struct sockaddr") are counted in bytes.
+-- What C cannot say stands in a comment before the parameter, one or more of
+--
+--   /* in */ /* out */ /* inout */   the direction, whatever const says
+--   /* whole */                      an out one is filled whole, whatever the result is
+--   /* addr */                       nothing is moved: it is an address
+--
+-- A signature is a plain table with the names and numbers of core/signature.h.
+
+local lpeg = require "lpeg"
+local suggest = require "lencase.suggest"
+local calls = require "lencase.calls"
+
+local P, R, S, V = lpeg.P, lpeg.R, lpeg.S, lpeg.V
+local C, Carg, Cc, Cg, Cmt, Cp, Ct = lpeg.C, lpeg.Carg, lpeg.Cc, lpeg.Cg, lpeg.Cmt, lpeg.Cp, lpeg.Ct
+
+local prototype = {}
+
+-- The enums of core/signature.h, by the same names.
+prototype.enum = {
+  kind = { NONE = 0, INT = 1, ADDR = 2, STRING = 3, BYTES = 4, RECORDS = 5, STRV = 6, IOVEC = 7 },
+  dir = { NONE = 0, IN = 1, OUT = 2, INOUT = 3 },
+  size = { FIXED = 0, ARG = 1, DEREF = 2 },
+  filled = { WHOLE = 0, RESULT = 1 },
+  field = { INT = 0, UINT = 1, CHARS = 2, RECORD = 3 },
+  test = { ALWAYS = 0, EQ = 1, ANY = 2, NONE = 3 },
+  fold = { ABSENT = 0, ARG = 1, CONST = 2, PATH = 3, FIELD = 4 },
+  flag = { NORETURN = 1, ADDRESS = 2 },
+}
+
+local KIND, DIR, SIZE, FILLED = prototype.enum.kind, prototype.enum.dir, prototype.enum.size, prototype.enum.filled
+local FIELD, TEST, FLAG = prototype.enum.field, prototype.enum.test, prototype.enum.flag
+
+local MAXARGS = 6
+
+-- {================================ messages ================================
+
+-- What stops a parse: raised by fail(), turned into a message by guarded().
+local Fault = {}
+
+local function fail(pos, fmt, ...)
+  error(setmetatable({ pos = pos, message = fmt:format(...) }, Fault))
+end
+
+--- "line 2, column 7" of a position in a text.
+local function place(text, pos)
+  local before = text:sub(1, pos - 1)
+  local _, newlines = before:gsub("\n", "")
+  return ("line %d, column %d"):format(newlines + 1, #before:match("[^\n]*$") + 1)
+end
+
+--- Calls f(text, ...); a fault in it becomes nil and a message with its place.
+local function guarded(f, text, ...)
+  local ok, result = pcall(f, text, ...)
+  if ok then return result end
+  if getmetatable(result) ~= Fault then error(result, 0) end
+  return nil, place(text, result.pos) .. ": " .. result.message
+end
+
+local function did_you_mean(word, list)
+  local best = suggest(word, list)
+  return best and (" (did you mean '%s'?)"):format(best) or ""
+end
+
+-- A pattern that fails, and remembers what was expected there if nobody got further.
+local function expected(what)
+  return Cmt(Carg(1), function(_, pos, state)
+    if pos > state.pos then state.pos, state.wanted = pos, {} end
+    if pos == state.pos and not state.wanted[what] then
+      state.wanted[what] = true
+      table.insert(state.wanted, what)
+    end
+    return false
+  end) * P(1) -- which tells LPeg that it consumes something
+end
+
+-- What people write there, and what to write instead.
+local hints = {
+  { "^%(%s*%*", "a pointer to a function is written as void *name" },
+  { "^/%*", "a note like /* out */ stands before its parameter" },
+  { "^%.[%w_]+%s*[-+*/]", "a size is the value of one argument" },
+  { "^[-+*/<>]", "a size is a number, .name or *name, without arithmetic" },
+  { "^#", "leave out the #include lines" },
+}
+
+local function hint_for(rest)
+  for _, h in ipairs(hints) do
+    if rest:find(h[1]) then return "; " .. h[2] end
+  end
+  return ""
+end
+
+local function found_at(text, pos)
+  local word = text:match("^[%w_]+", pos) or text:match("^%.%.%.", pos) or text:match("^%S", pos)
+  return word and ("'%s'"):format(word) or "the end"
+end
+
+--- Matches the whole of a text or raises what was expected where it stopped.
+local function match(pattern, text)
+  local state = { text = text, pos = 0, wanted = {} }
+  local tree = pattern:match(text, 1, state)
+  if tree then return tree end
+  local last = table.remove(state.wanted)
+  local others = table.concat(state.wanted, ", ")
+  fail(state.pos, "expected %s, found %s%s", others == "" and last or others .. " or " .. last,
+       found_at(text, state.pos), hint_for(text:sub(state.pos)))
+end
+
+-- }==========================================================================
+
+-- {================================ grammar =================================
+
+local space = S " \t\r\n" ^ 0
+local letter = R("az", "AZ") + "_"
+local alnum = letter + R "09"
+
+local function word(w) return P(w) * -alnum end
+
+local function any_word(list)
+  local p = P(false)
+  for w in list:gmatch "%S+" do p = p + word(w) end
+  return p
+end
+
+local comment = "/*" * (1 - P "*/") ^ 0 * "*/"
+local note = "/*" * space * Ct((C(any_word "in out inout whole addr") * space * P "," ^ -1 * space) ^ 1) * "*/" * space
+local blank = (S " \t\r\n" + (comment - note)) ^ 0
+
+-- A token and what separates it from the next one.
+local function token(p, what) return p * blank + expected(what) end
+local function sign(s) return token(P(s), "'" .. s .. "'") end
+local function eof(what) return -P(1) + expected(what) end
+
+local qualifier_word = any_word "const volatile restrict __restrict __restrict__ _Nullable _Nonnull"
+local integer_word = any_word "unsigned signed char short int long void _Bool bool"
+local reserved = qualifier_word + integer_word + any_word "struct union typedef enum"
+local plain_name = C(letter * alnum ^ 0 - reserved)
+
+local function name(what) return token(plain_name, what) end
+
+local number = P "0" * S "xX" * R("09", "af", "AF") ^ 1 / tonumber
+             + P "0" * R "07" ^ 1 / function(s) return tonumber(s, 8) end
+             + R "09" ^ 1 / tonumber
+
+-- C allows the words of an integer type in any order: sorted words -> the type's name.
+local integer_types = {
+  ["char"] = "char", ["char signed"] = "signed char", ["char unsigned"] = "unsigned char",
+  ["short"] = "short", ["int short"] = "short",
+  ["short unsigned"] = "unsigned short", ["int short unsigned"] = "unsigned short",
+  ["int"] = "int", ["signed"] = "int", ["int signed"] = "int",
+  ["unsigned"] = "unsigned int", ["int unsigned"] = "unsigned int",
+  ["long"] = "long", ["int long"] = "long", ["long signed"] = "long",
+  ["long unsigned"] = "unsigned long", ["int long unsigned"] = "unsigned long",
+  ["long long"] = "long long", ["int long long"] = "long long",
+  ["long long unsigned"] = "unsigned long long", ["int long long unsigned"] = "unsigned long long",
+  ["void"] = "void", ["_Bool"] = "bool", ["bool"] = "bool",
+}
+
+local function integer_type(list)
+  local written = table.concat(list, " ")
+  table.sort(list)
+  return integer_types[table.concat(list, " ")] or written
+end
+
+local function join(list) return table.concat(list, " ") end
+
+local qualifiers = Ct((C(qualifier_word) * blank) ^ 0)
+local struct_name = Ct(C(any_word "struct union") * blank * name "the struct's name") / join
+local type_name = struct_name + token(Ct((C(integer_word) * blank) ^ 1) / integer_type + plain_name, "a type")
+local specifiers = Cg(qualifiers, "quals") * Cg(Cp(), "type_pos") * Cg(type_name, "type")
+                 * Cg(qualifiers, "more_quals")
+local stars = Cg(Ct(("*" * blank * qualifiers) ^ 0), "stars")
+
+local function sized(from, named) return Cg(Cc(from), "from") * Cg(named, "name") end
+
+local size = "." * blank * sized("ARG", name "a parameter's name")
+           + "*" * blank * sized("DEREF", name "a parameter's name")
+           + Cg(Cc "FIXED", "from") * Cg(number, "count") * blank
+           + sized("bare", plain_name) * blank
+local array = "[" * blank * Ct(Cg(qualifiers, "quals") * Cg(Cp(), "pos") * size ^ -1) * sign "]"
+
+local function declarator(what)
+  return stars * Cg(Cp(), "name_pos") * Cg(name(what), "name") * Cg(Ct(array ^ 0), "arrays")
+end
+
+-- A comment where a note could stand is kept, to say that it is none.
+local parameter = Ct(Cg(Cp(), "pos") * Cg(Carg(1) / function(state) return state.text end, "text")
+                     * (Cg(note, "note") + Cg(C(comment), "comment") * blank) ^ -1
+                     * Cg(Cp(), "start") * specifiers * declarator "the parameter's name" * Cg(Cp(), "stop"))
+local list = Ct(parameter * (P "," * space * -P "..." * parameter) ^ 0)
+local rest = Cg(Cp(), "rest_pos") * "..." * space
+           * ("/*" * blank * Cg(list, "rest") * "*/" + Cg(Cc(true), "unknown") * comment ^ -1) * blank
+local none = Cg(Ct(true), "params")
+local parameters = word "void" * blank * #P ")" * none
+                 + #P ")" * none
+                 + rest * none
+                 + Cg(list, "params") * ("," * space * rest) ^ -1
+
+local attribute = ("[[" * space * "noreturn" * space * "]]" + word "_Noreturn") * blank * Cg(Cc(true), "noreturn")
+                + word "extern" * blank
+
+-- "write(" or, for a call without a function of its own, "syscall(SYS_gettid, ".
+local call = word "syscall" * blank * "(" * space * "SYS_" * Cg(plain_name, "name") * space * (P "," * space) ^ -1
+           + Cg(name "the call's name", "name") * (P "(" * space + expected "'('")
+
+local signature_grammar =
+  blank * Ct(attribute ^ 0 * Cg(Ct(specifiers * stars), "result") * Cg(Cp(), "name_pos") * call
+             * parameters * (expected "','" + sign ")")) * sign ";" ^ -1 * eof "the end"
+
+-- What a variant has in the place of "...".
+local tail_grammar = space * (list + Ct(space)) * (expected "','" + eof "the end")
+
+local field = Ct(declarator "the field's name")
+local fields = field * (P "," * blank * field) ^ 0 * (expected "','" + P(true))
+local packed = word "__attribute__" * blank * "((" * blank * word "packed" * blank * "))" * blank
+             * Cg(Cc(true), "packed")
+local declarations_grammar = P {
+  blank * Ct(V "declaration" ^ 0) * eof "'typedef' or 'struct'",
+  declaration = Ct(Cg(Cp(), "pos") * (V "typedef" + V "body" + Cg(struct_name, "opaque")) * sign ";"),
+  typedef = word "typedef" * blank * (Cg(Ct(V "body"), "body") + specifiers) * stars
+          * Cg(name "the type's name", "typedef"),
+  body = Cg(C(any_word "struct union"), "keyword") * blank * Cg(plain_name * blank, "tag") ^ -1 * "{" * blank
+       * Cg(Ct(V "member" ^ 1), "members") * sign "}" * packed ^ -1,
+  member = Ct((Cg(Ct(V "body"), "body") * Cg(Ct(fields ^ -1), "names") + specifiers * Cg(Ct(fields), "names"))
+              * sign ";"),
+}
+
+-- }==========================================================================
+
+-- {================================== types =================================
+
+-- What differs between C's data models; 'widest' is the strictest alignment of an integer.
+local models = {
+  lp64 = { long = 8, pointer = 8, widest = 8 },
+  ilp32 = { long = 4, pointer = 4, widest = 4 }, -- as on i386
+}
+
+---@class lencase.env
+---@field types table<string, table> type's name -> its kind ("int", "char", "void", "record"), size, align ...
+---@field model table
+---@field parent? lencase.env whose types are known too
+
+local function add_integer(env, type, width, signed, kind)
+  env.types[type] = {
+    kind = kind or "int", name = type, size = width, align = math.min(width, env.model.widest), signed = signed,
+  }
+end
+
+--- An environment with the types of C itself.
+---@param model? "lp64"|"ilp32"
+---@return lencase.env
+function prototype.bare_env(model)
+  local env = { types = {}, model = models[model or "lp64"] }
+  for type, width in pairs { short = 2, int = 4, long = env.model.long, ["long long"] = 8 } do
+    add_integer(env, type, width, true)
+    add_integer(env, "unsigned " .. type, width, false)
+  end
+  add_integer(env, "char", 1, true, "char")
+  add_integer(env, "signed char", 1, true)
+  add_integer(env, "unsigned char", 1, false)
+  add_integer(env, "bool", 1, false)
+  env.types.void = { kind = "void", name = "void", size = 1 }
+  return env
+end
+
+local function type_names(env)
+  local names = {}
+  while env do
+    for n in pairs(env.types) do names[#names + 1] = n end
+    env = env.parent
+  end
+  table.sort(names)
+  return names
+end
+
+local function type_of(env, node)
+  local type = env.types[node.type]
+  if type then return type end
+  local help = did_you_mean(node.type, type_names(env))
+  if node.type:find "^struct " and help == "" then help = "; declare it first, or write void *" end
+  fail(node.type_pos, "unknown type '%s'%s", node.type, help)
+end
+
+local function pointer_type(env, type)
+  return { kind = "int", name = type.name .. " *", size = env.model.pointer, align = env.model.pointer, signed = false }
+end
+
+-- }==========================================================================
+
+-- {================================= structs ================================
+
+local function align_up(n, align) return (n + align - 1) // align * align end
+
+-- The number of elements of a field, and whether it is an array.
+local function field_count(node)
+  local count = 1
+  for _, a in ipairs(node.arrays) do
+    if a.from ~= "FIXED" then fail(a.pos, "the size of field '%s' must be a number", node.name) end
+    count = count * a.count
+  end
+  return count, #node.arrays > 0
+end
+
+local function field_kind(type, is_array)
+  if type.record then return FIELD.RECORD end
+  if type.kind == "char" and is_array then return FIELD.CHARS end
+  return type.signed and FIELD.INT or FIELD.UINT
+end
+
+local layout
+
+-- The type that the names of one member have, but for their own stars and arrays.
+local function member_type(env, member)
+  if member.body then return layout(env, member.body) end
+  return type_of(env, member)
+end
+
+-- Calls each(type, count, node) for the fields that one member declares; node is nil for an
+-- anonymous struct.
+local function each_field(env, member, each)
+  local base = member_type(env, member)
+  if #member.names == 0 then return each(base, 1) end
+  for _, node in ipairs(member.names) do
+    local type = #node.stars > 0 and pointer_type(env, base) or base
+    if not type.align then fail(node.name_pos, "field '%s' has a type of unknown size", node.name) end
+    each(type, (field_count(node)), node)
+  end
+end
+
+
+-- The fields of an anonymous struct are its owner's.
+local function hoist_fields(into, record, offset)
+  for _, f in ipairs(record.fields) do
+    table.insert(into, { name = f.name, offset = offset + f.offset, count = f.count, width = f.width,
+                         kind = f.kind, record = f.record })
+  end
+end
+
+local function add_field(into, type, count, node, offset)
+  if not node then return hoist_fields(into, type.record, offset) end
+  if node.name:find "^__" then return end -- padding
+  table.insert(into, { name = node.name, offset = offset, count = count, width = type.size,
+                       kind = field_kind(type, #node.arrays > 0), record = type.record })
+end
+
+-- The type that a struct's or union's body describes.
+function layout(env, node)
+  local found, at, most, align = {}, 0, 0, 1
+  for _, member in ipairs(node.members) do
+    each_field(env, member, function(type, count, field_node)
+      local own_align = node.packed and 1 or type.align
+      at = node.keyword == "union" and 0 or align_up(at, own_align)
+      add_field(found, type, count, field_node, at)
+      at = at + type.size * count
+      most, align = math.max(most, at), math.max(align, own_align)
+    end)
+  end
+  local total = align_up(most, align)
+  local full_name = node.tag and node.keyword .. " " .. node.tag or node.keyword
+  return { kind = "record", name = full_name, size = total, align = align,
+           record = { name = full_name, size = total, fields = found } }
+end
+
+local function declare_record(env, node)
+  if not node.tag then fail(node.pos, "a struct without a name serves nobody here") end
+  local type = layout(env, node)
+  env.types[type.name] = type
+end
+
+local function declare_typedef(env, node)
+  local type = node.body and layout(env, node.body) or type_of(env, node)
+  if #node.stars > 0 then type = pointer_type(env, type) end
+  local renamed = setmetatable({ name = node.typedef }, { __index = type })
+  if type.record then renamed.record = { name = node.typedef, size = type.size, fields = type.record.fields } end
+  env.types[node.typedef] = renamed
+end
+
+local function declare(text, env)
+  for _, node in ipairs(match(declarations_grammar, text)) do
+    if node.typedef then
+      declare_typedef(env, node)
+    elseif node.opaque then
+      env.types[node.opaque] = { kind = "void", name = node.opaque, size = 1 }
+    else
+      declare_record(env, node)
+    end
+  end
+  return env
+end
+
+--- Adds typedefs and structs to an environment. "struct foo;" and "typedef void foo;" name
+--- bytes of unknown form.
+---@param text string
+---@param env lencase.env
+---@return lencase.env? env
+---@return string? message
+function prototype.declare(text, env)
+  return guarded(declare, text, env)
+end
+
+local kernel_env
+
+--- An environment of one's own with the kernel's types (lencase.calls) in it.
+---@return lencase.env
+function prototype.env()
+  kernel_env = kernel_env or assert(prototype.declare(calls.types, prototype.bare_env()))
+  return { types = setmetatable({}, { __index = kernel_env.types }), model = kernel_env.model, parent = kernel_env }
+end
+
+-- }==========================================================================
+
+-- {=============================== parameters ===============================
+
+local function has(quals, wanted)
+  for _, q in ipairs(quals) do
+    if q == wanted then return true end
+  end
+  return false
+end
+
+-- What a parameter's pointer or array points to: its type, whether it is const, how many
+-- there are (nil: not said) and the qualifiers of the pointer itself.
+local function pointee(env, node)
+  local quals = { [0] = table.move(node.more_quals, 1, #node.more_quals, #node.quals + 1, node.quals) }
+  for i, q in ipairs(node.stars) do quals[i] = q end
+  local bracket = node.arrays[1]
+  local level = bracket and #node.stars or #node.stars - 1
+  local base = type_of(env, node)
+  return {
+    type = level > 0 and pointer_type(env, base) or base, base = base, level = level,
+    const = has(quals[level], "const"), quals = bracket and bracket.quals or quals[#node.stars],
+    element_quals = quals[level], bracket = bracket, size = bracket and bracket.from and bracket,
+  }
+end
+
+local function has_note(node, wanted) return node.note ~= nil and has(node.note, wanted) end
+
+local function direction(node, is_const)
+  if has_note(node, "inout") or has_note(node, "in") and has_note(node, "out") then return DIR.INOUT end
+  if has_note(node, "in") then return DIR.IN end
+  if has_note(node, "out") then return DIR.OUT end
+  return is_const and DIR.IN or DIR.OUT
+end
+
+local function scalar_record(type)
+  return { name = type.name, size = type.size, fields = {
+    { name = "", offset = 0, count = 1, width = type.size, kind = field_kind(type, false) } } }
+end
+
+
+-- The C type as it is written, without the parameter's name: "const void [.count]".
+local function spelled(node)
+  local left = node.text:sub(node.start, node.name_pos - 1)
+  local right = node.text:sub(node.name_pos + #node.name, node.stop - 1)
+  return ((left .. right):gsub("/%*.-%*/", ""):gsub("%s+", " "):gsub(" $", ""))
+end
+
+local function new_param(node, kind, dir)
+  return {
+    name = node.name, ctype = spelled(node), kind = kind, dir = dir, width = 0, is_signed = 0, nullable = 0,
+    size = SIZE.FIXED, size_arg = 0, filled = FILLED.WHOLE, elem = 0, count = 0,
+    note = node.note and join(node.note) or nil,
+  }
+end
+
+local function integer_param(env, node)
+  local type = type_of(env, node)
+  if type.kind == "record" then fail(node.type_pos, "a struct is passed by a pointer: %s *%s", node.type, node.name) end
+  if type.kind == "void" then fail(node.type_pos, "'%s' needs a type; bytes are void *%s", node.name, node.name) end
+  if node.note then fail(node.pos, "'%s' is an integer: it has no direction", node.name) end
+  local p = new_param(node, KIND.INT, DIR.IN)
+  p.width, p.is_signed = type.size, type.signed and 1 or 0
+  return p
+end
+
+local function is_bytes(type) return type.kind == "void" or type.kind ~= "record" and type.size == 1 end
+
+-- Whether a pointer without a size leads to something of unknown size.
+local function is_address(to)
+  return to.type.kind == "void" or to.type.kind == "char" and not to.const
+end
+
+local function is_strv(to)
+  return to.level == 1 and to.base.kind == "char" and not to.size
+         and (to.bracket ~= nil or to.const or has(to.element_quals, "const"))
+end
+
+local function is_string(to) return to.type.kind == "char" and to.const and not to.size end
+
+local function sized_kind(to)
+  if to.type.name == "struct iovec" then return KIND.IOVEC end
+  return is_bytes(to.type) and KIND.BYTES or KIND.RECORDS
+end
+
+local function check_size(node, to)
+  local wanted
+  if to.bracket and not to.size then
+    wanted = ("say how many: %s %s[.count], [*count] or [8]"):format(node.type, node.name)
+  elseif to.size and to.size.from == "bare" then
+    wanted = ("a size that is a parameter has a dot: [.%s]"):format(to.size.name)
+  elseif not to.size and to.type.name == "struct iovec" then
+    wanted = ("say how many: struct iovec %s[.iovcnt]"):format(node.name)
+  end
+  if wanted then fail(to.bracket and to.bracket.pos or node.name_pos, "%s", wanted) end
+end
+
+-- A pointer or array of so many elements; resolve_size() sees to sizes given by name.
+local function sized_param(node, to)
+  check_size(node, to)
+  local p = new_param(node, sized_kind(to), direction(node, to.const))
+  p.elem = to.type.size
+  p.size = to.size and SIZE[to.size.from] or SIZE.FIXED
+  p.count = to.size and to.size.count or p.size == SIZE.FIXED and 1 or 0
+  if p.kind == KIND.RECORDS then p.record = to.type.record or scalar_record(to.type) end
+  local by_result = p.size == SIZE.ARG and p.dir & DIR.OUT ~= 0 and not has_note(node, "whole")
+  p.filled = by_result and FILLED.RESULT or FILLED.WHOLE
+  return p
+end
+
+local function pointer_param(env, node)
+  local to = pointee(env, node)
+  local p
+  if has_note(node, "addr") then
+    p = new_param(node, KIND.ADDR, DIR.NONE)
+  elseif is_strv(to) then
+    p = new_param(node, KIND.STRV, DIR.IN)
+  elseif is_string(to) then
+    p = new_param(node, KIND.STRING, DIR.IN)
+  elseif not to.size and is_address(to) then
+    p = new_param(node, KIND.ADDR, DIR.NONE)
+  else
+    p = sized_param(node, to)
+  end
+  local nullable = has(to.quals, "_Nullable") or p.kind == KIND.STRV and has(to.element_quals, "_Nullable")
+  p.nullable = nullable and 1 or 0
+  return p
+end
+
+local function check_param(node)
+  if node.comment then
+    local word_ = node.comment:match "^/%*%s*(%a+)%s*%*/$"
+    fail(node.pos, "a note before a parameter is one of in, out, inout, whole, addr%s",
+         word_ and did_you_mean(word_, { "in", "out", "inout", "whole", "addr" }) or "")
+  end
+  if #node.arrays > 1 then fail(node.arrays[2].pos, "'%s' has more than one dimension", node.name) end
+end
+
+local function param_of(env, node)
+  check_param(node)
+  if #node.stars + #node.arrays == 0 then return integer_param(env, node) end
+  return pointer_param(env, node)
+end
+
+-- }==========================================================================
+
+-- {=============================== signatures ===============================
+
+local function index_of(nodes, wanted)
+  for i, node in ipairs(nodes) do
+    if node.name == wanted then return i end
+  end
+end
+
+local function names_of(nodes)
+  local names = {}
+  for i, node in ipairs(nodes) do names[i] = node.name end
+  return names
+end
+
+-- A socklen_t *addrlen that says how much room there is.
+local function mark_room(params, nodes, i, bracket)
+  local room = params[i]
+  if room.kind ~= KIND.RECORDS or room.elem ~= 4 or room.count ~= 1 then
+    fail(bracket.pos, "[*%s]: '%s' must point to one 32-bit integer", room.name, room.name)
+  end
+  if not nodes[i].note then room.dir = DIR.INOUT end
+end
+
+local function resolve_size(params, nodes, p, bracket)
+  local i = index_of(nodes, bracket.name)
+  if not i then
+    fail(bracket.pos, "there is no parameter '%s'%s", bracket.name, did_you_mean(bracket.name, names_of(nodes)))
+  end
+  if bracket.from == "DEREF" then
+    mark_room(params, nodes, i, bracket)
+  elseif params[i].kind ~= KIND.INT then
+    fail(bracket.pos, "'%s' is not an integer; if it points to the size, write [*%s]", bracket.name, bracket.name)
+  end
+  p.size_arg = i - 1
+end
+
+local function check_nodes(nodes)
+  if nodes[MAXARGS + 1] then fail(nodes[MAXARGS + 1].pos, "a call has at most %d arguments", MAXARGS) end
+  for i, node in ipairs(nodes) do
+    if index_of(nodes, node.name) < i then fail(node.name_pos, "there are two parameters '%s'", node.name) end
+  end
+end
+
+local function params_of(env, nodes)
+  check_nodes(nodes)
+  local params = {}
+  for i, node in ipairs(nodes) do params[i] = param_of(env, node) end
+  for i, node in ipairs(nodes) do
+    local bracket = node.arrays[1]
+    if bracket and bracket.name then resolve_size(params, nodes, params[i], bracket) end
+  end
+  return params
+end
+
+local function append(a, b) return table.move(b, 1, #b, #a + 1, table.move(a, 1, #a, 1, {})) end
+
+-- Addresses in all places that are left, for arguments that nobody described.
+local function fill_up(params)
+  for i = #params + 1, MAXARGS do
+    params[i] = { name = "arg" .. i, ctype = "void *", kind = KIND.ADDR, dir = DIR.NONE, width = 0, is_signed = 0,
+                  nullable = 1, size = SIZE.FIXED, size_arg = 0, filled = FILLED.WHOLE, elem = 0, count = 0 }
+  end
+  return params
+end
+
+local always = { op = TEST.ALWAYS, arg = 0, mask = 0, value = 0 }
+
+local function new_variant(params, unknown, when)
+  return { when = when or always, nparams = #params, unknown = unknown and 1 or 0, params = params }
+end
+
+-- The one variant of a prototype that stands alone.
+local function only_variant(env, tree)
+  local params = params_of(env, append(tree.params, tree.rest or {}))
+  return new_variant(tree.unknown and fill_up(params) or params, tree.unknown)
+end
+
+-- What stands for "..." in a variant: text of its own, or what the prototype's comment says.
+local function tail_of(tree, variant)
+  if not variant.tail then return tree.rest or {} end
+  local tail, message = guarded(function(text) return match(tail_grammar, text) end, variant.tail)
+  return tail or fail(tree.rest_pos, "in the variant '%s': %s", variant.tail, message)
+end
+
+local function variants_of(env, tree, variants)
+  local list_ = {}
+  for i, v in ipairs(variants) do
+    list_[i] = new_variant(params_of(env, append(tree.params, tail_of(tree, v))), v.unknown, v.when)
+  end
+  return list_
+end
+
+local function check_result(env, node)
+  local type = type_of(env, node)
+  if type.kind == "record" and #node.stars == 0 then
+    fail(node.type_pos, "a call's result is an integer or an address")
+  end
+end
+
+local function flags_of(tree)
+  return (tree.noreturn and FLAG.NORETURN or 0) | (#tree.result.stars > 0 and FLAG.ADDRESS or 0)
+end
+
+local function parse(text, env, variants)
+  local tree = match(signature_grammar, text)
+  check_result(env, tree.result)
+  return {
+    name = tree.name,
+    prototype = text:gsub("%s+", " "):gsub("^ ", ""):gsub(" $", ""),
+    flags = flags_of(tree),
+    variants = variants and variants_of(env, tree, variants) or { only_variant(env, tree) },
+  }
+end
+
+--- The signature that a prototype describes. `variants` says what may stand in the place of
+--- "...", each { when = test, tail = "int minfd", unknown = boolean }, the last without `when`.
+---@param text string
+---@param env? lencase.env the kernel's types when left out
+---@param variants? table[]
+---@return table? signature
+---@return string? message
+function prototype.parse(text, env, variants)
+  return guarded(parse, text, env or prototype.env(), variants)
+end
+
+local function format_param(p)
+  local left, right = p.ctype:match "^(.-)( ?%[.*)$"
+  left, right = left or p.ctype, right or ""
+  local gap = left:find "%*$" and "" or " "
+  return (p.note and "/* " .. p.note .. " */ " or "") .. left .. gap .. p.name .. right:gsub("^ ", "")
+end
+
+--- A variant's parameters as C declares them: "int fd, const void buf[.count], size_t count".
+---@param variant table
+---@return string
+function prototype.format(variant)
+  local out = {}
+  for i, p in ipairs(variant.params) do out[i] = format_param(p) end
+  return #out > 0 and table.concat(out, ", ") or "void"
+end
+
+return prototype
+
+-- }==========================================================================
