@@ -1,0 +1,74 @@
+/*
+** affinity.c - which CPU
+**
+** Waking somebody on another CPU is ten times as dear as on this one. A thread
+** that alone has been stopping for a while is therefore bound to the CPU that
+** we run on, and the two take turns there. All other threads stay free, so
+** that nobody loses a CPU that he could compute on; the first stop of another
+** thread ends it. The cage does not notice: its own questions about CPUs are
+** trapped and answered with its own mask.
+*/
+
+#include "trace_int.h"
+
+/* Stops in a row that begin it; and after which another CPU may be the better one. */
+enum { PIN_AFTER = 8, PIN_UNTIL = 8192 };
+
+static int set_mask(pid_t tid, const cpu_set_t *mask) {
+  return sched_setaffinity(tid, sizeof *mask, mask);
+}
+
+static int get_mask(pid_t tid, cpu_set_t *mask) {
+  return sched_getaffinity(tid, sizeof *mask, mask);
+}
+
+static void set_one(pid_t tid, int cpu) {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  CPU_SET((size_t)cpu, &mask);
+  set_mask(tid, &mask);
+}
+
+void affinity_open(struct affinity *a) {
+  a->usable = get_mask(0, &a->home) == 0 && CPU_COUNT(&a->home) > 1;
+}
+
+void affinity_close(struct affinity *a) {
+  affinity_release(a);
+  a->usable = false;
+}
+
+/* Somebody else may have chosen CPUs for it meanwhile: then that holds. */
+static bool still_ours(const struct affinity *a) {
+  cpu_set_t mask;
+  return get_mask(a->tid, &mask) == 0 && CPU_COUNT(&mask) == 1 && CPU_ISSET((size_t)a->cpu, &mask);
+}
+
+void affinity_release(struct affinity *a) {
+  a->streak = 0;
+  if (!a->pinned) return;
+  if (still_ours(a)) set_mask(a->tid, &a->theirs);
+  set_mask(0, &a->home);
+  a->pinned = false;
+}
+
+static void affinity_pin(struct affinity *a) {
+  a->cpu = sched_getcpu();
+  if (a->cpu < 0 || get_mask(a->tid, &a->theirs) != 0) return;
+  if (CPU_COUNT(&a->theirs) < 2 || !CPU_ISSET((size_t)a->cpu, &a->theirs)) return;
+  set_one(0, a->cpu);
+  set_one(a->tid, a->cpu);
+  a->pinned = true;
+}
+
+void affinity_stop(struct affinity *a, const struct thread *t) {
+  if (!a->usable) return;
+  if (t->tid != a->tid || a->streak >= PIN_UNTIL) affinity_release(a);
+  a->tid = t->tid;
+  a->streak++;
+  if (a->streak == PIN_AFTER && t->proc != NULL && !t->proc->keeps_mask) affinity_pin(a);
+}
+
+void affinity_child(const struct affinity *a, pid_t parent, pid_t child) {
+  if (a->pinned && a->tid == parent) set_mask(child, &a->theirs);
+}

@@ -1,0 +1,53 @@
+/*
+** arrive.c - a call arrives
+*/
+
+#include "trace_int.h"
+
+#include <errno.h>
+#include <string.h>
+
+static uint8_t kind_of(const struct trace_run *run, int32_t nr) {
+  if (nr >= 0 && nr < TRACE_KINDS) return run->kinds[nr];
+  return run->far_wanted && nr != TRACE_NR_READY ? KIND_WANTED : 0;
+}
+
+void arrive_pass(struct trace_run *run, struct thread *t) {
+  struct flight *f = &t->now;
+  int64_t result;
+  uint64_t words[LENCASE_MAXARGS];
+  f->nr = (int32_t)f->regs.orig_rax;
+  regs_words(&f->regs, words);
+  memcpy(f->words, words, sizeof words);
+  if (!tame(run, t, &result)) {
+    flight_finish(run, t, result);
+  } else if (memcmp(f->words, words, sizeof words) != 0) {
+    flight_down(run, t);
+  } else {
+    f->in_place = false;
+    thread_resume(t, 0);
+  }
+}
+
+/* A filter of the cage's own may stop calls that ours does not: they have no tracer then. */
+static void arrive_foreign(struct trace_run *run, struct thread *t) {
+  flight_finish(run, t, -ENOSYS);
+}
+
+void arrive(struct trace_run *run, struct thread *t) {
+  struct flight *f = &t->now;
+  int32_t nr = (int32_t)f->regs.orig_rax;
+  uint8_t kind = kind_of(run, nr);
+  uint64_t words[LENCASE_MAXARGS];
+  f->site = f->regs.rip - 2;
+  f->in_place = true;
+  t->proc->reader = t->tid;
+  if (kind == 0) {
+    arrive_foreign(run, t);
+  } else if (kind & KIND_WANTED) {
+    regs_words(&f->regs, words);
+    flight_act(run, t, call_arrive(t->proc->cage, t, nr, words, &f->call));
+  } else {
+    arrive_pass(run, t);
+  }
+}

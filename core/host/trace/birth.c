@@ -1,0 +1,266 @@
+/*
+** birth.c - fork, vfork, clone and exec
+**
+** A child's first stop and its parent's report of it come in either order; the
+** child waits for both. What is shared between the two is asked of the kernel, not
+** read from flags in memory that the cage can write.
+*/
+
+#include "trace_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* {================================= children ============================== */
+
+static bool in_process(pid_t tgid, pid_t tid) {
+  return syscall(SYS_tgkill, tgid, tid, 0) == 0 || errno == EPERM;
+}
+
+/* Whether two threads have the same 'what'; 'otherwise' on a kernel that does not tell. */
+static bool shares(int what, pid_t a, pid_t b, bool otherwise) {
+  long order = syscall(SYS_kcmp, a, b, what, 0, 0);
+  return order < 0 ? otherwise : order == 0;
+}
+
+/* The same mappings, in memory of its own. */
+static struct space *space_copy(struct trace_run *run, const struct space *space) {
+  struct space *copy = space_new(run);
+  if (copy == NULL) return NULL;
+  copy->window = space->window;
+  copy->window_size = space->window_size;
+  copy->scratch = space->scratch;
+  copy->scratch_size = space->scratch_size;
+  return copy;
+}
+
+static struct space *space_shared(struct space *space) {
+  space->refs++;
+  return space;
+}
+
+/* How a child is related to its parent. */
+struct kinship {
+  bool memory, files;
+};
+
+static struct process *process_child(struct trace_run *run, pid_t tid, const struct process *parent,
+                                     struct kinship kin) {
+  struct process *proc = process_new(run, tid);
+  if (proc == NULL) return NULL;
+  proc->keeps_mask = parent->keeps_mask;
+  proc->own_filters = parent->own_filters;
+  proc->space = kin.memory ? space_shared(parent->space) : space_copy(run, parent->space);
+  if (proc->space != NULL)
+    proc->cage = call_cage_new(run->st, &trace_ops, proc, tid, parent->cage, kin.files);
+  if (proc->cage != NULL) return proc;
+  process_free(run, proc);
+  return NULL;
+}
+
+/* A cage that nobody watches over must not run. */
+static void birth_fails(struct trace_run *run, struct thread *t) {
+  state_log(run->st, "no memory for cage %d: ended", (int)t->tid);
+  kill(t->tid, SIGKILL);
+}
+
+/* The registers it begins with, where its parent's were ours when it was made. */
+static void take_regs(struct thread *t) {
+  struct user_regs_struct now, *regs = &t->now.regs;
+  if (!t->takes_regs || !regs_get(t, &now)) return;
+  regs->rsp = now.rsp;
+  regs->fs_base = now.fs_base;
+  regs->gs_base = now.gs_base;
+  regs->rax = 0;
+  regs->orig_rax = (unsigned long long)-1;
+  regs_set(t, regs);
+}
+
+static void let_run(struct trace_run *run, struct thread *t) {
+  take_regs(t);
+  t->state = THREAD_RUN;
+  if (WSTOPSIG(t->status) == SIGTRAP)
+    thread_resume(t, 0);
+  else
+    relay_listen(run, t, WSTOPSIG(t->status));
+}
+
+static void belongs(struct trace_run *run, struct thread *t, struct process *proc) {
+  if (proc == NULL) {
+    birth_fails(run, t);
+    return;
+  }
+  if (t->stopped) run->held_back--;
+  thread_join(t, proc);
+  if (t->stopped) let_run(run, t);
+}
+
+static void birth(struct trace_run *run, struct thread *parent, struct thread *t, int event) {
+  struct kinship kin;
+  if (parent->now.changed) {
+    t->now.regs = parent->now.regs;
+    t->takes_regs = true;
+  }
+  affinity_child(&run->affinity, parent->tid, t->tid);
+  if (in_process(parent->proc->tgid, t->tid)) {
+    belongs(run, t, parent->proc);
+    return;
+  }
+  kin.memory = shares(KCMP_VM, parent->tid, t->tid, event == PTRACE_EVENT_VFORK);
+  kin.files = shares(KCMP_FILES, parent->tid, t->tid, false);
+  belongs(run, t, process_child(run, t->tid, parent->proc, kin));
+}
+
+/* The child that a parent's stop reports; NULL: it is gone already. */
+static struct thread *reported_child(struct trace_run *run, const struct thread *parent) {
+  unsigned long tid;
+  struct thread *t;
+  if (ptrace(PTRACE_GETEVENTMSG, parent->tid, 0, &tid) != 0) return NULL;
+  t = thread_find(run, (pid_t)tid);
+  if (t == NULL && kill((pid_t)tid, 0) != 0 && errno == ESRCH) return NULL;
+  return t != NULL ? t : thread_new(run, (pid_t)tid);
+}
+
+void birth_reported(struct trace_run *run, struct thread *parent, int status) {
+  struct thread *t = reported_child(run, parent);
+  if (t != NULL && t->state == THREAD_NEW && t->proc == NULL) birth(run, parent, t, status >> 16);
+  thread_resume(parent, 0);
+}
+
+void birth_stopped(struct trace_run *run, struct thread *t, int status) {
+  t->stopped = true;
+  t->status = status;
+  if (t->proc != NULL)
+    let_run(run, t);
+  else
+    run->held_back++;
+}
+
+/* }========================================================================= */
+
+/* {================================= orphans =============================== */
+
+static pid_t parent_of(pid_t tid) {
+  char path[48], text[1024], *line = NULL;
+  ssize_t n = -1;
+  int fd;
+  snprintf(path, sizeof path, "/proc/%d/status", (int)tid);
+  fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    n = read(fd, text, sizeof text - 1);
+    close(fd);
+  }
+  if (n > 0) {
+    text[n] = '\0';
+    line = strstr(text, "\nPPid:");
+  }
+  return line != NULL ? atoi(line + 6) : 0;
+}
+
+static bool is_orphan_of(const struct trace_run *run, const struct thread *t,
+                         const struct process *parent) {
+  const struct thread *other;
+  if (t->state != THREAD_NEW || !t->stopped || t->proc != NULL) return false;
+  other = thread_find(run, parent_of(t->tid));
+  return other == NULL || other->proc == parent;
+}
+
+void birth_adopt(struct trace_run *run, struct process *parent) {
+  static const struct kinship none = {false, false};
+  struct thread *t;
+  size_t i;
+  for (i = 0; i < run->threads.nbuckets; i++)
+    for (t = run->threads.buckets[i]; t != NULL; t = t->chain)
+      if (is_orphan_of(run, t, parent)) belongs(run, t, process_child(run, t->tid, parent, none));
+}
+
+/* }========================================================================= */
+
+/* {=================================== exec ================================ */
+
+/* The thread that called execve has the leader's number now; the leader is no more. */
+static struct thread *exec_leader(struct trace_run *run, struct thread *leader) {
+  unsigned long old;
+  struct thread *t;
+  if (ptrace(PTRACE_GETEVENTMSG, leader->tid, 0, &old) != 0) return leader;
+  t = thread_find(run, (pid_t)old);
+  if (t == NULL || t == leader || t->proc != leader->proc) return leader;
+  thread_drop(run, leader);
+  thread_rename(run, t, t->proc->tgid);
+  return t;
+}
+
+/* The handler hears of its success; nothing more can be done for the old program. */
+static void exec_call_over(struct trace_run *run, struct thread *t) {
+  struct call *call = t->now.call;
+  bool done = call != NULL && call_carried_out(call, 0) == VERDICT_DONE;
+  flight_close(run, &t->now, !done);
+  while (t->nheld > 0) flight_close(run, &t->held[--t->nheld], true);
+}
+
+static void exec_others_over(struct trace_run *run, struct thread *t) {
+  struct thread *other;
+  for (other = t->proc->threads; other != NULL; other = other->others)
+    if (other != t) thread_drop_calls(run, other);
+}
+
+static bool exec_new_space(struct trace_run *run, struct process *proc) {
+  struct space *space = space_new(run);
+  if (space == NULL) return false;
+  space_unref(run, proc->space);
+  proc->space = space;
+  return true;
+}
+
+/* Its system calls are another table's: numbers would mean other calls. */
+static bool is_64bit(const struct thread *t) {
+  struct user_regs_struct regs;
+  return !regs_get(t, &regs) || regs.cs == 0x33;
+}
+
+static void exec_refused(struct trace_run *run, struct thread *t, const char *why) {
+  char comm[32];
+  int n = trace_ops.comm(t->proc->cage, comm, sizeof comm);
+  state_log(run->st, "cage %d (%.*s): %s: ended", (int)t->tid, n > 0 ? n : 1, n > 0 ? comm : "?",
+            why);
+  kill(t->tid, SIGKILL);
+}
+
+void birth_execed(struct trace_run *run, struct thread *t, int status) {
+  (void)status;
+  t = exec_leader(run, t);
+  if (t->state == THREAD_LAUNCH) run->launched = true;
+  t->state = THREAD_EXECED;
+  t->masked = false;
+  t->proc->reader = t->tid;
+  exec_others_over(run, t);
+  exec_call_over(run, t);
+  if (run->held_back > 0) birth_adopt(run, t->proc);
+  if (!is_64bit(t))
+    exec_refused(run, t, "32-bit programs cannot run under lencase");
+  else if (!exec_new_space(run, t->proc))
+    exec_refused(run, t, "no memory for its new program");
+  thread_resume(t, 0);
+}
+
+void birth_exec_exit(struct trace_run *run, struct thread *t, int status) {
+  (void)status;
+  window_map(run, t);
+  if (t->ended) {
+    thread_ended(run, t, t->status);
+    return;
+  }
+  t->state = THREAD_RUN;
+  call_cage_exec(t->proc->cage);
+  thread_resume(t, 0);
+}
+
+/* }========================================================================= */

@@ -1,0 +1,147 @@
+/*
+** filter.c - what the seccomp filter traps
+**
+** The calls that an interface names, those that the host must see to keep hold of
+** the cage, and nothing else. What it cannot be trapped for is refused here: calls of
+** other architectures, and ways to open files without calls. One filter is
+** for the whole run; what a trapped call is to a cage is asked when it arrives.
+*/
+
+#include "trace_int.h"
+
+#include <errno.h>
+#include <linux/sched.h>
+#include <seccomp.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Calls that the host traps for its own sake; tame.c says what it does about them. */
+static const struct {
+  int32_t nr;
+  struct sig_test test;
+} host_traps[] = {
+    {SYS_clone, {TEST_ANY, 0, CLONE_UNTRACED, 0}},
+    {SYS_clone3, {TEST_ALWAYS, 0, 0, 0}},
+    {SYS_sched_getaffinity, {TEST_ALWAYS, 0, 0, 0}},
+    {SYS_sched_setaffinity, {TEST_ALWAYS, 0, 0, 0}},
+    {SYS_seccomp, {TEST_ALWAYS, 0, 0, 0}},
+    {SYS_prctl, {TEST_EQ, 0, 0xffffffff, PR_SET_SECCOMP}},
+    {TRACE_NR_READY, {TEST_ALWAYS, 0, 0, 0}},
+};
+
+static int trap_if(scmp_filter_ctx ctx, int32_t nr, const struct sig_test *t, uint64_t mask,
+                   uint64_t value) {
+  const struct scmp_arg_cmp cmp = {t->arg, SCMP_CMP_MASKED_EQ, mask, value};
+  int rc = seccomp_rule_add_array(ctx, SCMP_ACT_TRACE(0), nr, 1, &cmp);
+  return rc == -EEXIST ? 0 : rc;
+}
+
+static int trap(scmp_filter_ctx ctx, int32_t nr) {
+  int rc = seccomp_rule_add_array(ctx, SCMP_ACT_TRACE(0), nr, 0, NULL);
+  return rc == -EEXIST ? 0 : rc;
+}
+
+/* Any bit of the mask: a rule for each. */
+static int trap_any(scmp_filter_ctx ctx, int32_t nr, const struct sig_test *t) {
+  uint64_t bit;
+  int rc = 0;
+  for (bit = 1; bit != 0 && rc == 0; bit <<= 1)
+    if (t->mask & bit) rc = trap_if(ctx, nr, t, bit, bit);
+  return rc;
+}
+
+static int trap_test(scmp_filter_ctx ctx, int32_t nr, const struct sig_test *t) {
+  switch (t->op) {
+    case TEST_EQ: return trap_if(ctx, nr, t, t->mask, t->value);
+    case TEST_ANY: return trap_any(ctx, nr, t);
+    case TEST_NONE: return trap_if(ctx, nr, t, t->mask, 0);
+    default: return trap(ctx, nr);
+  }
+}
+
+static void note_kind(struct trace_run *run, int32_t nr, uint8_t kind) {
+  if (nr < TRACE_KINDS)
+    run->kinds[nr] |= kind;
+  else if (kind == KIND_WANTED)
+    run->far_wanted = true;
+}
+
+static int trap_entry(scmp_filter_ctx ctx, int32_t nr, const struct route_entry *entry) {
+  int i, rc = 0;
+  if (entry->ntests == 0) return trap(ctx, nr);
+  for (i = 0; i < entry->ntests && rc == 0; i++) rc = trap_test(ctx, nr, &entry->tests[i]);
+  return rc;
+}
+
+static int trap_wanted(struct trace_run *run, scmp_filter_ctx ctx,
+                       const struct lencase_cage *cage) {
+  const struct route_entry *entry;
+  int rc = 0;
+  int32_t nr;
+  for (nr = call_next_wanted(cage, -1, &entry); nr >= 0 && rc == 0;
+       nr = call_next_wanted(cage, nr, &entry)) {
+    run->wanted = true;
+    note_kind(run, nr, KIND_WANTED);
+    rc = trap_entry(ctx, nr, entry);
+  }
+  return rc;
+}
+
+static int trap_host(struct trace_run *run, scmp_filter_ctx ctx) {
+  size_t i;
+  int rc = 0;
+  for (i = 0; i < sizeof host_traps / sizeof *host_traps && rc == 0; i++) {
+    note_kind(run, host_traps[i].nr, KIND_HOST);
+    rc = trap_test(ctx, host_traps[i].nr, &host_traps[i].test);
+  }
+  return rc;
+}
+
+/* The call that fetches the window's descriptor, known by its cookie. */
+static int notify_window(struct trace_run *run, scmp_filter_ctx ctx) {
+  struct scmp_arg_cmp cmp[TRACE_COOKIE];
+  unsigned i;
+  if (getrandom(run->cookie, sizeof run->cookie, 0) != sizeof run->cookie) return -errno;
+  for (i = 0; i < TRACE_COOKIE; i++)
+    cmp[i] = (struct scmp_arg_cmp){i, SCMP_CMP_EQ, run->cookie[i], 0};
+  return seccomp_rule_add_array(ctx, SCMP_ACT_NOTIFY, TRACE_NR_WINDOW, TRACE_COOKIE, cmp);
+}
+
+static int add_rules(struct trace_run *run, scmp_filter_ctx ctx, const struct lencase_cage *cage) {
+  int rc = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
+  if (rc == 0) rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+  if (rc == 0) rc = trap_wanted(run, ctx, cage);
+  if (rc == 0) rc = trap_host(run, ctx);
+  if (rc == 0) rc = notify_window(run, ctx);
+  if (rc == 0 && run->wanted && (run->kinds[SYS_io_uring_setup] & KIND_WANTED) == 0)
+    rc = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SYS_io_uring_setup, 0);
+  return rc;
+}
+
+/* The program that libseccomp made of the rules, by way of a file in memory. */
+static int export_code(scmp_filter_ctx ctx, void *code, size_t capacity, size_t *n) {
+  ssize_t size = -1;
+  int rc, fd = memfd_create("lencase-filter", MFD_CLOEXEC);
+  if (fd < 0) return -errno;
+  rc = seccomp_export_bpf(ctx, fd);
+  if (rc == 0) size = pread(fd, code, capacity * 8, 0);
+  if (rc == 0 && (size <= 0 || lseek(fd, 0, SEEK_END) != size)) rc = -E2BIG;
+  close(fd);
+  *n = size > 0 ? (size_t)size / 8 : 0;
+  return rc;
+}
+
+int filter_build(struct trace_run *run, const struct lencase_cage *cage, void *code,
+                 size_t capacity, size_t *n) {
+  scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+  int rc = ctx != NULL ? add_rules(run, ctx, cage) : -ENOMEM;
+  if (rc == 0) rc = export_code(ctx, code, capacity, n);
+  if (ctx != NULL) seccomp_release(ctx);
+  if (rc == 0) return LENCASE_OK;
+  return state_fail(run->st, LENCASE_EHOST, "the seccomp filter could not be built: %s",
+                    strerror(-rc));
+}

@@ -1,0 +1,172 @@
+/*
+** ops.c - host_ops of traced cages
+*/
+
+#include "trace_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { IOV_BATCH = 64 };
+
+struct trace_run *trace_run_of(const struct lencase_cage *cage) {
+  return cage->st->run;
+}
+
+static struct process *process_of(const struct lencase_cage *cage) {
+  return cage->host;
+}
+
+/* {================================== memory =============================== */
+
+/* A run of segments that stays within IOV_BATCH; its bytes in *size. */
+static size_t batch(const struct mem_seg *segs, size_t n, struct iovec *local, struct iovec *remote,
+                    size_t *size) {
+  size_t i;
+  *size = 0;
+  for (i = 0; i < n && i < IOV_BATCH; i++) {
+    local[i] = (struct iovec){segs[i].data, segs[i].size};
+    remote[i] = (struct iovec){(void *)segs[i].addr, segs[i].size};
+    *size += segs[i].size;
+  }
+  return i;
+}
+
+static int ops_read(struct lencase_cage *cage, const struct mem_seg *segs, size_t n, size_t *done) {
+  struct iovec local[IOV_BATCH], remote[IOV_BATCH];
+  pid_t reader = process_of(cage)->reader;
+  *done = 0;
+  while (n > 0) {
+    size_t size, count = batch(segs, n, local, remote, &size);
+    ssize_t got = process_vm_readv(reader, local, count, remote, count, 0);
+    if (got < 0) return errno == ESRCH ? LENCASE_EGONE : LENCASE_OK;
+    *done += (size_t)got;
+    if ((size_t)got < size) return LENCASE_OK;
+    segs += count;
+    n -= count;
+  }
+  return LENCASE_OK;
+}
+
+static int ops_write(struct lencase_cage *cage, const struct mem_seg *seg) {
+  struct iovec local = {seg->data, seg->size}, remote = {(void *)seg->addr, seg->size};
+  ssize_t put = process_vm_writev(process_of(cage)->reader, &local, 1, &remote, 1, 0);
+  if (put < 0 && errno == ESRCH) return LENCASE_EGONE;
+  return put >= 0 && (size_t)put == seg->size ? LENCASE_OK : LENCASE_EFAULT;
+}
+
+static int ops_window_get(struct call *call, struct mem_seg *seg) {
+  return window_take(trace_run_of(call->cage), call->thread, seg);
+}
+
+static void ops_window_put(struct call *call, const struct mem_seg *seg) {
+  window_give(trace_run_of(call->cage), seg);
+}
+
+static struct space *space_of(const struct call *call) {
+  return process_of(call->cage)->space;
+}
+
+static int ops_scratch_get(struct call *call, struct mem_seg *seg) {
+  struct space *space = space_of(call);
+  struct lencase_state *st = call->cage->st;
+  size_t offset;
+  if (space->scratch == 0)
+    return state_fail(st, LENCASE_ENOMEM, "cage %d has no memory of ours", (int)call->cage->pid);
+  if (!slots_get(st, &space->scratch_slots, seg->size, space->scratch_size, &offset))
+    return state_fail(st, LENCASE_ENOMEM, "the scratch memory of cage %d has no %zu bytes left",
+                      (int)call->cage->pid, seg->size);
+  seg->addr = space->scratch + offset;
+  return LENCASE_OK;
+}
+
+static void ops_scratch_put(struct call *call, const struct mem_seg *seg) {
+  slots_put(&space_of(call)->scratch_slots, seg->addr - space_of(call)->scratch);
+}
+
+/* }========================================================================= */
+
+/* {================================== calls ================================ */
+
+static enum verdict ops_carry_out(struct call *call, int32_t nr,
+                                  const uint64_t words[LENCASE_MAXARGS], int64_t *result) {
+  struct thread *t = call->thread;
+  *result = -ENOSYS;
+  if (nr < 0 || nr >= 0x40000000) return VERDICT_DONE;
+  if (t->state == THREAD_EXECED) {
+    *result = -ESRCH; /* who made the call is not there any more */
+    return VERDICT_DONE;
+  }
+  t->now.nr = nr;
+  memcpy(t->now.words, words, sizeof t->now.words);
+  if (!tame(trace_run_of(call->cage), t, result)) return VERDICT_DONE;
+  t->now.wants = true;
+  return VERDICT_PARKED;
+}
+
+static void ops_kill(struct lencase_cage *cage) {
+  kill(process_of(cage)->tgid, SIGKILL);
+}
+
+/* }========================================================================= */
+
+/* {============================= what /proc tells ========================== */
+
+static void fd_link(const struct lencase_cage *cage, int fd, char *path, size_t size) {
+  int reader = (int)process_of(cage)->reader;
+  if (fd == AT_FDCWD)
+    snprintf(path, size, "/proc/%d/cwd", reader);
+  else
+    snprintf(path, size, "/proc/%d/fd/%d", reader, fd);
+}
+
+static int ops_fd_path(struct lencase_cage *cage, int fd, char *buf, size_t size) {
+  char path[64];
+  ssize_t n;
+  fd_link(cage, fd, path, sizeof path);
+  n = readlink(path, buf, size);
+  return n < 0 ? -errno : (int)n;
+}
+
+static bool ops_fd_open(struct lencase_cage *cage, int fd) {
+  char path[64];
+  struct stat st;
+  fd_link(cage, fd, path, sizeof path);
+  return lstat(path, &st) == 0;
+}
+
+static int ops_comm(struct lencase_cage *cage, char *buf, size_t size) {
+  char path[64];
+  ssize_t n;
+  int fd;
+  snprintf(path, sizeof path, "/proc/%d/comm", (int)process_of(cage)->tgid);
+  fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return -errno;
+  n = read(fd, buf, size);
+  close(fd);
+  if (n > 0 && buf[n - 1] == '\n') n--;
+  return n < 0 ? -EIO : (int)n;
+}
+
+/* }========================================================================= */
+
+const struct host_ops trace_ops = {
+    .name = "trace",
+    .read = ops_read,
+    .write = ops_write,
+    .window_get = ops_window_get,
+    .window_put = ops_window_put,
+    .scratch_get = ops_scratch_get,
+    .scratch_put = ops_scratch_put,
+    .carry_out = ops_carry_out,
+    .fd_path = ops_fd_path,
+    .fd_open = ops_fd_open,
+    .comm = ops_comm,
+    .kill = ops_kill,
+};

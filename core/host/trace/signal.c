@@ -1,0 +1,224 @@
+/*
+** signal.c - what signals do to a call in flight
+**
+** A downcall that a signal wakes ends with a result that only the kernel may
+** see (-ERESTARTSYS and its like). The thread gets its own arguments back and the
+** kernel decides: it restarts the call (the restart is silent, and the downcall
+** is made again), lets it go on (restart_syscall), or sets up the frame of a
+** signal handler. The frame says whether the call ended with EINTR or will be
+** restarted after the handler; until then the call is held, innermost last.
+*/
+
+#include "trace_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* The frame of a handler at its start: return address, ucontext up to its registers. */
+enum { FRAME_CONTEXT = 8 + 40, CONTEXT_RAX = 13, CONTEXT_RIP = 16, CONTEXT_WORDS = 17 };
+
+/* Stacks do not reach further than this, for telling one from another. */
+#define STACK_REACH UINT64_C(0x800000)
+
+bool signal_woke(int64_t result) {
+  return result == -512 || result == -513 || result == -514 || result == -516;
+}
+
+/* {============================= interrupted calls ========================= */
+
+static void put_back(struct thread *t, int64_t result) {
+  struct flight *f = &t->now;
+  struct user_regs_struct regs = f->regs;
+  regs.rax = (unsigned long long)result;
+  if (f->changed) regs_set(t, &regs);
+  f->changed = false;
+}
+
+/* A call made at the start of a handler cannot be restarted from there: it ends with EINTR. */
+static void interrupted_in_frame(struct trace_run *run, struct thread *t) {
+  t->now.result = -EINTR;
+  flight_act(run, t, call_carried_out(t->now.call, -EINTR));
+}
+
+void signal_interrupted(struct trace_run *run, struct thread *t, int64_t result) {
+  if (t->now.result_at != 0) {
+    interrupted_in_frame(run, t);
+    return;
+  }
+  put_back(t, result);
+  if (t->now.call != NULL)
+    t->state = THREAD_INTERRUPTED;
+  else
+    flight_close(run, &t->now, false); /* the host's own change is made anew */
+  thread_resume(t, 0);
+}
+
+/* Whether a handler of the program will run for 'sig'. */
+static bool is_caught(const struct thread *t, int sig) {
+  char path[48], text[4096], *caught;
+  ssize_t n = -1;
+  int fd;
+  snprintf(path, sizeof path, "/proc/%d/status", (int)t->tid);
+  fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    n = read(fd, text, sizeof text - 1);
+    close(fd);
+  }
+  if (n <= 0) return false;
+  text[n] = '\0';
+  caught = strstr(text, "\nSigCgt:");
+  if (caught == NULL) return false;
+  return strtoull(caught + 8, NULL, 16) >> (sig - 1) & 1;
+}
+
+void signal_arrived(struct trace_run *run, struct thread *t, int status) {
+  int sig = WSTOPSIG(status);
+  (void)run;
+  if (is_caught(t, sig)) {
+    t->state = THREAD_FRAME;
+    ptrace(PTRACE_SINGLESTEP, t->tid, 0, (long)sig);
+  } else {
+    thread_resume(t, sig);
+  }
+}
+
+/* Sets the call aside while a handler runs; the oldest of too many is given up. */
+static void hold(struct trace_run *run, struct thread *t, uint64_t frame) {
+  if (t->nheld == TRACE_HELD) {
+    flight_close(run, &t->held[0], true);
+    memmove(&t->held[0], &t->held[1], (TRACE_HELD - 1) * sizeof t->held[0]);
+    t->nheld--;
+  }
+  t->now.frame = frame;
+  t->held[t->nheld++] = t->now;
+  t->now.call = NULL;
+  t->now.own.size = 0;
+}
+
+/* The call ended with EINTR: the handler of the grate hears it, the program's reads it later. */
+static void ended_in_frame(struct trace_run *run, struct thread *t,
+                           const struct user_regs_struct *regs) {
+  struct flight *f = &t->now;
+  f->result_at = regs->rsp + FRAME_CONTEXT + CONTEXT_RAX * sizeof(uint64_t);
+  f->regs = *regs;
+  f->result = -EINTR;
+  flight_act(run, t, call_carried_out(f->call, -EINTR));
+}
+
+static void at_handler(struct trace_run *run, struct thread *t) {
+  struct flight *f = &t->now;
+  struct user_regs_struct regs;
+  uint64_t context[CONTEXT_WORDS];
+  t->state = THREAD_RUN;
+  if (!regs_get(t, &regs)) return;
+  if (!thread_read(t, regs.rsp + FRAME_CONTEXT, context, sizeof context))
+    memset(context, 0, sizeof context);
+  if (context[CONTEXT_RIP] == f->regs.rip && (int64_t)context[CONTEXT_RAX] == -EINTR) {
+    ended_in_frame(run, t, &regs);
+    return;
+  }
+  if (context[CONTEXT_RIP] == f->site)
+    hold(run, t, regs.rsp);
+  else
+    flight_close(run, f, true);
+  thread_resume(t, 0);
+}
+
+void signal_frame(struct trace_run *run, struct thread *t, int status) {
+  if (WSTOPSIG(status) == SIGTRAP) {
+    at_handler(run, t);
+  } else { /* no room for the frame: another signal instead */
+    t->state = THREAD_INTERRUPTED;
+    signal_arrived(run, t, status);
+  }
+}
+
+/* }========================================================================= */
+
+/* {================================ restarts =============================== */
+
+/* restart_syscall goes on with the downcall where it was; else the call comes again. */
+void signal_entry(struct trace_run *run, struct thread *t, int status) {
+  struct __ptrace_syscall_info info;
+  (void)run;
+  (void)status;
+  if (ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, sizeof info, &info) > 0 &&
+      info.op == PTRACE_SYSCALL_INFO_ENTRY && info.entry.nr == SYS_restart_syscall)
+    t->state = THREAD_DOWN;
+  thread_resume(t, 0);
+}
+
+static bool is_restart(const struct flight *f, const struct user_regs_struct *regs) {
+  uint64_t theirs[LENCASE_MAXARGS], ours[LENCASE_MAXARGS];
+  regs_words(regs, theirs);
+  regs_words(&f->regs, ours);
+  return regs->orig_rax == f->regs.orig_rax && regs->rip == f->regs.rip &&
+         regs->rsp == f->regs.rsp && memcmp(theirs, ours, sizeof ours) == 0;
+}
+
+static void down_again(struct trace_run *run, struct thread *t) {
+  t->now.in_place = true;
+  flight_down(run, t);
+}
+
+void signal_restart(struct trace_run *run, struct thread *t, int status) {
+  struct user_regs_struct regs;
+  (void)status;
+  if (!regs_get(t, &regs)) return;
+  if (is_restart(&t->now, &regs)) {
+    down_again(run, t);
+    return;
+  }
+  flight_close(run, &t->now, true);
+  t->state = THREAD_RUN;
+  t->now.regs = regs;
+  arrive(run, t);
+}
+
+bool signal_resumes_held(struct trace_run *run, struct thread *t) {
+  struct flight *f = &t->held[t->nheld - 1];
+  if (!f->returned || !is_restart(f, &t->now.regs)) return false;
+  t->now = *f;
+  t->now.returned = false;
+  t->nheld--;
+  down_again(run, t);
+  return true;
+}
+
+/* Whether a call with stack pointer 'sp' shows that the handler was left without returning. */
+static bool frame_left(const struct flight *f, uint64_t sp) {
+  bool same_stack = f->frame < f->regs.rsp && f->regs.rsp - f->frame < STACK_REACH;
+  if (same_stack) return sp > f->frame && sp - f->frame < STACK_REACH;
+  return sp > f->regs.rsp - STACK_REACH && sp < f->regs.rsp + STACK_REACH;
+}
+
+/* What the entry of a call says of the innermost call held: true when that is over. */
+static bool held_over(struct flight *f, const struct __ptrace_syscall_info *info) {
+  if (f->returned) return info->entry.nr != f->regs.orig_rax || info->stack_pointer != f->regs.rsp;
+  if (info->entry.nr == SYS_rt_sigreturn && info->stack_pointer == f->frame + 8) {
+    f->returned = true;
+    return false;
+  }
+  return frame_left(f, info->stack_pointer);
+}
+
+void signal_watch(struct trace_run *run, struct thread *t, int status) {
+  struct __ptrace_syscall_info info;
+  (void)status;
+  if (t->nheld > 0 && ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, sizeof info, &info) > 0 &&
+      info.op == PTRACE_SYSCALL_INFO_ENTRY) {
+    while (t->nheld > 0 && held_over(&t->held[t->nheld - 1], &info))
+      flight_close(run, &t->held[--t->nheld], true);
+  }
+  thread_resume(t, 0);
+}
+
+/* }========================================================================= */

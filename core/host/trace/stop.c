@@ -1,0 +1,135 @@
+/*
+** stop.c - a thread stopped: what kind of stop, and who deals with it
+*/
+
+#include "trace_int.h"
+
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+typedef void (*stop_fn)(struct trace_run *run, struct thread *t, int status);
+
+enum stop_kind stop_kind(int status) {
+  switch (status >> 16) {
+    case 0: return WSTOPSIG(status) == (SIGTRAP | 0x80) ? STOP_SYSCALL : STOP_SIGNAL;
+    case PTRACE_EVENT_SECCOMP: return STOP_SECCOMP;
+    case PTRACE_EVENT_EXEC: return STOP_EXEC;
+    case PTRACE_EVENT_STOP: return STOP_GROUP;
+    default: return STOP_BIRTH;
+  }
+}
+
+static void go_on(struct trace_run *run, struct thread *t, int status) {
+  (void)run;
+  (void)status;
+  thread_resume(t, 0);
+}
+
+static void on_seccomp_run(struct trace_run *run, struct thread *t, int status) {
+  (void)status;
+  if (!regs_get(t, &t->now.regs)) return;
+  if (t->nheld > 0 && signal_resumes_held(run, t)) return;
+  arrive(run, t);
+}
+
+static void on_signal_any(struct trace_run *run, struct thread *t, int status) {
+  (void)run;
+  thread_resume(t, WSTOPSIG(status));
+}
+
+/* Our child stops itself when its filter is there; other signals are the program's. */
+static void on_signal_launch(struct trace_run *run, struct thread *t, int status) {
+  int sig = WSTOPSIG(status);
+  if (sig == SIGSTOP) start_ready(run);
+  thread_resume(t, sig == SIGSTOP ? 0 : sig);
+}
+
+static bool is_stop_signal(int sig) {
+  return sig == SIGSTOP || sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU;
+}
+
+static void on_group_any(struct trace_run *run, struct thread *t, int status) {
+  int sig = WSTOPSIG(status);
+  if (is_stop_signal(sig))
+    relay_listen(run, t, sig);
+  else
+    thread_resume(t, 0);
+}
+
+static const stop_fn on_stop[STOP_KINDS][THREAD_STATES] = {
+    [STOP_SYSCALL] =
+        {
+            [THREAD_RUN] = signal_watch,
+            [THREAD_DOWN] = flight_exited,
+            [THREAD_ENTER] = flight_entered,
+            [THREAD_INJECTED] = flight_exited,
+            [THREAD_INTERRUPTED] = signal_entry,
+            [THREAD_EXECED] = birth_exec_exit,
+        },
+    [STOP_SECCOMP] =
+        {
+            [THREAD_RUN] = on_seccomp_run,
+            [THREAD_INTERRUPTED] = signal_restart,
+        },
+    [STOP_SIGNAL] =
+        {
+            [THREAD_LAUNCH] = on_signal_launch,
+            [THREAD_RUN] = on_signal_any,
+            [THREAD_DOWN] = on_signal_any,
+            [THREAD_ENTER] = on_signal_any,
+            [THREAD_INJECTED] = on_signal_any,
+            [THREAD_INTERRUPTED] = signal_arrived,
+            [THREAD_FRAME] = signal_frame,
+            [THREAD_EXECED] = on_signal_any,
+        },
+    [STOP_GROUP] =
+        {
+            [THREAD_NEW] = birth_stopped,
+            [THREAD_LAUNCH] = on_group_any,
+            [THREAD_RUN] = on_group_any,
+            [THREAD_DOWN] = on_group_any,
+            [THREAD_ENTER] = on_group_any,
+            [THREAD_INJECTED] = on_group_any,
+            [THREAD_INTERRUPTED] = on_group_any,
+            [THREAD_EXECED] = on_group_any,
+        },
+    [STOP_BIRTH] =
+        {
+            [THREAD_RUN] = birth_reported,
+            [THREAD_DOWN] = birth_reported,
+            [THREAD_INJECTED] = birth_reported,
+        },
+    [STOP_EXEC] =
+        {
+            [THREAD_LAUNCH] = birth_execed,
+            [THREAD_RUN] = birth_execed,
+            [THREAD_DOWN] = birth_execed,
+            [THREAD_ENTER] = birth_execed,
+            [THREAD_INJECTED] = birth_execed,
+            [THREAD_INTERRUPTED] = birth_execed,
+            [THREAD_FRAME] = birth_execed,
+            [THREAD_EXECED] = birth_execed,
+        },
+};
+
+static void dispatch(struct trace_run *run, struct thread *t, int status) {
+  stop_fn fn = on_stop[stop_kind(status)][t->state];
+  affinity_stop(&run->affinity, t);
+  relay_awake(run, t);
+  (fn != NULL ? fn : go_on)(run, t, status);
+}
+
+void stop_handle(struct trace_run *run, pid_t tid, int status) {
+  struct thread *t = thread_find(run, tid);
+  if (!WIFSTOPPED(status)) {
+    if (t != NULL) thread_ended(run, t, status);
+    return;
+  }
+  if (t == NULL) t = thread_new(run, tid); /* before its parent's report */
+  if (t != NULL) {
+    dispatch(run, t, status);
+  } else {
+    state_log(run->st, "no memory for thread %d: killed", (int)tid);
+    kill(tid, SIGKILL);
+  }
+}

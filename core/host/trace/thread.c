@@ -1,0 +1,234 @@
+/*
+** thread.c - threads, cages and address spaces: their table and their lives
+*/
+
+#include "trace_int.h"
+
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+
+enum { TABLE_FIRST = 64 };
+
+/* {================================== table =============================== */
+
+static size_t bucket_of(const struct thread_table *table, pid_t tid) {
+  return (size_t)tid & (table->nbuckets - 1);
+}
+
+int thread_table_open(struct trace_run *run) {
+  struct thread_table *table = &run->threads;
+  table->buckets = state_new(run->st, TABLE_FIRST * sizeof *table->buckets);
+  if (table->buckets == NULL) return state_fail(run->st, LENCASE_ENOMEM, "no memory for a run");
+  table->nbuckets = TABLE_FIRST;
+  return LENCASE_OK;
+}
+
+static void table_link(struct thread_table *table, struct thread *t) {
+  struct thread **bucket = &table->buckets[bucket_of(table, t->tid)];
+  t->chain = *bucket;
+  *bucket = t;
+}
+
+static void table_unlink(struct thread_table *table, struct thread *t) {
+  struct thread **p = &table->buckets[bucket_of(table, t->tid)];
+  while (*p != t) p = &(*p)->chain;
+  *p = t->chain;
+}
+
+/* Twice the buckets; without memory the chains just grow longer. */
+static void table_grow(struct lencase_state *st, struct thread_table *table) {
+  struct thread_table old = *table;
+  struct thread **buckets = state_new(st, 2 * old.nbuckets * sizeof *buckets);
+  size_t i;
+  if (buckets == NULL) return;
+  table->buckets = buckets;
+  table->nbuckets = 2 * old.nbuckets;
+  for (i = 0; i < old.nbuckets; i++) {
+    struct thread *t, *next;
+    for (t = old.buckets[i]; t != NULL; t = next) {
+      next = t->chain;
+      table_link(table, t);
+    }
+  }
+  state_free(st, old.buckets, old.nbuckets * sizeof *old.buckets);
+}
+
+struct thread *thread_find(const struct trace_run *run, pid_t tid) {
+  struct thread *t = run->threads.buckets[bucket_of(&run->threads, tid)];
+  while (t != NULL && t->tid != tid) t = t->chain;
+  return t;
+}
+
+struct thread *thread_new(struct trace_run *run, pid_t tid) {
+  struct thread *t = state_new(run->st, sizeof *t);
+  if (t == NULL) return NULL;
+  t->tid = tid;
+  if (run->threads.n >= run->threads.nbuckets) table_grow(run->st, &run->threads);
+  table_link(&run->threads, t);
+  run->threads.n++;
+  return t;
+}
+
+void thread_rename(struct trace_run *run, struct thread *t, pid_t tid) {
+  table_unlink(&run->threads, t);
+  t->tid = tid;
+  table_link(&run->threads, t);
+}
+
+/* }========================================================================= */
+
+/* {=============================== processes =============================== */
+
+struct space *space_new(struct trace_run *run) {
+  struct space *space = state_new(run->st, sizeof *space);
+  if (space != NULL) space->refs = 1;
+  return space;
+}
+
+void space_unref(struct trace_run *run, struct space *space) {
+  if (space == NULL || --space->refs > 0) return;
+  slots_free(run->st, &space->scratch_slots);
+  state_free(run->st, space, sizeof *space);
+}
+
+struct process *process_new(struct trace_run *run, pid_t tgid) {
+  struct process *proc = state_new(run->st, sizeof *proc);
+  if (proc != NULL) proc->tgid = proc->reader = tgid;
+  return proc;
+}
+
+void process_free(struct trace_run *run, struct process *proc) {
+  space_unref(run, proc->space);
+  state_free(run->st, proc, sizeof *proc);
+}
+
+void thread_join(struct thread *t, struct process *proc) {
+  t->proc = proc;
+  t->others = proc->threads;
+  proc->threads = t;
+}
+
+static void thread_leave(struct thread *t) {
+  struct thread **p = &t->proc->threads;
+  while (*p != t) p = &(*p)->others;
+  *p = t->others;
+  if (t->proc->reader == t->tid)
+    t->proc->reader = t->proc->threads != NULL ? t->proc->threads->tid : t->proc->tgid;
+}
+
+static void process_ended(struct trace_run *run, struct process *proc, int status) {
+  while (proc->threads != NULL) thread_drop(run, proc->threads);
+  if (run->held_back > 0) birth_adopt(run, proc);
+  if (proc->tgid == run->root) run->wstatus = status;
+  call_cage_exit(proc->cage, status);
+  process_free(run, proc);
+}
+
+/* }========================================================================= */
+
+/* {================================= threads =============================== */
+
+void thread_drop_calls(struct trace_run *run, struct thread *t) {
+  while (t->nheld > 0) flight_close(run, &t->held[--t->nheld], true);
+  flight_close(run, &t->now, true);
+}
+
+void thread_drop(struct trace_run *run, struct thread *t) {
+  thread_drop_calls(run, t);
+  relay_awake(run, t);
+  if (t->state == THREAD_NEW && t->stopped && t->proc == NULL) run->held_back--;
+  if (t->proc != NULL) thread_leave(t);
+  table_unlink(&run->threads, t);
+  run->threads.n--;
+  state_free(run->st, t, sizeof *t);
+}
+
+/* The kernel tells of the leader's end when all others have ended. */
+void thread_ended(struct trace_run *run, struct thread *t, int status) {
+  struct process *proc = t->proc;
+  bool last = proc != NULL && t->tid == proc->tgid;
+  thread_drop(run, t);
+  if (last) process_ended(run, proc, status);
+}
+
+/* The end of a run that broke off: every cage was killed or is let go. */
+void thread_table_close(struct trace_run *run) {
+  struct thread_table *table = &run->threads;
+  size_t i;
+  for (i = 0; i < table->nbuckets; i++) {
+    while (table->buckets[i] != NULL) {
+      struct thread *t = table->buckets[i];
+      struct process *proc = t->proc;
+      thread_drop(run, t);
+      if (proc != NULL && proc->threads == NULL) process_ended(run, proc, SIGKILL);
+    }
+  }
+  state_free(run->st, table->buckets, table->nbuckets * sizeof *table->buckets);
+  table->buckets = NULL;
+}
+
+static const bool goes_to_syscall[THREAD_STATES] = {
+    [THREAD_DOWN] = true,        [THREAD_ENTER] = true,  [THREAD_INJECTED] = true,
+    [THREAD_INTERRUPTED] = true, [THREAD_EXECED] = true,
+};
+
+bool thread_resume(struct thread *t, int sig) {
+  bool stops = goes_to_syscall[t->state] || t->nheld > 0;
+  return ptrace(stops ? PTRACE_SYSCALL : PTRACE_CONT, t->tid, 0, (long)sig) == 0;
+}
+
+/* }========================================================================= */
+
+/* {=========================== registers and memory ======================== */
+
+bool regs_get(const struct thread *t, struct user_regs_struct *regs) {
+  return ptrace(PTRACE_GETREGS, t->tid, 0, regs) == 0;
+}
+
+bool regs_set(const struct thread *t, const struct user_regs_struct *regs) {
+  return ptrace(PTRACE_SETREGS, t->tid, 0, regs) == 0;
+}
+
+void regs_words(const struct user_regs_struct *regs, uint64_t words[LENCASE_MAXARGS]) {
+  words[0] = regs->rdi;
+  words[1] = regs->rsi;
+  words[2] = regs->rdx;
+  words[3] = regs->r10;
+  words[4] = regs->r8;
+  words[5] = regs->r9;
+}
+
+void regs_set_call(struct user_regs_struct *regs, int32_t nr,
+                   const uint64_t words[LENCASE_MAXARGS]) {
+  regs->orig_rax = (unsigned long long)nr;
+  regs->rdi = words[0];
+  regs->rsi = words[1];
+  regs->rdx = words[2];
+  regs->r10 = words[3];
+  regs->r8 = words[4];
+  regs->r9 = words[5];
+}
+
+bool thread_read(const struct thread *t, uint64_t addr, void *data, size_t size) {
+  struct iovec local = {data, size}, remote = {(void *)addr, size};
+  return process_vm_readv(t->tid, &local, 1, &remote, 1, 0) == (ssize_t)size;
+}
+
+bool thread_write(const struct thread *t, uint64_t addr, const void *data, size_t size) {
+  struct iovec local = {(void *)(uintptr_t)data, size}, remote = {(void *)addr, size};
+  return process_vm_writev(t->tid, &local, 1, &remote, 1, 0) == (ssize_t)size;
+}
+
+void thread_mask(struct thread *t) {
+  uint64_t all = UINT64_MAX;
+  if (t->masked || ptrace(PTRACE_GETSIGMASK, t->tid, sizeof t->mask, &t->mask) != 0) return;
+  t->masked = ptrace(PTRACE_SETSIGMASK, t->tid, sizeof all, &all) == 0;
+}
+
+void thread_unmask(struct thread *t) {
+  if (t->masked) ptrace(PTRACE_SETSIGMASK, t->tid, sizeof t->mask, &t->mask);
+  t->masked = false;
+}
+
+/* }========================================================================= */

@@ -1,0 +1,405 @@
+/*
+** trace_int.h - what the files of the trace host share
+**
+** run.c      the run: opening, the loop, closing
+** start.c    the program: fork, filter, exec
+** filter.c   what the seccomp filter traps
+** thread.c   threads, cages and address spaces: their table and their lives
+** stop.c     a thread stopped: what kind of stop, and who deals with it
+** arrive.c   a call arrives
+** tame.c     calls that would get away from us
+** flight.c   a call in flight: downcalls in place and injected, the end
+** signal.c   what signals do to a call in flight
+** birth.c    fork, vfork, clone and exec
+** window.c   the sealed window and the scratch memory of each program
+** slots.c    who has which bytes of a window
+** ops.c      host_ops
+** affinity.c which CPU
+** relay.c    signals to the supervisor, job control
+*/
+
+#ifndef TRACE_INT_H
+#define TRACE_INT_H
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+#include <sys/user.h>
+
+#include "trace.h"
+
+/* Callnums that no kernel has: one fetches the window's descriptor, one ends its set-up. */
+#define TRACE_NR_WINDOW 0x2c0de0
+#define TRACE_NR_READY 0x2c0de1
+
+/* Calls of one thread that signal handlers interrupted, one in the other's handler. */
+#define TRACE_HELD 4
+
+/* Words of the cookie that goes with TRACE_NR_WINDOW. */
+#define TRACE_COOKIE 5
+
+/* {================================== slots ================================ */
+
+struct slot {
+  size_t offset, size;
+};
+
+/* The used parts of a window, by offset. */
+struct slots {
+  struct slot *used;
+  size_t n, capacity;
+};
+
+/*
+** 'size' bytes of a window of 'limit' bytes: the lowest free place. False when
+** there is none, or no memory to write it down.
+*/
+bool slots_get(struct lencase_state *st, struct slots *s, size_t size, size_t limit,
+               size_t *offset);
+void slots_put(struct slots *s, size_t offset);
+void slots_free(struct lencase_state *st, struct slots *s);
+
+/* }========================================================================= */
+
+/* {============================ cages and threads =========================== */
+
+/* An address space with what we mapped in it. vfork's child shares its parent's. */
+struct space {
+  unsigned refs;
+  uint64_t window, scratch; /* where; 0: not there */
+  size_t window_size, scratch_size;
+  struct slots scratch_slots;
+};
+
+/* A process: the host's part of a cage. */
+struct process {
+  pid_t tgid;
+  pid_t reader; /* a thread of it that was alive a moment ago */
+  struct lencase_cage *cage;
+  struct space *space;
+  struct thread *threads;
+  bool keeps_mask;  /* the program chose its CPUs: hands off */
+  bool own_filters; /* seccomp filters of its own, which might kill an injected call */
+};
+
+/* What a thread is at, which says what its next stop means. */
+enum thread_state {
+  THREAD_NEW,         /* its first stop or its parent's report is yet to come */
+  THREAD_LAUNCH,      /* our own child, before its first exec */
+  THREAD_RUN,         /* runs; nothing of ours under way */
+  THREAD_DOWN,        /* a downcall in place: the next syscall stop is its exit */
+  THREAD_ENTER,       /* an injected downcall: the next syscall stop is its entry */
+  THREAD_INJECTED,    /* the next syscall stop is its exit */
+  THREAD_INTERRUPTED, /* a signal woke the downcall: restart, handler or death comes next */
+  THREAD_FRAME,       /* stepping onto the first instruction of a signal handler */
+  THREAD_EXECED,      /* the next syscall stop is the exit of a successful execve */
+  THREAD_STATES
+};
+
+/* A call that we hold, or a change of the host's own to a call (call NULL). */
+struct flight {
+  struct call *call;
+  struct user_regs_struct regs; /* the thread's own, put back at the end */
+  uint64_t site;                /* the syscall instruction that made the call */
+  int32_t nr;                   /* the downcall under way */
+  uint64_t words[LENCASE_MAXARGS];
+  int64_t result;     /* what the thread will see if nothing is written */
+  uint64_t result_at; /* the result's place in a signal frame; 0: it is in rax */
+  uint64_t frame;     /* rsp at the start of the handler that interrupted it */
+  struct mem_seg own; /* a part of the window of the host's own; size 0: none */
+  bool changed;       /* the thread's registers are not 'regs' now */
+  bool wants;         /* carry_out asked for nr and words */
+  bool in_place;      /* stopped at the entry of the call: the next downcall is put there */
+  bool returned;      /* its handler came back: the next call is the restart */
+};
+
+struct thread {
+  pid_t tid;
+  uint8_t state; /* enum thread_state */
+  uint8_t nheld;
+  bool stopped;    /* THREAD_NEW: its first stop came, with 'status' */
+  bool masked;     /* all signals are blocked, 'mask' is the thread's own */
+  bool listening;  /* in a group-stop */
+  bool takes_regs; /* THREAD_NEW: begins with now.regs */
+  bool ended;      /* waitpid told 'status' outside of the loop */
+  int status;
+  uint64_t mask;
+  struct process *proc;
+  struct thread *chain;  /* of the hash table */
+  struct thread *others; /* of the process */
+  struct flight now;
+  struct flight held[TRACE_HELD]; /* interrupted by handlers that run, innermost last */
+};
+
+struct thread_table {
+  struct thread **buckets;
+  size_t nbuckets; /* a power of two */
+  size_t n;
+};
+
+/* }========================================================================= */
+
+/* {=================================== run ================================= */
+
+struct window {
+  int fd; /* read-only; -1: there is none */
+  unsigned char *data;
+  size_t size;
+  struct slots slots;
+};
+
+/* Which thread shares a CPU with us: one that alone has been stopping for a while. */
+struct affinity {
+  cpu_set_t home, theirs; /* masks to put back */
+  pid_t tid;              /* whose stops make the streak */
+  unsigned streak;
+  int cpu;
+  bool usable, pinned;
+};
+
+/* The thread that hands on signals. Constant while it runs but for 'over'. */
+struct relay {
+  pthread_t thread;
+  sigset_t set;
+  pid_t root;
+  int pidfd;
+  atomic_bool over;
+  bool running;
+};
+
+enum { KIND_WANTED = 1, KIND_HOST = 2, TRACE_KINDS = 1024 };
+
+struct trace_run {
+  struct lencase_state *st;
+  struct thread_table threads;
+  pid_t root;
+  int wstatus; /* of the root program */
+  int listener;
+  size_t listening; /* threads in a group-stop */
+  size_t held_back; /* THREAD_NEW threads whose parent has not reported */
+  bool launched;    /* the program runs */
+  bool wanted;      /* there is an interface */
+  uint64_t cookie[TRACE_COOKIE];
+  uint8_t kinds[TRACE_KINDS]; /* by callnum: why the filter traps it; KIND_... */
+  bool far_wanted;            /* an interface names a callnum beyond them */
+  struct launch *launch;
+  struct window window;
+  struct affinity affinity;
+  struct relay relay;
+  sigset_t mask;                /* of the calling thread */
+  struct sigaction old_sigchld; /* of the process */
+  int dumpable;
+};
+
+/* }========================================================================= */
+
+/* {================================= start.c =============================== */
+
+/* Starts the program; it is in the table afterwards. A status. */
+int start_program(struct trace_run *run, char *const argv[]);
+
+/* Our child says that its filter is there: fetches the listener. */
+void start_ready(struct trace_run *run);
+
+/* How the launch ended, for lencase_trace_run: a status. */
+int start_outcome(struct trace_run *run, int *wstatus);
+void start_close(struct trace_run *run);
+
+/* }========================================================================= */
+
+/* {================================ filter.c =============================== */
+
+/*
+** Builds the filter for a cage: up to 'capacity' instructions of 8 bytes.
+** A status. Fills in run->kinds too.
+*/
+int filter_build(struct trace_run *run, const struct lencase_cage *cage, void *code,
+                 size_t capacity, size_t *n);
+
+/* }========================================================================= */
+
+/* {================================ thread.c =============================== */
+
+int thread_table_open(struct trace_run *run);
+void thread_table_close(struct trace_run *run); /* lets go of every cage */
+
+struct thread *thread_find(const struct trace_run *run, pid_t tid);
+struct thread *thread_new(struct trace_run *run, pid_t tid);
+void thread_join(struct thread *t, struct process *proc);
+void thread_rename(struct trace_run *run, struct thread *t, pid_t tid);
+
+/* The thread is no more; with the last of its process the cage is gone. */
+void thread_ended(struct trace_run *run, struct thread *t, int status);
+
+/* Frees a thread and what it held, without a word about its process. */
+void thread_drop(struct trace_run *run, struct thread *t);
+
+/* Drops the calls of a thread: nobody is left to take a result. */
+void thread_drop_calls(struct trace_run *run, struct thread *t);
+
+struct process *process_new(struct trace_run *run, pid_t tgid);
+void process_free(struct trace_run *run, struct process *proc);
+struct space *space_new(struct trace_run *run);
+void space_unref(struct trace_run *run, struct space *space);
+
+/* Lets a stopped thread go on, with a signal or 0. False when it is gone. */
+bool thread_resume(struct thread *t, int sig);
+
+bool regs_get(const struct thread *t, struct user_regs_struct *regs);
+bool regs_set(const struct thread *t, const struct user_regs_struct *regs);
+void regs_words(const struct user_regs_struct *regs, uint64_t words[LENCASE_MAXARGS]);
+void regs_set_call(struct user_regs_struct *regs, int32_t nr,
+                   const uint64_t words[LENCASE_MAXARGS]);
+
+/* The thread's own memory: whole or false. */
+bool thread_read(const struct thread *t, uint64_t addr, void *data, size_t size);
+bool thread_write(const struct thread *t, uint64_t addr, const void *data, size_t size);
+
+/* Blocks all signals of a stopped thread; gives it its own mask back. */
+void thread_mask(struct thread *t);
+void thread_unmask(struct thread *t);
+
+/* }========================================================================= */
+
+/* {================================= stop.c ================================ */
+
+/* Deals with what waitpid told. */
+void stop_handle(struct trace_run *run, pid_t tid, int status);
+
+enum stop_kind {
+  STOP_SYSCALL,
+  STOP_SECCOMP,
+  STOP_SIGNAL,
+  STOP_GROUP,
+  STOP_BIRTH,
+  STOP_EXEC,
+  STOP_KINDS
+};
+
+enum stop_kind stop_kind(int status);
+
+/* }========================================================================= */
+
+/* {======================= arrive.c, tame.c, flight.c ====================== */
+
+/* A trapped call arrived, its registers in t->now.regs. */
+void arrive(struct trace_run *run, struct thread *t);
+
+/* A call that its handler lets through, or that the host alone trapped. */
+void arrive_pass(struct trace_run *run, struct thread *t);
+
+/*
+** Changes t->now.words where the call as it stands would get away from us, and does what
+** the host must know of it. False: it cannot be carried out, *result is what to say.
+*/
+bool tame(struct trace_run *run, struct thread *t, int64_t *result);
+
+/* Acts on a verdict about t->now. */
+void flight_act(struct trace_run *run, struct thread *t, enum verdict verdict);
+
+/* Carries out t->now.nr and words: in place or injected. */
+void flight_down(struct trace_run *run, struct thread *t);
+
+/* The syscall stops of a downcall. */
+void flight_entered(struct trace_run *run, struct thread *t, int status);
+void flight_exited(struct trace_run *run, struct thread *t, int status);
+
+/* Gives the thread its result and lets it go on. */
+void flight_finish(struct trace_run *run, struct thread *t, int64_t result);
+
+/* The call is over: recycled, or (dropped) nobody was left to take its result. */
+void flight_close(struct trace_run *run, struct flight *f, bool dropped);
+
+/* }========================================================================= */
+
+/* {================================ signal.c =============================== */
+
+/* A result that says "restart me" (ERESTARTSYS ...): not one for the caller's eyes. */
+bool signal_woke(int64_t result);
+
+/* t->now ended with such a result. */
+void signal_interrupted(struct trace_run *run, struct thread *t, int64_t result);
+
+/* What comes after: the stops of THREAD_INTERRUPTED and THREAD_FRAME. */
+void signal_arrived(struct trace_run *run, struct thread *t, int status);
+void signal_frame(struct trace_run *run, struct thread *t, int status);
+void signal_entry(struct trace_run *run, struct thread *t, int status);
+void signal_restart(struct trace_run *run, struct thread *t, int status);
+
+/* A syscall stop of a thread that runs with calls held. */
+void signal_watch(struct trace_run *run, struct thread *t, int status);
+
+/* True when t->now.regs are the restart of a call held: it goes on then. */
+bool signal_resumes_held(struct trace_run *run, struct thread *t);
+
+/* }========================================================================= */
+
+/* {================================= birth.c =============================== */
+
+void birth_reported(struct trace_run *run, struct thread *parent, int status);
+void birth_stopped(struct trace_run *run, struct thread *t, int status);
+
+/* Cages for the children of a process that will not report them any more. */
+void birth_adopt(struct trace_run *run, struct process *parent);
+
+void birth_execed(struct trace_run *run, struct thread *t, int status);
+void birth_exec_exit(struct trace_run *run, struct thread *t, int status);
+
+/* }========================================================================= */
+
+/* {================================ window.c =============================== */
+
+void window_open(struct trace_run *run);
+void window_close(struct trace_run *run);
+
+/* Maps window and scratch memory in a new program, stopped at the exit of its execve. */
+void window_map(struct trace_run *run, struct thread *t);
+
+/* A part of the window that a thread can read: a status. window_give takes seg->data. */
+int window_take(struct trace_run *run, const struct thread *t, struct mem_seg *seg);
+void window_give(struct trace_run *run, const struct mem_seg *seg);
+
+/* }========================================================================= */
+
+/* {=================================== ops ================================= */
+
+extern const struct host_ops trace_ops;
+
+struct trace_run *trace_run_of(const struct lencase_cage *cage);
+
+/* }========================================================================= */
+
+/* {=============================== affinity.c ============================== */
+
+void affinity_open(struct affinity *a);
+void affinity_close(struct affinity *a);
+
+/* A thread stopped. */
+void affinity_stop(struct affinity *a, const struct thread *t);
+
+/* Masks as if we were not here. */
+void affinity_release(struct affinity *a);
+
+/* A child of a thread gets the mask that it would have. */
+void affinity_child(const struct affinity *a, pid_t parent, pid_t child);
+
+/* }========================================================================= */
+
+/* {================================= relay.c =============================== */
+
+/* Blocks in this thread what is handed on; before the fork. */
+void relay_block(struct trace_run *run);
+void relay_unblock(struct trace_run *run);
+
+int relay_open(struct trace_run *run);
+void relay_close(struct trace_run *run);
+
+/* A thread is in a group-stop by 'sig', or out of it again. */
+void relay_listen(struct trace_run *run, struct thread *t, int sig);
+void relay_awake(struct trace_run *run, struct thread *t);
+
+/* }========================================================================= */
+
+#endif

@@ -1,0 +1,385 @@
+/*
+** window.c - the sealed window and the scratch memory of each program
+**
+** The window is a memfd that we have mapped for writing and then sealed: no one
+** else can ever write it. Each new program gets it mapped read-only, the first page
+** (the stub) executable, before its first instruction has run. The descriptor
+** travels by an answer to a system call that only we know how to make, so that
+** nothing in the cage can put another in its place.
+*/
+
+#include "trace_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x10U
+#endif
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x10
+#endif
+
+#define PAGE ((size_t)4096)
+#define WINDOW_SMALL ((size_t)1 << 20) /* where address space is scarce */
+#define WINDOW_BIG ((size_t)512 << 20) /* sparse */
+#define SCRATCH_SIZE ((size_t)1 << 20)
+
+/* Nobody was found to use this part of the address space; else one of the next. */
+#define WINDOW_BASE UINT64_C(0x7e9000000000)
+#define WINDOW_STEP UINT64_C(0x100000000)
+enum { WINDOW_TRIES = 8 };
+
+/*
+** The first page of the window. At its start what injected calls use; then the
+** set-up that a new program runs, with
+**   rbx window, r12 size of its slots, r13 the smaller size to try then,
+**   r14 address and rbp size of the scratch memory, r15 the descriptor;
+** it ends with TRACE_NR_READY, r13 and r14 being what the two mmap calls said.
+*/
+extern const unsigned char trace_stub[], trace_stub_setup[],
+    trace_stub_end[] __attribute__((visibility("hidden")));
+
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
+
+__asm__(".pushsection .rodata\n"
+        ".hidden trace_stub, trace_stub_setup, trace_stub_end\n"
+        ".global trace_stub, trace_stub_setup, trace_stub_end\n"
+        "trace_stub:\n"
+        "  syscall\n"
+        "  int3\n"
+        ".balign 16\n"
+        "trace_stub_setup:\n"
+        "  lea 4096(%rbx), %rdi\n" /* mmap(window + 4096, r12, PROT_READ, */
+        "  mov %r12, %rsi\n"
+        "  mov $1, %edx\n"
+        "  mov $0x100001, %r10d\n" /* MAP_SHARED | MAP_FIXED_NOREPLACE, */
+        "  mov %r15, %r8\n"        /* descriptor, 4096) */
+        "  mov $4096, %r9d\n"
+        "  mov $9, %eax\n"
+        "  syscall\n"
+        "  cmp $-4095, %rax\n"
+        "  jb 1f\n"
+        "  mov %r13, %r12\n" /* the same with the smaller size */
+        "  mov %r13, %rsi\n"
+        "  mov $9, %eax\n"
+        "  syscall\n"
+        "1: mov %rax, %r13\n"
+        "  mov %rbx, %rdi\n" /* madvise(window, 4096 + r12, MADV_DONTDUMP) */
+        "  lea 4096(%r12), %rsi\n"
+        "  mov $16, %edx\n"
+        "  mov $28, %eax\n"
+        "  syscall\n"
+        "  mov %r14, %rdi\n" /* mmap(r14, rbp, PROT_READ | PROT_WRITE, */
+        "  mov %rbp, %rsi\n"
+        "  mov $3, %edx\n"
+        "  mov $0x100022, %r10d\n" /* MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, */
+        "  mov $-1, %r8\n"         /* -1, 0) */
+        "  xor %r9d, %r9d\n"
+        "  mov $9, %eax\n"
+        "  syscall\n"
+        "  mov %rax, %r14\n"
+        "  mov %r15, %rdi\n" /* close(descriptor) */
+        "  mov $3, %eax\n"
+        "  syscall\n"
+        "  mov $" TEXT(TRACE_NR_READY) ", %eax\n"
+                                       "  syscall\n"
+                                       "  int3\n"
+                                       "trace_stub_end:\n"
+                                       ".popsection\n");
+
+/* {=============================== our own side ============================ */
+
+static int sealed_file(size_t size) {
+  int fd = memfd_create("lencase", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+  if (fd < 0 && errno == EINVAL) fd = memfd_create("lencase", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd >= 0 && ftruncate(fd, (off_t)size) != 0) {
+    close(fd);
+    return -1;
+  }
+  return fd;
+}
+
+/* Another description of the file, which can only be read. */
+static int reopen_readonly(int fd) {
+  char path[48];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+  return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static bool window_try(struct window *w, size_t size) {
+  const int seals = F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+  int fd = sealed_file(PAGE + size);
+  void *data = MAP_FAILED;
+  w->fd = -1;
+  if (fd < 0) return false;
+  data = mmap(NULL, PAGE + size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (data != MAP_FAILED && fcntl(fd, F_ADD_SEALS, seals) == 0) w->fd = reopen_readonly(fd);
+  close(fd);
+  if (w->fd < 0) {
+    if (data != MAP_FAILED) munmap(data, PAGE + size);
+    return false;
+  }
+  memcpy(data, trace_stub, (size_t)(trace_stub_end - trace_stub));
+  w->data = data;
+  w->size = size;
+  return true;
+}
+
+/* ftruncate beyond the limit would raise a signal. */
+static bool file_may_grow(size_t size) {
+  struct rlimit limit;
+  return getrlimit(RLIMIT_FSIZE, &limit) == 0 && PAGE + size <= limit.rlim_cur;
+}
+
+void window_open(struct trace_run *run) {
+  run->window.fd = -1;
+  if (!run->wanted) return;
+  if (file_may_grow(WINDOW_BIG) && window_try(&run->window, WINDOW_BIG)) return;
+  if (file_may_grow(WINDOW_SMALL) && window_try(&run->window, WINDOW_SMALL)) return;
+  state_log(run->st, "no memory can be shared with the cage: arguments cannot be replaced (%s)",
+            strerror(errno));
+}
+
+void window_close(struct trace_run *run) {
+  struct window *w = &run->window;
+  slots_free(run->st, &w->slots);
+  if (w->data != NULL) munmap(w->data, PAGE + w->size);
+  if (w->fd >= 0) close(w->fd);
+  w->data = NULL;
+  w->fd = -1;
+}
+
+int window_take(struct trace_run *run, const struct thread *t, struct mem_seg *seg) {
+  const struct space *space = t->proc->space;
+  size_t offset;
+  if (space->window_size == 0)
+    return state_fail(run->st, LENCASE_ENOMEM,
+                      "nothing can be replaced in cage %d: it has no window (address space, "
+                      "descriptors or seccomp filters of its own leave no room for one)",
+                      (int)t->proc->tgid);
+  if (!slots_get(run->st, &run->window.slots, seg->size, space->window_size, &offset))
+    return state_fail(run->st, LENCASE_ENOMEM, "the window of cage %d has no %zu bytes left",
+                      (int)t->proc->tgid, seg->size);
+  seg->addr = space->window + PAGE + offset;
+  seg->data = run->window.data + PAGE + offset;
+  return LENCASE_OK;
+}
+
+void window_give(struct trace_run *run, const struct mem_seg *seg) {
+  size_t at = (size_t)((unsigned char *)seg->data - run->window.data);
+  slots_put(&run->window.slots, at - PAGE);
+}
+
+/* }========================================================================= */
+
+/* {========================= steps of a stopped thread ===================== */
+
+/*
+** The program is alone and stopped at its start, so its steps can be waited for: what
+** they do does not block. Signals are blocked; a SIGSTOP is kept for later.
+*/
+struct steps {
+  struct trace_run *run;
+  struct thread *t;
+  struct user_regs_struct regs; /* to be put back */
+  int stopped_by;
+};
+
+static bool steps_wait(struct steps *s, int *status) {
+  pid_t tid;
+  do {
+    tid = waitpid(s->t->tid, status, __WALL);
+  } while (tid < 0 && errno == EINTR);
+  if (tid < 0) return false;
+  if (WIFSTOPPED(*status)) return true;
+  s->t->ended = true;
+  s->t->status = *status;
+  return false;
+}
+
+/* Waits for a stop of kind 'want', going on by 'request' after others. */
+static bool steps_stop(struct steps *s, long request, enum stop_kind want) {
+  int status;
+  while (steps_wait(s, &status)) {
+    enum stop_kind kind = stop_kind(status);
+    if (kind == want) return true;
+    if (kind == STOP_SIGNAL) s->stopped_by = WSTOPSIG(status);
+    if (ptrace((enum __ptrace_request)request, s->t->tid, 0, 0) != 0) return false;
+  }
+  return false;
+}
+
+static bool steps_go(struct steps *s, long request, enum stop_kind want) {
+  return ptrace((enum __ptrace_request)request, s->t->tid, 0, 0) == 0 &&
+         steps_stop(s, request, want);
+}
+
+/* Stands the thread at the entry of a call, made with the syscall instruction at 'site'. */
+static bool steps_enter(struct steps *s, uint64_t site, int32_t nr,
+                        const uint64_t words[LENCASE_MAXARGS]) {
+  struct user_regs_struct regs = s->regs;
+  regs_set_call(&regs, nr, words);
+  regs.rax = regs.orig_rax;
+  regs.orig_rax = (unsigned long long)-1;
+  regs.rip = site;
+  return regs_set(s->t, &regs) && steps_go(s, PTRACE_SYSCALL, STOP_SYSCALL);
+}
+
+static int64_t steps_result(struct steps *s) {
+  struct user_regs_struct regs;
+  return regs_get(s->t, &regs) ? (int64_t)regs.rax : -ESRCH;
+}
+
+static int64_t steps_call(struct steps *s, uint64_t site, int32_t nr,
+                          const uint64_t words[LENCASE_MAXARGS]) {
+  if (!steps_enter(s, site, nr, words) || !steps_go(s, PTRACE_SYSCALL, STOP_SYSCALL)) return -ESRCH;
+  return steps_result(s);
+}
+
+/* }========================================================================= */
+
+/* {=============================== the descriptor ========================== */
+
+/* The kernel may write more than the headers here know of. */
+union notification {
+  struct seccomp_notif n;
+  unsigned char room[256];
+};
+
+static void refuse(int listener, uint64_t id, int err) {
+  union {
+    struct seccomp_notif_resp r;
+    unsigned char room[256];
+  } answer;
+  memset(&answer, 0, sizeof answer);
+  answer.r.id = id;
+  answer.r.error = -err;
+  ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
+}
+
+/* Answers the call of the thread with the window's descriptor. */
+static bool hand_over(const struct steps *s) {
+  union notification note;
+  struct seccomp_notif_addfd add = {.flags = SECCOMP_ADDFD_FLAG_SEND};
+  memset(&note, 0, sizeof note);
+  if (ioctl(s->run->listener, SECCOMP_IOCTL_NOTIF_RECV, &note) != 0) return false;
+  add.id = note.n.id;
+  add.srcfd = (uint32_t)s->run->window.fd;
+  add.newfd_flags = O_CLOEXEC;
+  if ((pid_t)note.n.pid == s->t->tid &&
+      ioctl(s->run->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add) >= 0)
+    return true;
+  refuse(s->run->listener, note.n.id, EMFILE);
+  return true;
+}
+
+/* True when the call waits for an answer; false when the thread went another way. */
+static bool call_waits(struct steps *s) {
+  struct pollfd pfd = {.fd = s->run->listener, .events = POLLIN};
+  siginfo_t info;
+  for (;;) {
+    if (poll(&pfd, 1, 100) > 0) return (pfd.revents & POLLIN) != 0;
+    info.si_pid = 0;
+    if (waitid(P_PID, (id_t)s->t->tid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) != 0)
+      return false;
+    if (info.si_pid != 0) return false;
+  }
+}
+
+static int64_t fetch_descriptor(struct steps *s, uint64_t site) {
+  uint64_t words[LENCASE_MAXARGS] = {0};
+  memcpy(words, s->run->cookie, sizeof s->run->cookie);
+  if (!steps_enter(s, site, TRACE_NR_WINDOW, words)) return -ESRCH;
+  if (ptrace(PTRACE_SYSCALL, s->t->tid, 0, 0) != 0) return -ESRCH;
+  if (call_waits(s)) hand_over(s);
+  return steps_stop(s, PTRACE_SYSCALL, STOP_SYSCALL) ? steps_result(s) : -ESRCH;
+}
+
+/* }========================================================================= */
+
+/* {================================= mapping =============================== */
+
+/* Maps the stub where there is room: its address, or a negative errno. */
+static int64_t map_stub(struct steps *s, uint64_t site, int64_t fd) {
+  uint64_t words[LENCASE_MAXARGS] = {
+      WINDOW_BASE, PAGE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED_NOREPLACE, (uint64_t)fd, 0};
+  int64_t at = -EEXIST;
+  int i;
+  for (i = 0; i < WINDOW_TRIES && at == -EEXIST; i++, words[0] += WINDOW_STEP)
+    at = steps_call(s, site, SYS_mmap, words);
+  return at;
+}
+
+/* Lets the thread run the set-up of the stub; its registers are in *regs then. */
+static bool run_setup(struct steps *s, uint64_t stub, int64_t fd, struct user_regs_struct *regs) {
+  *regs = s->regs;
+  regs->orig_rax = (unsigned long long)-1;
+  regs->rip = stub + (uint64_t)(trace_stub_setup - trace_stub);
+  regs->rbx = stub;
+  regs->r12 = s->run->window.size;
+  regs->r13 = WINDOW_SMALL;
+  regs->r14 = stub + PAGE + s->run->window.size + WINDOW_SMALL;
+  regs->rbp = SCRATCH_SIZE;
+  regs->r15 = (uint64_t)fd;
+  if (!regs_set(s->t, regs)) return false;
+  do { /* calls of the set-up may be named in an interface, too */
+    if (!steps_go(s, PTRACE_CONT, STOP_SECCOMP) || !regs_get(s->t, regs)) return false;
+  } while (regs->orig_rax != TRACE_NR_READY);
+  return true;
+}
+
+static void note_space(struct space *space, const struct user_regs_struct *regs) {
+  space->window = regs->rbx;
+  if (regs->r13 == regs->rbx + PAGE) space->window_size = regs->r12;
+  if (regs->r14 >> 63 != 0) return;
+  space->scratch = regs->r14;
+  space->scratch_size = SCRATCH_SIZE;
+}
+
+/* The thread stands at a syscall instruction that is ours until 'old' is put back. */
+static void map_all(struct steps *s, uint64_t site, long old) {
+  struct user_regs_struct regs;
+  uint64_t words[LENCASE_MAXARGS] = {0};
+  int64_t stub, fd = fetch_descriptor(s, site);
+  stub = fd >= 0 ? map_stub(s, site, fd) : fd;
+  if (fd >= 0 && stub < 0) {
+    words[0] = (uint64_t)fd;
+    steps_call(s, site, SYS_close, words);
+  }
+  ptrace(PTRACE_POKETEXT, s->t->tid, site, old);
+  if (stub > 0 && run_setup(s, (uint64_t)stub, fd, &regs)) note_space(s->t->proc->space, &regs);
+}
+
+void window_map(struct trace_run *run, struct thread *t) {
+  struct steps s = {.run = run, .t = t};
+  long old;
+  if (run->window.fd < 0 || run->listener < 0 || t->proc->own_filters || !regs_get(t, &s.regs))
+    return;
+  errno = 0;
+  old = ptrace(PTRACE_PEEKTEXT, t->tid, s.regs.rip, 0);
+  if (errno != 0) return;
+  if (ptrace(PTRACE_POKETEXT, t->tid, s.regs.rip, (old & ~0xffffL) | 0x050f) != 0) return;
+  thread_mask(t);
+  map_all(&s, s.regs.rip, old);
+  if (t->ended) return;
+  s.regs.orig_rax = (unsigned long long)-1;
+  regs_set(t, &s.regs);
+  thread_unmask(t);
+  if (s.stopped_by != 0) syscall(SYS_tgkill, t->proc->tgid, t->tid, s.stopped_by);
+}
+
+/* }========================================================================= */
