@@ -8,19 +8,19 @@
 local here = arg[0]:match "^(.*)/[^/]*$" or "."
 package.path = here .. "/../lua/?.lua;" .. package.path
 
-local prototype = require "lencase.prototype"
+local enum = require "lencase.enum"
 local signatures = require "lencase.signatures"
 
-local KIND, FIELD, SIZE = prototype.enum.kind, prototype.enum.field, prototype.enum.size
+local KIND, FIELD, SIZE = enum.kind, enum.field, enum.size
 
 -- {================================ C's words ===============================
 
 -- The C name of an enum's value: "SIG_" with "BYTES".
-local function enumerator(prefix, enum, value)
-  for name, number in pairs(prototype.enum[enum]) do
+local function enumerator(prefix, kind, value)
+  for name, number in pairs(enum[kind]) do
     if number == value then return prefix .. name end
   end
-  error(("no %s has the value %s"):format(enum, value))
+  error(("no %s has the value %s"):format(kind, value))
 end
 
 local function quoted(s) return '"' .. s:gsub('[\\"]', "\\%0") .. '"' end
@@ -91,7 +91,7 @@ local function is_sized(p)
   return p.kind == KIND.BYTES or p.kind == KIND.RECORDS or p.kind == KIND.IOVEC
 end
 
-local function is_out(p) return p.dir & prototype.enum.dir.OUT ~= 0 end
+local function is_out(p) return p.dir & enum.dir.OUT ~= 0 end
 
 local function param_row(p)
   local sized = is_sized(p)
@@ -154,7 +154,7 @@ end
 -- {============================ signatures, folds ===========================
 
 local function test(t)
-  if t.op == prototype.enum.test.ALWAYS then return nil end
+  if t.op == enum.test.ALWAYS then return nil end
   return initialiser {
     { "op", enumerator("TEST_", "test", t.op) }, { "arg", t.arg }, { "mask", hex(t.mask) },
     { "value", t.value ~= 0 and hex(t.value) or nil },
@@ -183,7 +183,7 @@ end
 local function flags(sig)
   local out = {}
   for _, name in ipairs { "NORETURN", "ADDRESS" } do
-    if sig.flags & prototype.enum.flag[name] ~= 0 then out[#out + 1] = "SIGF_" .. name end
+    if sig.flags & enum.flag[name] ~= 0 then out[#out + 1] = "SIGF_" .. name end
   end
   return #out > 0 and table.concat(out, " | ") or nil
 end

@@ -31,105 +31,20 @@
 -- A signature is a plain table with the names and numbers of core/signature.h.
 
 local lpeg = require "lpeg"
-local suggest = require "lencase.suggest"
 local calls = require "lencase.calls"
+local ctype = require "lencase.ctype"
+local enum = require "lencase.enum"
+local parsing = require "lencase.parsing"
 
 local P, R, S, V = lpeg.P, lpeg.R, lpeg.S, lpeg.V
-local C, Carg, Cc, Cg, Cmt, Cp, Ct = lpeg.C, lpeg.Carg, lpeg.Cc, lpeg.Cg, lpeg.Cmt, lpeg.Cp, lpeg.Ct
+local C, Cc, Cg, Cp, Ct = lpeg.C, lpeg.Cc, lpeg.Cg, lpeg.Cp, lpeg.Ct
 
-local prototype = {}
-
--- The enums of core/signature.h, by the same names.
-prototype.enum = {
-  kind = { NONE = 0, INT = 1, ADDR = 2, STRING = 3, BYTES = 4, RECORDS = 5, STRV = 6, IOVEC = 7 },
-  dir = { NONE = 0, IN = 1, OUT = 2, INOUT = 3 },
-  size = { FIXED = 0, ARG = 1, DEREF = 2 },
-  filled = { WHOLE = 0, RESULT = 1 },
-  field = { INT = 0, UINT = 1, CHARS = 2, RECORD = 3 },
-  test = { ALWAYS = 0, EQ = 1, ANY = 2, NONE = 3 },
-  fold = { ABSENT = 0, ARG = 1, CONST = 2, PATH = 3, FIELD = 4 },
-  flag = { NORETURN = 1, ADDRESS = 2 },
-}
-
-local KIND, DIR, SIZE, FILLED = prototype.enum.kind, prototype.enum.dir, prototype.enum.size, prototype.enum.filled
-local FIELD, TEST, FLAG = prototype.enum.field, prototype.enum.test, prototype.enum.flag
+local KIND, DIR, SIZE, FILLED, TEST, FLAG = enum.kind, enum.dir, enum.size, enum.filled, enum.test, enum.flag
+local expected, fail, guarded = parsing.expected, parsing.fail, parsing.guarded
 
 local MAXARGS = 6
 
--- {================================ messages ================================
-
--- What stops a parse: raised by fail(), turned into a message by guarded().
-local Fault = {}
-
-local function fail(pos, fmt, ...)
-  error(setmetatable({ pos = pos, message = fmt:format(...) }, Fault))
-end
-
---- "line 2, column 7" of a position in a text.
-local function place(text, pos)
-  local before = text:sub(1, pos - 1)
-  local _, newlines = before:gsub("\n", "")
-  return ("line %d, column %d"):format(newlines + 1, #before:match("[^\n]*$") + 1)
-end
-
---- Calls f(text, ...); a fault in it becomes nil and a message with its place.
-local function guarded(f, text, ...)
-  local ok, result = pcall(f, text, ...)
-  if ok then return result end
-  if getmetatable(result) ~= Fault then error(result, 0) end
-  return nil, place(text, result.pos) .. ": " .. result.message
-end
-
-local function did_you_mean(word, list)
-  local best = suggest(word, list)
-  return best and (" (did you mean '%s'?)"):format(best) or ""
-end
-
--- A pattern that fails, and remembers what was expected there if nobody got further.
-local function expected(what)
-  return Cmt(Carg(1), function(_, pos, state)
-    if pos > state.pos then state.pos, state.wanted = pos, {} end
-    if pos == state.pos and not state.wanted[what] then
-      state.wanted[what] = true
-      table.insert(state.wanted, what)
-    end
-    return false
-  end) * P(1) -- which tells LPeg that it consumes something
-end
-
--- What people write there, and what to write instead.
-local hints = {
-  { "^%(%s*%*", "a pointer to a function is written as void *name" },
-  { "^/%*", "a note like /* out */ stands before its parameter" },
-  { "^%.[%w_]+%s*[-+*/]", "a size is the value of one argument" },
-  { "^[-+*/<>]", "a size is a number, .name or *name, without arithmetic" },
-  { "^#", "leave out the #include lines" },
-}
-
-local function hint_for(rest)
-  for _, h in ipairs(hints) do
-    if rest:find(h[1]) then return "; " .. h[2] end
-  end
-  return ""
-end
-
-local function found_at(text, pos)
-  local word = text:match("^[%w_]+", pos) or text:match("^%.%.%.", pos) or text:match("^%S", pos)
-  return word and ("'%s'"):format(word) or "the end"
-end
-
---- Matches the whole of a text or raises what was expected where it stopped.
-local function match(pattern, text)
-  local state = { text = text, pos = 0, wanted = {} }
-  local tree = pattern:match(text, 1, state)
-  if tree then return tree end
-  local last = table.remove(state.wanted)
-  local others = table.concat(state.wanted, ", ")
-  fail(state.pos, "expected %s, found %s%s", others == "" and last or others .. " or " .. last,
-       found_at(text, state.pos), hint_for(text:sub(state.pos)))
-end
-
--- }==========================================================================
+local prototype = {}
 
 -- {================================ grammar =================================
 
@@ -207,7 +122,7 @@ local function declarator(what)
 end
 
 -- A comment where a note could stand is kept, to say that it is none.
-local parameter = Ct(Cg(Cp(), "pos") * Cg(Carg(1) / function(state) return state.text end, "text")
+local parameter = Ct(Cg(Cp(), "pos") * Cg(parsing.text, "text")
                      * (Cg(note, "note") + Cg(C(comment), "comment") * blank) ^ -1
                      * Cg(Cp(), "start") * specifiers * declarator "the parameter's name" * Cg(Cp(), "stop"))
 local list = Ct(parameter * (P "," * space * -P "..." * parameter) ^ 0)
@@ -226,188 +141,64 @@ local attribute = ("[[" * space * "noreturn" * space * "]]" + word "_Noreturn") 
 local call = word "syscall" * blank * "(" * space * "SYS_" * Cg(plain_name, "name") * space * (P "," * space) ^ -1
            + Cg(name "the call's name", "name") * (P "(" * space + expected "'('")
 
-local signature_grammar =
-  blank * Ct(attribute ^ 0 * Cg(Ct(specifiers * stars), "result") * Cg(Cp(), "name_pos") * call
-             * parameters * (expected "','" + sign ")")) * sign ";" ^ -1 * eof "the end"
-
--- What a variant has in the place of "...".
-local tail_grammar = space * (list + Ct(space)) * (expected "','" + eof "the end")
-
 local field = Ct(declarator "the field's name")
 local fields = field * (P "," * blank * field) ^ 0 * (expected "','" + P(true))
 local packed = word "__attribute__" * blank * "((" * blank * word "packed" * blank * "))" * blank
              * Cg(Cc(true), "packed")
-local declarations_grammar = P {
-  blank * Ct(V "declaration" ^ 0) * eof "'typedef' or 'struct'",
+
+local rules = {
   declaration = Ct(Cg(Cp(), "pos") * (V "typedef" + V "body" + Cg(struct_name, "opaque")) * sign ";"),
   typedef = word "typedef" * blank * (Cg(Ct(V "body"), "body") + specifiers) * stars
           * Cg(name "the type's name", "typedef"),
-  body = Cg(C(any_word "struct union"), "keyword") * blank * Cg(plain_name * blank, "tag") ^ -1 * "{" * blank
-       * Cg(Ct(V "member" ^ 1), "members") * sign "}" * packed ^ -1,
+  body = Cg(Cp(), "pos") * Cg(C(any_word "struct union"), "keyword") * blank * Cg(plain_name * blank, "tag") ^ -1
+       * "{" * blank * Cg(Ct(V "member" ^ 1), "members") * sign "}" * packed ^ -1,
   member = Ct((Cg(Ct(V "body"), "body") * Cg(Ct(fields ^ -1), "names") + specifiers * Cg(Ct(fields), "names"))
               * sign ";"),
+  declarations = blank * Ct(V "declaration" ^ 0) * eof "'typedef' or 'struct'",
+  signature = blank * Ct(Cg(Ct(V "declaration" ^ 0), "declared") * Cg(Cp(), "pos") * attribute ^ 0
+                         * Cg(Ct(specifiers * stars), "result") * call * parameters * (expected "','" + sign ")"))
+            * sign ";" ^ -1 * eof "the end",
+  tail = space * (list + Ct(space)) * (expected "','" + eof "the end"), -- what a variant has for "..."
 }
+
+local function grammar_from(rule)
+  local grammar = { rule }
+  for n, pattern in pairs(rules) do grammar[n] = pattern end
+  return P(grammar)
+end
+
+local signature_grammar, tail_grammar = grammar_from "signature", grammar_from "tail"
+local declarations_grammar = grammar_from "declarations"
+
+-- What people write there, and what to write instead.
+local hints = {
+  { "^%(%s*%*", "a pointer to a function is written as void *name" },
+  { "^/%*", "a note like /* out */ stands before its parameter" },
+  { "^[-+*/<>]", "a size is a number, .name or *name, without arithmetic" },
+  { "^#", "leave out the #include lines" },
+  { "^enum%f[^%w_]", "an enum is an int" },
+}
+
+local function hint(text)
+  for _, h in ipairs(hints) do
+    if text:find(h[1]) then return "; " .. h[2] end
+  end
+  return ""
+end
+
+local function match(grammar, text) return parsing.match(grammar, text, hint) end
 
 -- }==========================================================================
 
--- {================================== types =================================
-
--- What differs between C's data models; 'widest' is the strictest alignment of an integer.
-local models = {
-  lp64 = { long = 8, pointer = 8, widest = 8 },
-  ilp32 = { long = 4, pointer = 4, widest = 4 }, -- as on i386
-}
-
----@class lencase.env
----@field types table<string, table> type's name -> its kind ("int", "char", "void", "record"), size, align ...
----@field model table
----@field parent? lencase.env whose types are known too
-
-local function add_integer(env, type, width, signed, kind)
-  env.types[type] = {
-    kind = kind or "int", name = type, size = width, align = math.min(width, env.model.widest), signed = signed,
-  }
-end
+-- {=============================== environments =============================
 
 --- An environment with the types of C itself.
 ---@param model? "lp64"|"ilp32"
 ---@return lencase.env
-function prototype.bare_env(model)
-  local env = { types = {}, model = models[model or "lp64"] }
-  for type, width in pairs { short = 2, int = 4, long = env.model.long, ["long long"] = 8 } do
-    add_integer(env, type, width, true)
-    add_integer(env, "unsigned " .. type, width, false)
-  end
-  add_integer(env, "char", 1, true, "char")
-  add_integer(env, "signed char", 1, true)
-  add_integer(env, "unsigned char", 1, false)
-  add_integer(env, "bool", 1, false)
-  env.types.void = { kind = "void", name = "void", size = 1 }
-  return env
-end
-
-local function type_names(env)
-  local names = {}
-  while env do
-    for n in pairs(env.types) do names[#names + 1] = n end
-    env = env.parent
-  end
-  table.sort(names)
-  return names
-end
-
-local function type_of(env, node)
-  local type = env.types[node.type]
-  if type then return type end
-  local help = did_you_mean(node.type, type_names(env))
-  if node.type:find "^struct " and help == "" then help = "; declare it first, or write void *" end
-  fail(node.type_pos, "unknown type '%s'%s", node.type, help)
-end
-
-local function pointer_type(env, type)
-  return { kind = "int", name = type.name .. " *", size = env.model.pointer, align = env.model.pointer, signed = false }
-end
-
--- }==========================================================================
-
--- {================================= structs ================================
-
-local function align_up(n, align) return (n + align - 1) // align * align end
-
--- The number of elements of a field, and whether it is an array.
-local function field_count(node)
-  local count = 1
-  for _, a in ipairs(node.arrays) do
-    if a.from ~= "FIXED" then fail(a.pos, "the size of field '%s' must be a number", node.name) end
-    count = count * a.count
-  end
-  return count, #node.arrays > 0
-end
-
-local function field_kind(type, is_array)
-  if type.record then return FIELD.RECORD end
-  if type.kind == "char" and is_array then return FIELD.CHARS end
-  return type.signed and FIELD.INT or FIELD.UINT
-end
-
-local layout
-
--- The type that the names of one member have, but for their own stars and arrays.
-local function member_type(env, member)
-  if member.body then return layout(env, member.body) end
-  return type_of(env, member)
-end
-
--- Calls each(type, count, node) for the fields that one member declares; node is nil for an
--- anonymous struct.
-local function each_field(env, member, each)
-  local base = member_type(env, member)
-  if #member.names == 0 then return each(base, 1) end
-  for _, node in ipairs(member.names) do
-    local type = #node.stars > 0 and pointer_type(env, base) or base
-    if not type.align then fail(node.name_pos, "field '%s' has a type of unknown size", node.name) end
-    each(type, (field_count(node)), node)
-  end
-end
-
-
--- The fields of an anonymous struct are its owner's.
-local function hoist_fields(into, record, offset)
-  for _, f in ipairs(record.fields) do
-    table.insert(into, { name = f.name, offset = offset + f.offset, count = f.count, width = f.width,
-                         kind = f.kind, record = f.record })
-  end
-end
-
-local function add_field(into, type, count, node, offset)
-  if not node then return hoist_fields(into, type.record, offset) end
-  if node.name:find "^__" then return end -- padding
-  table.insert(into, { name = node.name, offset = offset, count = count, width = type.size,
-                       kind = field_kind(type, #node.arrays > 0), record = type.record })
-end
-
--- The type that a struct's or union's body describes.
-function layout(env, node)
-  local found, at, most, align = {}, 0, 0, 1
-  for _, member in ipairs(node.members) do
-    each_field(env, member, function(type, count, field_node)
-      local own_align = node.packed and 1 or type.align
-      at = node.keyword == "union" and 0 or align_up(at, own_align)
-      add_field(found, type, count, field_node, at)
-      at = at + type.size * count
-      most, align = math.max(most, at), math.max(align, own_align)
-    end)
-  end
-  local total = align_up(most, align)
-  local full_name = node.tag and node.keyword .. " " .. node.tag or node.keyword
-  return { kind = "record", name = full_name, size = total, align = align,
-           record = { name = full_name, size = total, fields = found } }
-end
-
-local function declare_record(env, node)
-  if not node.tag then fail(node.pos, "a struct without a name serves nobody here") end
-  local type = layout(env, node)
-  env.types[type.name] = type
-end
-
-local function declare_typedef(env, node)
-  local type = node.body and layout(env, node.body) or type_of(env, node)
-  if #node.stars > 0 then type = pointer_type(env, type) end
-  local renamed = setmetatable({ name = node.typedef }, { __index = type })
-  if type.record then renamed.record = { name = node.typedef, size = type.size, fields = type.record.fields } end
-  env.types[node.typedef] = renamed
-end
+function prototype.bare_env(model) return ctype.bare_env(model) end
 
 local function declare(text, env)
-  for _, node in ipairs(match(declarations_grammar, text)) do
-    if node.typedef then
-      declare_typedef(env, node)
-    elseif node.opaque then
-      env.types[node.opaque] = { kind = "void", name = node.opaque, size = 1 }
-    else
-      declare_record(env, node)
-    end
-  end
+  ctype.declare(env, match(declarations_grammar, text))
   return env
 end
 
@@ -417,17 +208,15 @@ end
 ---@param env lencase.env
 ---@return lencase.env? env
 ---@return string? message
-function prototype.declare(text, env)
-  return guarded(declare, text, env)
-end
+function prototype.declare(text, env) return guarded(declare, text, env) end
 
 local kernel_env
 
---- An environment of one's own with the kernel's types (lencase.calls) in it.
+--- An environment of one's own that knows the kernel's types (those of lencase.calls).
 ---@return lencase.env
 function prototype.env()
-  kernel_env = kernel_env or assert(prototype.declare(calls.types, prototype.bare_env()))
-  return { types = setmetatable({}, { __index = kernel_env.types }), model = kernel_env.model, parent = kernel_env }
+  kernel_env = kernel_env or assert(prototype.declare(calls.types, ctype.bare_env()))
+  return ctype.inside(kernel_env)
 end
 
 -- }==========================================================================
@@ -448,9 +237,9 @@ local function pointee(env, node)
   for i, q in ipairs(node.stars) do quals[i] = q end
   local bracket = node.arrays[1]
   local level = bracket and #node.stars or #node.stars - 1
-  local base = type_of(env, node)
+  local base = ctype.of(env, node)
   return {
-    type = level > 0 and pointer_type(env, base) or base, base = base, level = level,
+    type = level > 0 and ctype.pointer(env, base) or base, base = base, level = level,
     const = has(quals[level], "const"), quals = bracket and bracket.quals or quals[#node.stars],
     element_quals = quals[level], bracket = bracket, size = bracket and bracket.from and bracket,
   }
@@ -467,7 +256,7 @@ end
 
 local function scalar_record(type)
   return { name = type.name, size = type.size, fields = {
-    { name = "", offset = 0, count = 1, width = type.size, kind = field_kind(type, false) } } }
+    { name = "", offset = 0, count = 1, width = type.size, kind = ctype.field_kind(type, false) } } }
 end
 
 
@@ -487,7 +276,7 @@ local function new_param(node, kind, dir)
 end
 
 local function integer_param(env, node)
-  local type = type_of(env, node)
+  local type = ctype.of(env, node)
   if type.kind == "record" then fail(node.type_pos, "a struct is passed by a pointer: %s *%s", node.type, node.name) end
   if type.kind == "void" then fail(node.type_pos, "'%s' needs a type; bytes are void *%s", node.name, node.name) end
   if node.note then fail(node.pos, "'%s' is an integer: it has no direction", node.name) end
@@ -515,6 +304,16 @@ local function sized_kind(to)
   return is_bytes(to.type) and KIND.BYTES or KIND.RECORDS
 end
 
+-- Elements and bytes of one argument that struct sig_param has room for.
+local MOST = 0xffffffff
+
+local function check_count(to)
+  local count = to.size.count
+  if math.type(count) ~= "integer" or count < 1 or count > MOST // to.type.size then
+    fail(to.size.pos, "the size must be from 1 to %d", MOST // to.type.size)
+  end
+end
+
 local function check_size(node, to)
   local wanted
   if to.bracket and not to.size then
@@ -525,6 +324,7 @@ local function check_size(node, to)
     wanted = ("say how many: struct iovec %s[.iovcnt]"):format(node.name)
   end
   if wanted then fail(to.bracket and to.bracket.pos or node.name_pos, "%s", wanted) end
+  if to.size and to.size.from == "FIXED" then check_count(to) end
 end
 
 -- A pointer or array of so many elements; resolve_size() sees to sizes given by name.
@@ -563,7 +363,7 @@ local function check_param(node)
   if node.comment then
     local word_ = node.comment:match "^/%*%s*(%a+)%s*%*/$"
     fail(node.pos, "a note before a parameter is one of in, out, inout, whole, addr%s",
-         word_ and did_you_mean(word_, { "in", "out", "inout", "whole", "addr" }) or "")
+         word_ and parsing.did_you_mean(word_, { "in", "out", "inout", "whole", "addr" }) or "")
   end
   if #node.arrays > 1 then fail(node.arrays[2].pos, "'%s' has more than one dimension", node.name) end
 end
@@ -602,7 +402,7 @@ end
 local function resolve_size(params, nodes, p, bracket)
   local i = index_of(nodes, bracket.name)
   if not i then
-    fail(bracket.pos, "there is no parameter '%s'%s", bracket.name, did_you_mean(bracket.name, names_of(nodes)))
+    fail(bracket.pos, "there is no parameter '%s'%s", bracket.name, parsing.did_you_mean(bracket.name, names_of(nodes)))
   end
   if bracket.from == "DEREF" then
     mark_room(params, nodes, i, bracket)
@@ -656,6 +456,7 @@ end
 -- What stands for "..." in a variant: text of its own, or what the prototype's comment says.
 local function tail_of(tree, variant)
   if not variant.tail then return tree.rest or {} end
+  if not tree.rest_pos then fail(tree.pos, "there is no '...' for the variant '%s'", variant.tail) end
   local tail, message = guarded(function(text) return match(tail_grammar, text) end, variant.tail)
   return tail or fail(tree.rest_pos, "in the variant '%s': %s", variant.tail, message)
 end
@@ -669,7 +470,7 @@ local function variants_of(env, tree, variants)
 end
 
 local function check_result(env, node)
-  local type = type_of(env, node)
+  local type = ctype.of(env, node)
   if type.kind == "record" and #node.stars == 0 then
     fail(node.type_pos, "a call's result is an integer or an address")
   end
@@ -679,12 +480,16 @@ local function flags_of(tree)
   return (tree.noreturn and FLAG.NORETURN or 0) | (#tree.result.stars > 0 and FLAG.ADDRESS or 0)
 end
 
-local function parse(text, env, variants)
+local function one_line(text) return (text:gsub("%s+", " "):gsub(" $", "")) end
+
+local function parse(text, parent, variants)
   local tree = match(signature_grammar, text)
+  local env = ctype.inside(parent)
+  ctype.declare(env, tree.declared)
   check_result(env, tree.result)
   return {
     name = tree.name,
-    prototype = text:gsub("%s+", " "):gsub("^ ", ""):gsub(" $", ""),
+    prototype = one_line(text:sub(tree.pos)),
     flags = flags_of(tree),
     variants = variants and variants_of(env, tree, variants) or { only_variant(env, tree) },
   }
@@ -692,6 +497,7 @@ end
 
 --- The signature that a prototype describes. `variants` says what may stand in the place of
 --- "...", each { when = test, tail = "int minfd", unknown = boolean }, the last without `when`.
+--- The text may begin with declarations that the prototype needs: "struct foo { int a; }; ...".
 ---@param text string
 ---@param env? lencase.env the kernel's types when left out
 ---@param variants? table[]
@@ -717,6 +523,6 @@ function prototype.format(variant)
   return #out > 0 and table.concat(out, ", ") or "void"
 end
 
-return prototype
-
 -- }==========================================================================
+
+return prototype

@@ -3,9 +3,10 @@
 -- Used when the C tables are generated and when people ask for a call's parameters by name.
 
 local calls = require "lencase.calls"
+local enum = require "lencase.enum"
 local prototype = require "lencase.prototype"
 
-local TEST, FOLD = prototype.enum.test, prototype.enum.fold
+local TEST, FOLD = enum.test, enum.fold
 
 local signatures = {}
 

@@ -1,0 +1,88 @@
+-- parsing.lua - LPeg's work with messages that say where, what was expected, what was found
+--
+-- A pattern names what it wants by expected(): it fails, and notes it at its position. When the
+-- whole text does not match, what was noted farthest to the right is the message.
+
+local lpeg = require "lpeg"
+local suggest = require "lencase.suggest"
+
+local parsing = {}
+
+-- What stops a parse: raised by fail(), turned into a message by guarded().
+local Fault = {}
+
+--- Stops the parse that guarded() began.
+---@param pos integer where in the text
+---@param fmt string
+function parsing.fail(pos, fmt, ...)
+  error(setmetatable({ pos = pos, message = fmt:format(...) }, Fault))
+end
+
+local function place(text, pos)
+  local before = text:sub(1, pos - 1)
+  local _, newlines = before:gsub("\n", "")
+  return ("line %d, column %d"):format(newlines + 1, #before:match "[^\n]*$" + 1)
+end
+
+--- f(text, ...); what fail() says in it becomes nil and a message with line and column.
+---@param f fun(text: string, ...): any
+---@param text string
+---@return any? result
+---@return string? message
+function parsing.guarded(f, text, ...)
+  local ok, result = pcall(f, text, ...)
+  if ok then return result end
+  if getmetatable(result) ~= Fault then error(result, 0) end
+  return nil, place(text, result.pos) .. ": " .. result.message
+end
+
+--- " (did you mean 'write'?)", or nothing.
+---@param word string
+---@param list string[]
+---@return string
+function parsing.did_you_mean(word, list)
+  local best = suggest(word, list)
+  return best and (" (did you mean '%s'?)"):format(best) or ""
+end
+
+--- A pattern that fails and notes that `what` was expected there.
+---@param what string
+function parsing.expected(what)
+  return lpeg.Cmt(lpeg.Carg(1), function(_, pos, state)
+    if pos > state.pos then state.pos, state.wanted = pos, {} end
+    if pos == state.pos and not state.wanted[what] then
+      state.wanted[what] = true
+      table.insert(state.wanted, what)
+    end
+    return false
+  end) * lpeg.P(1) -- so that LPeg knows that it never succeeds on nothing
+end
+
+--- The text itself, as a capture.
+parsing.text = lpeg.Carg(1) / function(state) return state.text end
+
+local function found_at(text, pos)
+  local word = text:match("^[%w_]+", pos) or text:match("^%.%.%.", pos) or text:match("^%S", pos)
+  return word and ("'%s'"):format(word) or "the end"
+end
+
+local function one_of(wanted)
+  local last = wanted[#wanted]
+  if #wanted == 1 then return last end
+  return table.concat(wanted, ", ", 1, #wanted - 1) .. " or " .. last
+end
+
+--- The capture of a pattern that matches the whole text; else fail().
+---@param pattern userdata
+---@param text string
+---@param hint? fun(rest: string): string what to say of the text from where it stopped
+---@return any
+function parsing.match(pattern, text, hint)
+  local state = { text = text, pos = 0, wanted = {} }
+  local tree = pattern:match(text, 1, state)
+  if tree then return tree end
+  parsing.fail(state.pos, "expected %s, found %s%s", one_of(state.wanted), found_at(text, state.pos),
+               hint and hint(text:sub(state.pos)) or "")
+end
+
+return parsing

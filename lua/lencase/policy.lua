@@ -1,0 +1,249 @@
+-- policy.lua - what may happen to each argument of a call
+--
+-- A policy is one integer, encoded as core/lencase.h says: 4 bits an argument for what is said
+-- of that one, and from bit 24 on 4 bits an argument for what the sets say of it.
+--
+-- People write it by name:  "copy pathname, pass buf count, once 2"
+--
+--   clause, clause ...      a clause is a verb and what it is for, one or more of
+--   copy pass addr once       a parameter's name, its number (from 1),
+--                             pointers (all that are pointers), all
+--
+-- What is said of an argument itself wins over what is said of all.
+
+local lpeg = require "lpeg"
+local enum = require "lencase.enum"
+local parsing = require "lencase.parsing"
+
+local P, R, S = lpeg.P, lpeg.R, lpeg.S
+local C, Cg, Cp, Ct = lpeg.C, lpeg.Cg, lpeg.Cp, lpeg.Ct
+local fail = parsing.fail
+
+local policy = {}
+
+local MAXARGS = 6
+local COPY, PASS, ADDR, ONCE = 1, 2, 4, 8
+local CHOICES = COPY | PASS | ADDR
+local SETS = 24 -- the first bit of the sets
+local POINTERS, ALL = 1, 3 -- what a set says of an argument
+
+-- {================================= numbers ================================
+
+local function at(bits, n)
+  if math.type(n) ~= "integer" or n < 1 or n > MAXARGS then
+    error(("arguments have numbers from 1 to %d, not %s"):format(MAXARGS, tostring(n)), 3)
+  end
+  return bits << 4 * (n - 1)
+end
+
+local function of_every_argument(bits)
+  local mask = 0
+  for n = 1, MAXARGS do mask = mask | at(bits, n) end
+  return mask
+end
+
+--- The policies below are for argument `n`, counted from 1, and are combined by |, & and ~.
+---@param n integer
+---@return integer
+function policy.COPY(n) return (at(COPY, n)) end
+
+---@param n integer
+---@return integer
+function policy.PASS(n) return at(PASS, n) | at(ALL, n) << SETS end
+
+---@param n integer
+---@return integer
+function policy.ADDR(n) return (at(ADDR, n)) end
+
+---@param n integer
+---@return integer
+function policy.ONCE(n) return (at(ONCE, n)) end
+
+policy.COPY_ALL_ARGS = 0
+policy.PASS_THROUGH_POINTERS = of_every_argument(POINTERS) << SETS
+policy.PASS_THROUGH_ALL = of_every_argument(ALL) << SETS
+
+-- }==========================================================================
+
+-- {================================ parameters ==============================
+
+-- Of each place in a call: the names it has in the variants, and whether it is a pointer there.
+local function places_of(signature)
+  local places = {}
+  for _, variant in ipairs(signature.variants) do
+    for i, p in ipairs(variant.params) do
+      places[i] = places[i] or { names = {}, pointer = false }
+      table.insert(places[i].names, p.name)
+      places[i].pointer = places[i].pointer or p.pointer or p.kind ~= nil and p.kind ~= enum.kind.INT
+    end
+  end
+  return places
+end
+
+local function names_of(places)
+  local names = { "all", "pointers" }
+  for _, place in ipairs(places) do table.move(place.names, 1, #place.names, #names + 1, names) end
+  return names
+end
+
+local function place_named(places, name)
+  for i, place in ipairs(places) do
+    for _, n in ipairs(place.names) do
+      if n == name then return i end
+    end
+  end
+end
+
+-- }==========================================================================
+
+-- {================================= parsing ================================
+
+local space = S " \t\r\n" ^ 0
+local letter = R("az", "AZ") + "_"
+local word = C(letter * (letter + R "09") ^ 0)
+local number = R "09" ^ 1 / math.tointeger
+
+local function token(p, what) return p * space + parsing.expected(what) end
+
+local verb = Cg(Cp(), "pos") * Cg(token(word, "copy, pass, addr, once"), "verb")
+local target = Ct(Cg(Cp(), "pos") * token(Cg(word, "name") + Cg(number, "number"),
+                                          "a parameter's name, its number, pointers, all"))
+local clause = Ct(verb * Cg(Ct(target ^ 1), "targets"))
+local comma = token(P ",", "','")
+local grammar = space * Ct(clause * (comma * clause) ^ 0) * (-P(1) + parsing.expected "the end")
+
+local verbs = { "copy", "pass", "addr", "once" }
+local policy_of_verb = { copy = policy.COPY, pass = policy.PASS, addr = policy.ADDR, once = policy.ONCE }
+
+-- A verb for all arguments, or all pointers, that is a set and so gives way to what is said of one.
+local sets = {
+  ["copy all"] = policy.COPY_ALL_ARGS,
+  ["pass all"] = policy.PASS_THROUGH_ALL,
+  ["pass pointers"] = policy.PASS_THROUGH_POINTERS,
+}
+
+local function check_verb(node)
+  if policy_of_verb[node.verb] then return end
+  fail(node.pos, "expected copy, pass, addr or once, found '%s'%s", node.verb,
+       parsing.did_you_mean(node.verb, verbs))
+end
+
+-- The place that a name or number means; nil for "all" and "pointers".
+local function place_of(node, places, signature)
+  if node.name == "all" or node.name == "pointers" then return nil end
+  if node.number and node.number >= 1 and node.number <= #places then return node.number end
+  if node.number then fail(node.pos, "%s has no argument %d: it has %d", signature.name, node.number, #places) end
+  local place = place_named(places, node.name)
+  if place then return place end
+  fail(node.pos, "%s has no parameter '%s'%s", signature.name, node.name,
+       parsing.did_you_mean(node.name, names_of(places)))
+end
+
+-- Adds what a verb says of one argument to a mask, unless that contradicts it.
+local function add(mask, verb_, place, node)
+  local bits = policy_of_verb[verb_](place)
+  local choices = (mask | bits) >> 4 * (place - 1) & CHOICES
+  if choices & choices - 1 ~= 0 then fail(node.pos, "two different things are said of argument %d", place) end
+  return mask | bits
+end
+
+local function check_address(node, places, place)
+  if not places[place].pointer then
+    fail(node.pos, "argument %d (%s) is an integer: it has no address", place, places[place].names[1])
+  end
+end
+
+local function add_every(mask, verb_, node, places)
+  local set = sets[verb_ .. " " .. node.name]
+  if set then return mask | set end
+  local only_pointers = node.name == "pointers" or verb_ == "addr"
+  for i, place in ipairs(places) do
+    if place.pointer or not only_pointers then mask = add(mask, verb_, i, node) end
+  end
+  return mask
+end
+
+local function add_clause(mask, node, places, signature)
+  check_verb(node)
+  for _, t in ipairs(node.targets) do
+    local place = place_of(t, places, signature)
+    if not place then
+      mask = add_every(mask, node.verb, t, places)
+    else
+      if node.verb == "addr" then check_address(t, places, place) end
+      mask = add(mask, node.verb, place, t)
+    end
+  end
+  return mask
+end
+
+local function parse(text, signature)
+  local mask, places = 0, places_of(signature)
+  for _, node in ipairs(parsing.match(grammar, text)) do mask = add_clause(mask, node, places, signature) end
+  return mask
+end
+
+--- The policy that a text says for calls with that signature (of lencase.prototype, or as
+--- core.describe gives it).
+---@param text string
+---@param signature table
+---@return integer? policy
+---@return string? message with the column
+function policy.parse(text, signature) return parsing.guarded(parse, text, signature) end
+
+-- }==========================================================================
+
+-- {================================ formatting ==============================
+
+local verb_of_choice = { [COPY] = "copy", [PASS] = "pass", [ADDR] = "addr" }
+
+-- What a mask says of argument i: its own choice (0: none), ONCE or not, and the set it is in.
+local function said_of(mask, i)
+  local own, set = mask >> 4 * (i - 1) & 15, mask >> SETS + 4 * (i - 1) & ALL
+  return own & CHOICES, own & ONCE ~= 0, set > POINTERS and ALL or set
+end
+
+-- The set that all arguments without a choice of their own are in; of several the one that passes least.
+local function base_of(mask, count)
+  local base
+  for i = 1, count do
+    local choice, _, set = said_of(mask, i)
+    if choice == 0 then base = math.min(base or ALL, set) end
+  end
+  return base or 0
+end
+
+local base_names = { [0] = "copy all", [POINTERS] = "pass pointers", [ALL] = "pass all" }
+
+-- The verb that has to be said of argument i in addition to the base.
+local function verb_beyond(mask, i, base, place)
+  local choice, _, set = said_of(mask, i)
+  if choice ~= 0 then return verb_of_choice[choice] end
+  if set ~= base and (set == ALL or place.pointer) then return "pass" end
+end
+
+local function clause_of(verb_, mask, places, base)
+  local out = {}
+  for i, place in ipairs(places) do
+    local _, once = said_of(mask, i)
+    if verb_beyond(mask, i, base, place) == verb_ or verb_ == "once" and once then out[#out + 1] = place.names[1] end
+  end
+  return #out > 0 and verb_ .. " " .. table.concat(out, " ") or nil
+end
+
+--- A policy as policy.parse() reads it; what it says of places that the call has not is left out.
+---@param mask integer
+---@param signature table
+---@return string
+function policy.format(mask, signature)
+  local places = places_of(signature)
+  local base = base_of(mask, #places)
+  local clauses = {}
+  if base ~= 0 then clauses[1] = base_names[base] end
+  for _, v in ipairs(verbs) do clauses[#clauses + 1] = clause_of(v, mask, places, base) end
+  return #clauses > 0 and table.concat(clauses, ", ") or base_names[base]
+end
+
+-- }==========================================================================
+
+return policy
