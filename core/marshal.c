@@ -149,18 +149,18 @@ static int string_read(struct marshal *m, const struct want *w) {
 
 /* {============================ arrays of strings ========================== */
 
-/* The next pointers, after 'have' bytes of them at 'old', which has 'room'. */
+/*
+** The next pointers, after 'have' bytes of them at 'old', which has 'room'. The last one
+** may be there in part only: an array need not be aligned to its pages.
+*/
 static int want_pointers(struct marshal *m, int arg, uint64_t addr, unsigned char *old, size_t have,
                          size_t room) {
   uint64_t at = addr + have;
-  size_t size;
   struct want *w;
   int status;
   unsigned char *data = more_room(m, arg, addr, old, have, &room, &status);
   if (status != LENCASE_OK) return status;
-  size = piece_at(at, room - have) / sizeof(uint64_t) * sizeof(uint64_t);
-  if (size == 0) size = sizeof(uint64_t); /* not aligned: one of them over the page's end */
-  status = want(m, WANT_POINTERS, arg, at, data + have, size, &w);
+  status = want(m, WANT_POINTERS, arg, at, data + have, piece_at(at, room - have), &w);
   if (status != LENCASE_OK) return status;
   w->before = have;
   w->room = room;
@@ -296,7 +296,8 @@ int marshal_room(struct lencase_cage *cage, const struct sig_variant *v, int arg
   } else if (p->size == SIZE_ARG) {
     n = count_in_word(&v->params[p->size_arg], words[p->size_arg]);
   }
-  return __builtin_mul_overflow(n, p->elem, room) ? LENCASE_ELIMIT : LENCASE_OK;
+  if (!__builtin_mul_overflow(n, p->elem, room)) return LENCASE_OK;
+  return p->kind == SIG_IOVEC ? LENCASE_EINVAL : LENCASE_ELIMIT;
 }
 
 /* }========================================================================= */

@@ -120,8 +120,8 @@ int marshal_out(struct lencase_cage *cage, const struct variant_plan *vp,
                 struct arena *arena, struct marshal_fault *fault);
 
 /*
-** How many bytes argument 'p' has room for with these words, LENCASE_ELIMIT... as a
-** status. SIZE_DEREF needs the snapshot of the argument that tells.
+** How many bytes argument 'p' has room for with these words; LENCASE_ELIMIT or (an iovec)
+** LENCASE_EINVAL when it is more than can be said. SIZE_DEREF needs the snapshot of the argument that tells.
 */
 int marshal_room(struct lencase_cage *cage, const struct sig_variant *v, int arg,
                  const uint64_t words[LENCASE_MAXARGS], const struct snapshot *snaps,
