@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -163,6 +164,11 @@ static int64_t answer_fork(struct lencase_cage *cage) {
   return child != NULL ? child->pid : -ENOMEM;
 }
 
+/* A cage, whatever it is to share with its parent; a thread is none. */
+static int64_t answer_clone(struct lencase_cage *cage, const uint64_t words[LENCASE_MAXARGS]) {
+  return words[0] & CLONE_THREAD ? -ENOSYS : answer_fork(cage);
+}
+
 /* The new program begins with an empty memory. */
 static int64_t answer_exec(struct lencase_cage *cage, const uint64_t words[LENCASE_MAXARGS]) {
   struct sim *s = sim_of(cage);
@@ -196,6 +202,7 @@ static int64_t kernel_bottom(struct lencase_cage *cage, int32_t nr,
     case ANSWER_REFUSE: return -ENOSYS;
     case ANSWER_EXIT: return answer_exit(cage, words);
     case ANSWER_FORK: return answer_fork(cage);
+    case ANSWER_CLONE: return answer_clone(cage, words);
     case ANSWER_EXEC: return answer_exec(cage, words);
     case ANSWER_PID: return cage->pid;
     case ANSWER_PPID: return answer_ppid(cage);

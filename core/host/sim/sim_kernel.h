@@ -10,10 +10,11 @@
 
 /* Who answers a call at the bottom. */
 enum sim_answer {
+  ANSWER_REFUSE, /* nobody */
   ANSWER_KERNEL,
-  ANSWER_REFUSE, /* nobody: it would act on this process itself */
   ANSWER_EXIT,
   ANSWER_FORK,
+  ANSWER_CLONE,
   ANSWER_EXEC,
   ANSWER_PID,
   ANSWER_PPID
