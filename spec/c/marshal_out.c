@@ -37,6 +37,24 @@ static void by_result(void) {
   world_close(&w);
 }
 
+static void elements_by_result(void) {
+  static const struct {
+    int64_t result;
+    size_t size;
+  } cases[] = {{0, 0}, {1, 4}, {3, 12}, {4, 12}, {INT64_MAX, 0}, {INT64_MAX / 4 + 2, 12}};
+  struct world w;
+  struct run r;
+  world_open(&w, NULL, NULL);
+  run_open(&r, &w, "getgroups", LENCASE_COPY_ALL_ARGS);
+  need(run_in(&r, 3, world_put(&w, "000011112222", 12)) == LENCASE_OK);
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    is_int(run_out(&r, cases[i].result), LENCASE_OK, "%" PRId64 " groups", cases[i].result);
+    is_int(r.outs[1].size, cases[i].size, "have so many bytes");
+  }
+  run_close(&r);
+  world_close(&w);
+}
+
 static void whole(void) {
   static char bytes[144];
   struct world w;
@@ -124,6 +142,8 @@ static void bad_lengths(void) {
   set_length(&w, len, 16);
   is_int(run_out(&r, 0), LENCASE_OK, "a length that is passed through");
   is_int(r.outs[1].size, 6, "still bounds the address");
+  sim_reset(w.cage);
+  is_int(run_out(&r, 0), LENCASE_EFAULT, "a length that went away meanwhile");
   run_close(&r);
   world_close(&w);
 }
@@ -182,6 +202,7 @@ static void limits(void) {
 
 int main(void) {
   by_result();
+  elements_by_result();
   whole();
   by_length();
   bad_lengths();

@@ -2,7 +2,6 @@
 ** sim_kernel.c - the kernel at the bottom of a sim cage, on translated pointers
 */
 
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -105,7 +104,8 @@ static void every_pointer(void) {
   for (size_t i = 0; i < sig_table_size; i++) {
     const struct signature *sig = &sig_table[i];
     const struct sig_variant *v = sig_select(sig, (uint64_t[6]){1, 1, 1, 1, 1, 1});
-    if (!has_pointers(v) || sig->nr == SYS_clone) continue;
+    if (!has_pointers(v) || sig->nr == SYS_clone || sig->nr == SYS_set_tid_address)
+      continue; /* sim answers those and looks at no pointer */
     bool all = true;
     for (size_t j = 0; j < sizeof wheres / sizeof wheres[0]; j++)
       all = all && is_refused(&w, sig, v, wheres[j]);
