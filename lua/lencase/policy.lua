@@ -101,14 +101,16 @@ end
 local space = S " \t\r\n" ^ 0
 local letter = R("az", "AZ") + "_"
 local word = C(letter * (letter + R "09") ^ 0)
-local number = R "09" ^ 1 / math.tointeger
+local number = C(R "09" ^ 1)
 
 local function token(p, what) return p * space + parsing.expected(what) end
 
-local verb = Cg(Cp(), "pos") * Cg(token(word, "copy, pass, addr, once"), "verb")
+local verb_word = (P "copy" + "pass" + "addr" + "once") * -(letter + R "09")
+local verb = Cg(Cp(), "pos") * Cg(token(C(verb_word), "copy, pass, addr or once"), "verb")
+local no_verb = Ct(Cg(Cp(), "pos") * Cg(word - verb_word, "no_verb")) * P(1) ^ 0
 local target = Ct(Cg(Cp(), "pos") * token(Cg(word, "name") + Cg(number, "number"),
-                                          "a parameter's name, its number, pointers, all"))
-local clause = Ct(verb * Cg(Ct(target ^ 1), "targets"))
+                                          "a parameter's name or number, pointers or all"))
+local clause = no_verb + Ct(verb * Cg(Ct(target ^ 1), "targets"))
 local comma = token(P ",", "','")
 local grammar = space * Ct(clause * (comma * clause) ^ 0) * (-P(1) + parsing.expected "the end")
 
@@ -122,19 +124,23 @@ local sets = {
   ["pass pointers"] = policy.PASS_THROUGH_POINTERS,
 }
 
-local function check_verb(node)
-  if policy_of_verb[node.verb] then return end
-  fail(node.pos, "expected copy, pass, addr or once, found '%s'%s", node.verb,
-       parsing.did_you_mean(node.verb, verbs))
+-- A clause that begins with a word that is no verb.
+local function check_verb(node, places)
+  if not node.no_verb then return end
+  local help = parsing.did_you_mean(node.no_verb, verbs)
+  if place_named(places, node.no_verb) then help = "; the names after a verb have spaces between them" end
+  fail(node.pos, "expected copy, pass, addr or once, found '%s'%s", node.no_verb, help)
 end
 
 -- The place that a name or number means; nil for "all" and "pointers".
 local function place_of(node, places, signature)
   if node.name == "all" or node.name == "pointers" then return nil end
-  if node.number and node.number >= 1 and node.number <= #places then return node.number end
-  if node.number then fail(node.pos, "%s has no argument %d: it has %d", signature.name, node.number, #places) end
+  local n = math.tointeger(tonumber(node.number))
+  if n and n >= 1 and n <= #places then return n end
+  if node.number then fail(node.pos, "%s has no argument %s: it has %d", signature.name, node.number, #places) end
   local place = place_named(places, node.name)
   if place then return place end
+  if policy_of_verb[node.name] then fail(node.pos, "a ',' is missing before '%s'", node.name) end
   fail(node.pos, "%s has no parameter '%s'%s", signature.name, node.name,
        parsing.did_you_mean(node.name, names_of(places)))
 end
@@ -164,7 +170,7 @@ local function add_every(mask, verb_, node, places)
 end
 
 local function add_clause(mask, node, places, signature)
-  check_verb(node)
+  check_verb(node, places)
   for _, t in ipairs(node.targets) do
     local place = place_of(t, places, signature)
     if not place then

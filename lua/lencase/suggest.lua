@@ -30,7 +30,7 @@ end
 ---@param list string[]
 ---@return string?
 local function suggest(word, list)
-  local best, least = nil, #word // 3 + 2
+  local best, least = nil, math.max(1, #word // 3) + 1
   for _, candidate in ipairs(list) do
     local d = distance(word:lower(), candidate:lower())
     if d < least and d < #candidate then best, least = candidate, d end
