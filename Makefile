@@ -106,10 +106,11 @@ $(BUILD)/spec/c/%: spec/c/%.c $(BUILD)/liblencase.a
 	@mkdir -p $(@D)
 	$(COMPILE) -Icore $(LUA_CFLAGS) -o $@ $< $(BUILD)/liblencase.a $(LUA_LIBS) $(LIBS)
 
-# Programs that specs run in a cage: plain ones, whatever the variant of the library is.
+# Programs that specs run in a cage: plain ones, whatever the variant of the library is, and
+# static, so that no dynamic linker makes calls of its own.
 $(BUILD)/spec/helper_%: spec/c/helper_%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -o $@ $< -lpthread
+	$(CC) $(CFLAGS) -MMD -MP -static -o $@ $< -lpthread
 
 TEST_FLAGS =
 

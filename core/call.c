@@ -121,7 +121,8 @@ static bool entry_wants(const struct route_entry *entry, int32_t nr,
 static const struct route_entry *wanted(const struct lencase_cage *cage, int32_t nr,
                                         const uint64_t words[LENCASE_MAXARGS]) {
   const struct route_entry *entry = route_find(cage->routes, nr);
-  return entry != NULL && entry_wants(entry, nr, words) ? entry : NULL;
+  while (entry != NULL && !entry_wants(entry, nr, words)) entry = entry->next;
+  return entry;
 }
 
 bool call_wanted(const struct lencase_cage *cage, int32_t nr,

@@ -54,14 +54,15 @@ static int64_t processor_ns(void) {
 static void watch_time(lua_State *L, lua_Debug *ar) {
   struct lencase_grate *g = grate_of(L);
   int64_t now = processor_ns();
-  (void)ar;
   if (g->ticks++ == 0) {
     g->started = now;
     return;
   }
   if (now - g->started < (int64_t)g->handler_ms * 1000000) return;
   lua_sethook(L, watch_time, LUA_MASKCOUNT, 1);
-  luaL_error(L, "the handler did not end within %d ms of processor time", (int)g->handler_ms);
+  lua_getinfo(L, "Sl", ar);
+  luaL_error(L, "%s:%d: the handler did not end within %d ms of processor time", ar->short_src,
+             ar->currentline, (int)g->handler_ms);
 }
 
 static void begin_time(struct lencase_grate *g, lua_State *L) {
@@ -73,25 +74,36 @@ static void begin_time(struct lencase_grate *g, lua_State *L) {
 
 /* {================================= frames ================================ */
 
-/* Runs protected: makes the coroutine and the table of views of a frame. */
+/* Runs protected: makes a coroutine for a frame in place of the one it has, and its views. */
 static int frame_build(lua_State *L) {
   struct frame *f = lua_touserdata(L, 1);
-  f->co = lua_newthread(L);
-  f->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_State *co = lua_newthread(L);
+  int ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  luaL_unref(L, LUA_REGISTRYINDEX, f->ref);
+  f->ref = ref;
+  f->co = co;
+  set_frame(co, f);
+  if (f->views != LUA_NOREF) return 0;
   lua_newtable(L);
   f->views = luaL_ref(L, LUA_REGISTRYINDEX);
-  set_frame(f->co, f);
   return 0;
+}
+
+static bool frame_renew(struct frame *f) {
+  lua_State *L = f->grate->L;
+  lua_pushcfunction(L, frame_build);
+  lua_pushlightuserdata(L, f);
+  if (lua_pcall(L, 1, 0, 0) == LUA_OK) return true;
+  lua_pop(L, 1);
+  return false;
 }
 
 static struct frame *frame_new(struct lencase_grate *g) {
   struct frame *f = state_new(g->st, sizeof *f);
   if (f == NULL) return NULL;
   f->grate = g;
-  lua_pushcfunction(g->L, frame_build);
-  lua_pushlightuserdata(g->L, f);
-  if (lua_pcall(g->L, 1, 0, 0) != LUA_OK) {
-    lua_pop(g->L, 1);
+  f->ref = f->views = LUA_NOREF;
+  if (!frame_renew(f)) {
     state_free(g->st, f, sizeof *f);
     return NULL;
   }
@@ -112,15 +124,31 @@ static struct frame *frame_get(struct lencase_grate *g, struct call *call) {
   return f;
 }
 
-static void frame_put(struct frame *f) {
-  lua_settop(f->co, 0);
+/* The call is over: what was given to its handler is not valid any more. */
+static void frame_end(struct frame *f) {
   f->call = NULL;
   f->fold = NULL;
   f->stamp++;
   f->nviews = 0;
   f->waiting = false;
+}
+
+static void frame_put(struct frame *f) {
+  frame_end(f);
   f->next = f->grate->frames;
   f->grate->frames = f;
+}
+
+/*
+** The handler was cut short. Its coroutine is closed and not used again: Lua keeps hooks off in
+** one that an error left from inside a hook. Without memory for another the frame rests.
+*/
+static void frame_cut(struct frame *f) {
+  lua_resetthread(f->co);
+  if (frame_renew(f))
+    frame_put(f);
+  else
+    frame_end(f);
 }
 
 /* }========================================================================= */
@@ -182,10 +210,9 @@ static int handler_body(lua_State *co) {
   return handler_returned(co, LUA_OK, 0);
 }
 
-/* The handler ended with an error; its coroutine is made fit for the next call. */
 static enum verdict handler_failed(struct frame *f) {
   enum verdict verdict = fail_closed(f->call, message_of(f->co));
-  lua_resetthread(f->co);
+  frame_cut(f);
   return verdict;
 }
 
@@ -200,11 +227,12 @@ static enum verdict resume(struct frame *f, int nargs) {
   status = lua_resume(f->co, g->L, nargs, &nres);
   if (status == LUA_YIELD && f->waiting) return VERDICT_PARKED;
   if (status == LUA_YIELD) {
-    lua_pushstring(f->co, "a handler may not yield: it is a coroutine of lencase's own");
-    verdict = handler_failed(f);
-  } else {
-    verdict = status == LUA_OK ? f->verdict : handler_failed(f);
+    lua_settop(f->co, 0);
+    lua_pushliteral(f->co, "a handler may not yield: it is a coroutine of lencase's own");
   }
+  if (status != LUA_OK) return handler_failed(f);
+  verdict = f->verdict;
+  lua_settop(f->co, 0);
   frame_put(f);
   return verdict;
 }
@@ -225,8 +253,7 @@ static enum verdict go_on(struct call *call) {
 static enum verdict drop(struct call *call) {
   struct frame *f = call->frame;
   if (f == NULL || f->call != call) return VERDICT_DONE; /* its handler has ended */
-  lua_resetthread(f->co);
-  frame_put(f);
+  frame_cut(f);
   return VERDICT_DONE;
 }
 

@@ -544,15 +544,16 @@ static const struct variant_plan *down_plan(const struct put *u) {
   return &u->plan->variants[u->v - u->sig->variants];
 }
 
+/* An argument that this variant has no place for (open's mode) is no mistake: any has one. */
 static void choose_variant(lua_State *L, struct put *u) {
   int i;
   if (u->own) memcpy(u->words, u->f->call->words, sizeof u->words);
   for (i = 0; i < LENCASE_MAXARGS; i++)
     if (lua_isinteger(L, i + 1)) u->words[i] = (uint64_t)lua_tointeger(L, i + 1);
   u->v = sig_select(u->sig, u->words);
-  for (i = u->v->nparams; i < lua_gettop(L); i++)
+  for (i = sig_widest(u->sig); i < lua_gettop(L); i++)
     if (!lua_isnil(L, i + 1))
-      luaL_error(L, "%s takes %d arguments here, not %d", u->name, (int)u->v->nparams, i + 1);
+      luaL_error(L, "%s takes %d arguments, not %d", u->name, sig_widest(u->sig), i + 1);
 }
 
 static int down(lua_State *L, struct put *u) {

@@ -62,13 +62,6 @@ static void compile(struct variant_plan *vp, const struct sig_variant *v, lencas
   }
 }
 
-static int widest(const struct signature *sig) {
-  int i, n = 0;
-  for (i = 0; i < sig->nvariants; i++)
-    if (sig->variants[i].nparams > n) n = sig->variants[i].nparams;
-  return n;
-}
-
 static size_t variants_size(const struct signature *sig) {
   return sig->nvariants * sizeof(struct variant_plan);
 }
@@ -76,7 +69,7 @@ static size_t variants_size(const struct signature *sig) {
 int plan_new(struct lencase_state *st, const struct signature *sig, lencase_policy policy,
              struct plan **out) {
   struct plan *plan;
-  int i, status = policy_check(st, policy, sig->name, widest(sig));
+  int i, status = policy_check(st, policy, sig->name, sig_widest(sig));
   if (status != LENCASE_OK) return status;
   plan = state_new(st, sizeof *plan);
   if (plan == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a plan");

@@ -72,16 +72,35 @@ static int far_insert(struct lencase_state *st, struct route_table *t, int32_t n
   return LENCASE_OK;
 }
 
+static bool may_share(const struct route_entry *have, int32_t nr,
+                      const struct route_entry *entry) {
+  for (; have != NULL; have = have->next)
+    if (have->family == nr || entry->family == nr || have->family == entry->family) return false;
+  return true;
+}
+
+static int put(struct lencase_state *st, struct route_table *t, int32_t nr,
+               const struct route_entry *entry) {
+  size_t place;
+  if (nr < ROUTE_DIRECT) {
+    t->direct[nr] = entry;
+    return LENCASE_OK;
+  }
+  place = far_place(t, nr);
+  if (place == t->nfar || t->far[place].nr != nr) return far_insert(st, t, nr, entry);
+  t->far[place].entry = entry;
+  return LENCASE_OK;
+}
+
 int route_register(struct lencase_state *st, struct route_table *t, int32_t nr,
-                   const struct route_entry *entry) {
+                   struct route_entry *entry) {
   char buf[64];
   if (nr < 0) return state_fail(st, LENCASE_EINVAL, "%d is no callnum", nr);
-  if (route_find(t, nr) != NULL)
+  entry->next = route_find(t, nr);
+  if (!may_share(entry->next, nr, entry))
     return state_fail(st, LENCASE_EEXIST, "%s has a handler already",
                       sig_name(nr, buf, sizeof buf));
-  if (nr >= ROUTE_DIRECT) return far_insert(st, t, nr, entry);
-  t->direct[nr] = entry;
-  return LENCASE_OK;
+  return put(st, t, nr, entry);
 }
 
 const struct route_entry *route_find(const struct route_table *t, int32_t nr) {

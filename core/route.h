@@ -33,6 +33,7 @@ struct route_entry {
   int64_t constant;
   const struct plan *plan;
   const char *where; /* "script.lua:12", for messages */
+  const struct route_entry *next; /* asked for calls of the number that are not this one's */
   int32_t family; /* callnum in whose prototype the handler sees it, or the call's own */
   uint8_t ntests; /* 0: every such call; else only if one of the tests holds */
   struct sig_test tests[4];
@@ -44,10 +45,11 @@ void route_table_free(struct lencase_state *st, struct route_table *t);
 
 /*
 ** Registers 'entry' for 'nr': LENCASE_OK, LENCASE_EEXIST (somebody handles it
-** already), LENCASE_ENOMEM.
+** already), LENCASE_ENOMEM. Two entries share a number only when each takes it as
+** a member of another family: unlinkat is unlink or rmdir.
 */
 int route_register(struct lencase_state *st, struct route_table *t, int32_t nr,
-                   const struct route_entry *entry);
+                   struct route_entry *entry);
 
 /* Who handles 'nr'; NULL: nobody. */
 const struct route_entry *route_find(const struct route_table *t, int32_t nr);

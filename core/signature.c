@@ -78,6 +78,13 @@ const struct sig_variant *sig_select(const struct signature *sig,
   return v;
 }
 
+int sig_widest(const struct signature *sig) {
+  int i, n = 0;
+  for (i = 0; i < sig->nvariants; i++)
+    if (sig->variants[i].nparams > n) n = sig->variants[i].nparams;
+  return n;
+}
+
 const struct sig_fold *sig_fold_of(int32_t member, int32_t family,
                                    const uint64_t words[LENCASE_MAXARGS]) {
   size_t i;

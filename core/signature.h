@@ -155,6 +155,9 @@ extern const struct signature sig_unknown;
 const struct sig_variant *sig_select(const struct signature *sig,
                                      const uint64_t words[LENCASE_MAXARGS]);
 
+/* How many arguments the variant with the most of them has. */
+int sig_widest(const struct signature *sig);
+
 /* How a fold sees 'member' in the prototype of 'family'; NULL: not a member. */
 const struct sig_fold *sig_fold_of(int32_t member, int32_t family,
                                    const uint64_t words[LENCASE_MAXARGS]);

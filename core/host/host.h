@@ -71,7 +71,7 @@ struct host_ops {
 
   /*
   ** What descriptor 'fd' of the cage refers to, as /proc/PID/fd says; fd -100
-  ** (AT_FDCWD) is the working directory. Length written, or a negative errno.
+  ** (AT_FDCWD) is the working directory. Length written, or a negative errno (-EBADF: not open).
   ** 'call' says which thread's view; NULL: the cage's first.
   */
   int (*fd_path)(struct lencase_cage *cage, int fd, char *buf, size_t size);

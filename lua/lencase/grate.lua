@@ -161,7 +161,7 @@ end
 local function check_parameters(where, fn, described)
   local names, vararg = parameters_of(fn)
   local places = names_by_place(described)
-  if #names > 0 and matches(names, places) == 0 then
+  if #names > 1 and matches(names, places) == 0 then -- one name alone tells too little
     local other = look_alike(names)
     if other then
       fail(where, "a handler for %s, but its parameters (%s) look like those of %s", shape(described),
@@ -247,18 +247,21 @@ end
 
 -- {================================= routes =================================
 
-local function add_route(routes, e, nr)
-  local other = routes[nr]
-  if other and other.name == e.name then fail(e.where, "'%s' is handled twice, by name and by number", e.name) end
-  if other then
-    local family = other.nr == nr and e or other
-    fail(e.where, "'%s' is handled twice, by '%s' and by '%s': give '%s' exact = true", core.callname(nr), e.name,
-         other.name, family.name)
-  end
-  routes[nr] = e
+local function check_twice(e, nr, other)
+  if other.name == e.name then fail(e.where, "'%s' is handled twice, by name and by number", e.name) end
+  if e.nr ~= nr and other.nr ~= nr then return end -- members of two families: each takes its part
+  local family = other.nr == nr and e or other
+  fail(e.where, "'%s' is handled twice, by '%s' and by '%s': give '%s' exact = true", core.callname(nr), e.name,
+       other.name, family.name)
 end
 
--- callnum -> entry: a call's own, and those of its family.
+local function add_route(routes, e, nr)
+  routes[nr] = routes[nr] or {}
+  for _, other in ipairs(routes[nr]) do check_twice(e, nr, other) end
+  table.insert(routes[nr], e)
+end
+
+-- callnum -> entries: a call's own, and those of its families.
 local function routes_of(entries)
   local routes = {}
   for _, e in ipairs(entries) do add_route(routes, e, e.nr) end
@@ -305,12 +308,13 @@ end
 
 -- {================================ installing ==============================
 
+local function no_cage() error("sys is at work in a grate only: lencase run SCRIPT -- PROGRAM", 2) end
+
 grate.sys = setmetatable({}, {
   __index = function(sys, name)
-    if not core.sys then error("sys is at work in a grate only: lencase run SCRIPT -- PROGRAM", 2) end
     local nr = math.type(name) == "integer" and name or core.callnum(name)
     if not nr then error(("unknown call 'sys.%s'%s"):format(name, did_you_mean(name, call_names())), 2) end
-    local fn = core.sys(nr)
+    local fn = core.sys and core.sys(nr) or no_cage
     rawset(sys, name, fn)
     return fn
   end,
@@ -334,12 +338,12 @@ end
 local function watch_descriptors(interface)
   for name, watcher in pairs(fdtable.watchers) do
     local nr = core.callnum(name)
-    local e = interface.routes[nr]
+    local e = interface.routes[nr] and interface.routes[nr][1]
     if e and e.fn then
       e.fn = watched(name, watcher, e.fn)
     elseif not e then
-      interface.routes[nr] = { nr = nr, name = name, policy = policy.PASS_THROUGH_ALL, tests = watcher.tests,
-                               fn = watched(name, watcher), where = "lencase.fdtable" }
+      interface.routes[nr] = { { nr = nr, name = name, policy = policy.PASS_THROUGH_ALL, tests = watcher.tests,
+                               fn = watched(name, watcher), where = "lencase.fdtable" } }
     end
   end
 end
@@ -387,7 +391,9 @@ local function install(interface)
   local numbers = {}
   for nr in pairs(interface.routes) do table.insert(numbers, nr) end
   table.sort(numbers)
-  for _, nr in ipairs(numbers) do register(interface.routes[nr], nr) end
+  for _, nr in ipairs(numbers) do
+    for _, e in ipairs(interface.routes[nr]) do register(e, nr) end
+  end
   core.events(dispatcher(interface.options))
 end
 

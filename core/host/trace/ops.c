@@ -131,7 +131,8 @@ static int ops_fd_path(struct lencase_cage *cage, int fd, char *buf, size_t size
   ssize_t n;
   fd_link(cage, fd, path, sizeof path);
   n = readlink(path, buf, size);
-  return n < 0 ? -errno : (int)n;
+  if (n < 0) return errno == ENOENT ? -EBADF : -errno;
+  return (size_t)n < size ? (int)n : -ENAMETOOLONG;
 }
 
 static bool ops_fd_open(struct lencase_cage *cage, int fd) {

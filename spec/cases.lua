@@ -1,0 +1,540 @@
+-- cases.lua - what a grate does to calls, the same on every host
+--
+-- A case: a script (after a prologue that names lencase, sys, fail), the calls that the program
+-- makes (in the words of spec/c/helper_caller.c; DIR is a fresh folder), and the report: a line a
+-- call, its result and what lies in its buffers; E.NAME stands for -errno. `log` are patterns that
+-- the messages must match, in order; none: there must be none.
+
+local E = setmetatable({}, {
+  __index = function(_, name) return tostring(-require("lencase").errno[name]) end,
+})
+
+local FD = "=1" -- most cases open their file with the first call
+local OPEN = "open @DIR/f 0x42 0600" -- O_RDWR | O_CREAT
+
+return {
+  -- {=============================== results ================================
+  {
+    name = "a call is handed on and its result back",
+    script = [[return lencase.grate { write = function(fd, buf, count) return sys.write(fd, buf, count) end }]],
+    calls = { OPEN, "write " .. FD .. " @hello 5", "pread64 " .. FD .. " %9 9 0" },
+    report = { "3", "5", "5 [hello]" },
+  },
+  {
+    name = "a handler that returns nothing lets the call through",
+    script = [[local n = 0
+               return lencase.grate { write = function() n = n + 1 end }]],
+    calls = { OPEN, "write " .. FD .. " @hello 5", "write -1 @hello 5" },
+    report = { "3", "5", E.EBADF },
+  },
+  {
+    name = "the kernel's errno is passed through",
+    script = [[return lencase.grate { write = { lencase.PASS_THROUGH_POINTERS, function(fd, _, count)
+                 local n, errno = sys.write(fd, nil, count)
+                 assert(n == -1 and errno == lencase.errno.EBADF)
+                 return n, errno
+               end } }]],
+    calls = { "write 99 @hello 5" },
+    report = { E.EBADF },
+  },
+  {
+    name = "a handler invents an errno",
+    script = [[return lencase.grate { write = function() return fail "ENOSPC" end }]],
+    calls = { OPEN, "write " .. FD .. " @hello 5", "lseek " .. FD .. " 0 2" },
+    report = { "3", E.ENOSPC, "0" },
+  },
+  {
+    name = "-1 and an errno are a failure too",
+    script = [[return lencase.grate { write = function() return -1, lencase.errno.EDQUOT end }]],
+    calls = { "write 1 @hello 5" },
+    report = { E.EDQUOT },
+  },
+  {
+    name = "an entry that is a constant",
+    script = [[return lencase.grate { socket = fail "EPERM", geteuid = { "pass all", fail "EACCES" } }]],
+    calls = { "socket 2 1 0", "geteuid" },
+    report = { E.EPERM, E.EACCES },
+  },
+  {
+    name = "a value of the handler's own is the result",
+    script = [[return lencase.grate { geteuid = function() return 4242 end }]],
+    calls = { "geteuid" },
+    report = { "4242" },
+  },
+  {
+    name = "a result beyond 32 bits",
+    script = [[return lencase.grate { lseek = function() return 1 << 40 end }]],
+    calls = { "lseek 0 0 0" },
+    report = { tostring(1 << 40) },
+  },
+  -- }========================================================================
+
+  -- {============================== arguments ===============================
+  {
+    name = "what the handler sees by policy",
+    script = [[return lencase.grate { write = { "addr buf", function(fd, buf, count)
+                 assert(math.type(buf) == "integer" and fd == 77 and count == 5)
+                 assert(lencase.cage:read(buf, 5) == "hello" and lencase.cage:string(buf) == "hello")
+                 return fail "EXDEV"
+               end } }]],
+    calls = { "write 77 @hello 5" },
+    report = { E.EXDEV },
+  },
+  {
+    name = "a passed pointer is nil, a passed integer too",
+    script = [[return lencase.grate { write = { lencase.PASS_THROUGH_ALL, function(fd, buf, count)
+                 assert(fd == nil and buf == nil and count == nil)
+                 return sys.write()
+               end } }]],
+    calls = { OPEN, "write " .. FD .. " @hello 5", "pread64 " .. FD .. " %9 9 0" },
+    report = { "3", "5", "5 [hello]" },
+  },
+  {
+    name = "an int argument is signed, whatever the upper half of its register holds",
+    script = [[return lencase.grate { close = function(fd) assert(fd == -1) return 7 end }]],
+    calls = { "close 0x12ffffffff" },
+    report = { "7" },
+  },
+  {
+    name = "a buffer is a view",
+    script = [[return lencase.grate { write = function(fd, buf, count)
+                 assert(#buf == 5 and tostring(buf) == "hello" and buf:sub(2, 3) == "el" and buf:sub(-2) == "lo")
+                 assert(buf:byte(1) == 104 and buf[5] == 111 and buf[6] == nil)
+                 assert(not pcall(function() buf[1] = 1 end))
+                 return count
+               end }]],
+    calls = { "write 1 @hello 5" },
+    report = { "5" },
+  },
+  {
+    name = "a null pointer is lencase.NULL",
+    script = [[return lencase.grate {
+                 write = function(_, buf) return buf == lencase.NULL and 1 or 2 end,
+                 open = function(path) return path == lencase.NULL and 1 or 2 end }]],
+    calls = { "write 1 0 5", "open 0 0 0" },
+    report = { "1", "1" },
+  },
+  {
+    name = "a pointer that cannot be read is EFAULT, and the handler is not asked",
+    script = [[return lencase.grate { open = function() return 5 end, write = function() return 5 end }]],
+    calls = { "open 0x10 0 0", "write 1 0x10 5" },
+    report = { E.EFAULT, E.EFAULT },
+    log = { "grate%.lua:%d+: open: cage %d+ %(.-%): pathname at 0x10 .- cannot be read.*EFAULT",
+            "grate%.lua:%d+: write: cage %d+ %(.-%): buf at 0x10 %(5 bytes%) cannot be read.*EFAULT" },
+  },
+  {
+    name = "more than the limit is ENOMEM with a message",
+    script = [[return lencase.grate { write = function() return 5 end }]],
+    calls = { "write 1 @hello 0x40000000" },
+    report = { E.ENOMEM },
+    log = { "write: cage %d+ %(.-%): buf at 0x%x+ %(1073741824 bytes%) is more than the limits .*ENOMEM" },
+  },
+  {
+    name = "a call without a signature has six integers",
+    script = [[return lencase.grate { keyctl = function(a, b, c, d, e, f)
+                 return a * 100000 + b * 10000 + c * 1000 + d * 100 + e * 10 + f
+               end, [1234] = function(a) return a + 1 end }]],
+    calls = { "keyctl 1 2 3 4 5 6", "1234 41" },
+    report = { "123456", "42" },
+  },
+  {
+    name = "a prototype of the author's own",
+    script = [[return lencase.grate { [1234] = {
+                 prototype = "int shout(const char *text, int times, char out[.times]);",
+                 "copy all", function(text, times)
+                   return times, nil, text:upper():rep(times):sub(1, times)
+                 end } }]],
+    calls = { "1234 @ab 3 %8" },
+    report = { "3 [ABA]" },
+  },
+  -- }========================================================================
+
+  -- {============================== replacing ===============================
+  {
+    name = "a longer path replaces a short one",
+    script = [[return lencase.grate { open = function(path, flags, mode)
+                 return sys.open(path .. ("/."):rep(100) .. "/../longer", flags, mode)
+               end }]],
+    calls = { "mkdir @DIR/d 0700", "open @DIR/d 0x41 0600", "access @DIR/longer 0" },
+    report = { "0", "3", "0" },
+  },
+  {
+    name = "other bytes replace a buffer, and the count follows",
+    script = [[return lencase.grate { write = function(fd, buf, count)
+                 local n = sys.write(fd, tostring(buf):upper() .. "!!")
+                 assert(n == count + 2)
+                 return count
+               end }]],
+    calls = { OPEN, "write " .. FD .. " @hello 5", "pread64 " .. FD .. " %9 9 0" },
+    report = { "3", "5", "7 [HELLO!!]" },
+  },
+  {
+    name = "a count beyond the bytes is refused",
+    script = [[return lencase.grate { write = function(fd) return sys.write(fd, "ab", 3) end }]],
+    calls = { "write 1 @hello 5" },
+    report = { E.EIO },
+    log = { "grate%.lua:4: write: count is 3, but buf has 2.*in write: cage .*EIO" },
+  },
+  {
+    name = "a count beyond the caller's room is refused",
+    script = [[return lencase.grate { read = function(fd, buf, count) return sys.read(fd, nil, count + 1) end }]],
+    calls = { "read 0 %4 4" },
+    report = { E.EIO .. " []" },
+    log = { "read: count is 5, but buf has 4" },
+  },
+  {
+    name = "NULL and integers replace pointers",
+    script = [[return lencase.grate { open = { "addr pathname", function(path, flags, mode)
+                 local fd, errno = sys.open(lencase.NULL, flags, mode)
+                 assert(fd == -1 and errno == lencase.errno.EFAULT)
+                 return sys.open(path, flags, mode)
+               end } }]],
+    calls = { OPEN },
+    report = { "3" },
+  },
+  {
+    name = "a zero byte in a string is refused",
+    script = [[return lencase.grate { open = function(path, flags) return sys.open(path .. "\0x", flags) end }]],
+    calls = { "open @/ 0 0" },
+    report = { E.EIO },
+    log = { "open: pathname has a zero byte" },
+  },
+  {
+    name = "a buffer in an iovec is replaced",
+    script = [[return lencase.grate { writev = function(fd, iov, iovcnt)
+                 assert(#iov == 2 and iovcnt == 2 and tostring(iov[1]) == "ab" and iov[2].iov_len == 3)
+                 local n = sys.writev(fd, { "<", iov[1], "|", tostring(iov[2]), ">" })
+                 assert(n == 8)
+                 return sys.writev(fd, iov, 1)
+               end }]],
+    calls = { OPEN, "writev " .. FD .. " v:@ab,@cde 2", "pread64 " .. FD .. " %20 20 0" },
+    report = { "3", "2", "10 [<ab|cde>ab]" },
+  },
+  -- }========================================================================
+
+  -- {============================ calling again =============================
+  {
+    name = "calling twice does it twice",
+    script = [[return lencase.grate { write = function(fd, _, count)
+                 sys.write(fd, nil, count)
+                 return sys.write(fd, nil, count)
+               end }]],
+    calls = { OPEN, "write " .. FD .. " @ab 2", "pread64 " .. FD .. " %9 9 0" },
+    report = { "3", "2", "4 [abab]" },
+  },
+  {
+    name = "ONCE makes a second use an error",
+    script = [[return lencase.grate { write = { lencase.COPY_ALL_ARGS | lencase.ONCE(2), function(fd, _, count)
+                 sys.write(fd, nil, count)
+                 return sys.write(fd, nil, count)
+               end } }]],
+    calls = { OPEN, "write " .. FD .. " @ab 2", "pread64 " .. FD .. " %9 9 0" },
+    report = { "3", E.EIO, "2 [ab]" },
+    log = { "grate%.lua:6: write: buf was used already.*once" },
+  },
+  {
+    name = "several calls of other numbers",
+    script = [[return lencase.grate { write = function(fd, buf, count)
+                 local pid = sys.getpid()
+                 assert(pid > 0 and pid == sys.getpid() and lencase.cage.pid == pid)
+                 local at = sys.lseek(fd, 0, 1)
+                 local n, errno = sys.write(fd, nil, count)
+                 assert(sys.lseek(fd, 0, 1) == at + n)
+                 return n, errno
+               end }]],
+    calls = { OPEN, "write " .. FD .. " @ab 2", "write " .. FD .. " @cd 2" },
+    report = { "3", "2", "2" },
+  },
+  {
+    name = "a handler's own call has room for what it gives",
+    script = [[return lencase.grate { write = function(fd, _, count)
+                 local n, errno, st = sys.fstat(fd)
+                 assert(n == 0 and errno == nil and st.st_size == 0)
+                 sys.write(fd, "head ", 5)
+                 local size, _, bytes = sys.pread64(fd, nil, 100, 0)
+                 assert(size == 5 and tostring(bytes) == "head ")
+                 _, _, st = sys.fstat(fd)
+                 assert(st.st_size == 5)
+                 return sys.write(fd, nil, count)
+               end }]],
+    calls = { OPEN, "write " .. FD .. " @ab 2", "pread64 " .. FD .. " %9 9 0" },
+    report = { "3", "2", "7 [head ab]" },
+  },
+  -- }========================================================================
+
+  -- {============================ out-arguments =============================
+  {
+    name = "what a read brought is seen",
+    script = [[return lencase.grate { pread64 = function(fd, buf, count, offset)
+                 assert(buf == nil)
+                 local n, errno, got = sys.pread64(fd, nil, count, offset)
+                 assert(n == 5 and #got == 5 and tostring(got) == "hello")
+                 return n, errno
+               end }]],
+    calls = { OPEN, "write " .. FD .. " @hello 5", "pread64 " .. FD .. " %9 9 0" },
+    report = { "3", "5", "5 [hello]" },
+  },
+  {
+    name = "what a read brought is replaced",
+    script = [[return lencase.grate { pread64 = function(fd, _, count, offset)
+                 local n, errno, got = sys.pread64(fd, nil, count, offset)
+                 local other = tostring(got):reverse() .. "!"
+                 return #other, errno, other
+               end }]],
+    calls = { OPEN, "write " .. FD .. " @hello 5", "pread64 " .. FD .. " %9 9 0" },
+    report = { "3", "5", "6 [olleh!]" },
+  },
+  {
+    name = "an answer without a call fills the caller's buffer",
+    script = [[return lencase.grate { read = function(fd, _, count) return 5, nil, "magic" end }]],
+    calls = { "read 0 %9 9" },
+    report = { "5 [magic]" },
+  },
+  {
+    name = "more than the caller has room for is an error, and nothing is written",
+    script = [[return lencase.grate { read = function() return 5, nil, "magic" end }]],
+    calls = { "read 0 %4 4" },
+    report = { E.EIO .. " []" },
+    log = { "returned 5 bytes for buf, where the caller has room for 4" },
+  },
+  {
+    name = "fields of a struct",
+    script = [[return lencase.grate { fstat = function(fd)
+                 local n, errno, st = sys.fstat(fd)
+                 assert(st.st_size == 5 and st.st_nlink == 1 and st.no_such_field == nil)
+                 st.st_size = 0x41424344
+                 return n, errno, st
+               end }]],
+    calls = { OPEN, "write " .. FD .. " @hello 5", "fstat " .. FD .. " q:0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0" },
+    report = { "3", "5", "0" },
+  },
+  {
+    name = "a struct given as a table",
+    script = [[return lencase.grate { clock_gettime = function(clockid)
+                 return 0, nil, { tv_sec = 0x6f6c6c6568, tv_nsec = 0x21 }
+               end }]],
+    calls = { "clock_gettime 0 %16" },
+    report = { "0 [hello\0\0\0!]" },
+  },
+  {
+    name = "an array of integers",
+    script = [[return lencase.grate { pipe2 = function(_, flags)
+                 local n, errno, fds = sys.pipe2(nil, flags)
+                 assert(n == 0 and #fds == 2 and fds[1] >= 3 and fds[2] == fds[1] + 1 and fds[3] == nil)
+                 sys.close(fds[1])
+                 sys.close(fds[2])
+                 return 0, nil, { 0x41414141, 0x42424242 }
+               end }]],
+    calls = { "pipe2 %8 0" },
+    report = { "0 [AAAABBBB]" },
+  },
+  {
+    name = "an iovec that is read into",
+    script = [[return lencase.grate { readv = function(fd, iov, iovcnt)
+                 assert(#iov == 2 and iov[1].iov_len == 3)
+                 local n, errno, got = sys.readv(fd, iov, iovcnt)
+                 assert(n == 5 and tostring(got[1]) == "hel" and tostring(got[2]) == "lo")
+                 return n, errno, "HELLO"
+               end }]],
+    calls = { OPEN, "write " .. FD .. " @hello 5", "lseek " .. FD .. " 0 0", "readv " .. FD .. " v:%3,%4 2" },
+    report = { "3", "5", "0", "5 [HEL] [LO]" },
+  },
+  -- }========================================================================
+
+  -- {=============================== families ===============================
+  {
+    name = "a handler on open sees every way to open",
+    script = [[local seen = {}
+               return lencase.grate { open = function(pathname, flags, mode)
+                 assert(pathname:sub(-6) == "/dir/x" and pathname:sub(1, 1) == "/", pathname)
+                 assert(mode == nil or mode == 384, mode)
+                 assert((flags & 64 ~= 0) == (mode ~= nil))
+                 return sys.open(pathname, flags, mode)
+               end }]],
+    calls = { "mkdir @DIR/dir 0700", "openat -100 @DIR/dir/x 0x41 0600", "creat @DIR/dir/x 0600",
+              "open @DIR/dir/x 0", "openat2 -100 @DIR/dir/x q:0x41,384,0 24" },
+    report = { "0", "3", "4", "5", "6" },
+  },
+  {
+    name = "a relative path is resolved against its directory",
+    script = [[return lencase.grate { open = function(pathname, flags, mode)
+                 if flags & 0x10000 ~= 0 then return end
+                 assert(pathname:find("^/.*/dir/x$"), pathname)
+                 return sys.open((pathname:gsub("x$", "y")), flags, mode)
+               end }]],
+    calls = { "mkdir @DIR/dir 0700", "open @DIR/dir 0x10000", "openat =2 @x 0x41 0600", "access @DIR/dir/y 0",
+              "access @DIR/dir/x 0", "openat2 =2 @x q:0x41,384,0 24" },
+    report = { "0", "3", "4", "0", E.ENOENT, "5" },
+  },
+  {
+    name = "changed flags go where the member has them",
+    script = [[return lencase.grate { open = function(pathname, flags, mode)
+                 return sys.open(pathname, flags & ~64, mode)
+               end }]],
+    calls = { "openat -100 @DIR/no 0x41 0600", "creat @DIR/no 0600", "open @DIR/no 0x41 0600",
+              "openat2 -100 @DIR/no q:0x40,0,0 24" },
+    report = { E.ENOENT, E.ENOENT, E.ENOENT, E.ENOENT },
+  },
+  {
+    name = "exact takes one kernel call alone",
+    script = [[return lencase.grate { open = { nil, function() return 77 end, exact = true } }]],
+    calls = { "openat -100 @/ 0 0", "open @/ 0 0" },
+    report = { "3", "77" },
+  },
+  {
+    name = "unlinkat is unlink or rmdir",
+    script = [[return lencase.grate { unlink = function() return 1 end, rmdir = function() return 2 end }]],
+    calls = { "unlinkat -100 @/x 0", "unlinkat -100 @/x 0x200", "unlink @/x", "rmdir @/x" },
+    report = { "1", "2", "1", "2" },
+  },
+  -- }========================================================================
+
+  -- {============================= descriptors ==============================
+  {
+    name = "an fdtable follows dup, dup2, dup3, F_DUPFD, close and close_range",
+    script = [[local mark = lencase.fdtable()
+               return lencase.grate {
+                 open = function(p, f, m)
+                   local fd, errno = sys.open(p, f, m)
+                   if fd >= 0 then mark[fd] = 1000 end
+                   return fd, errno
+                 end,
+                 lseek = { "copy all", function(fd) return mark[fd] or 0 end } }]],
+    calls = { OPEN, "dup =1", "lseek =2 0 0", "dup2 =1 30", "lseek 30 0 0", "dup3 =1 31 0", "lseek 31 0 0",
+              "fcntl =1 0 40", "lseek 40 0 0", "fcntl =1 1030 41", "lseek 41 0 0", "fcntl =1 1", "close 30",
+              "lseek 30 0 0", "close_range 31 40 0", "lseek 31 0 0", "lseek 40 0 0", "lseek 41 0 0",
+              "dup2 0 41", "lseek 41 0 0", "lseek =1 0 0" },
+    report = { "3", "4", "1000", "30", "1000", "31", "1000", "40", "1000", "41", "1000", "0", "0", "0", "0", "0",
+               "0", "1000", "41", "0", "1000" },
+  },
+  {
+    name = "an fdtable beside the author's own handlers",
+    script = [[local mark = lencase.fdtable()
+               return lencase.grate {
+                 dup = { "pass all", function() end },
+                 dup2 = { "pass all", function() return sys.dup2() end },
+                 close = { "pass all", function() return sys.close() end },
+                 open = function(...)
+                   local fd, errno = sys.open(...)
+                   mark[fd] = 7
+                   return fd, errno
+                 end,
+                 lseek = function(fd) return mark[fd] or 0 end }]],
+    calls = { OPEN, "dup =1", "lseek =2 0 0", "dup2 =1 30", "lseek 30 0 0", "close 30", "lseek 30 0 0" },
+    report = { "3", "4", "7", "30", "7", "0", "0" },
+  },
+  {
+    name = "what a descriptor refers to",
+    script = [[return lencase.grate { lseek = function(fd)
+                 local path = lencase.cage:fd_path(fd)
+                 local none, errno = lencase.cage:fd_path(99)
+                 assert(none == nil and errno == lencase.errno.EBADF)
+                 return path:sub(-2) == "/f" and 1 or 0
+               end }]],
+    calls = { OPEN, "lseek =1 0 0" },
+    report = { "3", "1" },
+  },
+  -- }========================================================================
+
+  -- {============================ failing closed ============================
+  {
+    name = "a script error is EIO, names the place, and the program goes on",
+    script = [[return lencase.grate { write = function(fd)
+                 local t = nil
+                 return t.x
+               end }]],
+    calls = { OPEN, "write " .. FD .. " @hello 5", "lseek " .. FD .. " 0 2" },
+    report = { "3", E.EIO, "0" },
+    log = { "grate%.lua:6: attempt to index a nil value %(local 't'%): in write: cage %d+ %(.-%); the caller gets EIO" },
+  },
+  {
+    name = "on_error names another errno",
+    script = [[return lencase.grate { write = function() error "no" end, on_error = "EPERM" }]],
+    calls = { "write 1 @hello 5" },
+    report = { E.EPERM },
+    log = { "grate%.lua:4: no: in write: cage .*the caller gets EPERM" },
+  },
+  {
+    name = "on_error pass lets the call through",
+    script = [[return lencase.grate {
+                 write = function(fd, _, n) if n == 5 then sys.write(fd, nil, n) end error "no" end,
+                 on_error = "pass" }]],
+    calls = { OPEN, "write " .. FD .. " @hello 5", "write " .. FD .. " @abc 3", "pread64 " .. FD .. " %9 9 0" },
+    report = { "3", "5", "3", "8 [helloabc]" },
+    log = { "no: in write.*as if nobody had asked", "no: in write.*as if nobody had asked" },
+  },
+  {
+    name = "a handler that does not end is ended, pcall or not",
+    script = [[return lencase.grate { timeout = 0.05,
+                 write = function() while true do end end,
+                 read = function() while true do pcall(function() while true do end end) end end }]],
+    calls = { "write 1 @hello 5", "read 0 %1 1" },
+    report = { E.EIO, E.EIO .. " []" },
+    log = { "grate%.lua:%d+: the handler did not end within 50 ms.*in write: cage", "did not end.*in read: cage" },
+  },
+  {
+    name = "nothing returned after a call was made",
+    script = [[return lencase.grate { write = function(fd) sys.write(fd) end }]],
+    calls = { OPEN, "write " .. FD .. " @hello 5" },
+    report = { "3", E.EIO },
+    log = { "grate%.lua:4: the handler returned nothing after having made its call: in write" },
+  },
+  {
+    name = "a result that is none",
+    script = [[return lencase.grate {
+                 write = function() return "5" end,
+                 read = function() return -1 end,
+                 close = function() return -5 end,
+                 dup = function() return 0, nil, "x" end,
+                 dup2 = function() return {} end }]],
+    calls = { "write 1 @hello 5", "read 0 %1 1", "close 0", "dup 0", "dup2 0 0" },
+    report = { E.EIO, E.EIO .. " []", E.EIO, E.EIO, E.EIO },
+    log = { "returned a string where a result", "returned %-1 without an errno", "returned %-5: a failure is %-1",
+            "returned 1 values after the errno; the call has 0", "with the errno nil" },
+  },
+  {
+    name = "a handler may not yield",
+    script = [[return lencase.grate { write = function() coroutine.yield() end }]],
+    calls = { "write 1 @hello 5" },
+    report = { E.EIO },
+    log = { "may not yield" },
+  },
+  {
+    name = "a coroutine of the script's own makes no calls, but may work",
+    script = [[return lencase.grate { write = function(fd, buf, count)
+                 local co = coroutine.wrap(function() coroutine.yield(count) return sys.getpid() end)
+                 assert(co() == 5)
+                 local ok, message = pcall(co)
+                 assert(not ok and message:find("no cage is calling here"), message)
+                 return count
+               end }]],
+    calls = { "write 1 @hello 5" },
+    report = { "5" },
+  },
+  {
+    name = "pcall around a call, and an error between two calls",
+    script = [[return lencase.grate { write = function(fd, _, count)
+                 local ok = pcall(function() sys.write(fd, "ab", 2) error "x" end)
+                 assert(not ok)
+                 ok = pcall(sys.write, fd, {}, 2)
+                 assert(not ok)
+                 return sys.write(fd, nil, count)
+               end }]],
+    calls = { OPEN, "write " .. FD .. " @cde 3", "pread64 " .. FD .. " %9 9 0" },
+    report = { "3", "3", "5 [abcde]" },
+  },
+  {
+    name = "a view is dead when its call has ended",
+    script = [[local kept
+               return lencase.grate {
+                 write = function(_, buf) kept = buf return 1 end,
+                 lseek = function()
+                   local ok, message = pcall(tostring, kept)
+                   assert(not ok and message:find("after its call had ended"), message)
+                   return 9
+                 end }]],
+    calls = { "write 1 @hello 5", "lseek 1 0 0" },
+    report = { "1", "9" },
+  },
+  -- }========================================================================
+}

@@ -1,0 +1,61 @@
+-- sim_caller.lua - helper_caller.c for a simulated cage: lua5.4 sim_caller.lua SCRIPT REPORT CALL...
+-- A process of its own, because the descriptors of a sim cage are those of its process.
+
+local core = require "lencase.core"
+
+local script, report = arg[1], {}
+local state = core.state { log = function(line) io.stderr:write("lencase: ", line, "\n") end }
+local loaded, _, message = state:load(script, {})
+if not loaded then error(message, 0) end
+local cage = state:sim { guard = true }
+local results, buffers
+
+local function simple(word)
+  local kind, rest = word:sub(1, 1), word:sub(2)
+  if kind == "@" then return cage:put((rest:gsub("_", " "))), #rest end
+  if kind == "=" then return results[tonumber(rest)] end
+  if kind ~= "%" then return word:find "^0%d" and tonumber(word, 8) or math.tointeger(tonumber(word)) end
+  local size = tonumber(rest)
+  local at = cage:alloc(size)
+  table.insert(buffers, { at = at, size = size })
+  return at, size
+end
+
+local function list(kind, items)
+  local packed = {}
+  for item in items:gmatch "[^,]+" do
+    local value, size = simple(item)
+    table.insert(packed, string.pack("<i8", value))
+    if kind == "v" then table.insert(packed, string.pack("<i8", size)) end
+  end
+  local bytes = table.concat(packed)
+  local at = cage:alloc(#bytes)
+  cage:write(at, bytes)
+  return at
+end
+
+local function value_of(word)
+  local kind, items = word:match "^(%a):(.*)$"
+  if kind then return list(kind, items) end
+  return (simple(word))
+end
+
+local function make(call)
+  local words = {}
+  buffers = {}
+  for word in call:gmatch "%S+" do table.insert(words, #words == 0 and tonumber(word) or value_of(word)) end
+  local result = cage:call(table.unpack(words))
+  table.insert(results, result)
+  local line = tostring(result)
+  for _, b in ipairs(buffers) do line = line .. " [" .. cage:read(b.at, b.size):gsub("%z+$", "") .. "]" end
+  return line
+end
+
+results = {}
+for i = 3, #arg do table.insert(report, make(arg[i])) end
+state:finish(0)
+cage:exit(0)
+state:close()
+local file = assert(io.open(arg[2], "wb"))
+file:write(table.concat(report, "\n"), "\n")
+file:close()

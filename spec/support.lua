@@ -1,0 +1,93 @@
+-- support.lua - what the specs share: folders, files, and cages on both hosts
+
+local core = require "lencase.core"
+
+local support = {}
+
+support.build = os.getenv "LENCASE_BUILD" or "build"
+
+-- {================================== files =================================
+
+function support.quote(word) return "'" .. word:gsub("'", "'\\''") .. "'" end
+
+function support.write_file(path, text)
+  local file = assert(io.open(path, "wb"))
+  file:write(text)
+  file:close()
+  return path
+end
+
+function support.read_file(path)
+  local file = assert(io.open(path, "rb"))
+  local text = file:read "a"
+  file:close()
+  return text
+end
+
+--- Runs f(dir) with a fresh folder that is gone afterwards.
+function support.in_folder(f)
+  local pipe = assert(io.popen "mktemp -d")
+  local dir = pipe:read "l"
+  pipe:close()
+  local ok, message = xpcall(f, function(m) return type(m) == "string" and debug.traceback(m, 2) or m end, dir)
+  os.execute("rm -rf " .. support.quote(dir))
+  if not ok then error(message, 0) end
+end
+
+--- Runs a command line; its standard output, standard error and status ("exit", n).
+function support.sh(line)
+  local out, err = os.tmpname(), os.tmpname()
+  local _, how, n = os.execute(("{ %s\n} >%s 2>%s"):format(line, out, err))
+  local o, e = support.read_file(out), support.read_file(err)
+  os.remove(out)
+  os.remove(err)
+  return o, e, n, how
+end
+
+support.lencase = "lua5.4 scripts/lencase"
+
+-- }==========================================================================
+
+-- {================================== cages =================================
+
+--- The calls of a case with their numbers: "write 1 @x 1" -> "1 1 @x 1"
+function support.calls(calls, dir)
+  local out = {}
+  for i, call in ipairs(calls) do
+    call = call:gsub("DIR", (dir:gsub("%%", "%%%%")))
+    out[i] = call:gsub("^%S+", function(name) return tostring(tonumber(name) or core.callnum(name)) end)
+  end
+  return out
+end
+
+local function words_of(list)
+  local out = {}
+  for i, word in ipairs(list) do out[i] = support.quote(word) end
+  return table.concat(out, " ")
+end
+
+-- How a host's program is started, with its report and its calls to follow.
+local starts = {
+  sim = "lua5.4 spec/sim_caller.lua SCRIPT REPORT CALLS",
+  trace = "truncate -s 1M REPORT && " .. support.lencase .. " run SCRIPT -- BUILD/spec/helper_caller CALLS 9<>REPORT",
+}
+
+local function run(start, script, calls, dir)
+  local report, log = {}, {}
+  local line = start:gsub("%u%u%u+", { SCRIPT = script, REPORT = dir .. "/report", BUILD = support.build,
+                                       CALLS = words_of(calls) })
+  local _, err, status = support.sh(line)
+  assert(status == 0, ("status %s: %s"):format(status, err))
+  for text in support.read_file(dir .. "/report"):gsub("%z*$", ""):gmatch "([^\n]*)\n" do table.insert(report, text) end
+  for text in err:gmatch "[^\n]+" do table.insert(log, text) end
+  return report, log
+end
+
+support.hosts = {}
+for _, name in ipairs { "sim", "trace" } do
+  table.insert(support.hosts, { name = name, run = function(...) return run(starts[name], ...) end })
+end
+
+-- }==========================================================================
+
+return support
