@@ -21,7 +21,8 @@
 --   ... /* mode_t mode */     further arguments; without the comment: unknown ones
 --   [[noreturn]]              the call does not return
 --
--- void, char, and structs of unknown form ("struct sockaddr") are counted in bytes.
+-- void, char, and structs of unknown form ("struct sockaddr") are counted in bytes. A struct that
+-- the kernel's headers do not have is declared before the prototype, in the same text.
 -- What C cannot say stands in a comment before the parameter, one or more of
 --
 --   /* in */ /* out */ /* inout */   the direction, whatever const says
@@ -259,7 +260,6 @@ local function scalar_record(type)
     { name = "", offset = 0, count = 1, width = type.size, kind = ctype.field_kind(type, false) } } }
 end
 
-
 -- The C type as it is written, without the parameter's name: "const void [.count]".
 local function spelled(node)
   local left = node.text:sub(node.start, node.name_pos - 1)
@@ -294,7 +294,7 @@ end
 
 local function is_strv(to)
   return to.level == 1 and to.base.kind == "char" and not to.size
-         and (to.bracket ~= nil or to.const or has(to.element_quals, "const"))
+         and (to.bracket ~= nil or to.const)
 end
 
 local function is_string(to) return to.type.kind == "char" and to.const and not to.size end
