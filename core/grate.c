@@ -237,8 +237,19 @@ static enum verdict resume(struct frame *f, int nargs) {
   return verdict;
 }
 
+/* Arguments that no variant describes are shown as addresses: the author is told, once. */
+static void tell_unknown(struct call *call) {
+  struct grate_entry *e = entry_of(call);
+  char where[160];
+  if (!call->vp->variant->unknown || e->told_unknown) return;
+  e->told_unknown = true;
+  state_log(call->cage->st, "%s: %s: no variant describes these arguments; they are addresses",
+            e->where, call_where(call, where, sizeof where));
+}
+
 static enum verdict start(struct call *call) {
   struct frame *f = frame_get(entry_of(call)->grate, call);
+  tell_unknown(call);
   if (f == NULL) return fail_closed(call, "no memory for a coroutine");
   lua_pushcfunction(f->co, handler_body);
   return resume(f, 0);

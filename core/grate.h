@@ -26,6 +26,7 @@ struct grate_entry {
   struct plan *plan; /* owned */
   int fn;            /* reference in the registry */
   unsigned messages; /* logged so far */
+  bool told_unknown; /* that nobody described the arguments of a call it got */
 };
 
 struct grate_plan; /* a plan that copies all, for a handler's own calls */

@@ -45,7 +45,8 @@ void route_table_free(struct lencase_state *st, struct route_table *t);
 
 /*
 ** Registers 'entry' for 'nr': LENCASE_OK, LENCASE_EEXIST (somebody handles it
-** already), LENCASE_ENOMEM. Two entries share a number only when each takes it as
+** already), LENCASE_ENOMEM. An entry is registered once, for one number: it links to the others
+** of that number. Two entries share a number only when each takes it as
 ** a member of another family: unlinkat is unlink or rmdir.
 */
 int route_register(struct lencase_state *st, struct route_table *t, int32_t nr,

@@ -15,7 +15,7 @@
 static const struct sig_param unknown_params[LENCASE_MAXARGS] = {WORD(1), WORD(2), WORD(3),
                                                                   WORD(4), WORD(5), WORD(6)};
 static const struct sig_variant unknown_variant = {
-    .nparams = LENCASE_MAXARGS, .unknown = 1, .params = unknown_params};
+    .nparams = LENCASE_MAXARGS, .params = unknown_params};
 const struct signature sig_unknown = {
     .name = "unknown",
     .prototype = "long unknown(long arg1, long arg2, long arg3, long arg4, long arg5, long arg6);",

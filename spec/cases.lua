@@ -138,6 +138,37 @@ return {
     report = { "123456", "42" },
   },
   {
+    name = "a variant that nobody described shows addresses, and that is said once",
+    script = [[return lencase.grate { fcntl = function(fd, cmd, arg)
+                 assert(fd == 1 and cmd == 4242 and math.type(arg) == "integer")
+                 return arg
+               end }]],
+    calls = { "fcntl 1 4242 77", "fcntl 1 4242 78" },
+    report = { "77", "78" },
+    log = { "grate%.lua:4: fcntl: cage %d+ %(.-%): no variant describes these arguments" },
+  },
+  {
+    name = "variants are chosen by the arguments that are there",
+    script = [[return lencase.grate {
+                 open = function(...) return select("#", ...) end,
+                 fcntl = function(fd, cmd, ...)
+                   if cmd == 5 then return (...).l_len end
+                   return select("#", ...)
+                 end }]],
+    calls = { "open @/ 0 0", "open @/ 0x40 0", "fcntl 1 1", "fcntl 1 0 7", "fcntl 1 5 q:0,0,4711,0" },
+    report = { "2", "3", "0", "1", "4711" },
+  },
+  {
+    name = "arrays of strings are tables",
+    script = [[return lencase.grate { execve = function(pathname, argv, envp)
+                 assert(pathname == "/no/such" and #argv == 3 and envp == lencase.NULL)
+                 assert(argv[1] == "a" and argv[2] == "b c" and argv[3] == ("x"):rep(2000))
+                 return sys.execve(pathname .. "/file", { "one", argv[3] }, { "A=1" })
+               end }]],
+    calls = { "execve @/no/such s:@a,@b_c,@" .. ("x"):rep(2000) .. ",0 0" },
+    report = { E.ENOENT },
+  },
+  {
     name = "a prototype of the author's own",
     script = [[return lencase.grate { [1234] = {
                  prototype = "int shout(const char *text, int times, char out[.times]);",

@@ -5,9 +5,10 @@
 
 local core = require "lencase.core"
 local fdtable = require "lencase.fdtable"
+local parsing = require "lencase.parsing"
 local policy = require "lencase.policy"
 local prototype = require "lencase.prototype"
-local suggest = require "lencase.suggest"
+local did_you_mean = parsing.did_you_mean
 
 local grate = {}
 
@@ -49,21 +50,44 @@ local function is_failure(value) return getmetatable(value) == grate.failure_met
 
 -- {================================ messages ================================
 
-local function did_you_mean(word, list)
-  local best = suggest(word, list)
-  return best and (" (did you mean '%s'?)"):format(best) or ""
+local function is_lua(fn) return type(fn) == "function" and debug.getinfo(fn, "S").what ~= "C" end
+
+-- The script that a definition stands in. Most call lencase.grate as a tail call, which leaves
+-- no trace on the stack: any function in it tells.
+local function script_of(definition)
+  for _, value in pairs(type(definition) == "table" and definition or {}) do
+    local fn = type(value) == "table" and value[2] or value
+    if is_lua(fn) then return debug.getinfo(fn, "S").source:match "^@(.*)" end
+  end
+  return type(arg) == "table" and arg[0] or nil
 end
 
--- "script.lua:12" of a function, or of whoever called lencase.grate.
-local function where_of(fn)
-  local info = fn and debug.getinfo(fn, "S")
-  if info and info.what ~= "C" then return info.short_src .. ":" .. info.linedefined end
-  local level = 2
-  repeat
-    level = level + 1
-    info = debug.getinfo(level, "Sl")
-  until not info or info.what ~= "C" and not info.source:find("lencase/[%a]+%.lua$")
-  return info and info.short_src .. ":" .. info.currentline or "?"
+-- The first line on which the script sets `key`, as in "key =" or "[1] =".
+local function line_of(script, key)
+  local file = io.open(script)
+  if not file then return nil end
+  local name = tostring(key):gsub("%p", "%%%0")
+  local pattern = math.type(key) and "%[%s*" .. name .. "%s*%]%s*=" or "%f[%w_]" .. name .. "%s*=[^=]"
+  local n, found = 0, nil
+  for line in file:lines() do
+    n = n + 1
+    if not found and line:find(pattern) then found = n end
+  end
+  file:close()
+  return found
+end
+
+-- "script.lua:12" of what is said about a key of a definition.
+local function where_of(definition, key)
+  local value = key and definition[key]
+  local fn = type(value) == "table" and value[2] or value
+  if is_lua(fn) then
+    local info = debug.getinfo(fn, "S")
+    return info.short_src .. ":" .. info.linedefined
+  end
+  local script = script_of(definition)
+  local line = script and key and line_of(script, key)
+  return line and ("%s:%d"):format(script, line) or script or "lencase.grate"
 end
 
 local function fail(where, fmt, ...) error(where .. ": " .. fmt:format(...), 0) end
@@ -223,9 +247,8 @@ local function check_policy(where, e)
   if not text then fail(where, "%s: %s", e.name, message) end
 end
 
-local function new_entry(key, value)
-  local given = type(value) == "table" and value[2] or value
-  local where = where_of(type(given) == "function" and given or nil)
+local function new_entry(definition, key, value)
+  local where = where_of(definition, key)
   local e = { nr = callnum(where, key), where = where }
   e.name = type(key) == "string" and key or core.callname(key)
   local raw = entry_of(where, e.name, value)
@@ -288,15 +311,14 @@ end
 ---@param definition lencase.definition
 ---@return lencase.interface
 function grate.new(definition)
-  local where = where_of()
-  if type(definition) ~= "table" then fail(where, "lencase.grate takes a table, not a %s", type(definition)) end
+  if type(definition) ~= "table" then fail(where_of(definition), "lencase.grate takes a table, not a %s", type(definition)) end
   local interface = { options = {}, entries = {} }
   for key, value in pairs(definition) do
     if options[key] then
-      check_option(where, key, value)
+      check_option(where_of(definition, key), key, value)
       interface.options[key] = value
     else
-      table.insert(interface.entries, new_entry(key, value))
+      table.insert(interface.entries, new_entry(definition, key, value))
     end
   end
   table.sort(interface.entries, function(a, b) return a.nr < b.nr end)

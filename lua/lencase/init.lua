@@ -6,8 +6,8 @@
 local core = require "lencase.core"
 local fdtable = require "lencase.fdtable"
 local grate = require "lencase.grate"
+local parsing = require "lencase.parsing"
 local policy = require "lencase.policy"
-local suggest = require "lencase.suggest"
 
 ---@class lencase
 ---@field sys lencase.sys the calls provided to my cage
@@ -62,8 +62,7 @@ local failures = {}
 local function new_failure(name)
   local number = lencase.errno[name]
   if type(number) ~= "number" then
-    local best = type(name) == "string" and suggest(name, errno_names)
-    error(("no errno %q%s"):format(tostring(name), best and (" (did you mean '%s'?)"):format(best) or ""), 3)
+    error(("no errno %q%s"):format(tostring(name), parsing.did_you_mean(tostring(name), errno_names)), 3)
   end
   local failure = setmetatable({ errno = number }, grate.failure_meta)
   failures[name] = failure

@@ -294,6 +294,7 @@ struct watch {
   struct cage_watcher watcher;
   char events[64];
   int status;
+  bool gone;   /* as the last event had it */
   bool leaves; /* after the first event */
 };
 
@@ -304,6 +305,7 @@ static void watch_event(struct cage_watcher *watcher, struct lencase_cage *cage,
   size_t n = strlen(watch->events);
   snprintf(watch->events + n, sizeof watch->events - n, "%s %d;", names[ev], (int)cage->id);
   watch->status = status;
+  watch->gone = cage->gone;
   if (watch->leaves) cage_unwatch(cage->st, watcher);
 }
 
@@ -326,11 +328,31 @@ static void watched(void) {
          "unless there is no such program");
   is_int(world_call(&w, SYS_exit_group, 0x103), -1000 + LENCASE_EGONE, "exit_group ends the cage");
   is_int(all.status, 3 << 8, "with a status as waitpid has it");
+  ok(all.gone, "and is gone when that is told");
   sim_cage_exit(cage_by_id(w.st, (uint64_t)child), SIGTERM);
   is_int(all.status, SIGTERM, "a signal as well");
   is_str(all.events, "new 2;exec 1;exit 1;exit 2;", "a watcher was told of everything");
   is_str(once.events, "new 2;", "one that left of nothing more");
   is_str(late.events, "", "one that was taken off of nothing");
+  world_close(&w);
+}
+
+/* As many as fill any table of them more than once. */
+static void many_cages(void) {
+  enum { MANY = 70 };
+  struct world w;
+  struct lencase_cage *cages[MANY];
+  bool found = true;
+  begin(&w, &(struct sim_config){.memory = 1 << 12, .bottom = ask_bottom});
+  for (unsigned i = 0; i < MANY; i++) need((cages[i] = sim_cage_new(w.st, NULL, w.cage)) != NULL);
+  for (unsigned i = 0; i < MANY; i++) found = found && cage_by_id(w.st, cages[i]->id) == cages[i];
+  ok(found, "each of %d cages is found", MANY);
+  ok(cage_by_id(w.st, 0) == NULL && cage_by_id(w.st, MANY + 2) == NULL, "and no other");
+  for (unsigned i = 0; i < MANY; i += 2) sim_cage_exit(cages[i], 0);
+  for (unsigned i = 1; i < MANY; i += 2)
+    found = found && cage_by_id(w.st, cages[i]->id) == cages[i];
+  ok(found, "those that stay as well");
+  for (unsigned i = 1; i < MANY; i += 2) sim_cage_exit(cages[i], 0);
   world_close(&w);
 }
 
@@ -451,6 +473,7 @@ int main(void) {
   cage_gone();
   snapshots();
   watched();
+  many_cages();
   killed();
   exits_below();
   windows();

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -138,6 +140,33 @@ static void bad_iovecs(void) {
   world_close(&w);
 }
 
+/* No byte of this process behind what the cage has is looked at, guard page or not. */
+static void open_end(void) {
+  struct world w;
+  char name[4096];
+  memset(name, 'n', sizeof name);
+  world_open(&w, NULL, &(struct sim_config){.memory = 1 << 16});
+  is_int(world_call(&w, SYS_unlink, world_put(&w, name, sizeof name)), -EFAULT,
+         "a string that ends with the memory");
+  world_close(&w);
+}
+
+/* Rebuilt arrays take no more room in the end than one of them. */
+static void many_iovecs(void) {
+  static uint64_t iov[2 * 1024];
+  struct world w;
+  int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  need(fd >= 0);
+  world_open(&w, NULL, NULL);
+  uint64_t a = world_put(&w, "a", 1);
+  for (size_t i = 0; i < 1024; i++) iov[2 * i] = a, iov[2 * i + 1] = 1;
+  uint64_t addr = world_put(&w, iov, sizeof iov);
+  for (unsigned i = 0; i < 10; i++)
+    is_int(world_call(&w, SYS_writev, (uint64_t)fd, addr, 1024), 1024, "1024 runs, time %u", i + 1);
+  close(fd);
+  world_close(&w);
+}
+
 /* A call that reads into the window is refused as the kernel would. */
 static enum verdict reads_into_window(struct call *call, enum handler_event ev) {
   uint64_t words[LENCASE_MAXARGS] = {call->words[0], 0, 8};
@@ -165,6 +194,14 @@ static void window(void) {
 /* }========================================================================= */
 
 /* {============================ the process itself ========================= */
+
+static void unknown_commands(void) {
+  struct world w;
+  world_open(&w, NULL, NULL);
+  is_int(world_call(&w, SYS_fcntl, 0, 9999, 8), -ENOSYS, "what may be a pointer is not handed on");
+  is_int(world_call(&w, SYS_fcntl, 0, 9999, 0), -EINVAL, "what is none is the kernel's to refuse");
+  world_close(&w);
+}
 
 static const char *const refused[] = {
     "mmap",           "munmap",          "mprotect",   "mremap", "brk",
@@ -203,6 +240,9 @@ static void identities(void) {
   ok(child->shares_files, "the kernel's descriptors are shared");
   is_int(sim_call(child, SYS_exit, (uint64_t[6]){7}, &result, NULL), LENCASE_EGONE, "it exits");
   is_int(world_call(&w, SYS_getpid, 0), pid, "its parent stays");
+  is_int(world_call(&w, SYS_clone, CLONE_VM | CLONE_SIGHAND | CLONE_THREAD), -ENOSYS, "no threads");
+  child = cage_by_id(w.st, (uint64_t)world_call(&w, SYS_clone, CLONE_VM | CLONE_VFORK | SIGCHLD));
+  if (ok(child != NULL, "clone makes a cage too")) sim_cage_exit(child, 0);
   world_close(&w);
 }
 
@@ -239,7 +279,10 @@ int main(void) {
   lengths();
   every_pointer();
   bad_iovecs();
+  open_end();
+  many_iovecs();
   window();
+  unknown_commands();
   refusals();
   identities();
   descriptors();

@@ -115,7 +115,14 @@ static enum verdict takes_memory(struct call *call, enum handler_event ev) {
   struct mem_seg again = {.size = 100};
   is_int(ops->window_get(call, &again), LENCASE_OK, "window_get again");
   is_int(again.addr, window.addr, "takes the same place");
+  struct mem_seg next = {.size = 100}, wide = {.size = PAGE + 1};
+  is_int(ops->window_get(call, &next), LENCASE_OK, "one behind it");
   ops->window_put(call, &again);
+  is_int(ops->window_get(call, &wide), LENCASE_OK, "a wider one than the hole before that");
+  is_int(world_get(w, next.addr, back, 100), 100, "takes nothing of it");
+  is_int(world_get(w, wide.addr + PAGE + 1, back, 1), 0, "and has its own guard page");
+  ops->window_put(call, &wide);
+  ops->window_put(call, &next);
   ops->scratch_put(call, &scratch);
   call->result = 7;
   return VERDICT_DONE;

@@ -316,7 +316,6 @@ int64_t sim_translate(const struct sim_memory *m, struct sim_temp *temp, int32_t
   const struct signature *sig = sig_by_nr(nr);
   if (sig == NULL) return -ENOSYS;
   struct passage p = {.m = m, .temp = temp, .v = sig_select(sig, words), .words = words};
-  if (p.v->unknown) return -ENOSYS;
   temp->used = 0;
   memset(out, 0, LENCASE_MAXARGS * sizeof *out);
   for (int i = 0; i < p.v->nparams; i++) {
