@@ -144,7 +144,7 @@ static bool made(struct world *w, int32_t nr, const uint64_t words[LENCASE_MAXAR
 /* All that asks for memory, in a row: true when all of it went well. */
 static bool scenario(struct world *w, bool *clear) {
   static const struct sim_config sim = {.memory = 1 << 20, .bottom = ask_bottom};
-  static const struct route_entry constant = {.constant = 1};
+  struct route_entry constants[2] = {{.family = AUTHORS}, {.family = AUTHORS + 1}};
   struct plan *plan = NULL;
   struct route_entry entry = {.handler = forwards, .family = SYS_execve};
   struct lencase_cage *child = NULL;
@@ -157,8 +157,8 @@ static bool scenario(struct world *w, bool *clear) {
   if (!went(w, plan_new(w->st, sig_by_nr(SYS_execve), 0, &plan), clear)) return false;
   entry.plan = plan;
   if (went(w, route_register(w->st, w->cage->routes, SYS_execve, &entry), clear) &&
-      went(w, route_register(w->st, w->cage->routes, AUTHORS, &constant), clear) &&
-      went(w, route_register(w->st, w->cage->routes, AUTHORS + 1, &constant), clear) &&
+      went(w, route_register(w->st, w->cage->routes, AUTHORS, &constants[0]), clear) &&
+      went(w, route_register(w->st, w->cage->routes, AUTHORS + 1, &constants[1]), clear) &&
       (child = sim_cage_new(w->st, NULL, w->cage)) != NULL)
     good = made(w, SYS_execve, words, clear);
   if (child != NULL) sim_cage_exit(child, 0);

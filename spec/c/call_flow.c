@@ -3,6 +3,7 @@
 */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/syscall.h>
 
@@ -46,7 +47,7 @@ static void begin(struct world *w, const struct sim_config *sim) {
   world_open(w, NULL, sim);
 }
 
-static void add(struct world *w, int32_t nr, const struct route_entry *entry) {
+static void add(struct world *w, int32_t nr, struct route_entry *entry) {
   need(route_register(w->st, w->cage->routes, nr, entry) == LENCASE_OK);
 }
 
@@ -134,14 +135,20 @@ static void conditions(void) {
 /* A handler of open sees its family; a call that is no member is not its own. */
 static void families(void) {
   struct world w;
-  struct route_entry open = {.handler = answers, .family = SYS_open};
+  struct route_entry open = {.handler = answers, .family = SYS_open}, openat = open, close = open;
+  struct route_entry unlink = {.constant = -EPERM, .family = SYS_unlink};
+  struct route_entry rmdir = {.constant = -EBUSY, .family = SYS_rmdir};
   begin(&w, &at_once);
   add(&w, SYS_open, &open);
-  add(&w, SYS_openat, &open);
-  add(&w, SYS_close, &open);
+  add(&w, SYS_openat, &openat);
+  add(&w, SYS_close, &close);
+  add(&w, SYS_unlinkat, &unlink);
+  add(&w, SYS_unlinkat, &rmdir);
   is_int(world_call(&w, SYS_open, 0), 42, "open");
   is_int(world_call(&w, SYS_openat, 0), 42, "openat is of its family");
   is_int(world_call(&w, SYS_close, 0), SYS_close, "close is not");
+  is_int(world_call(&w, SYS_unlinkat, 0, 0, 0), -EPERM, "unlinkat is unlink");
+  is_int(world_call(&w, SYS_unlinkat, 0, 0, AT_REMOVEDIR), -EBUSY, "or rmdir");
   world_close(&w);
 }
 
@@ -453,7 +460,8 @@ static void two_states(void) {
   is_int(world_call(&a, AUTHORS, 1), 42, "a route of one");
   is_int(world_call(&b, AUTHORS, 1), 1000 + AUTHORS, "is none of the other");
   ok(cage_by_id(b.st, 1) == b.cage, "a cage is found in its own state");
-  is_int(route_register(a.st, a.cage->routes, AUTHORS, NULL), LENCASE_EEXIST, "an error in one");
+  is_int(route_register(a.st, a.cage->routes, AUTHORS, &(struct route_entry){.family = AUTHORS}),
+         LENCASE_EEXIST, "an error in one");
   is_str(lencase_error(b.st), "", "is none in the other");
   uint64_t here = world_put(&a, "a", 1);
   char back;

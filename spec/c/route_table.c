@@ -2,6 +2,8 @@
 ** route_table.c - who handles which callnum
 */
 
+#include <sys/syscall.h>
+
 #include "sim_fixture.h"
 
 static int put(struct world *w, struct route_table *t, int32_t nr, struct route_entry *entry) {
@@ -10,6 +12,7 @@ static int put(struct world *w, struct route_table *t, int32_t nr, struct route_
 
 static void registering(void) {
   struct world w;
+  struct route_entry one = {.family = 1}, two = {.family = 1};
   world_open(&w, NULL, NULL);
   struct route_table *t = route_table_new(w.st);
   need(t != NULL);
@@ -52,42 +55,65 @@ static void is_all(const struct route_table *t, const int32_t *want, int n, cons
 
 static void numbers_of_all_sizes(void) {
   struct world w;
+  struct route_entry entries[NUMBERS], more[2] = {{.family = 77}, {.family = 7777}};
   int i;
   world_open(&w, NULL, NULL);
   struct route_table *t = route_table_new(w.st);
   need(t != NULL);
   for (i = 0; i < NUMBERS; i++) {
-    is_int(put(&w, t, numbers[i], i % 2 ? &one : &two), LENCASE_OK, "register %d", numbers[i]);
-    is_int(put(&w, t, numbers[i], &one), LENCASE_EEXIST, "only once");
+    entries[i] = (struct route_entry){.family = numbers[i]};
+    struct route_entry other = entries[i];
+    is_int(put(&w, t, numbers[i], &entries[i]), LENCASE_OK, "register %d", numbers[i]);
+    is_int(put(&w, t, numbers[i], &other), LENCASE_EEXIST, "only once");
   }
-  for (i = 0; i < NUMBERS; i++)
-    ok(route_find(t, numbers[i]) == (i % 2 ? &one : &two), "find %d", numbers[i]);
+  for (i = 0; i < NUMBERS; i++) ok(route_find(t, numbers[i]) == &entries[i], "find %d", numbers[i]);
   ok(route_find(t, 514) == NULL && route_find(t, 2) == NULL, "and nothing between");
   is_all(t, numbers, NUMBERS, "in order");
   is_int(route_next(t, INT32_MAX), -1, "nothing is above the last number");
   struct route_table *copy = route_table_copy(w.st, t);
   need(copy != NULL);
-  need(put(&w, t, 77, &one) == LENCASE_OK && put(&w, t, 7777, &one) == LENCASE_OK);
+  need(put(&w, t, 77, &more[0]) == LENCASE_OK && put(&w, t, 7777, &more[1]) == LENCASE_OK);
   is_all(copy, numbers, NUMBERS, "a copy has what there was");
   route_table_free(w.st, t);
-  ok(route_find(copy, INT32_MAX) == &two, "and outlives its original");
+  ok(route_find(copy, INT32_MAX) == &entries[0], "and outlives its original");
   route_table_free(w.st, copy);
+  world_close(&w);
+}
+
+/* unlinkat is unlink to one family and rmdir to the other. */
+static void sharing(void) {
+  struct world w;
+  struct route_entry unlink = {.family = SYS_unlink}, rmdir = {.family = SYS_rmdir};
+  struct route_entry again = unlink, exact = {.family = SYS_unlinkat},
+                     write = {.family = SYS_write};
+  world_open(&w, NULL, NULL);
+  struct route_table *t = w.cage->routes;
+  is_int(put(&w, t, SYS_unlinkat, &unlink), LENCASE_OK, "unlinkat for unlink");
+  is_int(put(&w, t, SYS_unlinkat, &rmdir), LENCASE_OK, "and for rmdir");
+  is_int(put(&w, t, SYS_unlinkat, &again), LENCASE_EEXIST, "but once for each");
+  is_int(put(&w, t, SYS_unlinkat, &exact), LENCASE_EEXIST, "nor for itself as well");
+  is_int(put(&w, t, SYS_write, &write), LENCASE_OK, "write for itself");
+  is_int(put(&w, t, SYS_write, &again), LENCASE_EEXIST, "and then for nobody else");
+  const struct route_entry *e = route_find(t, SYS_unlinkat);
+  ok((e == &rmdir && e->next == &unlink) || (e == &unlink && e->next == &rmdir), "both are found");
+  is_int(route_next(t, SYS_write), SYS_unlinkat, "under one number");
   world_close(&w);
 }
 
 /* A cage has its parent's routes as they were at its birth, a first one the state's. */
 static void inheritance(void) {
   struct world w;
+  struct route_entry one = {.family = 1}, two = {.family = 2}, three = {.family = 3};
   world_open(&w, NULL, NULL);
   need(put(&w, w.cage->routes, 1, &one) == LENCASE_OK);
   struct lencase_cage *child = sim_cage_new(w.st, NULL, w.cage);
   need(child != NULL && put(&w, child->routes, 2, &two) == LENCASE_OK);
   ok(route_find(child->routes, 1) == &one, "a child has its parent's routes");
   ok(route_find(w.cage->routes, 2) == NULL, "a parent has none of its child's");
-  need(put(&w, w.st->first_routes, 3, &two) == LENCASE_OK);
+  need(put(&w, w.st->first_routes, 3, &three) == LENCASE_OK);
   struct lencase_cage *first = sim_cage_new(w.st, &(struct sim_config){0}, NULL);
   need(first != NULL);
-  ok(route_find(first->routes, 3) == &two, "a first cage has the state's");
+  ok(route_find(first->routes, 3) == &three, "a first cage has the state's");
   ok(route_find(first->routes, 1) == NULL, "and nobody else's");
   sim_cage_exit(first, 0);
   sim_cage_exit(child, 0);
@@ -97,6 +123,7 @@ static void inheritance(void) {
 /* A registration that found no memory leaves the table as it was. */
 static void no_memory(void) {
   struct world w;
+  struct route_entry one = {.family = 2000}, two = {.family = 2001};
   world_open(&w, NULL, NULL);
   struct route_table *t = route_table_new(w.st);
   need(t != NULL && put(&w, t, 2000, &one) == LENCASE_OK);
@@ -113,6 +140,7 @@ static void no_memory(void) {
 int main(void) {
   registering();
   numbers_of_all_sizes();
+  sharing();
   inheritance();
   no_memory();
   return test_end();
