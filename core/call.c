@@ -194,9 +194,8 @@ void call_drop(struct call *call) {
 
 /* {================================= cages ================================= */
 
-struct lencase_cage *call_cage_new(struct lencase_state *st, const struct host_ops *ops,
-                                   void *host, int64_t pid, struct lencase_cage *parent,
-                                   bool shares_files) {
+struct lencase_cage *call_cage_new(struct lencase_state *st, const struct host_ops *ops, void *host,
+                                   int64_t pid, struct lencase_cage *parent, bool shares_files) {
   struct lencase_cage *cage = cage_new(st, ops, host, pid, parent);
   if (cage == NULL) return NULL;
   cage->shares_files = shares_files;

@@ -22,10 +22,10 @@ struct call {
   const struct variant_plan *vp;
   struct snapshot snaps[LENCASE_MAXARGS]; /* of the in-arguments that are copied */
   struct arena arena;
-  int64_t result;      /* VERDICT_DONE: what the caller gets */
-  int64_t down_result; /* of the last downcall */
-  unsigned downcalls;  /* made so far */
-  void *frame;         /* the handler's own (a coroutine) */
+  int64_t result;                 /* VERDICT_DONE: what the caller gets */
+  int64_t down_result;            /* of the last downcall */
+  unsigned downcalls;             /* made so far */
+  void *frame;                    /* the handler's own (a coroutine) */
   struct mem_seg window, scratch; /* of the downcall under way; size 0: none */
   bool parked;
   struct call *next; /* in the pool */

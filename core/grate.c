@@ -13,7 +13,6 @@
 
 enum { HOOK_COUNT = 100000 }; /* VM instructions between two looks at the clock */
 
-
 /* {============================ Lua states of ours ========================= */
 
 static void *grate_alloc(void *ud, void *ptr, size_t osize, size_t nsize) {
@@ -327,8 +326,7 @@ static const struct sig_fold *any_fold(int32_t member, int32_t family) {
   return NULL;
 }
 
-static int entry_plan(struct lencase_grate *g, struct grate_entry *e,
-                      const struct grate_decl *d) {
+static int entry_plan(struct lencase_grate *g, struct grate_entry *e, const struct grate_decl *d) {
   const struct sig_fold *fold = d->nr != d->family ? any_fold(d->nr, d->family) : NULL;
   lencase_policy policy = d->policy;
   int status;

@@ -39,13 +39,13 @@ struct lencase_grate {
   struct grate_entry *entries;
   struct grate_plan *plans;
   struct frame *frames, *all_frames;
-  int events;         /* reference of the Lua function that is told of events */
-  unsigned ticks;     /* of the count hook since the last resume */
-  int64_t started;    /* ns of processor time at the first tick */
+  int events;      /* reference of the Lua function that is told of events */
+  unsigned ticks;  /* of the count hook since the last resume */
+  int64_t started; /* ns of processor time at the first tick */
   enum on_error on_error;
-  int error;          /* ON_ERROR_ERRNO: the errno */
+  int error; /* ON_ERROR_ERRNO: the errno */
   uint32_t handler_ms;
-  bool frozen;        /* it has started: no more registering */
+  bool frozen; /* it has started: no more registering */
 };
 
 /* What a handler asked the host for and now waits for. */
@@ -59,14 +59,14 @@ struct frame {
   struct frame *next, *all;
   struct lencase_grate *grate;
   struct call *call;
-  const struct sig_fold *fold;      /* the handler sees another prototype */
-  const struct sig_variant *shown;  /* the variant whose parameters the handler sees */
+  const struct sig_fold *fold;            /* the handler sees another prototype */
+  const struct sig_variant *shown;        /* the variant whose parameters the handler sees */
   struct snapshot paths[LENCASE_MAXARGS]; /* FOLD_PATH: the resolved path that was shown */
   lua_State *co;
-  int ref;                          /* of co */
-  int views;                        /* reference of a table: the views made so far */
-  int nviews, allviews;             /* of them in use; made */
-  uint32_t stamp;                   /* changes when the call ends: views know by it */
+  int ref;              /* of co */
+  int views;            /* reference of a table: the views made so far */
+  int nviews, allviews; /* of them in use; made */
+  uint32_t stamp;       /* changes when the call ends: views know by it */
   struct down down;
   struct snapshot outs[LENCASE_MAXARGS]; /* of the downcall made last */
   enum verdict verdict;
@@ -92,8 +92,8 @@ struct lencase_grate *grate_of(lua_State *L);
 
 /* One entry of an interface, as a script declares it. */
 struct grate_decl {
-  int32_t nr, family;           /* handled call; in whose prototype the handler sees it */
-  const struct signature *sig;  /* NULL: nobody described the call, it has six integers */
+  int32_t nr, family;          /* handled call; in whose prototype the handler sees it */
+  const struct signature *sig; /* NULL: nobody described the call, it has six integers */
   lencase_policy policy;
   const char *where;            /* "script.lua:12" */
   const struct sig_test *tests; /* one of them must hold; none: always */
@@ -132,8 +132,7 @@ int grate_sys(lua_State *L);
 void grate_free_plans(struct lencase_grate *g);
 
 /* Pushes the closure for callnum 'nr' with signature 'sig'. */
-void grate_push_sys(lua_State *L, struct lencase_grate *g, int32_t nr,
-                    const struct signature *sig);
+void grate_push_sys(lua_State *L, struct lencase_grate *g, int32_t nr, const struct signature *sig);
 
 /* }========================================================================= */
 
@@ -145,11 +144,11 @@ struct view {
   struct frame *frame;
   uint32_t stamp;
   uint8_t kind;
-  bool single;   /* VIEW_RECORDS: one struct, its fields are the view's */
+  bool single; /* VIEW_RECORDS: one struct, its fields are the view's */
   bool writable;
-  bool dirty;    /* VIEW: written to since it was made */
+  bool dirty; /* VIEW: written to since it was made */
   unsigned char *data;
-  size_t size;   /* bytes */
+  size_t size; /* bytes */
   const struct sig_record *record;
   const struct snap_part *parts; /* VIEW_IOVEC */
   uint32_t nparts;

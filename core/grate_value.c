@@ -210,8 +210,10 @@ static void bytes_value(lua_State *L, struct frame *f, int index, const struct b
                         struct snapshot *out) {
   size_t size;
   const unsigned char *s = plain_bytes(L, index, &size);
-  if (s == NULL) bad_value(L, at, index, "a string or a view");
-  keep(L, f, out, s, size);
+  if (s == NULL)
+    bad_value(L, at, index, "a string or a view");
+  else
+    keep(L, f, out, s, size);
 }
 
 /* A struct from a table of its fields, an array of them from a table of such tables. */
@@ -765,8 +767,7 @@ static void write_out(lua_State *L, struct frame *f, const struct sig_param *p, 
   struct mem_seg seg = {addr, (void *)(uintptr_t)data, size};
   if (size == 0 || addr == 0) return;
   if (call->cage->ops->write(call->cage, &seg) != LENCASE_OK)
-    luaL_error(L, "%s at %p of the caller cannot be written", p->name,
-               (void *)(uintptr_t)addr);
+    luaL_error(L, "%s at %p of the caller cannot be written", p->name, (void *)(uintptr_t)addr);
 }
 
 static void check_room(lua_State *L, const struct sig_param *p, size_t size, uint64_t room) {
@@ -818,8 +819,9 @@ static void out_values(lua_State *L, struct frame *f, int first) {
   const struct variant_plan *vp = f->call->vp;
   int i, n = lua_gettop(L) - first + 1;
   if (n > vp->nout)
-    luaL_error(L, "the handler returned %d values after the errno; the call has %d copied "
-                  "out-arguments",
+    luaL_error(L,
+               "the handler returned %d values after the errno; the call has %d copied "
+               "out-arguments",
                n, (int)vp->nout);
   for (i = 0; i < n; i++) out_value(L, f, vp->out[i].arg, first + i);
 }

@@ -178,7 +178,8 @@ void view_fill(lua_State *L, int index, const struct sig_record *record, unsigne
     if (lua_isinteger(L, -2) && lua_tointeger(L, -2) == 1) f = field_named(record, "");
     if (f == NULL)
       luaL_error(L, "%s has no field %s", record->name, luaL_tolstring(L, -2, NULL));
-    field_fill(L, -1, f, data + f->offset);
+    else
+      field_fill(L, -1, f, data + f->offset);
     lua_pop(L, 1);
   }
 }
@@ -317,8 +318,7 @@ static int view_newindex(lua_State *L) {
   touch(v);
   if (!v->single || v->record == NULL) return item_set(L, v);
   f = field_held(v, luaL_checkstring(L, 2));
-  if (f == NULL)
-    return luaL_error(L, "%s has no field %s", v->record->name, lua_tostring(L, 2));
+  if (f == NULL) return luaL_error(L, "%s has no field %s", v->record->name, lua_tostring(L, 2));
   field_fill(L, 3, f, v->data + f->offset);
   return 0;
 }

@@ -116,9 +116,10 @@ static void print(struct out *o, const char *fmt, ...) {
   if (n > 0) o->len += (size_t)n;
 }
 
-static const char *const step_names[] = {
-    [STEP_STRING] = "string", [STEP_BYTES] = "bytes", [STEP_STRV] = "strings",
-    [STEP_IOVEC] = "iovec"};
+static const char *const step_names[] = {[STEP_STRING] = "string",
+                                         [STEP_BYTES] = "bytes",
+                                         [STEP_STRV] = "strings",
+                                         [STEP_IOVEC] = "iovec"};
 
 static void print_amount(struct out *o, const struct sig_variant *v, const struct sig_param *p) {
   if (p->kind == SIG_STRING || p->kind == SIG_STRV) return;
@@ -149,8 +150,8 @@ static const char *mode_name(const struct sig_param *p, unsigned mode) {
 }
 
 static void print_test(struct out *o, const struct sig_variant *v) {
-  static const char *const ops[] = {[TEST_EQ] = "==", [TEST_ANY] = "has any of",
-                                    [TEST_NONE] = "has none of"};
+  static const char *const ops[] = {
+      [TEST_EQ] = "==", [TEST_ANY] = "has any of", [TEST_NONE] = "has none of"};
   const struct sig_test *t = &v->when;
   if (t->op == TEST_ALWAYS) return;
   print(o, " if %s %s 0x%" PRIx64, v->params[t->arg].name, ops[t->op],
@@ -167,8 +168,8 @@ static void print_variant(struct out *o, const struct signature *sig,
   print_test(o, v);
   print(o, "\n");
   for (i = 0; i < v->nparams; i++)
-    print(o, "  %-4s %-7s %s%s\n", "arg", mode_name(&v->params[i], vp->mode[i]),
-          v->params[i].name, vp->mode[i] & LENCASE_P_ONCE ? ", once" : "");
+    print(o, "  %-4s %-7s %s%s\n", "arg", mode_name(&v->params[i], vp->mode[i]), v->params[i].name,
+          vp->mode[i] & LENCASE_P_ONCE ? ", once" : "");
   print_steps(o, vp, "in", vp->in, vp->nin);
   print_steps(o, vp, "out", vp->out, vp->nout);
 }

@@ -72,8 +72,7 @@ static int far_insert(struct lencase_state *st, struct route_table *t, int32_t n
   return LENCASE_OK;
 }
 
-static bool may_share(const struct route_entry *have, int32_t nr,
-                      const struct route_entry *entry) {
+static bool may_share(const struct route_entry *have, int32_t nr, const struct route_entry *entry) {
   for (; have != NULL; have = have->next)
     if (have->family == nr || entry->family == nr || have->family == entry->family) return false;
   return true;

@@ -32,7 +32,7 @@ struct route_entry {
   void *ud;           /* the handler's own */
   int64_t constant;
   const struct plan *plan;
-  const char *where; /* "script.lua:12", for messages */
+  const char *where;              /* "script.lua:12", for messages */
   const struct route_entry *next; /* asked for calls of the number that are not this one's */
   int32_t family; /* callnum in whose prototype the handler sees it, or the call's own */
   uint8_t ntests; /* 0: every such call; else only if one of the tests holds */

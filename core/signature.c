@@ -13,9 +13,9 @@
   { .name = "arg" #n, .ctype = "long", .kind = SIG_INT, .dir = SIG_IN, .width = 8, .is_signed = 1 }
 
 static const struct sig_param unknown_params[LENCASE_MAXARGS] = {WORD(1), WORD(2), WORD(3),
-                                                                  WORD(4), WORD(5), WORD(6)};
-static const struct sig_variant unknown_variant = {
-    .nparams = LENCASE_MAXARGS, .params = unknown_params};
+                                                                 WORD(4), WORD(5), WORD(6)};
+static const struct sig_variant unknown_variant = {.nparams = LENCASE_MAXARGS,
+                                                   .params = unknown_params};
 const struct signature sig_unknown = {
     .name = "unknown",
     .prototype = "long unknown(long arg1, long arg2, long arg3, long arg4, long arg5, long arg6);",

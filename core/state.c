@@ -49,13 +49,13 @@ LENCASE_PUBLIC const char *lencase_error(const lencase_state *st) {
 }
 
 static const char *const status_names[] = {
-    "LENCASE_OK",     "LENCASE_ENOMEM", "LENCASE_EINVAL",  "LENCASE_ENOENT",
-    "LENCASE_EEXIST", "LENCASE_EFAULT", "LENCASE_ELIMIT",  "LENCASE_EGONE",
-    "LENCASE_ESCRIPT", "LENCASE_EHOST", "LENCASE_EEXEC",   "LENCASE_EPERM",
+    "LENCASE_OK",      "LENCASE_ENOMEM", "LENCASE_EINVAL", "LENCASE_ENOENT",
+    "LENCASE_EEXIST",  "LENCASE_EFAULT", "LENCASE_ELIMIT", "LENCASE_EGONE",
+    "LENCASE_ESCRIPT", "LENCASE_EHOST",  "LENCASE_EEXEC",  "LENCASE_EPERM",
 };
 
 LENCASE_PUBLIC const char *lencase_status_name(int status) {
-  size_t i = (size_t)-(long)status;
+  size_t i = (size_t) - (long)status;
   if (status > 0 || i >= sizeof status_names / sizeof *status_names) return "?";
   return status_names[i];
 }

@@ -29,8 +29,7 @@ static int take_tests(lua_State *L, int table, struct sig_test *tests) {
   for (i = 0; i < n; i++) {
     lua_rawgeti(L, -1, i + 1);
     tests[i] = (struct sig_test){(uint8_t)field(L, -1, "op"), (uint8_t)field(L, -1, "arg"),
-                                 (uint64_t)field(L, -1, "mask"),
-                                 (uint64_t)field(L, -1, "value")};
+                                 (uint64_t)field(L, -1, "mask"), (uint64_t)field(L, -1, "value")};
     luaL_argcheck(L, tests[i].op <= TEST_NONE && tests[i].arg < LENCASE_MAXARGS, 1, "bad test");
     lua_pop(L, 1);
   }

@@ -124,8 +124,7 @@ static struct sig_test test_of(struct builder *b) {
 }
 
 static struct sig_variant variant_of(struct builder *b) {
-  struct sig_variant v = {.when = test_of(b),
-                          .unknown = (uint8_t)integer_of(b, "unknown", 1)};
+  struct sig_variant v = {.when = test_of(b), .unknown = (uint8_t)integer_of(b, "unknown", 1)};
   size_t i, n = array_of(b, "params", LENCASE_MAXARGS);
   struct sig_param *params = box(b, n, sizeof *params);
   for (i = 0; i < n; i++) {
@@ -289,16 +288,17 @@ static int plan_text(lua_State *L) {
   plan_free(st, plan);
   lencase_close(st);
   if (status != LENCASE_OK) lua_pushnil(L);
-  lua_pushlstring(L, text, status != LENCASE_OK || n >= (int)sizeof text ? strlen(text) : (size_t)n);
+  lua_pushlstring(L, text,
+                  status != LENCASE_OK || n >= (int)sizeof text ? strlen(text) : (size_t)n);
   return status != LENCASE_OK ? 2 : 1;
 }
 
 /* }========================================================================= */
 
-static const luaL_Reg functions[] = {{"signature", signature_new}, {"callnum", callnum},
-                                     {"callname", callname},       {"describe", describe},
-                                     {"names", names},             {"members", members},
-                                     {"plan", plan_text},          {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"signature", signature_new}, {"callnum", callnum}, {"callname", callname},
+    {"describe", describe},       {"names", names},     {"members", members},
+    {"plan", plan_text},          {NULL, NULL}};
 
 void bind_open_signature(lua_State *L) {
   luaL_setfuncs(L, functions, 0);

@@ -144,10 +144,9 @@ static int state_close(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg methods[] = {{"load", state_load},     {"run", state_run},
-                                   {"finish", state_finish}, {"close", state_close},
-                                   {"sim", bind_sim_new},    {"__gc", state_close},
-                                   {"__close", state_close}, {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"load", state_load},  {"run", state_run},    {"finish", state_finish}, {"close", state_close},
+    {"sim", bind_sim_new}, {"__gc", state_close}, {"__close", state_close}, {NULL, NULL}};
 
 static const luaL_Reg functions[] = {{"state", state_new_lua}, {NULL, NULL}};
 

@@ -311,7 +311,9 @@ end
 ---@param definition lencase.definition
 ---@return lencase.interface
 function grate.new(definition)
-  if type(definition) ~= "table" then fail(where_of(definition), "lencase.grate takes a table, not a %s", type(definition)) end
+  if type(definition) ~= "table" then
+    fail(where_of(definition), "lencase.grate takes a table, not a %s", type(definition))
+  end
   local interface = { options = {}, entries = {} }
   for key, value in pairs(definition) do
     if options[key] then
