@@ -92,6 +92,13 @@ struct lencase_cage *cage_by_id(struct lencase_state *st, uint64_t id) {
   return cage;
 }
 
+struct lencase_cage *cage_any(struct lencase_state *st) {
+  struct lencase_cage *cage = NULL;
+  size_t i;
+  for (i = 0; cage == NULL && i < st->cages->nbuckets; i++) cage = st->cages->buckets[i];
+  return cage;
+}
+
 void cage_tell(struct lencase_cage *cage, enum cage_event ev, int status) {
   struct cage_watcher *w = cage->st->cages->watchers, *next;
   for (; w != NULL; w = next) {

@@ -50,6 +50,9 @@ void cage_free(struct lencase_cage *cage);
 
 struct lencase_cage *cage_by_id(struct lencase_state *st, uint64_t id);
 
+/* One of the state's cages; NULL when there is none. */
+struct lencase_cage *cage_any(struct lencase_state *st);
+
 void cage_watch(struct lencase_state *st, struct cage_watcher *w);
 void cage_unwatch(struct lencase_state *st, struct cage_watcher *w);
 

@@ -219,6 +219,12 @@ void call_cage_exit(struct lencase_cage *cage, int status) {
   cage_free(cage);
 }
 
+void call_cages_close(struct lencase_state *st) {
+  struct lencase_cage *cage;
+  if (st->cages == NULL) return;
+  while ((cage = cage_any(st)) != NULL) cage->ops->let_go(cage);
+}
+
 /* }========================================================================= */
 
 /* {============================== for handlers ============================= */

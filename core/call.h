@@ -73,6 +73,9 @@ void call_cage_exec(struct lencase_cage *cage);
 */
 void call_cage_exit(struct lencase_cage *cage, int status);
 
+/* The state closes: its cages are let go. */
+void call_cages_close(struct lencase_state *st);
+
 /* True when a call of this number and these words is somebody's in this cage. */
 bool call_wanted(const struct lencase_cage *cage, int32_t nr,
                  const uint64_t words[LENCASE_MAXARGS]);

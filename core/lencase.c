@@ -49,6 +49,7 @@ LENCASE_PUBLIC lencase_state *lencase_new(const lencase_config *config) {
 
 LENCASE_PUBLIC void lencase_close(lencase_state *st) {
   if (st == NULL) return;
+  call_cages_close(st);
   call_pool_close(st);
   if (st->close_grates != NULL) st->close_grates(st);
   route_close(st);

@@ -84,6 +84,12 @@ struct host_ops {
 
   /* Ends the cage as by SIGKILL. */
   void (*kill)(struct lencase_cage *cage);
+
+  /*
+  ** The state closes and the cage is there still: ends it at once, with call_cage_exit. NULL for a
+  ** host whose cages never outlive the function that runs them.
+  */
+  void (*let_go)(struct lencase_cage *cage);
 };
 
 #endif

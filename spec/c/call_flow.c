@@ -344,6 +344,24 @@ static void watched(void) {
   world_close(&w);
 }
 
+/* What is there still when the state closes is let go, the handlers are told. */
+static void closed(void) {
+  struct world w;
+  struct watch all = {.watcher = {.event = watch_event}};
+  struct route_entry twice = {.handler = forwards, .constant = 2, .family = AUTHORS};
+  begin(&w, &parking);
+  add(&w, AUTHORS, &twice);
+  cage_watch(w.st, &all.watcher);
+  for (unsigned i = 0; i < 2; i++) need(sim_cage_new(w.st, NULL, w.cage) != NULL);
+  park(w.cage, 1);
+  park(w.cage, 2);
+  w.cage = NULL;
+  world_close(&w);
+  is_int(told.drops, 2, "calls are dropped when the state closes");
+  is_int(strlen(all.events), strlen("new 2;new 3;exit 1;exit 2;exit 3;"), "cages end: %s",
+         all.events);
+}
+
 /* As many as fill any table of them more than once. */
 static void many_cages(void) {
   enum { MANY = 70 };
@@ -482,6 +500,7 @@ int main(void) {
   snapshots();
   watched();
   many_cages();
+  closed();
   killed();
   exits_below();
   windows();

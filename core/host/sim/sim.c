@@ -166,7 +166,7 @@ static int64_t answer_fork(struct lencase_cage *cage) {
 
 /* A cage, whatever it is to share with its parent; a thread is none. */
 static int64_t answer_clone(struct lencase_cage *cage, const uint64_t words[LENCASE_MAXARGS]) {
-  return words[0] & CLONE_THREAD ? -ENOSYS : answer_fork(cage);
+  return (words[0] & CLONE_THREAD) != 0 ? -ENOSYS : answer_fork(cage);
 }
 
 /* The new program begins with an empty memory. */
@@ -261,6 +261,8 @@ static void sim_kill(struct lencase_cage *cage) {
   mark_ending(cage, SIGKILL);
 }
 
+static void sim_let_go(struct lencase_cage *cage);
+
 static const struct host_ops sim_ops = {
     .name = "sim",
     .read = sim_read,
@@ -274,6 +276,7 @@ static const struct host_ops sim_ops = {
     .fd_open = sim_fd_open,
     .comm = sim_comm,
     .kill = sim_kill,
+    .let_go = sim_let_go,
 };
 
 /* }========================================================================= */
@@ -321,6 +324,11 @@ static void end_cage(struct sim *s) {
   free_threads(s);
   call_cage_exit(s->cage, s->status);
   sim_free(st, s);
+}
+
+static void sim_let_go(struct lencase_cage *cage) {
+  mark_ending(cage, SIGKILL);
+  end_cage(sim_of(cage));
 }
 
 void sim_cage_exit(struct lencase_cage *cage, int status) {

@@ -35,8 +35,7 @@ struct sim_config {
 /*
 ** A new cage, its pid is its id. With a parent it is its child: 'config' is the parent's and
 ** not looked at, the memory is a copy of what sim_alloc gave. NULL: no memory.
-** Whoever made a cage, by this or by a call of the fork family, ends it with sim_cage_exit before
-** lencase_close.
+** It is there until sim_cage_exit or lencase_close.
 */
 struct lencase_cage *sim_cage_new(struct lencase_state *st, const struct sim_config *config,
                                   struct lencase_cage *parent);

@@ -5,7 +5,7 @@
 #ifndef SIM_KERNEL_H
 #define SIM_KERNEL_H
 
-#include "../../signature.h"
+#include "../../call.h"
 #include "sim_memory.h"
 
 /* Who answers a call at the bottom. */
