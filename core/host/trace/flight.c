@@ -64,9 +64,22 @@ static void down_injected(struct thread *t) {
   thread_resume(t, 0);
 }
 
-/* It takes its registers from the stack and comes back to no caller. */
+/*
+** It takes registers and mask from the stack and comes back to no caller. After another
+** downcall it is made by the program's own instruction once more.
+*/
 static void down_sigreturn(struct trace_run *run, struct thread *t) {
-  flight_close(run, &t->now, true);
+  struct flight *f = &t->now;
+  if (!f->in_place) {
+    f->regs.rax = SYS_rt_sigreturn;
+    f->regs.orig_rax = (unsigned long long)-1;
+    f->regs.rip = f->site;
+    thread_mask(t);
+    t->masked = false;
+    regs_set(t, &f->regs);
+    t->state = THREAD_RETURNING;
+  }
+  flight_close(run, f, true);
   thread_resume(t, 0);
 }
 

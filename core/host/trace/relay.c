@@ -8,7 +8,11 @@
 
 #include "trace_int.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/ptrace.h>
@@ -38,9 +42,40 @@ static bool from_terminal(const siginfo_t *info) {
   return info->si_code == SI_KERNEL && info->si_signo != SIGHUP && info->si_signo != SIGALRM;
 }
 
+/* The process that /proc/'name' is about, when it is one that 'tracer' traces; else 0. */
+static pid_t traced_by(pid_t tracer, const char *name) {
+  char path[64], text[1024], *line;
+  ssize_t n = -1;
+  int fd;
+  snprintf(path, sizeof path, "/proc/%.20s/status", name);
+  fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    n = read(fd, text, sizeof text - 1);
+    close(fd);
+  }
+  text[n > 0 ? n : 0] = '\0';
+  line = strstr(text, "\nTracerPid:");
+  return line != NULL && atoi(line + 11) == tracer ? atoi(name) : 0;
+}
+
+/* To what the program left behind: without it a run could not be ended by hand. */
+static void hand_to_rest(const struct relay *r, int sig) {
+  DIR *dir = opendir("/proc");
+  const struct dirent *entry;
+  if (dir == NULL) return;
+  while ((entry = readdir(dir)) != NULL) {
+    pid_t pid = traced_by(r->tracer, entry->d_name);
+    if (pid > 0) kill(pid, sig);
+  }
+  closedir(dir);
+}
+
 static void hand_on(const struct relay *r, const siginfo_t *info) {
-  if (from_terminal(info) || info->si_pid == r->root) return;
-  pidfd_send_signal(r->pidfd, info->si_signo, NULL, 0);
+  if (info->si_pid == r->root) return;
+  if (pidfd_send_signal(r->pidfd, 0, NULL, 0) != 0 && errno == ESRCH)
+    hand_to_rest(r, info->si_signo);
+  else if (!from_terminal(info))
+    pidfd_send_signal(r->pidfd, info->si_signo, NULL, 0);
 }
 
 static void *relay_main(void *ud) {
@@ -59,6 +94,7 @@ int relay_open(struct trace_run *run) {
   sigset_t all, old;
   int rc;
   r->root = run->root;
+  r->tracer = gettid();
   r->pidfd = pidfd_open(run->root, 0);
   if (r->pidfd < 0) return state_fail(run->st, LENCASE_EHOST, "pidfd_open: %s", strerror(errno));
   sigfillset(&all);

@@ -32,6 +32,11 @@ static void on_seccomp_run(struct trace_run *run, struct thread *t, int status) 
   arrive(run, t);
 }
 
+static void on_seccomp_returning(struct trace_run *run, struct thread *t, int status) {
+  t->state = THREAD_RUN;
+  go_on(run, t, status);
+}
+
 static void on_signal_any(struct trace_run *run, struct thread *t, int status) {
   (void)run;
   thread_resume(t, WSTOPSIG(status));
@@ -64,12 +69,14 @@ static const stop_fn on_stop[STOP_KINDS][THREAD_STATES] = {
             [THREAD_ENTER] = flight_entered,
             [THREAD_INJECTED] = flight_exited,
             [THREAD_INTERRUPTED] = signal_entry,
+            [THREAD_RETURNING] = signal_watch,
             [THREAD_EXECED] = birth_exec_exit,
         },
     [STOP_SECCOMP] =
         {
             [THREAD_RUN] = on_seccomp_run,
             [THREAD_INTERRUPTED] = signal_restart,
+            [THREAD_RETURNING] = on_seccomp_returning,
         },
     [STOP_SIGNAL] =
         {
@@ -80,6 +87,7 @@ static const stop_fn on_stop[STOP_KINDS][THREAD_STATES] = {
             [THREAD_INJECTED] = on_signal_any,
             [THREAD_INTERRUPTED] = signal_arrived,
             [THREAD_FRAME] = signal_frame,
+            [THREAD_RETURNING] = on_signal_any,
             [THREAD_EXECED] = on_signal_any,
         },
     [STOP_GROUP] =
@@ -91,6 +99,7 @@ static const stop_fn on_stop[STOP_KINDS][THREAD_STATES] = {
             [THREAD_ENTER] = on_group_any,
             [THREAD_INJECTED] = on_group_any,
             [THREAD_INTERRUPTED] = on_group_any,
+            [THREAD_RETURNING] = on_group_any,
             [THREAD_EXECED] = on_group_any,
         },
     [STOP_BIRTH] =

@@ -78,11 +78,11 @@ static bool tame_io_uring(struct trace_run *run, struct thread *t, int64_t *resu
   return false;
 }
 
-/* It takes its registers from the stack it is called on: only in place. */
+/* It takes its registers from the stack it is called on: from nowhere else. */
 static bool tame_sigreturn(struct trace_run *run, struct thread *t, int64_t *result) {
   (void)run;
   *result = -ENOSYS;
-  return t->now.in_place && (int32_t)t->now.regs.orig_rax == SYS_rt_sigreturn;
+  return (int32_t)t->now.regs.orig_rax == SYS_rt_sigreturn;
 }
 
 static const struct {

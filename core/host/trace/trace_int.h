@@ -94,6 +94,7 @@ enum thread_state {
   THREAD_INJECTED,    /* the next syscall stop is its exit */
   THREAD_INTERRUPTED, /* a signal woke the downcall: restart, handler or death comes next */
   THREAD_FRAME,       /* stepping onto the first instruction of a signal handler */
+  THREAD_RETURNING,   /* rt_sigreturn made anew: its trap is silent */
   THREAD_EXECED,      /* the next syscall stop is the exit of a successful execve */
   THREAD_STATES
 };
@@ -163,7 +164,7 @@ struct affinity {
 struct relay {
   pthread_t thread;
   sigset_t set;
-  pid_t root;
+  pid_t root, tracer;
   int pidfd;
   atomic_bool over;
   bool running;
