@@ -12,7 +12,8 @@ local tables = {} -- every fdtable of this grate: values of cages
 
 local F_DUPFD, F_DUPFD_CLOEXEC = 0, 1030
 local CLOSE_RANGE_UNSHARE, CLOSE_RANGE_CLOEXEC = 2, 4
-local EQ = 1 -- enum test_op of core/signature.h
+local CLONE_FILES = 0x400
+local EQ, ANY = 1, 2 -- enum test_op of core/signature.h
 
 local function values_here(self)
   local cage = core.cage and core.cage()
@@ -78,6 +79,10 @@ local function duplicated(new)
   if new >= 0 then each(move, int(1), new) end
 end
 
+local function unshared(result)
+  if result == 0 and core.word(1) & CLONE_FILES ~= 0 then each(unshare) end
+end
+
 local function close_range()
   local flags = core.word(3)
   if flags & CLOSE_RANGE_UNSHARE ~= 0 then each(unshare) end
@@ -102,6 +107,7 @@ fdtable.watchers = {
   },
   close = { before = function() each(drop, int(1), int(1)) end },
   close_range = { before = close_range },
+  unshare = { after = unshared, tests = { { op = ANY, arg = 0, mask = CLONE_FILES, value = 0 } } },
 }
 
 -- }==========================================================================
@@ -111,8 +117,14 @@ fdtable.watchers = {
 local events = {}
 
 function events.new(cages, cage, parent, shares_files)
-  local values = parent and cages[parent.id]
-  if values then cages[cage.id] = shares_files and values or copy(values) end
+  if not parent then return end
+  local values = cages[parent.id]
+  if shares_files then -- even while there is nothing in it: what comes is for both
+    values = values or {}
+    cages[parent.id], cages[cage.id] = values, values
+  elseif values then
+    cages[cage.id] = copy(values)
+  end
 end
 
 function events.exec(cages, cage)
