@@ -27,10 +27,14 @@ while #words > 0 do
   end
 end
 
+if output then assert(io.open(output, "a")):close() end -- better now than when the program has run
+
+-- A descriptor that leads nowhere may lead somewhere the next time, so that is not kept.
 local function find_counter(fd)
-  local path = lencase.cage:fd_path(fd) or ("descriptor " .. fd)
-  local counter = files[path] or { path = path, bytes = 0, writes = 0 }
-  files[path], counter_of[fd] = counter, counter
+  local path = lencase.cage:fd_path(fd)
+  local name = path or "descriptor " .. fd
+  local counter = files[name] or { path = name, bytes = 0, writes = 0 }
+  files[name], counter_of[fd] = counter, path and counter
   return counter
 end
 
@@ -38,12 +42,10 @@ end
 local function counting(name, place)
   local call = sys[name]
   return { lencase.PASS_THROUGH_POINTERS, function(...)
+    local fd = select(place, ...)
+    local counter = counter_of[fd] or find_counter(fd) -- before it may come to mean another file
     local n, errno = call(...)
-    if n > 0 then
-      local fd = select(place, ...)
-      local counter = counter_of[fd] or find_counter(fd)
-      counter.bytes, counter.writes = counter.bytes + n, counter.writes + 1
-    end
+    if n > 0 then counter.bytes, counter.writes = counter.bytes + n, counter.writes + 1 end
     return n, errno
   end }
 end
@@ -51,7 +53,7 @@ end
 local function by_size()
   local list, total = {}, { bytes = 0, writes = 0 }
   for _, counter in pairs(files) do
-    table.insert(list, counter)
+    if counter.writes > 0 then table.insert(list, counter) end
     total.bytes, total.writes = total.bytes + counter.bytes, total.writes + counter.writes
   end
   table.sort(list, function(a, b)
