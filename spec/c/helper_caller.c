@@ -25,7 +25,10 @@
 enum { CALLS = 64, REPORT = 1 << 20, REPORT_FD = 9, BUFFERS = 32 };
 
 static long results[CALLS];
-static struct { char *at; size_t size; } buffers[BUFFERS];
+static struct {
+  char *at;
+  size_t size;
+} buffers[BUFFERS];
 static int nbuffers;
 static char *report;
 
@@ -68,7 +71,8 @@ static long list(char kind, char *items) {
   for (item = strtok_r(items, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
     long value = simple(item);
     q[n++] = value;
-    if (kind == 'v') q[n++] = (int64_t)(item[0] == '%' ? strtoul(item + 1, NULL, 0) : strlen(item + 1));
+    if (kind == 'v')
+      q[n++] = (int64_t)(item[0] == '%' ? strtoul(item + 1, NULL, 0) : strlen(item + 1));
   }
   return (long)q;
 }
