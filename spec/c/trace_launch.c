@@ -369,6 +369,7 @@ int main(int argc, char **argv) {
   test_program("sandboxed", 0);
   test_program("traps", 0);
   test_program("orphan", 5 << 8);
+  need(setenv("PATH", "/usr/bin:/bin", 1) == 0);
   test_no_program("/no/such/program", ENOENT);
   test_no_program("no-such-program-in-path", ENOENT);
   test_no_program("/etc/passwd", EACCES);
