@@ -70,15 +70,16 @@ local function as_table(list, total)
   return table.concat(lines, "\n") .. "\n"
 end
 
+-- { "files": [{ "path":, "bytes":, "writes": }, ...], "total": { "bytes":, "writes": } }
+local function as_object(list, total)
+  local encode = require "cjson".encode
+  local rows = {}
+  for i, counter in ipairs(list) do rows[i] = encode(counter) end -- cjson has no empty list
+  return ('{"files":[%s],"total":%s}\n'):format(table.concat(rows, ",\n"), encode(total))
+end
+
 local function report()
-  local list, total = by_size()
-  local text
-  if as_json then
-    local cjson = require "cjson"
-    text = cjson.encode { files = #list > 0 and list or cjson.empty_array, total = total } .. "\n"
-  else
-    text = as_table(list, total)
-  end
+  local text = (as_json and as_object or as_table)(by_size())
   local file = output and assert(io.open(output, "w")) or io.stderr
   file:write(text)
   if output then file:close() end
