@@ -442,12 +442,15 @@ struct opening {
   const char *path, *cpath;
 };
 
+/* ";;" stands for what Lua has there itself, as in LUA_PATH. */
 static void set_package(lua_State *L, const char *field, const char *value) {
   if (value == NULL) return;
   lua_getglobal(L, "package");
-  lua_pushstring(L, value);
-  lua_setfield(L, -2, field);
-  lua_pop(L, 1);
+  lua_getfield(L, -1, field);
+  lua_pushfstring(L, ";%s;", lua_tostring(L, -1));
+  luaL_gsub(L, value, ";;", lua_tostring(L, -1));
+  lua_setfield(L, -4, field);
+  lua_pop(L, 3);
 }
 
 /* Runs protected. */

@@ -133,7 +133,7 @@ const char *lencase_status_name(int status);
 /*
 ** Loads a Lua script as a grate: one Lua state running one script. The script
 ** gets 'argc' strings 'argv' as its arguments and returns lencase.grate{...}.
-** 'path' and 'cpath' are the package paths for it (NULL: Lua's own).
+** 'path' and 'cpath' are the package paths for it (NULL: Lua's own, which ";;" stands for).
 ** The state owns the grate. LENCASE_ESCRIPT: the script did not load;
 ** LENCASE_ENOENT: no such file; LENCASE_ENOMEM.
 */
