@@ -1,0 +1,442 @@
+/*
+** grate_down.c - sys.NAME: the calls that a handler makes
+*/
+
+#include <fcntl.h>
+#include <lauxlib.h>
+#include <string.h>
+
+#include "grate_value.h"
+
+enum {
+  ADDRESS_ROOM = 128, /* sizeof(struct sockaddr_storage): room for an address nobody sized */
+  ALIGN = 16
+};
+
+static size_t aligned(size_t n) {
+  return (n + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+}
+
+/* {=============================== downcalls =============================== */
+
+/* Where the bytes of an argument of a downcall are. */
+enum put_where {
+  PUT_WORD,    /* nowhere: the word says it all */
+  PUT_WINDOW,  /* ours, the cage can only read them */
+  PUT_SCRATCH, /* room for what the call fills */
+  PUT_CALLER   /* the caller's own memory, written before the call */
+};
+
+struct put {
+  struct frame *f;
+  const char *name;
+  int32_t nr;
+  const struct signature *sig;
+  const struct plan *plan;
+  const struct sig_variant *v;
+  bool own; /* the call in flight: nil stands for its arguments */
+  uint64_t words[LENCASE_MAXARGS];
+  struct snapshot snaps[LENCASE_MAXARGS];
+  uint8_t where[LENCASE_MAXARGS];
+};
+
+/* The caller has an argument here that nil can stand for. */
+static bool caller_has(const struct put *u, int i) {
+  const struct sig_variant *v = u->f->call->vp->variant;
+  return u->own && i < v->nparams && v->params[i].kind == u->v->params[i].kind;
+}
+
+/* The caller's own argument is handed on: copied bytes from the snapshot, so that what was seen
+** is what the kernel reads. */
+static void put_own(lua_State *L, struct put *u, int i) {
+  struct call *call = u->f->call;
+  struct snapshot *snap = &call->snaps[i];
+  unsigned mode = call->vp->mode[i];
+  if ((mode & LENCASE_P_ONCE) && snap->uses > 0)
+    luaL_error(L, "%s: %s was used already, and its policy says once", u->name,
+               u->v->params[i].name);
+  snap->uses = 1;
+  u->words[i] = call->words[i];
+  if (snap->state != SNAP_HELD || !(mode & LENCASE_P_COPY)) return;
+  if ((u->v->params[i].dir & SIG_OUT) && u->v->params[i].kind != SIG_IOVEC) return;
+  u->snaps[i] = *snap;
+  u->where[i] = PUT_WINDOW;
+}
+
+/* An argument that the call fills, and nobody's memory is there for it: scratch. */
+static void put_room(lua_State *L, struct put *u, int i) {
+  const struct sig_param *p = &u->v->params[i];
+  uint64_t room = ADDRESS_ROOM;
+  int status = LENCASE_OK;
+  if (p->size != SIZE_DEREF)
+    status = marshal_room(u->f->call->cage, u->v, i, u->words, NULL, &room);
+  if (status != LENCASE_OK || room > INT32_MAX)
+    luaL_error(L, "%s: %s cannot be that large", u->name, p->name);
+  u->snaps[i].size = (size_t)room;
+  u->where[i] = PUT_SCRATCH;
+}
+
+/* An in-out length that nobody gave: the room that put_room takes. */
+static bool is_length(const struct put *u, int i) {
+  int k;
+  for (k = 0; k < u->v->nparams; k++)
+    if (u->v->params[k].size == SIZE_DEREF && u->v->params[k].size_arg == i) return true;
+  return false;
+}
+
+static void put_length(lua_State *L, struct put *u, int i) {
+  uint32_t room = ADDRESS_ROOM;
+  value_keep(L, u->f, &u->snaps[i], &room, sizeof room);
+  u->where[i] = PUT_SCRATCH;
+}
+
+static void put_nil(lua_State *L, struct put *u, int i) {
+  const struct sig_param *p = &u->v->params[i];
+  if (caller_has(u, i))
+    put_own(L, u, i);
+  else if (p->kind == SIG_INT)
+    luaL_error(L, "%s: %s is missing", u->name, p->name);
+  else if (p->kind == SIG_ADDR || (p->nullable && p->dir == SIG_IN))
+    u->words[i] = 0;
+  else if (is_length(u, i))
+    put_length(L, u, i);
+  else if (p->dir == SIG_OUT && p->kind != SIG_IOVEC)
+    put_room(L, u, i);
+  else
+    luaL_error(L, "%s: %s is missing (lencase.NULL is a null pointer)", u->name, p->name);
+}
+
+static void put_bytes(lua_State *L, struct put *u, int i) {
+  const struct sig_param *p = &u->v->params[i];
+  struct value_of of = {p, u->name};
+  if (p->kind == SIG_INT || p->kind == SIG_ADDR) value_bad(L, &of, i + 1, "an integer");
+  if (p->dir == SIG_OUT && p->kind != SIG_IOVEC)
+    luaL_error(L, "%s: %s is filled by the call: give nil there", u->name, p->name);
+  value_take(L, u->f, i + 1, &of, &u->snaps[i]);
+  if (p->dir == SIG_INOUT)
+    u->where[i] = caller_has(u, i) && u->words[i] != 0 ? PUT_CALLER : PUT_SCRATCH;
+  else
+    u->where[i] = PUT_WINDOW;
+}
+
+/* The handler hands back the view it was shown, as it was. */
+static bool is_own_view(lua_State *L, const struct put *u, int i) {
+  const struct view *v = lua_isuserdata(L, i + 1) && u->own ? view_at(L, i + 1) : NULL;
+  const struct snapshot *snap = &u->f->call->snaps[i];
+  return v != NULL && !v->dirty && v->data == snap->data && v->parts == snap->parts &&
+         v->size == snap->size && v->nparts == snap->nparts;
+}
+
+static void put_arg(lua_State *L, struct put *u, int i) {
+  if (lua_isnoneornil(L, i + 1) || (caller_has(u, i) && is_own_view(L, u, i)))
+    put_nil(L, u, i);
+  else if (value_is_null(L, i + 1))
+    u->words[i] = 0;
+  else if (lua_type(L, i + 1) == LUA_TNUMBER)
+    u->words[i] = (uint64_t)luaL_checkinteger(L, i + 1);
+  else
+    put_bytes(L, u, i);
+}
+
+/* How many elements an argument in the window has. */
+static uint64_t put_count(const struct put *u, int i) {
+  if (u->v->params[i].kind == SIG_IOVEC) return u->snaps[i].nparts;
+  return u->snaps[i].size / u->v->params[i].elem;
+}
+
+static void check_count(lua_State *L, const struct put *u, int i, uint64_t have) {
+  const struct sig_param *p = &u->v->params[i], *count = &u->v->params[p->size_arg];
+  int64_t n = sig_int(count, u->words[p->size_arg]);
+  if (n < 0 || (uint64_t)n > have)
+    luaL_error(L, "%s: %s is %d, but %s has %d", u->name, count->name, (int)n, p->name, (int)have);
+}
+
+/*
+** The count that goes with a replaced argument follows it when nobody gave one, and must
+** never reach beyond what is there: behind it lie other calls' bytes.
+*/
+static void fit_count(lua_State *L, struct put *u, int i) {
+  const struct sig_param *p = &u->v->params[i];
+  const struct call *call = u->f->call;
+  bool replaced = !lua_isnoneornil(L, i + 1);
+  bool recounted = u->words[p->size_arg] != call->words[p->size_arg];
+  uint64_t room;
+  if (p->size != SIZE_ARG) return;
+  if (u->where[i] == PUT_WINDOW) {
+    if (replaced && lua_isnoneornil(L, p->size_arg + 1))
+      u->words[p->size_arg] = put_count(u, i);
+    else if (replaced || recounted)
+      check_count(L, u, i, put_count(u, i));
+  } else if (!replaced && recounted && caller_has(u, i) && (p->dir & SIG_OUT) &&
+             marshal_room(call->cage, call->vp->variant, i, call->words, NULL, &room) ==
+                 LENCASE_OK) {
+    check_count(L, u, i, room / p->elem);
+  }
+}
+
+static int down_failed(lua_State *L, const struct put *u, int status) {
+  struct lencase_state *st = u->f->call->cage->st;
+  if (status == LENCASE_EFAULT) return luaL_error(L, "%s: the caller's memory is gone", u->name);
+  return luaL_error(L, "%s: %s: %s", u->name, lencase_status_name(status), lencase_error(st));
+}
+
+static void into_window(lua_State *L, struct put *u) {
+  struct call *call = u->f->call;
+  size_t size = 0, used = 0;
+  int i, status;
+  for (i = 0; i < u->v->nparams; i++)
+    if (u->where[i] == PUT_WINDOW) size += marshal_placed_size(&u->v->params[i], &u->snaps[i]);
+  if (size == 0) size = ALIGN; /* empty bytes have an address too */
+  status = call_window(call, size);
+  if (status != LENCASE_OK) down_failed(L, u, status);
+  for (i = 0; i < u->v->nparams; i++)
+    if (u->where[i] == PUT_WINDOW)
+      u->words[i] = marshal_place(&u->v->params[i], &u->snaps[i], &call->window, &used);
+}
+
+static void into_scratch(lua_State *L, struct put *u) {
+  struct call *call = u->f->call;
+  size_t size = 0;
+  int i, status;
+  for (i = 0; i < u->v->nparams; i++)
+    if (u->where[i] == PUT_SCRATCH) size += aligned(u->snaps[i].size + 1);
+  status = call_scratch(call, size);
+  if (status != LENCASE_OK) down_failed(L, u, status);
+  for (i = 0, size = 0; i < u->v->nparams; i++)
+    if (u->where[i] == PUT_SCRATCH) {
+      u->words[i] = call->scratch.addr + size;
+      size += aligned(u->snaps[i].size + 1);
+    }
+}
+
+/* What the kernel is to find in memory that the cage can write. */
+static void into_cage(lua_State *L, struct put *u) {
+  struct call *call = u->f->call;
+  int i, status;
+  for (i = 0; i < u->v->nparams; i++) {
+    struct mem_seg seg = {u->words[i], u->snaps[i].data, u->snaps[i].size};
+    if (u->where[i] != PUT_SCRATCH && u->where[i] != PUT_CALLER) continue;
+    if (seg.data == NULL || seg.size == 0) continue;
+    status = call->cage->ops->write(call->cage, &seg);
+    if (status != LENCASE_OK) down_failed(L, u, status);
+  }
+}
+
+static bool any_put(const struct put *u, enum put_where where) {
+  int i;
+  for (i = 0; i < u->v->nparams; i++)
+    if (u->where[i] == where) return true;
+  return false;
+}
+
+/* Pushes what a downcall gave: n, nil, outs... or -1, errno. */
+static int down_push(lua_State *L, struct frame *f) {
+  struct call *call = f->call;
+  const struct down *d = &f->down;
+  struct marshal_fault fault;
+  int i, status;
+  if (call->down_result < 0 && call->down_result >= -ERRNO_MAX) {
+    call_down_over(call);
+    lua_pushinteger(L, -1);
+    lua_pushinteger(L, -call->down_result);
+    return 2;
+  }
+  status = marshal_out(call->cage, d->vp, d->words, call->down_result, d->own ? call->snaps : NULL,
+                       f->outs, &call->arena, &fault);
+  call_down_over(call);
+  luaL_checkstack(L, LENCASE_MAXARGS + LUA_MINSTACK, "results of a call");
+  lua_pushinteger(L, call->down_result);
+  lua_pushnil(L);
+  for (i = 0; i < d->vp->nout; i++) {
+    int arg = d->vp->out[i].arg;
+    if (status == LENCASE_OK && f->outs[arg].state == SNAP_HELD)
+      view_push(L, f, &d->vp->variant->params[arg], &f->outs[arg], true);
+    else
+      lua_pushnil(L); /* a null pointer, or memory that is gone: there is nothing to see */
+  }
+  return 2 + d->vp->nout;
+}
+
+static int down_returned(lua_State *L, int status, lua_KContext ctx) {
+  (void)status;
+  (void)ctx;
+  return down_push(L, grate_frame(L));
+}
+
+static const struct variant_plan *down_plan(const struct put *u) {
+  const struct call *call = u->f->call;
+  if (u->own && call->vp->variant == u->v) return call->vp;
+  return &u->plan->variants[u->v - u->sig->variants];
+}
+
+/* An argument that this variant has no place for (open's mode) is no mistake: any has one. */
+static void choose_variant(lua_State *L, struct put *u) {
+  int i;
+  if (u->own) memcpy(u->words, u->f->call->words, sizeof u->words);
+  for (i = 0; i < LENCASE_MAXARGS; i++)
+    if (lua_isinteger(L, i + 1)) u->words[i] = (uint64_t)lua_tointeger(L, i + 1);
+  u->v = sig_select(u->sig, u->words);
+  for (i = sig_widest(u->sig); i < lua_gettop(L); i++)
+    if (!lua_isnil(L, i + 1))
+      luaL_error(L, "%s takes %d arguments, not %d", u->name, sig_widest(u->sig), i + 1);
+}
+
+static int down(lua_State *L, struct put *u) {
+  struct frame *f = u->f;
+  int i;
+  choose_variant(L, u);
+  for (i = 0; i < u->v->nparams; i++) put_arg(L, u, i);
+  for (i = 0; i < u->v->nparams; i++) fit_count(L, u, i);
+  if (any_put(u, PUT_WINDOW)) into_window(L, u);
+  if (any_put(u, PUT_SCRATCH)) into_scratch(L, u);
+  into_cage(L, u);
+  f->down.vp = down_plan(u);
+  f->down.own = u->own;
+  memcpy(f->down.words, u->words, sizeof u->words);
+  if (call_down(f->call, u->nr, u->words) == VERDICT_DONE) return down_push(L, f);
+  f->waiting = true;
+  return lua_yieldk(L, 0, 0, down_returned);
+}
+
+/* }========================================================================= */
+
+/* {================================= folds ================================= */
+
+/* The handler hands on what it was shown. */
+static bool unchanged(lua_State *L, struct frame *f, int i) {
+  bool same;
+  if (lua_isnoneornil(L, i + 1)) return true;
+  value_push_folded(L, f, i);
+  same = lua_rawequal(L, i + 1, -1);
+  lua_pop(L, 1);
+  return same;
+}
+
+/* A changed field goes back into a copy of the record it came from. */
+static void unfold_field(lua_State *L, struct frame *f, const struct fold_param *p, int value,
+                         int slot) {
+  const struct snapshot *snap = &f->call->snaps[p->arg];
+  lua_Integer word = luaL_checkinteger(L, value);
+  size_t size = snap->size;
+  const unsigned char *old = snap->data;
+  unsigned char *copy = value_room(L, f, size);
+  if (lua_type(L, slot) == LUA_TSTRING) old = (const unsigned char *)lua_tostring(L, slot);
+  memcpy(copy, old, size);
+  if (p->value + sizeof word <= size) memcpy(copy + p->value, &word, sizeof word);
+  lua_pushlstring(L, (const char *)copy, size);
+  lua_replace(L, slot);
+}
+
+/* Puts the family's arguments (1..) into the member's places (base+1..). */
+static void unfold(lua_State *L, struct frame *f, int base) {
+  int i;
+  for (i = 0; i < f->fold->nparams; i++) {
+    const struct fold_param *p = &f->fold->params[i];
+    if (unchanged(L, f, i)) continue;
+    if (p->from == FOLD_FIELD) {
+      unfold_field(L, f, p, i + 1, base + 1 + p->arg);
+      continue;
+    }
+    lua_pushvalue(L, i + 1);
+    lua_replace(L, base + 1 + p->arg);
+    if (p->from != FOLD_PATH) continue;
+    lua_pushinteger(L, AT_FDCWD); /* what replaces a path does not lie in the old directory */
+    lua_replace(L, base + 1 + p->dir_arg);
+  }
+}
+
+/* The member has no place for what was changed: the family's own call is made. */
+static bool must_widen(lua_State *L, struct frame *f) {
+  int i;
+  for (i = 0; i < f->fold->nparams; i++) {
+    uint8_t from = f->fold->params[i].from;
+    if ((from == FOLD_CONST || from == FOLD_ABSENT) && !unchanged(L, f, i)) return true;
+  }
+  return false;
+}
+
+static void widen(lua_State *L, struct frame *f) {
+  int i;
+  for (i = 0; i < f->fold->nparams; i++)
+    if (lua_isnil(L, i + 1)) {
+      value_push_folded(L, f, i);
+      lua_replace(L, i + 1);
+    }
+}
+
+static int fold_down(lua_State *L, struct put *u) {
+  struct frame *f = u->f;
+  int i;
+  lua_settop(L, LENCASE_MAXARGS);
+  if (must_widen(L, f)) {
+    widen(L, f);
+    lua_settop(L, f->fold->nparams);
+    return down(L, u);
+  }
+  luaL_checkstack(L, LENCASE_MAXARGS + LUA_MINSTACK, "arguments of a call");
+  lua_settop(L, 2 * LENCASE_MAXARGS);
+  unfold(L, f, LENCASE_MAXARGS);
+  for (i = 0; i < LENCASE_MAXARGS; i++) lua_remove(L, 1);
+  u->nr = f->call->nr;
+  u->sig = sig_by_nr(u->nr);
+  u->own = true;
+  return down(L, u);
+}
+
+int grate_sys(lua_State *L) {
+  int32_t nr = (int32_t)lua_tointeger(L, lua_upvalueindex(1));
+  struct frame *f = grate_frame(L);
+  char buf[64];
+  struct put u = {.f = f, .nr = nr, .name = sig_name(nr, buf, sizeof buf)};
+  u.sig = lua_touserdata(L, lua_upvalueindex(2));
+  u.plan = lua_touserdata(L, lua_upvalueindex(3));
+  if (f == NULL)
+    return luaL_error(L,
+                      "sys.%s: no cage is calling here: sys is for handlers, in their own "
+                      "coroutine",
+                      u.name);
+  call_down_over(f->call); /* an error may have cut short the one before */
+  u.own = nr == f->call->nr;
+  if (f->fold != NULL && nr == f->call->entry->family) return fold_down(L, &u);
+  return down(L, &u);
+}
+
+struct grate_plan {
+  struct grate_plan *next;
+  struct plan *plan;
+};
+
+static const struct plan *plan_for(lua_State *L, struct lencase_grate *g,
+                                   const struct signature *sig) {
+  struct grate_plan *p = g->plans;
+  while (p != NULL && p->plan->sig != sig) p = p->next;
+  if (p != NULL) return p->plan;
+  p = state_new(g->st, sizeof *p);
+  if (p == NULL) luaL_error(L, "no memory for a plan");
+  if (plan_new(g->st, sig, LENCASE_COPY_ALL_ARGS, &p->plan) != LENCASE_OK) {
+    state_free(g->st, p, sizeof *p);
+    luaL_error(L, "%s", lencase_error(g->st));
+  }
+  p->next = g->plans;
+  g->plans = p;
+  return p->plan;
+}
+
+void grate_free_plans(struct lencase_grate *g) {
+  while (g->plans != NULL) {
+    struct grate_plan *p = g->plans;
+    g->plans = p->next;
+    plan_free(g->st, p->plan);
+    state_free(g->st, p, sizeof *p);
+  }
+}
+
+void grate_push_sys(lua_State *L, struct lencase_grate *g, int32_t nr,
+                    const struct signature *sig) {
+  lua_pushinteger(L, nr);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)sig);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)plan_for(L, g, sig));
+  lua_pushcclosure(L, grate_sys, 3);
+}
+
+/* }========================================================================= */
