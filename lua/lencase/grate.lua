@@ -7,7 +7,6 @@ local core = require "lencase.core"
 local fdtable = require "lencase.fdtable"
 local parsing = require "lencase.parsing"
 local policy = require "lencase.policy"
-local prototype = require "lencase.prototype"
 local did_you_mean = parsing.did_you_mean
 
 local grate = {}
@@ -230,6 +229,7 @@ end
 
 -- The signature that an entry brings itself, as userdata, and its description.
 local function own_signature(where, name, nr, text)
+  local prototype = require "lencase.prototype" -- its grammar takes longer than all else at the start
   local parsed, message = prototype.parse(text)
   if not parsed then fail(where, "%s: prototype: %s", name, message) end
   local signature = core.signature(nr, parsed)
