@@ -68,7 +68,8 @@ end
 
 -- How a host's program is started, with its report and its calls to follow.
 local starts = {
-  sim = "lua5.4 spec/sim_caller.lua SCRIPT REPORT CALLS",
+  sim = "LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH='BUILD/?.so;;' "
+    .. "lua5.4 spec/sim_caller.lua SCRIPT REPORT CALLS",
   trace = "truncate -s 1M REPORT && " .. support.lencase .. " run SCRIPT -- BUILD/spec/helper_caller CALLS 9<>REPORT",
 }
 
