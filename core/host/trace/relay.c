@@ -37,9 +37,19 @@ void relay_unblock(struct trace_run *run) {
 
 /* {================================ handing on ============================= */
 
-/* The terminal tells its whole foreground group, and the program with it. */
-static bool from_terminal(const siginfo_t *info) {
-  return info->si_code == SI_KERNEL && info->si_signo != SIGHUP && info->si_signo != SIGALRM;
+/*
+** The terminal tells its whole foreground group, and the program with it. A stop is told to
+** whole groups, too, and a second one would come after the program was continued.
+*/
+static bool heard_already(const struct relay *r, const siginfo_t *info) {
+  switch (info->si_signo) {
+    case SIGTSTP:
+    case SIGTTIN:
+    case SIGTTOU: return getpgid(r->root) == getpgrp();
+    case SIGINT:
+    case SIGQUIT: return info->si_code == SI_KERNEL;
+    default: return false;
+  }
 }
 
 /* The process that /proc/'name' is about, when it is one that 'tracer' traces; else 0. */
@@ -74,7 +84,7 @@ static void hand_on(const struct relay *r, const siginfo_t *info) {
   if (info->si_pid == r->root) return;
   if (pidfd_send_signal(r->pidfd, 0, NULL, 0) != 0 && errno == ESRCH)
     hand_to_rest(r, info->si_signo);
-  else if (!from_terminal(info))
+  else if (!heard_already(r, info))
     pidfd_send_signal(r->pidfd, info->si_signo, NULL, 0);
 }
 
