@@ -73,28 +73,15 @@ static void begin_time(struct lencase_grate *g, lua_State *L) {
 
 /* {================================= frames ================================ */
 
-/* Runs protected: makes a coroutine for a frame in place of the one it has, and its views. */
+/* Runs protected: makes the coroutine and the views of a frame. */
 static int frame_build(lua_State *L) {
   struct frame *f = lua_touserdata(L, 1);
-  lua_State *co = lua_newthread(L);
-  int ref = luaL_ref(L, LUA_REGISTRYINDEX);
-  luaL_unref(L, LUA_REGISTRYINDEX, f->ref);
-  f->ref = ref;
-  f->co = co;
-  set_frame(co, f);
-  if (f->views != LUA_NOREF) return 0;
+  f->co = lua_newthread(L);
+  f->ref = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_newtable(L);
   f->views = luaL_ref(L, LUA_REGISTRYINDEX);
+  set_frame(f->co, f);
   return 0;
-}
-
-static bool frame_renew(struct frame *f) {
-  lua_State *L = f->grate->L;
-  lua_pushcfunction(L, frame_build);
-  lua_pushlightuserdata(L, f);
-  if (lua_pcall(L, 1, 0, 0) == LUA_OK) return true;
-  lua_pop(L, 1);
-  return false;
 }
 
 static struct frame *frame_new(struct lencase_grate *g) {
@@ -102,7 +89,11 @@ static struct frame *frame_new(struct lencase_grate *g) {
   if (f == NULL) return NULL;
   f->grate = g;
   f->ref = f->views = LUA_NOREF;
-  if (!frame_renew(f)) {
+  lua_pushcfunction(g->L, frame_build);
+  lua_pushlightuserdata(g->L, f);
+  if (lua_pcall(g->L, 1, 0, 0) != LUA_OK) {
+    lua_pop(g->L, 1);
+    luaL_unref(g->L, LUA_REGISTRYINDEX, f->ref);
     state_free(g->st, f, sizeof *f);
     return NULL;
   }
@@ -138,16 +129,12 @@ static void frame_put(struct frame *f) {
   f->grate->frames = f;
 }
 
-/*
-** The handler was cut short. Its coroutine is closed and not used again: Lua keeps hooks off in
-** one that an error left from inside a hook. Without memory for another the frame rests.
-*/
+/* The handler is cut short, wherever it waits: what it left to be closed is closed. */
 static void frame_cut(struct frame *f) {
+  begin_time(f->grate, f->co);
   lua_resetthread(f->co);
-  if (frame_renew(f))
-    frame_put(f);
-  else
-    frame_end(f);
+  lua_settop(f->co, 0);
+  frame_put(f);
 }
 
 /* }========================================================================= */
@@ -199,8 +186,8 @@ static int handler_returned(lua_State *co, int status, lua_KContext ctx) {
   return 0;
 }
 
-/* The body of a frame's coroutine: all that may raise an error happens in here. */
-static int handler_body(lua_State *co) {
+/* Asks the script's function, with the arguments of the call. */
+static int handler_asked(lua_State *co) {
   struct frame *f = grate_frame(co);
   int n;
   lua_rawgeti(co, LUA_REGISTRYINDEX, entry_of(f->call)->fn);
@@ -209,31 +196,48 @@ static int handler_body(lua_State *co) {
   return handler_returned(co, LUA_OK, 0);
 }
 
-static enum verdict handler_failed(struct frame *f) {
-  enum verdict verdict = fail_closed(f->call, message_of(f->co));
+/* Whatever happened in there: an error leaves its message. */
+static int handler_over(lua_State *co, int status, lua_KContext ctx) {
+  (void)ctx;
+  grate_frame(co)->failed = status != LUA_OK && status != LUA_YIELD;
+  return status == LUA_OK || status == LUA_YIELD ? 0 : 1;
+}
+
+/*
+** The body of a frame's coroutine. Errors are caught in here and not by lua_resume: the coroutine
+** can be used again, and what the handler left to be closed may make calls yet.
+*/
+static int handler_body(lua_State *co) {
+  lua_pushcfunction(co, handler_asked);
+  return handler_over(co, lua_pcallk(co, 0, 0, 0, 0, handler_over), 0);
+}
+
+static enum verdict handler_ended(struct frame *f) {
+  enum verdict verdict = f->verdict;
+  if (f->failed) verdict = fail_closed(f->call, message_of(f->co));
+  lua_settop(f->co, 0);
+  frame_put(f);
+  return verdict;
+}
+
+static enum verdict handler_broken(struct frame *f, const char *message) {
+  enum verdict verdict = fail_closed(f->call, message);
   frame_cut(f);
   return verdict;
 }
 
 static enum verdict resume(struct frame *f, int nargs) {
   struct lencase_grate *g = f->grate;
-  enum verdict verdict;
   int nres, status;
 #ifdef LENCASE_HARD
   lua_gc(g->L, LUA_GCCOLLECT);
 #endif
   begin_time(g, f->co);
   status = lua_resume(f->co, g->L, nargs, &nres);
-  if (status == LUA_YIELD && f->waiting) return VERDICT_PARKED;
-  if (status == LUA_YIELD) {
-    lua_settop(f->co, 0);
-    lua_pushliteral(f->co, "a handler may not yield: it is a coroutine of lencase's own");
-  }
-  if (status != LUA_OK) return handler_failed(f);
-  verdict = f->verdict;
-  lua_settop(f->co, 0);
-  frame_put(f);
-  return verdict;
+  if (status == LUA_OK) return handler_ended(f);
+  if (status != LUA_YIELD) return handler_broken(f, message_of(f->co));
+  if (f->waiting) return VERDICT_PARKED;
+  return handler_broken(f, "a handler may not yield: it is a coroutine of lencase's own");
 }
 
 /* Arguments that no variant describes are shown as addresses: the author is told, once. */

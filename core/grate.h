@@ -71,6 +71,7 @@ struct frame {
   struct snapshot outs[LENCASE_MAXARGS]; /* of the downcall made last */
   enum verdict verdict;
   bool waiting; /* yielded for a downcall */
+  bool failed;  /* its handler raised an error */
 };
 
 /* {================================= life ================================== */

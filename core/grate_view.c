@@ -30,8 +30,8 @@ static struct view *view_new(lua_State *L, struct frame *f) {
     v = lua_newuserdatauv(L, sizeof *v, 0);
     luaL_setmetatable(L, view_name);
     lua_pushvalue(L, -1);
-    lua_rawseti(L, -3, ++f->allviews);
-    f->nviews = f->allviews;
+    lua_rawseti(L, -3, f->allviews + 1); /* counted only when that went well */
+    f->nviews = ++f->allviews;
   }
   lua_remove(L, -2);
   memset(v, 0, sizeof *v);
