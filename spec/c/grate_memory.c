@@ -159,19 +159,36 @@ static struct outcome scenario(struct world *w, const char *script) {
 
 /* {================================= failing =============================== */
 
-int main(int argc, char **argv) {
-  const char *script = argc > 1 ? full : lean;
-  size_t n = 0, last = argc > 2 ? (size_t)atoi(argv[2]) : 1;
-  for (; n < last; n++) {
-    struct world w = {.mem.fail_at = n};
-    struct outcome o = scenario(&w, script);
-    if (n == 0) last = w.mem.made;
-    if (n == 0 || !o.clear)
-      printf("%zu: clear %d whole %d: made %zu, %u lines, %s; %s\n", n, o.clear, o.whole,
-             w.mem.made, w.lines, w.log, w.st ? lencase_error(w.st) : "no state");
-    if (w.cage != NULL) sim_cage_exit(w.cage, 0);
-    lencase_close(w.st);
-    if (w.mem.blocks || w.mem.mistakes) printf("%zu: blocks %zu\n", n, w.mem.blocks);
+/* One run whose allocations from the n-th on fail, 'span' of them. True: it went as it must. */
+static bool run(const char *script, size_t n, size_t span, size_t *made) {
+  struct world w = {.mem.fail_at = n, .mem.fail_to = n + span - 1};
+  if (n == 0) w.mem.fail_to = 0;
+  struct outcome o = scenario(&w, script);
+  if (!o.clear) note("%zu: '%s', '%s'", n, w.log, w.st != NULL ? lencase_error(w.st) : "no state");
+  *made = w.mem.made;
+  lencase_close(w.st);
+  if (w.mem.blocks > 0) note("%zu: %zu blocks are left", n, w.mem.blocks);
+  if (n == 0) o.clear = o.clear && o.whole;
+  return o.clear && w.mem.blocks == 0 && w.mem.mistakes == 0;
+}
+
+/* Lua collects and tries again when an allocation fails: one alone is not felt, two are. */
+static void sweep(const char *name, const char *script, size_t stride) {
+  static const size_t spans[] = {1, 2, 4, SIZE_MAX / 2};
+  size_t made, last, n;
+  ok(run(script, 0, 0, &last), "%s: all goes well when there is memory", name);
+  for (size_t i = 0; i < sizeof spans / sizeof *spans; i++) {
+    bool good = true;
+    for (n = 1; good && n <= last; n += stride) good = run(script, n, spans[i], &made);
+    ok(good, "%s: memory runs out at 1 + %zu * n of %zu allocations, for %zu", name, stride, last,
+       spans[i]);
   }
+}
+
+/* }========================================================================= */
+
+int main(void) {
+  sweep("lean", lean, 1);
+  sweep("full", full, 197);
   return test_end();
 }

@@ -14,6 +14,7 @@ struct counted {
   size_t blocks;   /* alive */
   size_t made;     /* allocations and growths asked for, ever */
   size_t fail_at;  /* the one of 'made' that fails, 0: none */
+  size_t fail_to;  /* all from there to this one fail; 0: it alone */
   size_t mistakes; /* frees and growths that told a wrong old size */
 };
 
@@ -31,6 +32,10 @@ union block {
   max_align_t align;
 };
 
+static bool fails(const struct counted *c) {
+  return c->made == c->fail_at || (c->made > c->fail_at && c->made <= c->fail_to);
+}
+
 static void *counting_alloc(void *ud, void *ptr, size_t osize, size_t nsize) {
   struct counted *c = ud;
   union block *b = ptr != NULL ? (union block *)ptr - 1 : NULL;
@@ -40,7 +45,8 @@ static void *counting_alloc(void *ud, void *ptr, size_t osize, size_t nsize) {
     free(b);
     return NULL;
   }
-  if (++c->made == c->fail_at) return NULL;
+  c->made++;
+  if (fails(c)) return NULL;
   union block *moved = malloc(sizeof *moved + nsize);
   if (moved == NULL) return NULL;
   moved->size = nsize;
