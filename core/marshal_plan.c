@@ -62,8 +62,8 @@ static void compile(struct variant_plan *vp, const struct sig_variant *v, lencas
   }
 }
 
-static size_t variants_size(const struct signature *sig) {
-  return sig->nvariants * sizeof(struct variant_plan);
+static size_t variants_size(const struct plan *plan) {
+  return plan->nvariants * sizeof(struct variant_plan);
 }
 
 int plan_new(struct lencase_state *st, const struct signature *sig, lencase_policy policy,
@@ -76,7 +76,7 @@ int plan_new(struct lencase_state *st, const struct signature *sig, lencase_poli
   plan->sig = sig;
   plan->policy = policy;
   plan->nvariants = sig->nvariants;
-  plan->variants = state_new(st, variants_size(sig));
+  plan->variants = state_new(st, variants_size(plan));
   if (plan->variants == NULL) {
     plan_free(st, plan);
     return state_fail(st, LENCASE_ENOMEM, "no memory for a plan");
@@ -88,7 +88,7 @@ int plan_new(struct lencase_state *st, const struct signature *sig, lencase_poli
 
 void plan_free(struct lencase_state *st, struct plan *plan) {
   if (plan == NULL) return;
-  state_free(st, plan->variants, variants_size(plan->sig));
+  state_free(st, plan->variants, variants_size(plan));
   state_free(st, plan, sizeof *plan);
 }
 
