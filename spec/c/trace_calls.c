@@ -86,6 +86,24 @@ static int cage_opens(void) {
   return 0;
 }
 
+/* Writes one byte, of which the grate makes LARGE. */
+enum { LARGE = 3 << 20 };
+
+static int cage_writes_large(void) {
+  static char buf[4096];
+  char path[] = "/tmp/lencase-large-XXXXXX";
+  int i, fd = mkstemp(path);
+  must(fd >= 0 && unlink(path) == 0);
+  must(write(fd, "\1", 1) == LARGE);
+  must(lseek(fd, 0, SEEK_SET) == 0);
+  for (i = 0; i < LARGE / 4096; i++) {
+    must(read(fd, buf, 4096) == 4096);
+    must(buf[0] == (char)i && memcmp(buf, buf + 1, 4095) == 0);
+  }
+  must(read(fd, buf, 1) == 0);
+  return 0;
+}
+
 /* The window is there for calls, not for the program to write. */
 static int cage_window(void) {
   struct stat st;
@@ -136,6 +154,7 @@ static const struct cage_program cage_programs[] = {
     {"registers", cage_registers},
     {"three", cage_three},
     {"opens", cage_opens},
+    {"writes_large", cage_writes_large},
     {"window", cage_window},
     {"slow_ways", cage_slow_ways},
     {"flags", cage_flags},
@@ -171,6 +190,31 @@ static enum verdict replace_path(struct call *call, enum handler_event ev) {
   memcpy(words, call->words, sizeof words);
   words[1] = call->window.addr;
   return call_down(call, call->nr, words);
+}
+
+static enum verdict write_large(struct call *call, enum handler_event ev) {
+  uint64_t words[LENCASE_MAXARGS];
+  unsigned char *data;
+  size_t i;
+  if (ev == HANDLER_RESULT) call->result = call->down_result;
+  if (ev != HANDLER_START) return VERDICT_DONE;
+  need(call_window(call, LARGE) == LENCASE_OK);
+  data = call->window.data;
+  for (i = 0; i < LARGE; i += 4096) memset(data + i, (int)(i / 4096), 4096);
+  memcpy(words, call->words, sizeof words);
+  words[1] = call->window.addr;
+  words[2] = LARGE;
+  return call_down(call, call->nr, words);
+}
+
+static enum verdict too_large(struct call *call, enum handler_event ev) {
+  if (ev == HANDLER_START) {
+    is_int(call_window(call, (size_t)1 << 40), LENCASE_ENOMEM, "the window has an end");
+    is_int(call_scratch(call, (size_t)1 << 40), LENCASE_ENOMEM, "and the scratch memory");
+    is_int(call_window(call, 0), LENCASE_OK, "a string of no bytes is fine");
+  }
+  call->result = 4242;
+  return VERDICT_DONE;
 }
 
 /* Answers getppid with the length of what uname, made by the grate, wrote to our scratch. */
@@ -291,6 +335,8 @@ int main(int argc, char **argv) {
   test_replaced(20);
   test_replaced(500);
   test_scratch();
+  test_with(SYS_write, write_large, "writes_large", "a buffer is replaced by a large one");
+  test_with(SYS_getppid, too_large, "invented", "a handler asks for too much");
   test_with(SYS_getppid, as_asked, "window", "the window cannot be written");
   test_with(SYS_mmap, as_asked, "window", "the window is there when mmap is named");
   test_with(SYS_close, as_asked, "window", "the window is there when close is named");

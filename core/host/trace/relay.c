@@ -152,7 +152,17 @@ void relay_listen(struct trace_run *run, struct thread *t, int sig) {
   if (ptrace(PTRACE_LISTEN, t->tid, 0, 0) != 0) return;
   t->listening = true;
   run->listening++;
-  if (run->listening == run->threads.n && run->relay.running) stop_ourselves(run, stop_signal(sig));
+  run->stopped_by = sig;
+}
+
+bool relay_all_stopped(const struct trace_run *run) {
+  return run->stopped_by != 0 && run->listening == run->threads.n && run->relay.running;
+}
+
+void relay_stop(struct trace_run *run) {
+  int sig = stop_signal(run->stopped_by);
+  run->stopped_by = 0;
+  stop_ourselves(run, sig);
 }
 
 void relay_awake(struct trace_run *run, struct thread *t) {

@@ -25,10 +25,12 @@ static void dumpable_back(const struct trace_run *run) {
 */
 static void loop(struct trace_run *run) {
   while (run->threads.n > 0) {
-    int status;
-    pid_t tid = waitpid(-1, &status, __WALL | __WNOTHREAD);
+    int status, flags = relay_all_stopped(run) ? WNOHANG : 0;
+    pid_t tid = waitpid(-1, &status, __WALL | __WNOTHREAD | flags);
     if (tid > 0)
       stop_handle(run, tid, status);
+    else if (tid == 0)
+      relay_stop(run);
     else if (errno != EINTR)
       break;
   }
@@ -70,7 +72,7 @@ LENCASE_PUBLIC int lencase_trace_run(lencase_state *st, char *const argv[], int 
   if (run == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a run");
   run->st = st;
   run->listener = -1;
-  run->window.fd = -1;
+  run->window.fd = run->window.grow_fd = -1;
   st->run = run;
   rc = run_open(run, argv, wstatus);
   st->run = NULL;

@@ -145,9 +145,11 @@ struct thread_table {
 /* {=================================== run ================================= */
 
 struct window {
-  int fd; /* read-only; -1: there is none */
+  int fd;      /* read-only; -1: there is none */
+  int grow_fd; /* writable, to make the file longer */
   unsigned char *data;
-  size_t size;
+  size_t size;   /* of all slots */
+  size_t backed; /* as much of it the file holds */
   struct slots slots;
 };
 
@@ -179,6 +181,7 @@ struct trace_run {
   int wstatus; /* of the root program */
   int listener;
   size_t listening; /* threads in a group-stop */
+  int stopped_by;   /* the signal of the last; 0: we have stopped for it */
   size_t held_back; /* THREAD_NEW threads whose parent has not reported */
   bool launched;    /* the program runs */
   bool wanted;      /* there is an interface */
@@ -400,6 +403,10 @@ void relay_close(struct trace_run *run);
 /* A thread is in a group-stop by 'sig', or out of it again. */
 void relay_listen(struct trace_run *run, struct thread *t, int sig);
 void relay_awake(struct trace_run *run, struct thread *t);
+
+/* Nothing runs any more, and we have not stopped for it yet. Stops us until we are continued. */
+bool relay_all_stopped(const struct trace_run *run);
+void relay_stop(struct trace_run *run);
 
 /* }========================================================================= */
 

@@ -103,13 +103,9 @@ __asm__(".pushsection .rodata\n"
 
 /* {=============================== our own side ============================ */
 
-static int sealed_file(size_t size) {
+static int memory_file(void) {
   int fd = memfd_create("lencase", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
   if (fd < 0 && errno == EINVAL) fd = memfd_create("lencase", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (fd >= 0 && ftruncate(fd, (off_t)size) != 0) {
-    close(fd);
-    return -1;
-  }
   return fd;
 }
 
@@ -120,36 +116,38 @@ static int reopen_readonly(int fd) {
   return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-static bool window_try(struct window *w, size_t size) {
-  const int seals = F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-  int fd = sealed_file(PAGE + size);
-  void *data = MAP_FAILED;
-  w->fd = -1;
-  if (fd < 0) return false;
-  data = mmap(NULL, PAGE + size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (data != MAP_FAILED && fcntl(fd, F_ADD_SEALS, seals) == 0) w->fd = reopen_readonly(fd);
-  close(fd);
-  if (w->fd < 0) {
-    if (data != MAP_FAILED) munmap(data, PAGE + size);
-    return false;
-  }
-  memcpy(data, trace_stub, (size_t)(trace_stub_end - trace_stub));
-  w->data = data;
-  w->size = size;
+/*
+** Makes the file as long as 'size' bytes of slots need. It grows as it is used, so that who
+** locks all his memory does not get all of ours. Beyond the limit a signal would come.
+*/
+static bool window_grow(struct window *w, size_t size) {
+  struct rlimit limit;
+  if (size <= w->backed) return true;
+  if (size < 2 * w->backed && 2 * w->backed <= w->size) size = 2 * w->backed;
+  if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || PAGE + size > limit.rlim_cur) return false;
+  if (ftruncate(w->grow_fd, (off_t)(PAGE + size)) != 0) return false;
+  w->backed = size;
   return true;
 }
 
-/* ftruncate beyond the limit would raise a signal. */
-static bool file_may_grow(size_t size) {
-  struct rlimit limit;
-  return getrlimit(RLIMIT_FSIZE, &limit) == 0 && PAGE + size <= limit.rlim_cur;
+static bool window_try(struct window *w, size_t size) {
+  const int seals = F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_SEAL;
+  void *data = mmap(NULL, PAGE + size, PROT_READ | PROT_WRITE, MAP_SHARED, w->grow_fd, 0);
+  if (data == MAP_FAILED) return false;
+  w->data = data;
+  w->size = size;
+  if (!window_grow(w, WINDOW_SMALL) || fcntl(w->grow_fd, F_ADD_SEALS, seals) != 0) return false;
+  memcpy(data, trace_stub, (size_t)(trace_stub_end - trace_stub));
+  w->fd = reopen_readonly(w->grow_fd);
+  return w->fd >= 0;
 }
 
 void window_open(struct trace_run *run) {
-  run->window.fd = -1;
+  struct window *w = &run->window;
   if (!run->wanted) return;
-  if (file_may_grow(WINDOW_BIG) && window_try(&run->window, WINDOW_BIG)) return;
-  if (file_may_grow(WINDOW_SMALL) && window_try(&run->window, WINDOW_SMALL)) return;
+  w->grow_fd = memory_file();
+  if (w->grow_fd >= 0 && window_try(w, WINDOW_BIG)) return;
+  if (w->grow_fd >= 0 && w->data == NULL && window_try(w, WINDOW_SMALL)) return;
   state_log(run->st, "no memory can be shared with the cage: arguments cannot be replaced (%s)",
             strerror(errno));
 }
@@ -159,8 +157,14 @@ void window_close(struct trace_run *run) {
   slots_free(run->st, &w->slots);
   if (w->data != NULL) munmap(w->data, PAGE + w->size);
   if (w->fd >= 0) close(w->fd);
+  if (w->grow_fd >= 0) close(w->grow_fd);
   w->data = NULL;
-  w->fd = -1;
+  w->fd = w->grow_fd = -1;
+}
+
+static int window_full(struct trace_run *run, const struct thread *t, size_t size) {
+  return state_fail(run->st, LENCASE_ENOMEM, "the window of cage %d has no %zu bytes left",
+                    (int)t->proc->tgid, size);
 }
 
 int window_take(struct trace_run *run, const struct thread *t, struct mem_seg *seg) {
@@ -172,8 +176,11 @@ int window_take(struct trace_run *run, const struct thread *t, struct mem_seg *s
                       "descriptors or seccomp filters of its own leave no room for one)",
                       (int)t->proc->tgid);
   if (!slots_get(run->st, &run->window.slots, seg->size, space->window_size, &offset))
-    return state_fail(run->st, LENCASE_ENOMEM, "the window of cage %d has no %zu bytes left",
-                      (int)t->proc->tgid, seg->size);
+    return window_full(run, t, seg->size);
+  if (!window_grow(&run->window, offset + seg->size)) {
+    slots_put(&run->window.slots, offset);
+    return window_full(run, t, seg->size);
+  }
   seg->addr = space->window + PAGE + offset;
   seg->data = run->window.data + PAGE + offset;
   return LENCASE_OK;
