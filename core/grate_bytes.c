@@ -45,11 +45,13 @@ static void string_value(lua_State *L, struct frame *f, int index, const struct 
                          struct snapshot *out) {
   size_t size;
   const unsigned char *s = value_plain(L, index, &size);
-  if (s == NULL) value_bad(L, at, index, "a string");
-  if (memchr(s, 0, size) != NULL)
+  if (s == NULL)
+    value_bad(L, at, index, "a string");
+  else if (memchr(s, 0, size) != NULL)
     luaL_error(L, "%s: %s has a zero byte in it, and the kernel would stop there", at->call,
                at->p->name);
-  value_keep(L, f, out, s, size);
+  else
+    value_keep(L, f, out, s, size);
 }
 
 static void bytes_value(lua_State *L, struct frame *f, int index, const struct value_of *at,
