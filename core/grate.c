@@ -18,11 +18,15 @@ enum { HOOK_COUNT = 100000 }; /* VM instructions between two looks at the clock 
 static void *grate_alloc(void *ud, void *ptr, size_t osize, size_t nsize) {
   struct lencase_grate *g = ud;
   if (ptr == NULL) osize = 0; /* Lua tells a type there */
+  if (nsize > osize && nsize - osize > g->st->config.max_grate_bytes - g->bytes) return NULL;
   if (nsize == 0) {
     state_free(g->st, ptr, osize);
+    g->bytes -= osize;
     return NULL;
   }
-  return state_realloc(g->st, ptr, osize, nsize);
+  ptr = state_realloc(g->st, ptr, osize, nsize);
+  if (ptr != NULL) g->bytes += nsize - osize;
+  return ptr;
 }
 
 struct lencase_grate *grate_of(lua_State *L) {
@@ -145,13 +149,22 @@ static struct grate_entry *entry_of(const struct call *call) {
   return call->entry->ud;
 }
 
+/* Lua puts the place before most messages, but not before those that C raises. */
+static bool names_script(const char *message, const char *where) {
+  const char *colon = strrchr(where, ':');
+  size_t n = colon != NULL ? (size_t)(colon - where) + 1 : strlen(where);
+  return strncmp(message, where, n) == 0;
+}
+
 static void report(struct call *call, const char *message, const char *answer) {
   struct grate_entry *e = entry_of(call);
   char where[160];
+  bool named = names_script(message, e->where);
   e->messages++;
   if (e->messages > GRATE_MESSAGES) return;
-  state_log(call->cage->st, "%s: in %s; %s%s", message, call_where(call, where, sizeof where),
-            answer, e->messages == GRATE_MESSAGES ? " (no more messages of this handler)" : "");
+  state_log(call->cage->st, "%s%s%s: in %s; %s%s", named ? "" : e->where, named ? "" : ": ",
+            message, call_where(call, where, sizeof where), answer,
+            e->messages == GRATE_MESSAGES ? " (no more messages of this handler)" : "");
 }
 
 /* Rule 9: a script that fails leaves caller and cage in a state that is told. */
@@ -423,13 +436,16 @@ static void cage_event(struct cage_watcher *w, struct lencase_cage *cage, enum c
                        int status) {
   struct lencase_grate *g =
       (struct lencase_grate *)((char *)w - offsetof(struct lencase_grate, watcher));
-  struct event start_ev = {g, NULL, "start", 0};
   struct event ev = {g, cage, event_names[what], status};
-  if (!g->frozen) {
-    g->frozen = true;
-    tell(&start_ev);
-  }
+  grate_start(g);
   tell(&ev);
+}
+
+int grate_start(struct lencase_grate *g) {
+  struct event ev = {g, NULL, "start", 0};
+  if (g->frozen) return LENCASE_OK;
+  g->frozen = true;
+  return tell(&ev);
 }
 
 int grate_finish(struct lencase_grate *g, int wstatus) {
@@ -457,10 +473,18 @@ static void set_package(lua_State *L, const char *field, const char *value) {
   lua_pop(L, 3);
 }
 
+/* os.exit would take the programs along, and whoever runs the grate. */
+static int no_exit(lua_State *L) {
+  return luaL_error(L, "os.exit is not for grates: raise an error, or use on_error = \"kill\"");
+}
+
 /* Runs protected. */
 static int build(lua_State *L) {
   const struct opening *o = lua_touserdata(L, 1);
   luaL_openlibs(L);
+  lua_getglobal(L, "os");
+  lua_pushcfunction(L, no_exit);
+  lua_setfield(L, -2, "exit");
   set_package(L, "path", o->path);
   set_package(L, "cpath", o->cpath);
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
@@ -495,8 +519,10 @@ static void close_all(struct lencase_state *st) {
 }
 
 /* Takes the message on the stack of g into the state. */
-static int script_failed(struct lencase_grate *g) {
-  int status = state_fail(g->st, LENCASE_ESCRIPT, "%s", message_of(g->L));
+static int script_failed(struct lencase_grate *g, const char *filename) {
+  bool named = lua_type(g->L, -1) == LUA_TSTRING;
+  int status = state_fail(g->st, LENCASE_ESCRIPT, "%s%s%s", named ? "" : filename,
+                          named ? "" : ": ", message_of(g->L));
   lua_pop(g->L, 1);
   return status;
 }
@@ -523,7 +549,7 @@ int grate_new(struct lencase_state *st, lua_CFunction open, const char *path, co
   st->close_grates = close_all;
   lua_pushcfunction(g->L, build);
   lua_pushlightuserdata(g->L, &o);
-  if (lua_pcall(g->L, 1, 0, 0) != LUA_OK) return script_failed(g);
+  if (lua_pcall(g->L, 1, 0, 0) != LUA_OK) return script_failed(g, "lencase");
   *out = g;
   return LENCASE_OK;
 }
@@ -572,7 +598,7 @@ int grate_run_file(struct lencase_grate *g, const char *filename, int argc,
   lua_pushcfunction(g->L, run_script);
   lua_pushlightuserdata(g->L, &s);
   status = lua_pcall(g->L, 1, 0, 0);
-  return status == LUA_OK ? LENCASE_OK : script_failed(g);
+  return status == LUA_OK ? LENCASE_OK : script_failed(g, filename);
 }
 
 /* }========================================================================= */

@@ -40,6 +40,7 @@ struct lencase_grate {
   struct grate_plan *plans;
   struct frame *frames, *all_frames;
   int events;      /* reference of the Lua function that is told of events */
+  uint64_t bytes;     /* that its Lua state holds */
   unsigned ticks;  /* of the count hook since the last resume */
   int64_t started; /* ns of processor time at the first tick */
   enum on_error on_error;
@@ -106,6 +107,9 @@ struct grate_decl {
 ** negative integer (-errno) lies there. Raises Lua errors.
 */
 void grate_register(lua_State *L, const struct grate_decl *decl);
+
+/* The script's on_start runs, once; the first cage does it otherwise. LENCASE_ESCRIPT if it fails. */
+int grate_start(struct lencase_grate *g);
 
 /* The program has ended: the script's on_exit gets 'wstatus'. LENCASE_ESCRIPT if it fails. */
 int grate_finish(struct lencase_grate *g, int wstatus);

@@ -3,6 +3,7 @@
 */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <limits.h>
 #include <string.h>
@@ -16,6 +17,8 @@ struct cage_ud {
   uint64_t id;
   int64_t pid;
   uint64_t parent;
+  int ncomm;
+  char comm[32]; /* as it was read last: what is left of a cage that is gone */
 };
 
 void cage_push(lua_State *L, struct lencase_cage *cage) {
@@ -24,7 +27,7 @@ void cage_push(lua_State *L, struct lencase_cage *cage) {
   if (lua_rawgeti(L, -1, (lua_Integer)cage->id) == LUA_TNIL) {
     lua_pop(L, 1);
     ud = lua_newuserdatauv(L, sizeof *ud, 0);
-    *ud = (struct cage_ud){cage->id, cage->pid, cage->parent};
+    *ud = (struct cage_ud){.id = cage->id, .pid = cage->pid, .parent = cage->parent};
     luaL_setmetatable(L, cage_name);
     lua_pushvalue(L, -1);
     lua_rawseti(L, -3, (lua_Integer)cage->id);
@@ -57,14 +60,18 @@ static int failed(lua_State *L, int err) {
   return 2;
 }
 
-/* cage:fd_path(fd) -> what the descriptor refers to, or nil, errno */
-static int cage_fd_path(lua_State *L) {
-  struct lencase_cage *cage = alive(L);
+static int link_push(lua_State *L, struct lencase_cage *cage, int fd) {
   char buf[PATH_MAX];
-  int n = cage->ops->fd_path(cage, (int)luaL_checkinteger(L, 2), buf, sizeof buf);
+  int n = cage->ops->fd_path(cage, fd, buf, sizeof buf);
   if (n < 0) return failed(L, -n);
   lua_pushlstring(L, buf, (size_t)n);
   return 1;
+}
+
+/* cage:fd_path(fd) -> what the descriptor refers to, or nil, errno */
+static int cage_fd_path(lua_State *L) {
+  struct lencase_cage *cage = alive(L);
+  return link_push(L, cage, (int)luaL_checkinteger(L, 2));
 }
 
 /* cage:fd_open(fd) -> whether the descriptor is open */
@@ -118,12 +125,23 @@ static int cage_string(lua_State *L) {
 }
 
 static int comm_push(lua_State *L) {
-  char buf[64];
-  struct lencase_cage *cage = alive(L);
-  int n = cage->ops->comm(cage, buf, sizeof buf);
-  if (n < 0) return failed(L, -n);
-  lua_pushlstring(L, buf, (size_t)n);
+  struct cage_ud *ud = self(L);
+  struct lencase_cage *cage = cage_by_id(grate_of(L)->st, ud->id);
+  char buf[sizeof ud->comm];
+  int n = cage != NULL && !cage->gone ? cage->ops->comm(cage, buf, sizeof buf) : -ESRCH;
+  if (n >= 0) {
+    ud->ncomm = n < (int)sizeof buf ? n : (int)sizeof buf;
+    memcpy(ud->comm, buf, (size_t)ud->ncomm);
+  }
+  if (n < 0 && ud->ncomm == 0) return failed(L, -n);
+  lua_pushlstring(L, ud->comm, (size_t)ud->ncomm);
   return 1;
+}
+
+/* The working directory. */
+static int cwd_push(lua_State *L) {
+  struct lencase_cage *cage = alive(L);
+  return link_push(L, cage, AT_FDCWD);
 }
 
 /* upvalue 1: the methods */
@@ -131,6 +149,7 @@ static int cage_index(lua_State *L) {
   const struct cage_ud *ud = self(L);
   const char *name = luaL_checkstring(L, 2);
   if (strcmp(name, "comm") == 0) return comm_push(L);
+  if (strcmp(name, "cwd") == 0) return cwd_push(L);
   if (strcmp(name, "pid") == 0)
     lua_pushinteger(L, ud->pid);
   else if (strcmp(name, "id") == 0)

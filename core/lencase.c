@@ -14,6 +14,7 @@ enum {
   DEFAULT_HANDLER_MS = 10000
 };
 #define DEFAULT_CALL_BYTES (UINT64_C(256) << 20)
+#define DEFAULT_GRATE_BYTES (UINT64_C(1) << 30)
 
 static void *default_alloc(void *ud, void *ptr, size_t osize, size_t nsize) {
   (void)ud;
@@ -29,6 +30,7 @@ static lencase_config complete(const lencase_config *given) {
   lencase_config c = given != NULL ? *given : (lencase_config){0};
   if (c.alloc == NULL) c.alloc = default_alloc;
   if (c.max_call_bytes == 0) c.max_call_bytes = DEFAULT_CALL_BYTES;
+  if (c.max_grate_bytes == 0) c.max_grate_bytes = DEFAULT_GRATE_BYTES;
   if (c.max_string == 0) c.max_string = DEFAULT_STRING;
   if (c.handler_ms == 0) c.handler_ms = DEFAULT_HANDLER_MS;
   return c;

@@ -104,6 +104,7 @@ typedef struct lencase_config {
   lencase_log log; /* messages are dropped */
   void *log_ud;
   uint64_t max_call_bytes; /* bytes copied for one call; 256 MiB */
+  uint64_t max_grate_bytes; /* memory of one grate's Lua state; 1 GiB */
   uint32_t max_string;     /* bytes of one string with its NUL; 128 KiB */
   uint32_t handler_ms;     /* processor time of one handler run; 10000 ms */
 } lencase_config;
@@ -139,6 +140,12 @@ const char *lencase_status_name(int status);
 */
 int lencase_load(lencase_state *st, const char *filename, int argc, const char *const argv[],
                  const char *path, const char *cpath, lencase_grate **out);
+
+/*
+** Freezes the interfaces and runs the on_start of every grate; the first cage does it otherwise.
+** LENCASE_ESCRIPT when one of them failed: nothing should be run then.
+*/
+int lencase_start(lencase_state *st);
 
 /*
 ** The program has ended with 'wstatus' (waitpid(2)): the on_exit of every grate

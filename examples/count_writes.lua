@@ -81,8 +81,8 @@ end
 local function report()
   local text = (as_json and as_object or as_table)(by_size())
   local file = output and assert(io.open(output, "w")) or io.stderr
-  file:write(text)
-  if output then file:close() end
+  assert(file:write(text))
+  assert(output and file:close() or file:flush())
 end
 
 return lencase.grate {

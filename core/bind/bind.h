@@ -13,11 +13,18 @@
 /* A state that a Lua program holds. */
 struct bind_state {
   struct lencase_state *st;
-  lua_State *L; /* whoever is inside a function of the state: log lines go there */
+  lua_State *L; /* whoever is inside a function of the core; NULL: nobody */
   int log;      /* reference of the log function, or LUA_NOREF */
 };
 
 struct bind_state *bind_state_at(lua_State *L, int index);
+
+/*
+** Around functions of the core that log, or ask a bottom: these call Lua, and there must not
+** be any longjmp over the core. bind_enter returns who was inside before, for bind_leave.
+*/
+lua_State *bind_enter(struct bind_state *b, lua_State *L);
+void bind_leave(struct bind_state *b, lua_State *before);
 
 /* Adds the functions that make states and simulated cages to the module on the top. */
 void bind_open_state(lua_State *L);

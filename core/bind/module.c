@@ -69,6 +69,13 @@ LENCASE_PUBLIC int lencase_load(lencase_state *st, const char *filename, int arg
   return status;
 }
 
+LENCASE_PUBLIC int lencase_start(lencase_state *st) {
+  lencase_grate *g;
+  int status = LENCASE_OK;
+  for (g = st->grates; g != NULL && status == LENCASE_OK; g = g->next) status = grate_start(g);
+  return status;
+}
+
 LENCASE_PUBLIC int lencase_finish(lencase_state *st, int wstatus) {
   lencase_grate *g;
   int status = LENCASE_OK;

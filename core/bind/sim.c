@@ -2,6 +2,7 @@
 ** sim.c - simulated cages for Lua programs
 */
 
+#include <errno.h>
 #include <string.h>
 
 #include "../host/sim/sim.h"
@@ -26,28 +27,43 @@ static struct lencase_cage *alive(lua_State *L) {
   struct bind_sim *s = self(L);
   struct lencase_cage *cage = s->state->st != NULL ? cage_by_id(s->state->st, s->id) : NULL;
   if (cage == NULL || cage->gone) luaL_error(L, "the cage is gone");
-  s->state->L = L;
   return cage;
 }
 
-/* Runs a bottom of the script's: f(callnum, a1, ..., a6) -> result (negative: -errno). */
+/* A call at the bottom of a script's. */
+struct asked {
+  const struct bind_sim *sim;
+  int32_t nr;
+  const uint64_t *words;
+  int64_t result;
+};
+
+/* Runs protected: f(callnum, a1, ..., a6) -> result (negative: -errno) */
+static int ask_script(lua_State *L) {
+  struct asked *a = lua_touserdata(L, 1);
+  int i;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, a->sim->bottom);
+  lua_pushinteger(L, a->nr);
+  for (i = 0; i < LENCASE_MAXARGS; i++) lua_pushinteger(L, (lua_Integer)a->words[i]);
+  lua_call(L, 1 + LENCASE_MAXARGS, 1);
+  if (!lua_isinteger(L, -1)) return luaL_error(L, "it returned a %s", luaL_typename(L, -1));
+  a->result = lua_tointeger(L, -1);
+  return 0;
+}
+
 static int64_t lua_bottom(void *ud, struct lencase_cage *cage, int32_t nr,
                           const uint64_t words[LENCASE_MAXARGS]) {
-  struct bind_sim *s = ud;
-  lua_State *L = s->state->L;
-  int64_t result = -38; /* ENOSYS: a bottom that fails has no such call */
-  int i;
-  (void)cage;
-  if (!lua_checkstack(L, LUA_MINSTACK)) return result;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, s->bottom);
-  lua_pushinteger(L, nr);
-  for (i = 0; i < LENCASE_MAXARGS; i++) lua_pushinteger(L, (lua_Integer)words[i]);
-  if (lua_pcall(L, 1 + LENCASE_MAXARGS, 1, 0) == LUA_OK && lua_isinteger(L, -1))
-    result = lua_tointeger(L, -1);
-  else
-    state_log(s->state->st, "the bottom of a sim failed: %s", luaL_tolstring(L, -1, NULL));
-  lua_settop(L, lua_gettop(L) - 1);
-  return result;
+  struct asked a = {ud, nr, words, -ENOSYS}; /* a bottom that fails has no such call */
+  lua_State *L = a.sim->state->L;
+  const char *message;
+  if (!lua_checkstack(L, LUA_MINSTACK)) return a.result;
+  lua_pushcfunction(L, ask_script);
+  lua_pushlightuserdata(L, &a);
+  if (lua_pcall(L, 1, 0, 0) == LUA_OK) return a.result;
+  message = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "an error that is no string";
+  state_log(cage->st, "the bottom of a sim failed: %s", message);
+  lua_pop(L, 1);
+  return a.result;
 }
 
 static struct bind_sim *push_sim(lua_State *L, struct bind_state *state, int state_index) {
@@ -65,6 +81,7 @@ int bind_sim_new(lua_State *L) {
   struct sim_config c = {0};
   struct lencase_cage *cage;
   struct bind_sim *s;
+  lua_State *before;
   luaL_checktype(L, 2, LUA_TTABLE);
   lua_settop(L, 2);
   lua_getfield(L, 2, "memory");
@@ -80,7 +97,9 @@ int bind_sim_new(lua_State *L) {
   } else {
     lua_pop(L, 1);
   }
+  before = bind_enter(state, L);
   cage = sim_cage_new(state->st, &c, NULL);
+  bind_leave(state, before);
   if (cage == NULL) return luaL_error(L, "no memory for a cage");
   s->id = cage->id;
   return 1;
@@ -100,7 +119,9 @@ static uint64_t put_string(lua_State *L, struct lencase_cage *cage, int index) {
 /* cage:call(name | nr, ...) -> the kernel's result; strings are put into the cage */
 static int sim_call_lua(lua_State *L) {
   struct lencase_cage *cage = alive(L);
+  struct bind_state *state = self(L)->state;
   uint64_t words[LENCASE_MAXARGS] = {0};
+  lua_State *before;
   int64_t result = 0;
   int i, status, nr;
   nr = lua_isinteger(L, 2) ? (int)lua_tointeger(L, 2) : sig_callnum(luaL_checkstring(L, 2));
@@ -108,7 +129,9 @@ static int sim_call_lua(lua_State *L) {
   for (i = 0; i < LENCASE_MAXARGS && !lua_isnoneornil(L, i + 3); i++)
     words[i] = lua_type(L, i + 3) == LUA_TSTRING ? put_string(L, cage, i + 3)
                                                  : (uint64_t)luaL_checkinteger(L, i + 3);
+  before = bind_enter(state, L);
   status = sim_call(cage, nr, words, &result, NULL);
+  bind_leave(state, before);
   if (status != LENCASE_OK) {
     lua_pushnil(L);
     lua_pushstring(L, lencase_status_name(status));
@@ -161,9 +184,16 @@ static int sim_reset_lua(lua_State *L) {
   return 0;
 }
 
+static void exit_cage(lua_State *L, struct lencase_cage *cage, int wstatus) {
+  struct bind_state *state = self(L)->state;
+  lua_State *before = bind_enter(state, L);
+  sim_cage_exit(cage, wstatus);
+  bind_leave(state, before);
+}
+
 /* cage:exit([wstatus]) */
 static int sim_exit(lua_State *L) {
-  sim_cage_exit(alive(L), (int)luaL_optinteger(L, 2, 0));
+  exit_cage(L, alive(L), (int)luaL_optinteger(L, 2, 0));
   return 0;
 }
 
@@ -191,8 +221,7 @@ static int sim_pid(lua_State *L) {
 static int sim_gc(lua_State *L) {
   struct bind_sim *s = self(L);
   struct lencase_cage *cage = s->state->st != NULL ? cage_by_id(s->state->st, s->id) : NULL;
-  s->state->L = L;
-  if (cage != NULL && !cage->gone) sim_cage_exit(cage, 0);
+  if (cage != NULL && !cage->gone) exit_cage(L, cage, 0);
   if (s->root) luaL_unref(L, LUA_REGISTRYINDEX, s->bottom);
   s->root = false;
   return 0;

@@ -13,16 +13,36 @@ static const char state_name[] = "lencase.state";
 struct bind_state *bind_state_at(lua_State *L, int index) {
   struct bind_state *b = luaL_checkudata(L, index, state_name);
   if (b->st == NULL) luaL_error(L, "the state is closed");
-  b->L = L;
   return b;
 }
 
+lua_State *bind_enter(struct bind_state *b, lua_State *L) {
+  lua_State *before = b->L;
+  b->L = L;
+  return before;
+}
+
+void bind_leave(struct bind_state *b, lua_State *before) {
+  b->L = before;
+}
+
+/* Runs protected. */
+static int log_line(lua_State *L) {
+  const struct bind_state *b = lua_touserdata(L, 1);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, b->log);
+  lua_pushstring(L, lua_touserdata(L, 2));
+  lua_call(L, 1, 0);
+  return 0;
+}
+
+/* A log function that fails has nobody to tell. */
 static void to_lua(void *ud, const char *line) {
   struct bind_state *b = ud;
   if (b->log == LUA_NOREF || !lua_checkstack(b->L, LUA_MINSTACK)) return;
-  lua_rawgeti(b->L, LUA_REGISTRYINDEX, b->log);
-  lua_pushstring(b->L, line);
-  if (lua_pcall(b->L, 1, 0, 0) != LUA_OK) lua_pop(b->L, 1);
+  lua_pushcfunction(b->L, log_line);
+  lua_pushlightuserdata(b->L, b);
+  lua_pushlightuserdata(b->L, (void *)(uintptr_t)line);
+  if (lua_pcall(b->L, 2, 0, 0) != LUA_OK) lua_pop(b->L, 1);
 }
 
 static lua_Integer option(lua_State *L, const char *name, lua_Integer max) {
@@ -34,17 +54,19 @@ static lua_Integer option(lua_State *L, const char *name, lua_Integer max) {
   return n;
 }
 
-/* core.state{ log = function(line), max_call_bytes =, max_string =, handler_ms = } */
+/* core.state{ log = function(line), max_call_bytes =, max_grate_bytes =, max_string =,
+** handler_ms = } */
 static int state_new_lua(lua_State *L) {
   lencase_config c = {.log = to_lua};
   struct bind_state *b;
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   c.max_call_bytes = (uint64_t)option(L, "max_call_bytes", INT64_MAX);
+  c.max_grate_bytes = (uint64_t)option(L, "max_grate_bytes", INT64_MAX);
   c.max_string = (uint32_t)option(L, "max_string", UINT32_MAX);
   c.handler_ms = (uint32_t)option(L, "handler_ms", INT32_MAX);
   b = lua_newuserdatauv(L, sizeof *b, 0);
-  *b = (struct bind_state){.log = LUA_NOREF, .L = L};
+  *b = (struct bind_state){.log = LUA_NOREF};
   luaL_setmetatable(L, state_name);
   c.log_ud = b;
   if (lua_getfield(L, 1, "log") == LUA_TFUNCTION)
@@ -69,6 +91,7 @@ static int state_load(lua_State *L) {
   struct bind_state *b = bind_state_at(L, 1);
   const char *filename = luaL_checkstring(L, 2), *path, *cpath;
   const char **argv;
+  lua_State *before;
   int i, n, status;
   luaL_checktype(L, 3, LUA_TTABLE);
   lua_settop(L, 3);
@@ -84,7 +107,9 @@ static int state_load(lua_State *L) {
   path = lua_tostring(L, -1);
   lua_getfield(L, -2, "cpath");
   cpath = lua_tostring(L, -1);
+  before = bind_enter(b, L);
   status = lencase_load(b->st, filename, n, argv, path, cpath, NULL);
+  bind_leave(b, before);
   if (status != LENCASE_OK) return failed(L, b, status);
   lua_pushboolean(L, 1);
   return 1;
@@ -105,6 +130,7 @@ static int push_wstatus(lua_State *L, int wstatus) {
 static int state_run(lua_State *L) {
   struct bind_state *b = bind_state_at(L, 1);
   char **argv;
+  lua_State *before;
   int i, n, status, wstatus = 0;
   luaL_checktype(L, 2, LUA_TTABLE);
   n = (int)lua_rawlen(L, 2);
@@ -116,7 +142,9 @@ static int state_run(lua_State *L) {
     argv[i] = (char *)(uintptr_t)luaL_checkstring(L, -1);
   }
   argv[n] = NULL;
+  before = bind_enter(b, L);
   status = lencase_trace_run(b->st, argv, &wstatus);
+  bind_leave(b, before);
   if (status == LENCASE_OK) return push_wstatus(L, wstatus);
   failed(L, b, status);
   if (status != LENCASE_EEXEC) return 3;
@@ -124,10 +152,24 @@ static int state_run(lua_State *L) {
   return 4;
 }
 
+/* state:start() -> true, or nil, status, message */
+static int state_start(lua_State *L) {
+  struct bind_state *b = bind_state_at(L, 1);
+  lua_State *before = bind_enter(b, L);
+  int status = lencase_start(b->st);
+  bind_leave(b, before);
+  if (status != LENCASE_OK) return failed(L, b, status);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 /* state:finish(wstatus) -> true, or nil, status, message */
 static int state_finish(lua_State *L) {
   struct bind_state *b = bind_state_at(L, 1);
-  int status = lencase_finish(b->st, (int)luaL_optinteger(L, 2, 0));
+  int status, wstatus = (int)luaL_optinteger(L, 2, 0);
+  lua_State *before = bind_enter(b, L);
+  status = lencase_finish(b->st, wstatus);
+  bind_leave(b, before);
   if (status != LENCASE_OK) return failed(L, b, status);
   lua_pushboolean(L, 1);
   return 1;
@@ -136,8 +178,10 @@ static int state_finish(lua_State *L) {
 /* state:close(); also __gc and __close */
 static int state_close(lua_State *L) {
   struct bind_state *b = luaL_checkudata(L, 1, state_name);
+  if (b->L != NULL) return luaL_error(L, "the state is at work: what it calls cannot close it");
   b->L = L;
   if (b->st != NULL) lencase_close(b->st);
+  b->L = NULL;
   b->st = NULL;
   luaL_unref(L, LUA_REGISTRYINDEX, b->log);
   b->log = LUA_NOREF;
@@ -145,8 +189,9 @@ static int state_close(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {
-    {"load", state_load},  {"run", state_run},    {"finish", state_finish}, {"close", state_close},
-    {"sim", bind_sim_new}, {"__gc", state_close}, {"__close", state_close}, {NULL, NULL}};
+    {"load", state_load},     {"start", state_start},   {"run", state_run},
+    {"finish", state_finish}, {"close", state_close},   {"sim", bind_sim_new},
+    {"__gc", state_close},    {"__close", state_close}, {NULL, NULL}};
 
 static const luaL_Reg functions[] = {{"state", state_new_lua}, {NULL, NULL}};
 

@@ -34,6 +34,7 @@ local grate = {}
 ---@field id integer never used again
 ---@field parent integer the id of its parent, 0 for none
 ---@field comm string the name of its program
+---@field cwd string its working directory: what relative paths start from
 ---@field fd_path fun(self, fd: integer): string?, integer? what a descriptor refers to
 ---@field fd_open fun(self, fd: integer): boolean
 ---@field read fun(self, addr: integer, n: integer): string?, integer?
@@ -386,6 +387,7 @@ local function dispatcher(given)
   local tell = {
     start = function() call "on_start" end,
     new = function(cage, parent) call("on_cage", cage, parent) end,
+    exec = function(cage) return given.on_cage_exit and cage.comm end, -- it is kept for later
     exit = function(cage, _, _, wstatus) call("on_cage_exit", cage, status_of(wstatus)) end,
     finish = function(_, _, _, wstatus) call("on_exit", status_of(wstatus)) end,
   }

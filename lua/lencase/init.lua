@@ -92,9 +92,27 @@ function lencase.grate(definition) return grate.new(definition) end
 ---@return table<integer, any>
 function lencase.fdtable() return fdtable.new() end
 
+--- The name of a callnum: 1 -> "write".
+---@param nr integer
+---@return string
+function lencase.callname(nr) return core.callname(nr) end
+
+--- The number of a call: "write" -> 1; nil for a name that is no call's.
+---@param name string
+---@return integer?
+function lencase.callnum(name) return core.callnum(name) end
+
+local function unknown(key)
+  local names = { "cage" }
+  for name in pairs(lencase) do table.insert(names, name) end
+  table.sort(names)
+  error(("there is no lencase.%s%s"):format(tostring(key), parsing.did_you_mean(tostring(key), names)), 3)
+end
+
 return setmetatable(lencase, {
+  -- A policy that is misspelt must not become nil, which would be the default.
   __index = function(_, key)
-    if key ~= "cage" then return nil end
+    if key ~= "cage" then unknown(key) end
     local cage = core.cage and core.cage()
     if not cage then error("lencase.cage is known inside a handler only: it is the cage that calls", 2) end
     return cage
