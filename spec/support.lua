@@ -46,6 +46,10 @@ end
 
 support.lencase = "lua5.4 scripts/lencase"
 
+local here = assert(io.popen "pwd")
+support.pwd = here:read "l"
+here:close()
+
 -- }==========================================================================
 
 -- {================================== cages =================================

@@ -12,7 +12,7 @@
 #include "trace_int.h"
 
 /* Stops in a row that begin it; and after which another CPU may be the better one. */
-enum { PIN_AFTER = 8, PIN_UNTIL = 8192 };
+enum { PIN_AFTER = 4, PIN_UNTIL = 8192 };
 
 static int set_mask(pid_t tid, const cpu_set_t *mask) {
   return sched_setaffinity(tid, sizeof *mask, mask);

@@ -258,6 +258,7 @@ void birth_exec_exit(struct trace_run *run, struct thread *t, int status) {
     thread_ended(run, t, t->status);
     return;
   }
+  vdso_hide(run, t);
   t->state = THREAD_RUN;
   call_cage_exec(t->proc->cage);
   thread_resume(t, 0);

@@ -22,7 +22,7 @@ static const int relayed[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGUSR1,
                               SIGUSR2, SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU};
 
 void relay_block(struct trace_run *run) {
-  struct sigaction sa = {.sa_handler = SIG_DFL};
+  struct sigaction sa = {.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP};
   size_t i;
   sigemptyset(&run->relay.set);
   for (i = 0; i < sizeof relayed / sizeof *relayed; i++) sigaddset(&run->relay.set, relayed[i]);

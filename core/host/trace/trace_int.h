@@ -13,6 +13,7 @@
 ** birth.c    fork, vfork, clone and exec
 ** window.c   the sealed window and the scratch memory of each program
 ** slots.c    who has which bytes of a window
+** vdso.c     the clock without a system call
 ** ops.c      host_ops
 ** affinity.c which CPU
 ** relay.c    signals to the supervisor, job control
@@ -350,6 +351,13 @@ void birth_adopt(struct trace_run *run, struct process *parent);
 
 void birth_execed(struct trace_run *run, struct thread *t, int status);
 void birth_exec_exit(struct trace_run *run, struct thread *t, int status);
+
+/* }========================================================================= */
+
+/* {================================= vdso.c ================================ */
+
+/* A new program, stopped before its first instruction, makes the calls that somebody handles. */
+void vdso_hide(const struct trace_run *run, const struct thread *t);
 
 /* }========================================================================= */
 

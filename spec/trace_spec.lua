@@ -1,0 +1,64 @@
+-- What only a real program under the trace host can show.
+
+local support = require "spec.support"
+
+local function under(script, program)
+  local out, err, status
+  support.in_folder(function(dir)
+    local path = support.write_file(dir .. "/g.lua", 'local lencase = require "lencase"\nlocal sys = lencase.sys\n' .. script)
+    out, err, status = support.sh(("cd %s && %s/scripts/lencase run %s -- %s"):format(dir, support.pwd, path, program))
+  end)
+  return out, err, status
+end
+
+describe("a traced program", function()
+  it("reads the clock by calls when somebody handles them, not in the vDSO", function()
+    local out, err = under([[return lencase.grate { clock_gettime = function(clockid)
+      if clockid == 0 then return 0, nil, { tv_sec = 1000000000, tv_nsec = 0 } end
+    end }]], "date -u +%s")
+    assert.are.equal("", err)
+    assert.are.equal("1000000000\n", out)
+  end)
+
+  it("knows of its CPUs what it knew before", function()
+    local script = "return lencase.grate { write = function() end, read = function() end, close = function() end }"
+    local out = under(script, "sh -c 'nproc; for i in 1 2 3 4 5 6 7 8 9; do echo; done; nproc; taskset -p $$ | sed s/.*://'")
+    local native = support.sh("sh -c 'nproc; for i in 1 2 3 4 5 6 7 8 9; do echo; done; nproc; taskset -p $$ | sed s/.*://'")
+    assert.are.equal(native, out)
+  end)
+
+  it("blocks in one process and works in another", function()
+    local out, err = under([[return lencase.grate {
+      read = { "pass buf", function(fd, _, count) return sys.read(fd, nil, count) end },
+      write = { "pass buf", function(fd, _, count) return sys.write(fd, nil, count) end } }]],
+      "sh -c 'mkfifo f; (cat f; echo read) & (cat f >/dev/null) & sleep 0.1; echo work; echo go > f; echo go > f; wait'")
+    assert.are.equal("", err)
+    assert.is_truthy(out:find "^work\n" and out:find "read\n")
+  end)
+
+  it("has its files under other names, and exec sees them too", function()
+    local out, err = under([[return lencase.grate {
+      execve = function(pathname, argv, envp)
+        if pathname:find "/false$" then return sys.execve("/bin/echo", { "echo", "a longer answer than before" }, envp) end
+      end }]], "sh -c '/bin/false; exec /bin/false'")
+    assert.are.equal("", err)
+    assert.are.equal("a longer answer than before\na longer answer than before\n", out)
+  end)
+
+  it("forks by a handler's call, threads and all", function()
+    local script = [[
+      local n = 0
+      local function counted(call) return function(...) n = n + 1 return call(...) end end
+      return lencase.grate { fork = counted(sys.fork), vfork = counted(sys.vfork), clone = counted(sys.clone),
+        on_exit = function() assert(n > 3) end }]]
+    local program = [[sh -c '(echo a); (echo b); echo c | cat; python3 -c "
+import threading, subprocess
+t = [threading.Thread(target=lambda: subprocess.run([\"true\"])) for _ in range(4)]
+[x.start() for x in t]; [x.join() for x in t]
+print(\"done\")"']]
+    local out, err, status = under(script, program)
+    assert.are.equal("", err)
+    assert.are.equal("a\nb\nc\ndone\n", out)
+    assert.are.equal(0, status)
+  end)
+end)
