@@ -118,16 +118,16 @@ static bool entry_wants(const struct route_entry *entry, int32_t nr,
   return entry->ntests == 0;
 }
 
-static const struct route_entry *wanted(const struct lencase_cage *cage, int32_t nr,
+static const struct route_entry *wanted(const struct route_table *t, int32_t nr,
                                         const uint64_t words[LENCASE_MAXARGS]) {
-  const struct route_entry *entry = route_find(cage->routes, nr);
+  const struct route_entry *entry = t != NULL ? route_find(t, nr) : NULL;
   while (entry != NULL && !entry_wants(entry, nr, words)) entry = entry->next;
   return entry;
 }
 
 bool call_wanted(const struct lencase_cage *cage, int32_t nr,
                  const uint64_t words[LENCASE_MAXARGS]) {
-  return wanted(cage, nr, words) != NULL;
+  return wanted(cage->routes, nr, words) != NULL;
 }
 
 int32_t call_next_wanted(const struct lencase_cage *cage, int32_t after,
@@ -137,36 +137,55 @@ int32_t call_next_wanted(const struct lencase_cage *cage, int32_t after,
   return nr;
 }
 
-static enum verdict ask(struct call *call) {
+static enum verdict ask(struct call *call, const struct route_entry *entry) {
   struct marshal_fault fault = {0};
   int status;
-  if (call->entry->handler == NULL) {
-    call->result = call->entry->constant;
+  call->entry = entry;
+  if (entry->handler == NULL) {
+    call->result = entry->constant;
     return VERDICT_DONE;
   }
-  if (call->entry->plan != NULL) {
-    call->vp = plan_select(call->entry->plan, call->words);
-    status = marshal_in(call->cage, call->vp, call->words, call->snaps, &call->arena, &fault);
+  if (entry->plan != NULL) {
+    call->vp = plan_select(entry->plan, call->words);
+    status = marshal_in(call->cage, call->vp, call->words, call->snaps, call->snaps, &call->arena,
+                        &fault);
     if (status != LENCASE_OK) return refuse(call, status, &fault);
   }
-  return call->entry->handler(call, HANDLER_START);
+  return entry->handler(call, HANDLER_START);
+}
+
+/* Asks from 'entry' on downwards until somebody does not let the call through. */
+static enum verdict ask_downwards(struct call *call, const struct route_entry *entry) {
+  enum verdict verdict = VERDICT_PASS;
+  while (entry != NULL && verdict == VERDICT_PASS) {
+    verdict = ask(call, entry);
+    entry = wanted(entry->below, call->nr, call->words);
+  }
+  return verdict;
+}
+
+static struct call *call_new(struct lencase_cage *cage, void *thread, int32_t nr,
+                             const uint64_t words[LENCASE_MAXARGS]) {
+  struct call *call = pool_get(cage->st);
+  if (call == NULL) return NULL;
+  call->cage = cage;
+  call->thread = thread;
+  call->nr = nr;
+  call->leaf = call;
+  memcpy(call->words, words, sizeof call->words);
+  return call;
 }
 
 enum verdict call_arrive(struct lencase_cage *cage, void *thread, int32_t nr,
                          const uint64_t words[LENCASE_MAXARGS], struct call **out) {
-  const struct route_entry *entry = wanted(cage, nr, words);
+  const struct route_entry *entry = wanted(cage->routes, nr, words);
   enum verdict verdict;
   struct call *call;
   *out = NULL;
   if (entry == NULL) return VERDICT_PASS;
-  call = pool_get(cage->st);
+  call = call_new(cage, thread, nr, words);
   if (call == NULL) return VERDICT_DONE; /* call.h: that is -ENOMEM */
-  call->cage = cage;
-  call->thread = thread;
-  call->nr = nr;
-  memcpy(call->words, words, sizeof call->words);
-  call->entry = entry;
-  verdict = ask(call);
+  verdict = ask_downwards(call, entry);
   if (verdict == VERDICT_PASS)
     call_end(call);
   else
@@ -174,10 +193,32 @@ enum verdict call_arrive(struct lencase_cage *cage, void *thread, int32_t nr,
   return verdict;
 }
 
+static struct call *root_of(struct call *call) {
+  while (call->parent != NULL) call = call->parent;
+  return call;
+}
+
+/* A call that a handler made is over: its result is the handler's. */
+static struct call *hand_up(struct call *call) {
+  struct call *parent = call->parent;
+  parent->down_result = call->result;
+  parent->parked = false;
+  root_of(parent)->leaf = parent;
+  call_end(call);
+  return parent;
+}
+
 enum verdict call_carried_out(struct call *call, int64_t result) {
-  call->parked = false;
-  call->down_result = result;
-  return call->entry->handler(call, HANDLER_RESULT);
+  struct call *at = call->leaf;
+  enum verdict verdict = VERDICT_DONE;
+  at->parked = false;
+  at->down_result = at->result = result;
+  if (!at->bare) verdict = at->entry->handler(at, HANDLER_RESULT);
+  while (verdict == VERDICT_DONE && at != call) {
+    at = hand_up(at);
+    verdict = at->entry->handler(at, HANDLER_RESULT);
+  }
+  return verdict;
 }
 
 void call_end(struct call *call) {
@@ -186,8 +227,12 @@ void call_end(struct call *call) {
 }
 
 void call_drop(struct call *call) {
-  if (call->entry->handler != NULL) call->entry->handler(call, HANDLER_DROP);
-  call_end(call);
+  struct call *at = call->leaf, *parent;
+  for (; at != NULL; at = parent) {
+    parent = at->parent;
+    if (!at->bare && at->entry->handler != NULL) at->entry->handler(at, HANDLER_DROP);
+    call_end(at);
+  }
 }
 
 /* }========================================================================= */
@@ -229,13 +274,61 @@ void call_cages_close(struct lencase_state *st) {
 
 /* {============================== for handlers ============================= */
 
-enum verdict call_down(struct call *call, int32_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+static enum verdict carry_out(struct call *call, int32_t nr,
+                              const uint64_t words[LENCASE_MAXARGS]) {
   enum verdict verdict;
-  call->downcalls++;
   call->parked = true;
   verdict = call->cage->ops->carry_out(call, nr, words, &call->down_result);
   if (verdict == VERDICT_DONE) call->parked = false;
   return verdict;
+}
+
+static enum verdict too_deep(struct call *call) {
+  char where[160];
+  state_log(call->cage->st, "%s: %s: more than %d grates call one another; the caller gets ELOOP",
+            call->entry->where != NULL ? call->entry->where : "grate",
+            call_where(call, where, sizeof where), (int)call->cage->st->config.max_depth);
+  call->down_result = -ELOOP;
+  return VERDICT_DONE;
+}
+
+/* The grates below have been asked: what the child's verdict is for its parent. */
+static enum verdict child_verdict(struct call *child, enum verdict verdict) {
+  if (verdict == VERDICT_PASS) {
+    child->bare = true;
+    verdict = carry_out(child, child->nr, child->words);
+    child->result = child->down_result;
+  }
+  if (verdict == VERDICT_DONE) hand_up(child);
+  return verdict;
+}
+
+static enum verdict descend(struct call *call, const struct route_entry *entry, int32_t nr,
+                            const uint64_t words[LENCASE_MAXARGS], const struct snapshot *have) {
+  struct call *child;
+  if (call->depth + 1 >= call->cage->st->config.max_depth) return too_deep(call);
+  child = call_new(call->cage, call->thread, nr, words);
+  if (child == NULL) {
+    call->down_result = -ENOMEM;
+    return VERDICT_DONE;
+  }
+  child->parent = call;
+  child->depth = call->depth + 1;
+  if (have != NULL) memcpy(child->snaps, have, sizeof child->snaps);
+  call->parked = true;
+  root_of(call)->leaf = child;
+  return child_verdict(child, ask_downwards(child, entry));
+}
+
+enum verdict call_down_with(struct call *call, int32_t nr, const uint64_t words[LENCASE_MAXARGS],
+                            const struct snapshot *have, const struct route_table *to) {
+  const struct route_entry *entry = wanted(to != NULL ? to : call->entry->below, nr, words);
+  call->downcalls++;
+  return entry != NULL ? descend(call, entry, nr, words, have) : carry_out(call, nr, words);
+}
+
+enum verdict call_down(struct call *call, int32_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  return call_down_with(call, nr, words, NULL, NULL);
 }
 
 int call_window(struct call *call, size_t size) {

@@ -28,6 +28,10 @@ struct call {
   void *frame;                    /* the handler's own (a coroutine) */
   struct mem_seg window, scratch; /* of the downcall under way; size 0: none */
   bool parked;
+  bool bare;           /* a grate above let it through, no grate below handles it */
+  unsigned depth;      /* how many grates are above */
+  struct call *parent; /* the call whose handler made this one; NULL: the cage's program did */
+  struct call *leaf;   /* of the program's call: the one whose handler or host is at work */
   struct call *next; /* in the pool */
   struct call *all;  /* every call the pool ever made */
 };
@@ -90,10 +94,18 @@ int32_t call_next_wanted(const struct lencase_cage *cage, int32_t after,
 
 /*
 ** make_call: carries out a call on behalf of the calling cage, one step further
-** down. VERDICT_DONE: call->down_result is there; VERDICT_PARKED: the
+** down: by the next grate in the table of the handler's own, or at the bottom. VERDICT_DONE: call->down_result is there; VERDICT_PARKED: the
 ** handler's HANDLER_RESULT will come.
 */
 enum verdict call_down(struct call *call, int32_t nr, const uint64_t words[LENCASE_MAXARGS]);
+
+/*
+** The same, with what the handler has of the arguments: the next grate is served from there
+** ('have' by argument, valid until the downcall is over; see marshal_in). From table 'to' instead
+** of the grate's own table when that is not NULL.
+*/
+enum verdict call_down_with(struct call *call, int32_t nr, const uint64_t words[LENCASE_MAXARGS],
+                            const struct snapshot *have, const struct route_table *to);
 
 /*
 ** Memory for the next downcall: what replaces arguments goes to call->window, room for

@@ -313,7 +313,8 @@ static struct grate_entry *entry_new(struct lencase_grate *g, const char *where)
   }
   strcpy(e->where, where);
   e->grate = g;
-  e->route = (struct route_entry){.handler = handler, .ud = e, .where = e->where};
+  e->route = (struct route_entry){
+      .handler = handler, .ud = e, .where = e->where, .owner = g, .below = g->below};
   e->next = g->entries; /* owned by the grate from here on, whatever fails */
   g->entries = e;
   return e;
@@ -507,6 +508,7 @@ static void grate_free(struct lencase_grate *g) {
     state_free(g->st, f, sizeof *f);
   }
   grate_free_plans(g);
+  route_table_free(g->st, g->below);
   state_free(g->st, g, sizeof *g);
 }
 
@@ -537,8 +539,10 @@ int grate_new(struct lencase_state *st, lua_CFunction open, const char *path, co
   g->events = LUA_NOREF;
   g->handler_ms = st->config.handler_ms;
   g->watcher.event = cage_event;
-  g->L = lua_newstate(grate_alloc, g);
+  g->below = route_table_copy(st, st->first_routes);
+  g->L = g->below != NULL ? lua_newstate(grate_alloc, g) : NULL;
   if (g->L == NULL) {
+    route_table_free(st, g->below);
     state_free(st, g, sizeof *g);
     return state_fail(st, LENCASE_ENOMEM, "no memory for a Lua state");
   }

@@ -36,6 +36,7 @@ struct lencase_grate {
   struct lencase_grate *next;
   lua_State *L;
   struct cage_watcher watcher;
+  struct route_table *below; /* its own table: who handles the calls it makes */
   struct grate_entry *entries;
   struct grate_plan *plans;
   struct frame *frames, *all_frames;

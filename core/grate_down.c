@@ -281,7 +281,24 @@ static void choose_variant(lua_State *L, struct put *u) {
       luaL_error(L, "%s takes %d arguments, not %d", u->name, sig_widest(u->sig), i + 1);
 }
 
+/* What this grate has of the arguments, so that the one below need not read them again. */
+static void held_for_below(const struct put *u, struct snapshot have[LENCASE_MAXARGS]) {
+  const struct call *call = u->f->call;
+  int i;
+  for (i = 0; i < LENCASE_MAXARGS; i++) {
+    have[i] = (struct snapshot){0};
+    if (i < u->v->nparams && u->where[i] == PUT_WINDOW) {
+      have[i] = u->snaps[i];
+      have[i].kind = u->v->params[i].kind;
+      have[i].addr = u->words[i];
+    } else if (u->own && u->words[i] == call->words[i]) {
+      have[i] = call->snaps[i];
+    }
+  }
+}
+
 static int down(lua_State *L, struct put *u) {
+  struct snapshot have[LENCASE_MAXARGS];
   struct frame *f = u->f;
   int i;
   choose_variant(L, u);
@@ -293,7 +310,8 @@ static int down(lua_State *L, struct put *u) {
   f->down.vp = down_plan(u);
   f->down.own = u->own;
   memcpy(f->down.words, u->words, sizeof u->words);
-  if (call_down(f->call, u->nr, u->words) == VERDICT_DONE) return down_push(L, f);
+  held_for_below(u, have);
+  if (call_down_with(f->call, u->nr, u->words, have, NULL) == VERDICT_DONE) return down_push(L, f);
   f->waiting = true;
   return lua_yieldk(L, 0, 0, down_returned);
 }

@@ -335,16 +335,38 @@ static int (*const start[])(struct marshal *, int arg, uint64_t addr, uint64_t r
     [STEP_IOVEC] = start_iovec,
 };
 
+/* What a snapshot is before its bytes are there. */
+static struct snapshot empty(const struct marshal *m, int arg, uint64_t addr) {
+  return (struct snapshot){.state = addr != 0 ? SNAP_HELD : SNAP_NULL,
+                           .kind = m->variant->params[arg].kind,
+                           .addr = addr};
+}
+
+/*
+** Whether these are the bytes that a step would read. Only what no call may have changed since:
+** in-arguments.
+*/
+static bool serves(const struct sig_param *p, const struct snapshot *have, uint64_t addr,
+                   uint64_t room) {
+  if (p->dir != SIG_IN || have->state != SNAP_HELD || have->kind != p->kind || have->addr != addr)
+    return false;
+  if (p->kind == SIG_IOVEC) return have->nparts * sizeof(struct iovec64) == room;
+  return p->kind == SIG_STRING || p->kind == SIG_STRV || have->size == room;
+}
+
 static int start_step(struct marshal *m, const struct step *step,
-                      const uint64_t words[LENCASE_MAXARGS], const struct snapshot *before) {
+                      const uint64_t words[LENCASE_MAXARGS], const struct snapshot *have) {
   uint64_t room = 0, addr = words[step->arg];
-  struct snapshot *s = &m->snaps[step->arg];
   int status;
-  *s = (struct snapshot){.state = addr != 0 ? SNAP_HELD : SNAP_NULL, .addr = addr};
+  m->snaps[step->arg] = empty(m, step->arg, addr);
   if (addr == 0) return LENCASE_OK;
-  status = marshal_room(m->cage, m->variant, step->arg, words, before, &room);
+  status = marshal_room(m->cage, m->variant, step->arg, words, NULL, &room);
   if (status != LENCASE_OK) return failed(m, status, step->arg, addr, room);
-  return start[step->op](m, step->arg, addr, room);
+  if (!serves(&m->variant->params[step->arg], have, addr, room))
+    return start[step->op](m, step->arg, addr, room);
+  m->snaps[step->arg] = *have;
+  m->snaps[step->arg].uses = 0;
+  return LENCASE_OK;
 }
 
 static struct marshal marshal_begin(struct lencase_cage *cage, const struct variant_plan *vp,
@@ -359,14 +381,17 @@ static struct marshal marshal_begin(struct lencase_cage *cage, const struct vari
 }
 
 int marshal_in(struct lencase_cage *cage, const struct variant_plan *vp,
-               const uint64_t words[LENCASE_MAXARGS], struct snapshot snaps[LENCASE_MAXARGS],
-               struct arena *arena, struct marshal_fault *fault) {
+               const uint64_t words[LENCASE_MAXARGS], const struct snapshot *have,
+               struct snapshot snaps[LENCASE_MAXARGS], struct arena *arena,
+               struct marshal_fault *fault) {
   struct marshal m = marshal_begin(cage, vp, snaps, arena, fault);
+  struct snapshot held[LENCASE_MAXARGS] = {{0}};
   int i, status = LENCASE_OK;
+  if (have != NULL) memcpy(held, have, sizeof held);
   memset(snaps, 0, LENCASE_MAXARGS * sizeof *snaps);
   no_wants(&m);
   for (i = 0; status == LENCASE_OK && i < vp->nin; i++)
-    status = start_step(&m, &vp->in[i], words, NULL);
+    status = start_step(&m, &vp->in[i], words, &held[vp->in[i].arg]);
   return status == LENCASE_OK ? run_rounds(&m) : status;
 }
 
@@ -413,7 +438,7 @@ static int start_out(struct marshal *m, const struct step *step,
   struct snapshot *s = &m->snaps[step->arg];
   uint64_t addr = words[step->arg], size;
   int status;
-  *s = (struct snapshot){.state = addr != 0 ? SNAP_HELD : SNAP_NULL, .addr = addr};
+  *s = empty(m, step->arg, addr);
   if (addr == 0) return LENCASE_OK;
   if (step->op == STEP_IOVEC) return out_iovec(m, step->arg, before, (uint64_t)result);
   status = filled(m, step->arg, words, before, result, &size);

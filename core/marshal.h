@@ -85,6 +85,7 @@ enum snap_state {
 /* The bytes of one argument as the core read them, once, for this call. */
 struct snapshot {
   uint8_t state;
+  uint8_t kind; /* enum sig_kind of the argument */
   uint8_t uses; /* how often a downcall used it, for ONCE */
   uint32_t nparts;
   uint64_t addr;
@@ -101,13 +102,15 @@ struct marshal_fault {
 };
 
 /*
-** Runs the in-steps. LENCASE_OK; LENCASE_EFAULT (a pointer cannot be read),
+** Runs the in-steps. What 'have' (may be NULL) holds of an in-argument, at the same address and of
+** the same size, is taken from there and not read again; it may be 'snaps' itself. LENCASE_OK; LENCASE_EFAULT (a pointer cannot be read),
 ** LENCASE_ELIMIT (more than the limits allow), LENCASE_EINVAL (more runs than an iovec
 ** may have), LENCASE_ENOMEM, LENCASE_EGONE: 'fault' says where.
 */
 int marshal_in(struct lencase_cage *cage, const struct variant_plan *vp,
-               const uint64_t words[LENCASE_MAXARGS], struct snapshot snaps[LENCASE_MAXARGS],
-               struct arena *arena, struct marshal_fault *fault);
+               const uint64_t words[LENCASE_MAXARGS], const struct snapshot *have,
+               struct snapshot snaps[LENCASE_MAXARGS], struct arena *arena,
+               struct marshal_fault *fault);
 
 /*
 ** Runs the out-steps of variant plan 'vp' after a call with 'words' gave 'result' (not an

@@ -34,6 +34,8 @@ struct route_entry {
   const struct plan *plan;
   const char *where;              /* "script.lua:12", for messages */
   const struct route_entry *next; /* asked for calls of the number that are not this one's */
+  const void *owner; /* whose interface it is of */
+  const struct route_table *below; /* who is asked for its own calls; NULL: nobody, the bottom */
   int32_t family; /* callnum in whose prototype the handler sees it, or the call's own */
   uint8_t ntests; /* 0: every such call; else only if one of the tests holds */
   struct sig_test tests[4];
@@ -44,10 +46,10 @@ struct route_table *route_table_copy(struct lencase_state *st, const struct rout
 void route_table_free(struct lencase_state *st, struct route_table *t);
 
 /*
-** Registers 'entry' for 'nr': LENCASE_OK, LENCASE_EEXIST (somebody handles it
-** already), LENCASE_ENOMEM. An entry is registered once, for one number: it links to the others
-** of that number. Two entries share a number only when each takes it as
-** a member of another family: unlinkat is unlink or rmdir.
+** Registers 'entry' for 'nr', before those of other owners: LENCASE_OK, LENCASE_EEXIST
+** (its owner handles it already), LENCASE_ENOMEM. An entry is registered once, for one number:
+** it links to the others of that number. Two entries of one owner share a number only when each
+** takes it as a member of another family: unlinkat is unlink or rmdir.
 */
 int route_register(struct lencase_state *st, struct route_table *t, int32_t nr,
                    struct route_entry *entry);

@@ -67,7 +67,7 @@ __attribute__((unused)) static int run_in_words(struct run *r,
   counter.reads = 0;
   r->fault = (struct marshal_fault){-1, 0, 0};
   r->vp = plan_select(r->plan, r->words);
-  int status = marshal_in(r->w->cage, r->vp, r->words, r->snaps, &r->arena, &r->fault);
+  int status = marshal_in(r->w->cage, r->vp, r->words, NULL, r->snaps, &r->arena, &r->fault);
   r->reads = counter.reads;
   return status;
 }
