@@ -175,6 +175,32 @@ static int state_finish(lua_State *L) {
   return 1;
 }
 
+static void chain_push(lua_State *L, const struct route_entry *entry, int32_t nr) {
+  lua_Integer n = 0;
+  lua_newtable(L);
+  lua_pushinteger(L, nr);
+  lua_setfield(L, -2, "nr");
+  while (entry != NULL) {
+    lua_pushstring(L, entry->where != NULL ? entry->where : "?");
+    lua_rawseti(L, -2, ++n);
+    entry =
+        entry->next != NULL || entry->below == NULL ? entry->next : route_find(entry->below, nr);
+  }
+}
+
+/* state:routes() -> { { nr =, "top.lua:3", "bottom.lua:5" }, ... }: who is asked, in turn */
+static int state_routes(lua_State *L) {
+  const struct route_table *t = bind_state_at(L, 1)->st->first_routes;
+  lua_Integer n = 0;
+  int32_t nr;
+  lua_newtable(L);
+  for (nr = route_next(t, -1); nr >= 0; nr = route_next(t, nr)) {
+    chain_push(L, route_find(t, nr), nr);
+    lua_rawseti(L, -2, ++n);
+  }
+  return 1;
+}
+
 /* state:close(); also __gc and __close */
 static int state_close(lua_State *L) {
   struct bind_state *b = luaL_checkudata(L, 1, state_name);
@@ -188,10 +214,11 @@ static int state_close(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg methods[] = {
-    {"load", state_load},     {"start", state_start},   {"run", state_run},
-    {"finish", state_finish}, {"close", state_close},   {"sim", bind_sim_new},
-    {"__gc", state_close},    {"__close", state_close}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"load", state_load},     {"start", state_start},
+                                   {"run", state_run},       {"finish", state_finish},
+                                   {"close", state_close},   {"sim", bind_sim_new},
+                                   {"routes", state_routes}, {"__gc", state_close},
+                                   {"__close", state_close}, {NULL, NULL}};
 
 static const luaL_Reg functions[] = {{"state", state_new_lua}, {NULL, NULL}};
 
