@@ -2,6 +2,7 @@
 
 local support = require "spec.support"
 local cases = require "spec.cases"
+local stacks = require "spec.stacks"
 
 local prologue = table.concat({
   'local lencase = require "lencase"',
@@ -18,16 +19,28 @@ local function check(case, report, log)
   assert.are.equal(#wanted, #log, table.concat(log, "\n"))
 end
 
-for _, host in ipairs(support.hosts) do
-  describe("on host " .. host.name .. ":", function()
-    for _, case in ipairs(cases) do
-      it(case.name, function()
-        support.in_folder(function(dir)
-          local script = support.write_file(dir .. "/grate.lua", prologue .. case.script)
-          local report, log = host.run(script, support.calls(case.calls, dir), dir)
-          check(case, report, log)
-        end)
+-- The scripts of a case in files: grate.lua, or of a stack grate1.lua (the bottom), grate2.lua, ...
+local function write_scripts(case, dir)
+  if case.script then return { support.write_file(dir .. "/grate.lua", prologue .. case.script) } end
+  local paths = {}
+  for i, script in ipairs(case.stack) do
+    paths[i] = support.write_file(("%s/grate%d.lua"):format(dir, i), prologue .. script)
+  end
+  return paths
+end
+
+local function run_cases(host, list)
+  for _, case in ipairs(list) do
+    it(case.name, function()
+      support.in_folder(function(dir)
+        local report, log = host.run(write_scripts(case, dir), support.calls(case.calls, dir), dir)
+        check(case, report, log)
       end)
-    end
-  end)
+    end)
+  end
+end
+
+for _, host in ipairs(support.hosts) do
+  describe("on host " .. host.name .. ":", function() run_cases(host, cases) end)
+  describe("a stack on host " .. host.name .. ":", function() run_cases(host, stacks) end)
 end

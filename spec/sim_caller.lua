@@ -3,10 +3,12 @@
 
 local core = require "lencase.core"
 
-local script, report = arg[1], {}
+local scripts, report = arg[1], {} -- the scripts of a stack, with ":" between them
 local state = core.state { log = function(line) io.stderr:write("lencase: ", line, "\n") end }
-local loaded, _, message = state:load(script, {})
-if not loaded then error(message, 0) end
+for script in scripts:gmatch "[^:]+" do
+  local loaded, _, message = state:load(script, {})
+  if not loaded then error(message, 0) end
+end
 local cage = state:sim { guard = true }
 local results, buffers
 

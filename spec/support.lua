@@ -73,13 +73,15 @@ end
 -- How a host's program is started, with its report and its calls to follow.
 local starts = {
   sim = "LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH='BUILD/?.so;;' "
-    .. "lua5.4 spec/sim_caller.lua SCRIPT REPORT CALLS",
-  trace = "truncate -s 1M REPORT && " .. support.lencase .. " run SCRIPT -- BUILD/spec/helper_caller CALLS 9<>REPORT",
+    .. "lua5.4 spec/sim_caller.lua SCRIPTLIST REPORT CALLS",
+  trace = "truncate -s 1M REPORT && " .. support.lencase .. " run SCRIPTS -- BUILD/spec/helper_caller CALLS 9<>REPORT",
 }
 
-local function run(start, script, calls, dir)
+-- `scripts` are the paths of a stack, the bottom first.
+local function run(start, scripts, calls, dir)
   local report, log = {}, {}
-  local line = start:gsub("%u%u%u+", { SCRIPT = script, REPORT = dir .. "/report", BUILD = support.build,
+  local line = start:gsub("%u%u%u+", { SCRIPTS = table.concat(scripts, " "), SCRIPTLIST = table.concat(scripts, ":"),
+                                       REPORT = dir .. "/report", BUILD = support.build,
                                        CALLS = words_of(calls) })
   local _, err, status = support.sh(line)
   assert(status == 0, ("status %s: %s"):format(status, err))
