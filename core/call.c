@@ -158,8 +158,9 @@ static enum verdict ask(struct call *call, const struct route_entry *entry) {
 static enum verdict ask_downwards(struct call *call, const struct route_entry *entry) {
   enum verdict verdict = VERDICT_PASS;
   while (entry != NULL && verdict == VERDICT_PASS) {
+    call->to = NULL;
     verdict = ask(call, entry);
-    entry = wanted(entry->below, call->nr, call->words);
+    entry = wanted(call->to != NULL ? call->to : entry->below, call->nr, call->words);
   }
   return verdict;
 }

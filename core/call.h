@@ -27,6 +27,7 @@ struct call {
   unsigned downcalls;             /* made so far */
   void *frame;                    /* the handler's own (a coroutine) */
   struct mem_seg window, scratch; /* of the downcall under way; size 0: none */
+  const struct route_table *to; /* where its handler lets it through to; NULL: to the next */
   bool parked;
   bool bare;           /* a grate above let it through, no grate below handles it */
   unsigned depth;      /* how many grates are above */

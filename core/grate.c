@@ -509,6 +509,7 @@ static void grate_free(struct lencase_grate *g) {
   }
   grate_free_plans(g);
   route_table_free(g->st, g->below);
+  route_branches_free(g->st, &g->branches);
   state_free(g->st, g, sizeof *g);
 }
 
@@ -547,6 +548,7 @@ int grate_new(struct lencase_state *st, lua_CFunction open, const char *path, co
     return state_fail(st, LENCASE_ENOMEM, "no memory for a Lua state");
   }
   set_frame(g->L, NULL);
+  route_branches_take(st, &g->branches);
   cage_watch(st, &g->watcher);
   g->next = st->grates;
   st->grates = g;

@@ -36,12 +36,13 @@ struct lencase_grate {
   struct lencase_grate *next;
   lua_State *L;
   struct cage_watcher watcher;
-  struct route_table *below; /* its own table: who handles the calls it makes */
+  struct route_branches branches; /* stacks inside of it */
+  struct route_table *below;      /* its own table: who handles the calls it makes */
   struct grate_entry *entries;
   struct grate_plan *plans;
   struct frame *frames, *all_frames;
   int events;      /* reference of the Lua function that is told of events */
-  uint64_t bytes;     /* that its Lua state holds */
+  uint64_t bytes;  /* that its Lua state holds */
   unsigned ticks;  /* of the count hook since the last resume */
   int64_t started; /* ns of processor time at the first tick */
   enum on_error on_error;
@@ -138,7 +139,8 @@ int grate_sys(lua_State *L);
 void grate_free_plans(struct lencase_grate *g);
 
 /* Pushes the closure for callnum 'nr' with signature 'sig'. */
-void grate_push_sys(lua_State *L, struct lencase_grate *g, int32_t nr, const struct signature *sig);
+void grate_push_sys(lua_State *L, struct lencase_grate *g, int32_t nr, const struct signature *sig,
+                    const struct route_table *to);
 
 /* }========================================================================= */
 

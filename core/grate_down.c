@@ -33,6 +33,7 @@ struct put {
   int32_t nr;
   const struct signature *sig;
   const struct plan *plan;
+  const struct route_table *to; /* a branch; NULL: the grate's own table */
   const struct sig_variant *v;
   bool own; /* the call in flight: nil stands for its arguments */
   uint64_t words[LENCASE_MAXARGS];
@@ -311,7 +312,7 @@ static int down(lua_State *L, struct put *u) {
   f->down.own = u->own;
   memcpy(f->down.words, u->words, sizeof u->words);
   held_for_below(u, have);
-  if (call_down_with(f->call, u->nr, u->words, have, NULL) == VERDICT_DONE) return down_push(L, f);
+  if (call_down_with(f->call, u->nr, u->words, have, u->to) == VERDICT_DONE) return down_push(L, f);
   f->waiting = true;
   return lua_yieldk(L, 0, 0, down_returned);
 }
@@ -408,6 +409,7 @@ int grate_sys(lua_State *L) {
   struct put u = {.f = f, .nr = nr, .name = sig_name(nr, buf, sizeof buf)};
   u.sig = lua_touserdata(L, lua_upvalueindex(2));
   u.plan = lua_touserdata(L, lua_upvalueindex(3));
+  u.to = lua_touserdata(L, lua_upvalueindex(4));
   if (f == NULL)
     return luaL_error(L,
                       "sys.%s: no cage is calling here: sys is for handlers, in their own "
@@ -449,12 +451,13 @@ void grate_free_plans(struct lencase_grate *g) {
   }
 }
 
-void grate_push_sys(lua_State *L, struct lencase_grate *g, int32_t nr,
-                    const struct signature *sig) {
+void grate_push_sys(lua_State *L, struct lencase_grate *g, int32_t nr, const struct signature *sig,
+                    const struct route_table *to) {
   lua_pushinteger(L, nr);
   lua_pushlightuserdata(L, (void *)(uintptr_t)sig);
   lua_pushlightuserdata(L, (void *)(uintptr_t)plan_for(L, g, sig));
-  lua_pushcclosure(L, grate_sys, 3);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)to);
+  lua_pushcclosure(L, grate_sys, 4);
 }
 
 /* }========================================================================= */

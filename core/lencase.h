@@ -143,6 +143,14 @@ int lencase_load(lencase_state *st, const char *filename, int argc, const char *
                  const char *path, const char *cpath, lencase_grate **out);
 
 /*
+** Between opening and closing, the grates that are loaded are a branch: a stack inside of the
+** grate that is loaded next, which says for each call whether it goes there. Branches nest; a grate
+** has at most 8. LENCASE_ENOMEM, LENCASE_EINVAL (none is open), LENCASE_ELIMIT.
+*/
+int lencase_branch_open(lencase_state *st);
+int lencase_branch_close(lencase_state *st);
+
+/*
 ** Freezes the interfaces and runs the on_start of every grate; the first cage does it otherwise.
 ** LENCASE_ESCRIPT when one of them failed: nothing should be run then.
 */

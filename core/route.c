@@ -120,7 +120,69 @@ int32_t route_next(const struct route_table *t, int32_t after) {
   return place < t->nfar ? t->far[place].nr : -1;
 }
 
+/* {================================ branches =============================== */
+
+/* One of the nested branches that are being filled; the outermost is no branch. */
+struct route_level {
+  struct route_level *outer;
+  struct route_table *routes;   /* of the outer level, while this one is filled */
+  struct route_branches closed; /* inside of this level, and nobody's yet */
+};
+
+static struct route_level *level_new(struct lencase_state *st, struct route_table *routes) {
+  struct route_level *level = state_new(st, sizeof *level);
+  if (level == NULL) return NULL;
+  level->outer = st->level;
+  level->routes = routes;
+  st->level = level;
+  return level;
+}
+
+static void level_free(struct lencase_state *st) {
+  struct route_level *level = st->level;
+  st->level = level->outer;
+  route_branches_free(st, &level->closed);
+  state_free(st, level, sizeof *level);
+}
+
+int route_branch_open(struct lencase_state *st) {
+  struct route_table *copy = route_table_copy(st, st->first_routes);
+  if (copy == NULL || level_new(st, st->first_routes) == NULL) {
+    route_table_free(st, copy);
+    return state_fail(st, LENCASE_ENOMEM, "no memory for a branch");
+  }
+  st->first_routes = copy;
+  return LENCASE_OK;
+}
+
+int route_branch_close(struct lencase_state *st) {
+  struct route_branches *closed;
+  struct route_table *branch = st->first_routes;
+  if (st->level->outer == NULL) return state_fail(st, LENCASE_EINVAL, "no branch is open");
+  closed = &st->level->outer->closed;
+  st->first_routes = st->level->routes;
+  level_free(st);
+  if (closed->n == ROUTE_BRANCHES) {
+    route_table_free(st, branch);
+    return state_fail(st, LENCASE_ELIMIT, "a grate has at most %d branches", (int)ROUTE_BRANCHES);
+  }
+  closed->tables[closed->n++] = branch;
+  return LENCASE_OK;
+}
+
+void route_branches_take(struct lencase_state *st, struct route_branches *out) {
+  *out = st->level->closed;
+  st->level->closed.n = 0;
+}
+
+void route_branches_free(struct lencase_state *st, struct route_branches *b) {
+  while (b->n > 0) route_table_free(st, b->tables[--b->n]);
+}
+
+/* }========================================================================= */
+
 int route_open(struct lencase_state *st) {
+  if (level_new(st, NULL) == NULL) return LENCASE_ENOMEM;
   st->first_routes = route_table_new(st);
   return st->first_routes != NULL ? LENCASE_OK : LENCASE_ENOMEM;
 }
@@ -128,4 +190,8 @@ int route_open(struct lencase_state *st) {
 void route_close(struct lencase_state *st) {
   route_table_free(st, st->first_routes);
   st->first_routes = NULL;
+  while (st->level != NULL) {
+    route_table_free(st, st->level->routes);
+    level_free(st);
+  }
 }

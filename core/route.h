@@ -63,6 +63,29 @@ const struct route_entry *route_find(const struct route_table *t, int32_t nr);
 */
 int32_t route_next(const struct route_table *t, int32_t after);
 
+/* {================================ branches =============================== */
+
+/* Stacks inside of a grate, which chooses for each call whether it goes there. */
+enum { ROUTE_BRANCHES = 8 };
+
+struct route_branches {
+  struct route_table *tables[ROUTE_BRANCHES];
+  int n;
+};
+
+/*
+** Between opening and closing, what is registered belongs to a branch: it has below it what is
+** there now. Branches nest. LENCASE_ENOMEM; closing: LENCASE_EINVAL (none is open), LENCASE_ELIMIT.
+*/
+int route_branch_open(struct lencase_state *st);
+int route_branch_close(struct lencase_state *st);
+
+/* The branches closed since the last time: they are the caller's. */
+void route_branches_take(struct lencase_state *st, struct route_branches *out);
+void route_branches_free(struct lencase_state *st, struct route_branches *b);
+
+/* }========================================================================= */
+
 /* Opens and closes the state's table for first cages. */
 int route_open(struct lencase_state *st);
 void route_close(struct lencase_state *st);

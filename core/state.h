@@ -20,6 +20,7 @@ struct lencase_state {
   char error[STATE_ERROR_MAX];
   struct cage_table *cages;                     /* cage.c */
   struct route_table *first_routes;             /* route.c: what first cages get */
+  struct route_level *level;                    /* route.c: the branches that are open */
   struct call_pool *calls;                      /* call.c */
   struct lencase_grate *grates;                 /* grate.c: a list, newest first */
   void (*close_grates)(struct lencase_state *); /* set by the room that made one */

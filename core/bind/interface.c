@@ -120,12 +120,50 @@ static int interface_word(lua_State *L) {
   return 2;
 }
 
-/* core.sys(nr [, signature]) -> the function that makes the call */
+/* The table of branch 'index' (from 1), NULL for none. */
+static const struct route_table *branch_at(lua_State *L, int index) {
+  const struct route_branches *b = &grate_of(L)->branches;
+  lua_Integer i = luaL_optinteger(L, index, 0);
+  luaL_argcheck(L, i >= 0 && i <= b->n, index, "no such branch");
+  return i > 0 ? b->tables[i - 1] : NULL;
+}
+
+/* core.sys(nr [, signature [, branch]]) -> the function that makes the call */
 static int interface_sys(lua_State *L) {
   int32_t nr = (int32_t)luaL_checkinteger(L, 1);
   const struct signature *sig = lua_isnoneornil(L, 2) ? sig_by_nr(nr) : bind_signature_at(L, 2);
-  grate_push_sys(L, grate_of(L), nr, sig != NULL ? sig : &sig_unknown);
+  grate_push_sys(L, grate_of(L), nr, sig != NULL ? sig : &sig_unknown, branch_at(L, 3));
   return 1;
+}
+
+/* core.branches() -> how many stacks are inside of the grate */
+static int interface_branches(lua_State *L) {
+  lua_pushinteger(L, grate_of(L)->branches.n);
+  return 1;
+}
+
+/* core.branch_calls(branch) -> the numbers that the grates inside handle */
+static int interface_branch_calls(lua_State *L) {
+  const struct route_table *t = branch_at(L, 1), *below = grate_of(L)->below;
+  lua_Integer n = 0;
+  int32_t nr;
+  luaL_argcheck(L, t != NULL, 1, "a branch has a number from 1");
+  lua_newtable(L);
+  for (nr = route_next(t, -1); nr >= 0; nr = route_next(t, nr)) {
+    if (route_find(t, nr) == route_find(below, nr)) continue;
+    lua_pushinteger(L, nr);
+    lua_rawseti(L, -2, ++n);
+  }
+  return 1;
+}
+
+/* core.enter(branch): the call that is let through next goes there first */
+static int interface_enter(lua_State *L) {
+  struct frame *f = grate_frame(L);
+  const struct route_table *t = branch_at(L, 1);
+  if (f == NULL || f->call == NULL) return luaL_error(L, "no cage is calling here");
+  f->call->to = t;
+  return 0;
 }
 
 static const luaL_Reg functions[] = {{"register", interface_register},
@@ -135,6 +173,9 @@ static const luaL_Reg functions[] = {{"register", interface_register},
                                      {"cage", interface_cage},
                                      {"word", interface_word},
                                      {"sys", interface_sys},
+                                     {"branches", interface_branches},
+                                     {"branch_calls", interface_branch_calls},
+                                     {"enter", interface_enter},
                                      {NULL, NULL}};
 
 void bind_open_interface(lua_State *L) {

@@ -69,6 +69,14 @@ LENCASE_PUBLIC int lencase_load(lencase_state *st, const char *filename, int arg
   return status;
 }
 
+LENCASE_PUBLIC int lencase_branch_open(lencase_state *st) {
+  return route_branch_open(st);
+}
+
+LENCASE_PUBLIC int lencase_branch_close(lencase_state *st) {
+  return route_branch_close(st);
+}
+
 LENCASE_PUBLIC int lencase_start(lencase_state *st) {
   lencase_grate *g;
   int status = LENCASE_OK;

@@ -175,6 +175,15 @@ static int state_finish(lua_State *L) {
   return 1;
 }
 
+/* state:branch(true) opens a branch, state:branch(false) closes it -> true, or nil, ... */
+static int state_branch(lua_State *L) {
+  struct bind_state *b = bind_state_at(L, 1);
+  int status = lua_toboolean(L, 2) ? lencase_branch_open(b->st) : lencase_branch_close(b->st);
+  if (status != LENCASE_OK) return failed(L, b, status);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 static void chain_push(lua_State *L, const struct route_entry *entry, int32_t nr) {
   lua_Integer n = 0;
   lua_newtable(L);
@@ -214,11 +223,17 @@ static int state_close(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg methods[] = {{"load", state_load},     {"start", state_start},
-                                   {"run", state_run},       {"finish", state_finish},
-                                   {"close", state_close},   {"sim", bind_sim_new},
-                                   {"routes", state_routes}, {"__gc", state_close},
-                                   {"__close", state_close}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"load", state_load},
+                                   {"start", state_start},
+                                   {"run", state_run},
+                                   {"finish", state_finish},
+                                   {"close", state_close},
+                                   {"sim", bind_sim_new},
+                                   {"routes", state_routes},
+                                   {"branch", state_branch},
+                                   {"__gc", state_close},
+                                   {"__close", state_close},
+                                   {NULL, NULL}};
 
 static const luaL_Reg functions[] = {{"state", state_new_lua}, {NULL, NULL}};
 

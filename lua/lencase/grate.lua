@@ -335,15 +335,34 @@ end
 
 local function no_cage() error("sys is at work in a grate only: lencase run SCRIPT -- PROGRAM", 2) end
 
-grate.sys = setmetatable({}, {
-  __index = function(sys, name)
-    local nr = math.type(name) == "integer" and name or core.callnum(name)
-    if not nr then error(("unknown call 'sys.%s'%s"):format(name, did_you_mean(name, call_names())), 2) end
-    local fn = core.sys and core.sys(nr) or no_cage
-    rawset(sys, name, fn)
-    return fn
-  end,
-})
+-- The calls that a grate can make: to whom is below it, or into one of its branches.
+local function new_sys(branch)
+  return setmetatable({}, {
+    __index = function(sys, name)
+      local nr = math.type(name) == "integer" and name or core.callnum(name)
+      if not nr then error(("unknown call 'sys.%s'%s"):format(name, did_you_mean(name, call_names())), 2) end
+      local fn = core.sys and core.sys(nr, nil, branch) or no_cage
+      rawset(sys, name, fn)
+      return fn
+    end,
+  })
+end
+
+grate.sys = new_sys()
+
+---@class lencase.branch a stack inside of this grate: lencase run x.lua %{ a.lua b.lua %}
+---@field calls integer[] the numbers of the calls that the grates in it handle
+---@field sys lencase.sys calls made to it
+---@field enter fun() a handler that then returns nothing lets its call through to it
+
+---@return lencase.branch[]
+function grate.branches()
+  local list = {}
+  for i = 1, core.branches and core.branches() or 0 do
+    list[i] = { calls = core.branch_calls(i), sys = new_sys(i), enter = function() core.enter(i) end }
+  end
+  return list
+end
 
 -- A handler that also keeps the fdtables: the author's own, or none.
 local function watched(name, watcher, fn)

@@ -81,6 +81,18 @@ function lencase.fail(name) return failures[name] or new_failure(name) end
 ---@field [string] fun(...): integer, integer?, ...
 lencase.sys = grate.sys
 
+---@type lencase.branch[]
+lencase.branches = grate.branches()
+
+--- What is known of a call: { name =, nr =, prototype =, variants = { { params = { { name =, ctype =,
+--- pointer = }, ... } }, ... } }; nil for a call without a signature.
+---@param call string|integer
+---@return table?
+function lencase.describe(call)
+  local nr = math.type(call) == "integer" and call or core.callnum(call)
+  return nr and core.describe(nr)
+end
+
 --- Declares the interface of a grate: call -> { policy, handler }, and options. The script
 --- returns it. Raises an error that names script and line for whatever is wrong with it.
 ---@param definition lencase.definition

@@ -1,0 +1,266 @@
+-- clamp.lua - calls go through the grates inside only when a condition holds; others pass by
+--
+--   lencase run clamp.lua --prefix /tmp %{ imfs.lua strace.lua %} -- PROGRAM [ARGS...]
+--
+-- Conditions; of several of one kind one must hold, and one of each kind that is given:
+--   --prefix PATH   a path argument is PATH or below it, or a descriptor was opened so
+--   --calls LIST    names of calls and of classes: %file (those with a path), %desc (with a
+--                   descriptor), %network, %process
+--   --fd LIST       a descriptor argument: 0,1,5-9
+--   --port LIST     the port of connect, bind or sendto; then the socket's other calls too
+--   --cage LIST     the cage's pid or program name
+--   --when EXPR     a Lua expression of name (the call's), args (a table) and cage
+--   --not           everything else goes inside
+--
+-- Paths are compared as text, made absolute by the working directory or the call's directory
+-- descriptor, "." and ".." taken out; symbolic links are not followed. Descriptors are followed
+-- through dup, fork, close and exec; one that came otherwise (inherited, by SCM_RIGHTS) is known by what
+-- /proc says of it, which is not much for a file that only the grates inside know of.
+
+local lencase = require "lencase"
+
+local branch = lencase.branches[1]
+if not branch then error("clamp.lua: what is clamped stands behind it: %{ GRATE.lua ... %}", 0) end
+
+local AT_FDCWD = -100
+
+-- {================================ arguments ===============================
+
+local wanted = { prefix = {}, calls = {}, fd = {}, port = {}, cage = {}, when = {} }
+local negated = false
+
+local function ranges_of(list)
+  local ranges = {}
+  for item in list:gmatch "[^,]+" do
+    local from, to = item:match "^(%d+)%-?(%d*)$"
+    if not from then error(("clamp.lua: '%s' is no number and no range like 5-9"):format(item), 0) end
+    table.insert(ranges, { math.tointeger(from), math.tointeger(to) or math.tointeger(from) })
+  end
+  return ranges
+end
+
+local function words_of(list)
+  local set = {}
+  for item in list:gmatch "[^,]+" do set[item] = true end
+  return set
+end
+
+-- "/a//b/./../c" -> "/a/c"
+local function plain(path)
+  local parts = {}
+  for part in path:gmatch "[^/]+" do
+    if part == ".." then
+      table.remove(parts)
+    elseif part ~= "." then
+      table.insert(parts, part)
+    end
+  end
+  return "/" .. table.concat(parts, "/")
+end
+
+local function expression(text)
+  local source = "local name, args, cage = ...; return " .. text
+  local chunk, message = load(source, "=--when", "t")
+  return chunk or error("clamp.lua: " .. message, 0)
+end
+
+local readers = { prefix = plain, calls = words_of, fd = ranges_of, port = ranges_of, cage = words_of,
+                  when = expression }
+
+local words = { ... }
+while #words > 0 do
+  local kind = table.remove(words, 1):match "^%-%-(%a+)$"
+  if kind == "not" then
+    negated = true
+  elseif readers[kind] and words[1] then
+    table.insert(wanted[kind], readers[kind](table.remove(words, 1)))
+  else
+    error("clamp.lua: conditions are --prefix PATH, --calls, --fd, --port, --cage LIST, --when EXPR, --not", 0)
+  end
+end
+
+-- }==========================================================================
+
+-- {================================== calls =================================
+
+local path_names = { pathname = true, path = true, oldpath = true, newpath = true, filename = true, linkpath = true }
+local fd_names = { fd = true, oldfd = true, sockfd = true, in_fd = true, out_fd = true, fd_in = true,
+                   fd_out = true, fdin = true, fdout = true }
+local network = words_of "socket,connect,bind,listen,accept,accept4,sendto,recvfrom,sendmsg,recvmsg,shutdown,"
+local process = words_of "fork,vfork,clone,clone3,execve,execveat,exit,exit_group,wait4,waitid,kill,tgkill"
+local opens = words_of "open,openat,openat2,creat,socket,accept,accept4"
+local addresses = words_of "connect,bind,sendto"
+
+local function classes_of(call)
+  local classes = { call.name }
+  if #call.paths > 0 then table.insert(classes, "%file") end
+  if #call.fds > 0 then table.insert(classes, "%desc") end
+  if network[call.name] then table.insert(classes, "%network") end
+  if process[call.name] then table.insert(classes, "%process") end
+  return classes
+end
+
+-- Where a call has paths (with their directory descriptors), descriptors and an address.
+local function places_of(nr)
+  local described = lencase.describe(nr)
+  local call = { name = lencase.callname(nr), paths = {}, fds = {}, policy = lencase.PASS_THROUGH_POINTERS }
+  call.closes = call.name:find "^close" ~= nil
+  for i, param in ipairs(described and described.variants[1].params or {}) do
+    if path_names[param.name] and param.pointer then
+      local before = described.variants[1].params[i - 1]
+      table.insert(call.paths, { at = i, dir = before and before.name:find "dirfd$" and i - 1 })
+      call.policy = call.policy | lencase.COPY(i)
+    elseif fd_names[param.name] then
+      table.insert(call.fds, i)
+    elseif param.name == "addr" or param.name == "dest_addr" then
+      call.address = addresses[call.name] and i
+      if call.address then call.policy = call.policy | lencase.COPY(i) end
+    end
+  end
+  call.classes = classes_of(call)
+  return call
+end
+
+-- }==========================================================================
+
+-- {=============================== conditions ===============================
+
+local inside = lencase.fdtable() -- descriptor -> it was opened under a prefix, or has such a port
+
+local function under(path)
+  for _, prefix in ipairs(wanted.prefix) do
+    if prefix == "/" or path == prefix or path:sub(1, #prefix + 1) == prefix .. "/" then return true end
+  end
+  return false
+end
+
+-- What is found out is kept, but not of a descriptor that is being closed.
+local function fd_under(fd, closing)
+  if fd < 0 then return false end
+  local known = inside[fd]
+  if known == nil then
+    local path = lencase.cage:fd_path(fd)
+    known = path ~= nil and under(path)
+    if path and not closing then inside[fd] = known end
+  end
+  return known
+end
+
+local function path_under(path, dir)
+  if type(path) ~= "string" then return false end
+  if path:sub(1, 1) == "/" then return under(plain(path)) end
+  if dir and dir ~= AT_FDCWD and inside[dir] then return true end
+  local base = dir and dir ~= AT_FDCWD and lencase.cage:fd_path(dir) or lencase.cage.cwd
+  return base ~= nil and under(plain(base .. "/" .. path))
+end
+
+local function in_ranges(lists, n)
+  for _, ranges in ipairs(lists) do
+    for _, r in ipairs(ranges) do
+      if n >= r[1] and n <= r[2] then return true end
+    end
+  end
+  return false
+end
+
+local function in_sets(sets, ...)
+  for _, set in ipairs(sets) do
+    for _, word in ipairs { ... } do
+      if set[word] then return true end
+    end
+  end
+  return false
+end
+
+-- The port of an IPv4 or IPv6 address; they have it in the same place.
+local function port_of(address)
+  if type(address) ~= "userdata" or address == lencase.NULL or #address < 4 then return nil end
+  local family, port = string.unpack("<I2>I2", address:sub(1, 4))
+  return (family == 2 or family == 10) and port or nil
+end
+
+local test = {}
+
+function test.prefix(call, args)
+  for _, path in ipairs(call.paths) do
+    if path_under(args[path.at], path.dir and args[path.dir]) then return true end
+  end
+  for _, at in ipairs(call.fds) do
+    if fd_under(args[at], call.closes) then return true end
+  end
+  return false
+end
+
+function test.calls(call) return in_sets(wanted.calls, table.unpack(call.classes)) end
+
+function test.fd(call, args)
+  for _, at in ipairs(call.fds) do
+    if in_ranges(wanted.fd, args[at]) then return true end
+  end
+  return false
+end
+
+function test.port(call, args)
+  local port = call.address and port_of(args[call.address])
+  if port and in_ranges(wanted.port, port) then
+    inside[args[1]] = true
+    return true
+  end
+  return #call.fds > 0 and inside[args[call.fds[1]]] == true
+end
+
+function test.cage() return in_sets(wanted.cage, tostring(lencase.cage.pid), lencase.cage.comm) end
+
+function test.when(call, args)
+  for _, chunk in ipairs(wanted.when) do
+    if chunk(call.name, args, lencase.cage) then return true end
+  end
+  return false
+end
+
+local given = {}
+for kind, list in pairs(wanted) do
+  if #list > 0 then table.insert(given, test[kind]) end
+end
+
+local function holds(call, ...)
+  local args = { ... }
+  for _, condition in ipairs(given) do
+    if not condition(call, args) then return negated end
+  end
+  return not negated
+end
+
+-- }==========================================================================
+
+-- What is opened inside stays there: the descriptor is marked.
+local function opening(call)
+  return function(...)
+    if not holds(call, ...) then return end
+    local fd, errno = branch.sys[call.name]()
+    if fd >= 0 and #wanted.prefix > 0 then inside[fd] = true end
+    return fd, errno
+  end
+end
+
+local function passing(call)
+  return function(...)
+    if holds(call, ...) then branch.enter() end
+  end
+end
+
+local interface = {}
+
+local function add(nr)
+  if interface[nr] then return end
+  local call = places_of(nr)
+  local handler = opens[call.name] and opening(call) or passing(call)
+  interface[nr] = { call.policy, handler, exact = true }
+end
+
+for _, nr in ipairs(branch.calls) do add(nr) end
+if #wanted.port > 0 then
+  for name in pairs(addresses) do add(lencase.callnum(name)) end
+end
+
+return lencase.grate(interface)
