@@ -27,14 +27,14 @@ struct call {
   unsigned downcalls;             /* made so far */
   void *frame;                    /* the handler's own (a coroutine) */
   struct mem_seg window, scratch; /* of the downcall under way; size 0: none */
-  const struct route_table *to; /* where its handler lets it through to; NULL: to the next */
+  const struct route_table *to;   /* where its handler lets it through to; NULL: to the next */
   bool parked;
   bool bare;           /* a grate above let it through, no grate below handles it */
   unsigned depth;      /* how many grates are above */
   struct call *parent; /* the call whose handler made this one; NULL: the cage's program did */
   struct call *leaf;   /* of the program's call: the one whose handler or host is at work */
-  struct call *next; /* in the pool */
-  struct call *all;  /* every call the pool ever made */
+  struct call *next;   /* in the pool */
+  struct call *all;    /* every call the pool ever made */
 };
 
 /* {=============================== for hosts =============================== */

@@ -103,11 +103,11 @@ typedef struct lencase_config {
   void *alloc_ud;
   lencase_log log; /* messages are dropped */
   void *log_ud;
-  uint64_t max_call_bytes; /* bytes copied for one call; 256 MiB */
+  uint64_t max_call_bytes;  /* bytes copied for one call; 256 MiB */
   uint64_t max_grate_bytes; /* memory of one grate's Lua state; 1 GiB */
-  uint32_t max_string;     /* bytes of one string with its NUL; 128 KiB */
-  uint32_t max_depth;      /* grates that call one another for one call; 64 */
-  uint32_t handler_ms;     /* processor time of one handler run; 10000 ms */
+  uint32_t max_string;      /* bytes of one string with its NUL; 128 KiB */
+  uint32_t max_depth;       /* grates that call one another for one call; 64 */
+  uint32_t handler_ms;      /* processor time of one handler run; 10000 ms */
 } lencase_config;
 
 /*

@@ -32,9 +32,9 @@ struct route_entry {
   void *ud;           /* the handler's own */
   int64_t constant;
   const struct plan *plan;
-  const char *where;              /* "script.lua:12", for messages */
-  const struct route_entry *next; /* asked for calls of the number that are not this one's */
-  const void *owner; /* whose interface it is of */
+  const char *where;               /* "script.lua:12", for messages */
+  const struct route_entry *next;  /* asked for calls of the number that are not this one's */
+  const void *owner;               /* whose interface it is of */
   const struct route_table *below; /* who is asked for its own calls; NULL: nobody, the bottom */
   int32_t family; /* callnum in whose prototype the handler sees it, or the call's own */
   uint8_t ntests; /* 0: every such call; else only if one of the tests holds */
