@@ -139,7 +139,7 @@ asan:
 
 # valgrind cannot follow what ptrace does to a traced program: only what runs on sim.
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
-TRACING := $(shell grep -lsE 'lencase_trace_run|scripts/lencase' $(wildcard spec/c/*.c) $(SPECS))
+TRACING := $(shell grep -lsE 'lencase_trace_run|trace_fixture|scripts/lencase|support.lencase' $(wildcard spec/c/*.c) $(SPECS))
 
 valgrind:
 	@scripts/install-deps valgrind
