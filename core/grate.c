@@ -156,7 +156,7 @@ static bool names_script(const char *message, const char *where) {
   return strncmp(message, where, n) == 0;
 }
 
-static void report(struct call *call, const char *message, const char *answer) {
+void grate_report(struct call *call, const char *message, const char *answer) {
   struct grate_entry *e = entry_of(call);
   char where[160];
   bool named = names_script(message, e->where);
@@ -172,17 +172,17 @@ static enum verdict fail_closed(struct call *call, const char *message) {
   struct lencase_grate *g = entry_of(call)->grate;
   char answer[80];
   if (g->on_error == ON_ERROR_PASS) {
-    report(call, message, "the call goes on as if nobody had asked");
+    grate_report(call, message, "the call goes on as if nobody had asked");
     call->result = call->down_result;
     return call->downcalls == 0 ? VERDICT_PASS : VERDICT_DONE;
   }
   call->result = -g->error;
   if (g->on_error == ON_ERROR_KILL) {
-    report(call, message, "the cage is ended");
+    grate_report(call, message, "the cage is ended");
     call->cage->ops->kill(call->cage);
   } else {
     snprintf(answer, sizeof answer, "the caller gets %s", strerrorname_np(g->error));
-    report(call, message, answer);
+    grate_report(call, message, answer);
   }
   return VERDICT_DONE;
 }
@@ -348,6 +348,9 @@ static int entry_plan(struct lencase_grate *g, struct grate_entry *e, const stru
   const struct sig_fold *fold = d->nr != d->family ? any_fold(d->nr, d->family) : NULL;
   lencase_policy policy = d->policy;
   int status;
+  e->route.family = d->family;
+  e->route.denied = d->denied;
+  if (d->denied && e->route.handler == NULL) return LENCASE_OK; /* hundreds of them */
   if (fold != NULL) {
     const struct signature *family = sig_by_nr(d->family);
     status = policy_check(g->st, policy, family->name, fold->nparams);
@@ -356,7 +359,6 @@ static int entry_plan(struct lencase_grate *g, struct grate_entry *e, const stru
   }
   status = plan_new(g->st, d->sig != NULL ? d->sig : &sig_unknown, policy, &e->plan);
   e->route.plan = e->plan;
-  e->route.family = d->family;
   return status;
 }
 

@@ -102,6 +102,7 @@ struct grate_decl {
   const char *where;            /* "script.lua:12" */
   const struct sig_test *tests; /* one of them must hold; none: always */
   int ntests;
+  bool denied; /* a layer's default for what it does not provide */
 };
 
 /*
@@ -109,6 +110,12 @@ struct grate_decl {
 ** negative integer (-errno) lies there. Raises Lua errors.
 */
 void grate_register(lua_State *L, const struct grate_decl *decl);
+
+/*
+** Tells people of a call what its handler found wrong with it: "script.lua:12: message: in write:
+** cage 42 (tar); answer". After GRATE_MESSAGES of them the handler is silent.
+*/
+void grate_report(struct call *call, const char *message, const char *answer);
 
 /* The script's on_start runs, once; the first cage does it otherwise. LENCASE_ESCRIPT if it fails. */
 int grate_start(struct lencase_grate *g);

@@ -73,7 +73,7 @@ static int far_insert(struct lencase_state *st, struct route_table *t, int32_t n
 }
 
 static bool may_share(const struct route_entry *have, int32_t nr, const struct route_entry *entry) {
-  for (; have != NULL && have->owner == entry->owner; have = have->next)
+  for (; have != NULL && have->owner == entry->owner && !have->denied; have = have->next)
     if (have->family == nr || entry->family == nr || have->family == entry->family) return false;
   return true;
 }

@@ -37,6 +37,7 @@ struct route_entry {
   const void *owner;               /* whose interface it is of */
   const struct route_table *below; /* who is asked for its own calls; NULL: nobody, the bottom */
   int32_t family; /* callnum in whose prototype the handler sees it, or the call's own */
+  bool denied;    /* a layer's default: the call is not there, whoever else takes a part of it */
   uint8_t ntests; /* 0: every such call; else only if one of the tests holds */
   struct sig_test tests[4];
 };
@@ -49,7 +50,7 @@ void route_table_free(struct lencase_state *st, struct route_table *t);
 ** Registers 'entry' for 'nr', before those of other owners: LENCASE_OK, LENCASE_EEXIST
 ** (its owner handles it already), LENCASE_ENOMEM. An entry is registered once, for one number:
 ** it links to the others of that number. Two entries of one owner share a number only when each
-** takes it as a member of another family: unlinkat is unlink or rmdir.
+** takes it as a member of another family (unlinkat is unlink or rmdir), or the first is 'denied'.
 */
 int route_register(struct lencase_state *st, struct route_table *t, int32_t nr,
                    struct route_entry *entry);

@@ -2,6 +2,7 @@
 
 local support = require "spec.support"
 local cases = require "spec.cases"
+local layers = require "spec.layers"
 local stacks = require "spec.stacks"
 
 local prologue = table.concat({
@@ -43,4 +44,5 @@ end
 for _, host in ipairs(support.hosts) do
   describe("on host " .. host.name .. ":", function() run_cases(host, cases) end)
   describe("a stack on host " .. host.name .. ":", function() run_cases(host, stacks) end)
+  describe("layers on host " .. host.name .. ":", function() run_cases(host, layers) end)
 end

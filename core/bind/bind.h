@@ -35,6 +35,12 @@ void bind_open_interface(lua_State *L);
 /* state:sim{...}, a method of states (bind_sim.c). */
 int bind_sim_new(lua_State *L);
 
+/*
+** The signature of a callnum, in a grate also one that a grate below declares by a prototype;
+** NULL: none.
+*/
+const struct signature *bind_signature_of(lua_State *L, int32_t nr);
+
 /* The signature at 'index': a userdata made by core.signature, or a callnum; NULL: none. */
 const struct signature *bind_signature_at(lua_State *L, int index);
 

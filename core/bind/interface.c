@@ -42,14 +42,17 @@ static const struct signature *declared_signature(lua_State *L, int32_t nr) {
   lua_getfield(L, 1, "signature");
   if (lua_isnil(L, -1)) {
     lua_pop(L, 1);
-    return sig_by_nr(nr);
+    return bind_signature_of(L, nr);
   }
   sig = bind_signature_at(L, -1);
   luaL_ref(L, LUA_REGISTRYINDEX); /* kept as long as the grate: its plans point there */
   return sig;
 }
 
-/* core.register{ nr =, family =, policy =, where =, fn = function | constant = -errno, tests = } */
+/*
+** core.register{ nr =, family =, policy =, where =, fn = function | constant = -errno, tests =,
+** denied = }
+*/
 static int interface_register(lua_State *L) {
   struct sig_test tests[MAX_TESTS];
   struct grate_decl d = {.tests = tests};
@@ -62,6 +65,8 @@ static int interface_register(lua_State *L) {
   d.policy = (lencase_policy)field(L, 1, "policy");
   d.sig = declared_signature(L, d.nr);
   d.ntests = take_tests(L, 1, tests);
+  lua_getfield(L, 1, "denied");
+  d.denied = lua_toboolean(L, -1);
   lua_getfield(L, 1, "where");
   d.where = luaL_checkstring(L, -1);
   if (lua_getfield(L, 1, "constant") == LUA_TNIL) lua_getfield(L, 1, "fn");
@@ -109,15 +114,52 @@ static int interface_cage(lua_State *L) {
   return 1;
 }
 
+static struct call *call_here(lua_State *L) {
+  struct frame *f = grate_frame(L);
+  if (f == NULL || f->call == NULL) luaL_error(L, "no cage is calling here");
+  return f->call;
+}
+
 /* core.word(i) -> argument word i (from 1) of the call, whatever its policy says; downcalls made */
 static int interface_word(lua_State *L) {
-  struct frame *f = grate_frame(L);
+  const struct call *call = call_here(L);
   lua_Integer i = luaL_checkinteger(L, 1);
   luaL_argcheck(L, i >= 1 && i <= LENCASE_MAXARGS, 1, "argument 1 to 6");
-  if (f == NULL || f->call == NULL) return luaL_error(L, "no cage is calling here");
-  lua_pushinteger(L, (lua_Integer)f->call->words[i - 1]);
-  lua_pushinteger(L, f->call->downcalls);
+  lua_pushinteger(L, (lua_Integer)call->words[i - 1]);
+  lua_pushinteger(L, call->downcalls);
   return 2;
+}
+
+/* core.report(message, answer): tells people what is wrong with the call */
+static int interface_report(lua_State *L) {
+  const char *message = luaL_checkstring(L, 1), *answer = luaL_checkstring(L, 2);
+  grate_report(call_here(L), message, answer);
+  return 0;
+}
+
+/* core.kill(): ends the cage that calls */
+static int interface_kill(lua_State *L) {
+  struct lencase_cage *cage = call_here(L)->cage;
+  cage->ops->kill(cage);
+  return 0;
+}
+
+/*
+** core.below(nr) -> where, denied: who is asked when this grate makes the call; nothing: nobody,
+** the bottom
+*/
+static int interface_below(lua_State *L) {
+  const struct route_entry *e = route_find(grate_of(L)->below, (int32_t)luaL_checkinteger(L, 1));
+  if (e == NULL) return 0;
+  lua_pushstring(L, e->where != NULL ? e->where : "grate");
+  lua_pushboolean(L, e->denied || (e->handler == NULL && e->ntests == 0 && e->constant < 0));
+  return 2;
+}
+
+/* core.next_below(nr) -> the next callnum above nr that a grate below handles; -1 at the end */
+static int interface_next_below(lua_State *L) {
+  lua_pushinteger(L, route_next(grate_of(L)->below, (int32_t)luaL_checkinteger(L, 1)));
+  return 1;
 }
 
 /* The table of branch 'index' (from 1), NULL for none. */
@@ -131,7 +173,7 @@ static const struct route_table *branch_at(lua_State *L, int index) {
 /* core.sys(nr [, signature [, branch]]) -> the function that makes the call */
 static int interface_sys(lua_State *L) {
   int32_t nr = (int32_t)luaL_checkinteger(L, 1);
-  const struct signature *sig = lua_isnoneornil(L, 2) ? sig_by_nr(nr) : bind_signature_at(L, 2);
+  const struct signature *sig = bind_signature_at(L, lua_isnoneornil(L, 2) ? 1 : 2);
   grate_push_sys(L, grate_of(L), nr, sig != NULL ? sig : &sig_unknown, branch_at(L, 3));
   return 1;
 }
@@ -159,10 +201,8 @@ static int interface_branch_calls(lua_State *L) {
 
 /* core.enter(branch): the call that is let through next goes there first */
 static int interface_enter(lua_State *L) {
-  struct frame *f = grate_frame(L);
   const struct route_table *t = branch_at(L, 1);
-  if (f == NULL || f->call == NULL) return luaL_error(L, "no cage is calling here");
-  f->call->to = t;
+  call_here(L)->to = t;
   return 0;
 }
 
@@ -172,6 +212,10 @@ static const luaL_Reg functions[] = {{"register", interface_register},
                                      {"events", interface_events},
                                      {"cage", interface_cage},
                                      {"word", interface_word},
+                                     {"report", interface_report},
+                                     {"kill", interface_kill},
+                                     {"below", interface_below},
+                                     {"next_below", interface_next_below},
                                      {"sys", interface_sys},
                                      {"branches", interface_branches},
                                      {"branch_calls", interface_branch_calls},

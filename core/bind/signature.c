@@ -179,8 +179,21 @@ static int signature_new(lua_State *L) {
   return 1;
 }
 
+/* What a layer denies is not known above it. */
+static const struct signature *declared_below(const struct lencase_grate *g, int32_t nr) {
+  const struct route_entry *e = route_find(g->below, nr);
+  return e != NULL && !e->denied && e->plan != NULL && e->plan->sig != &sig_unknown ? e->plan->sig
+                                                                                    : NULL;
+}
+
+const struct signature *bind_signature_of(lua_State *L, int32_t nr) {
+  const struct signature *sig = sig_by_nr(nr);
+  const struct lencase_grate *g = grate_of(L);
+  return sig == NULL && g != NULL ? declared_below(g, nr) : sig;
+}
+
 const struct signature *bind_signature_at(lua_State *L, int index) {
-  if (lua_isinteger(L, index)) return sig_by_nr((int32_t)lua_tointeger(L, index));
+  if (lua_isinteger(L, index)) return bind_signature_of(L, (int32_t)lua_tointeger(L, index));
   return luaL_checkudata(L, index, signature_name);
 }
 
@@ -188,9 +201,22 @@ const struct signature *bind_signature_at(lua_State *L, int index) {
 
 /* {================================ questions ============================== */
 
+/* The number of a call that a grate below declares under this name; -1: there is none. */
+static int32_t callnum_below(const struct lencase_grate *g, const char *name) {
+  const struct signature *sig;
+  int32_t nr = g != NULL ? route_next(g->below, -1) : -1;
+  for (; nr >= 0; nr = route_next(g->below, nr)) {
+    sig = sig_by_nr(nr) == NULL ? declared_below(g, nr) : NULL;
+    if (sig != NULL && strcmp(sig->name, name) == 0) break;
+  }
+  return nr;
+}
+
 /* core.callnum(name) -> number, or nil for a name that is no call's */
 static int callnum(lua_State *L) {
-  int32_t nr = sig_callnum(luaL_checkstring(L, 1));
+  const char *name = luaL_checkstring(L, 1);
+  int32_t nr = sig_callnum(name);
+  if (nr < 0) nr = callnum_below(grate_of(L), name);
   if (nr < 0) return 0;
   lua_pushinteger(L, nr);
   return 1;
@@ -199,23 +225,27 @@ static int callnum(lua_State *L) {
 /* core.callname(nr) -> name */
 static int callname(lua_State *L) {
   char buf[64];
-  lua_pushstring(L, sig_name((int32_t)luaL_checkinteger(L, 1), buf, sizeof buf));
+  int32_t nr = (int32_t)luaL_checkinteger(L, 1);
+  const struct signature *sig = bind_signature_of(L, nr);
+  lua_pushstring(L, sig != NULL ? sig->name : sig_name(nr, buf, sizeof buf));
   return 1;
 }
 
-/* { params = { { name =, ctype =, pointer = }, ... } } */
+/* { params = { { name =, ctype =, pointer =, address = }, ... } } */
 static void variant_push(lua_State *L, const struct sig_variant *v) {
   int i;
   lua_createtable(L, 0, 1);
   lua_createtable(L, v->nparams, 0);
   for (i = 0; i < v->nparams; i++) {
-    lua_createtable(L, 0, 3);
+    lua_createtable(L, 0, 4);
     lua_pushstring(L, v->params[i].name);
     lua_setfield(L, -2, "name");
     lua_pushstring(L, v->params[i].ctype);
     lua_setfield(L, -2, "ctype");
     lua_pushboolean(L, sig_is_pointer(&v->params[i]));
     lua_setfield(L, -2, "pointer");
+    lua_pushboolean(L, v->params[i].kind == SIG_ADDR);
+    lua_setfield(L, -2, "address");
     lua_rawseti(L, -2, i + 1);
   }
   lua_setfield(L, -2, "params");
@@ -256,19 +286,25 @@ static int names(lua_State *L) {
   return 1;
 }
 
-/* core.members(nr) -> the numbers of the calls that are seen in the prototype of call nr */
+/*
+** core.members(nr) -> the numbers of the calls that are seen in the prototype of call nr, and a
+** table that is true at those of which only some calls are
+*/
 static int members(lua_State *L) {
   int32_t nr = (int32_t)luaL_checkinteger(L, 1), last = -1;
   lua_Integer n = 0;
   size_t i;
   lua_newtable(L);
+  lua_newtable(L);
   for (i = 0; i < sig_folds_size; i++) {
     if (sig_folds[i].family != nr || sig_folds[i].member == last) continue;
     last = sig_folds[i].member;
     lua_pushinteger(L, last);
-    lua_rawseti(L, -2, ++n);
+    lua_rawseti(L, -3, ++n);
+    lua_pushboolean(L, sig_folds[i].when.op != TEST_ALWAYS);
+    lua_rawseti(L, -2, last);
   }
-  return 1;
+  return 2;
 }
 
 /* core.plan(nr | signature, policy) -> the plan's steps as text, or nil, message */

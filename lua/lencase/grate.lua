@@ -4,7 +4,9 @@
 -- returned) turns entries into routes and plans.
 
 local core = require "lencase.core"
+local contract = require "lencase.contract"
 local fdtable = require "lencase.fdtable"
+local layer = require "lencase.layer"
 local parsing = require "lencase.parsing"
 local policy = require "lencase.policy"
 local did_you_mean = parsing.did_you_mean
@@ -19,10 +21,12 @@ local grate = {}
 ---@field on_exit? fun(how: "exit"|"signal", n: integer) the program has ended
 ---@field on_error? string an errno's name, "kill" or "pass": what a failing handler means
 ---@field timeout? number seconds of processor time that a handler may take
+---@field provide? lencase.provide what is there for those above this grate
+---@field uses? (string|integer)[] the calls that this grate itself may make
 
----@class lencase.entry
+---@class lencase.entry: lencase.contract
 ---@field [1] integer|string the policy: lencase.PASS(2), "pass buf", ...
----@field [2] fun(...): ... the handler
+---@field [2]? fun(...): ... the handler; with a contract it may be left out: the call goes on
 ---@field exact? boolean this one kernel call, not its family
 ---@field prototype? string the call's prototype, for one that lencase does not know
 
@@ -103,7 +107,7 @@ local function call_names()
 end
 
 local options = { on_start = "function", on_cage = "function", on_cage_exit = "function",
-                  on_exit = "function", on_error = "string", timeout = "number" }
+                  on_exit = "function", on_error = "string", timeout = "number", provide = "table", uses = "table" }
 
 local function unknown_call(where, name)
   local names = call_names()
@@ -217,10 +221,12 @@ local function entry_of(where, name, value)
     fail(where, "%s: an entry is { policy, handler }, a handler or lencase.fail \"NAME\", not a %s", name, type(value))
   end
   for key in pairs(value) do
-    if key ~= 1 and key ~= 2 and key ~= "exact" and key ~= "prototype" then
-      fail(where, "%s: an entry has no '%s' (policy, handler, exact, prototype)", name, tostring(key))
+    if key ~= 1 and key ~= 2 and key ~= "exact" and key ~= "prototype" and not contract.fields[key] then
+      fail(where, "%s: an entry has no '%s' (policy, handler, exact, prototype, args, returns, errors, on_violation)",
+           name, tostring(key))
     end
   end
+  if value[2] == nil and (value.args or value.returns or value.errors) then return value end
   if type(value[2]) ~= "function" and not is_failure(value[2]) then
     local hint = type(value[1]) == "function" and ": the policy comes first" or ""
     fail(where, "%s: the handler must be a function, not a %s%s", name, type(value[2]), hint)
@@ -228,19 +234,33 @@ local function entry_of(where, name, value)
   return value
 end
 
+local KERNEL_MAX = 511 -- above: 3i's numbers and an author's own
+
 -- The signature that an entry brings itself, as userdata, and its description.
 local function own_signature(where, name, nr, text)
   local prototype = require "lencase.prototype" -- its grammar takes longer than all else at the start
   local parsed, message = prototype.parse(text)
   if not parsed then fail(where, "%s: prototype: %s", name, message) end
   local signature = core.signature(nr, parsed)
-  return signature, core.describe(signature)
+  local described = core.describe(signature)
+  local other = core.callnum(described.name)
+  if nr > KERNEL_MAX and other and other ~= nr then
+    fail(where, "%s: prototype: '%s' is the name of call %d", name, described.name, other)
+  end
+  return signature, described
 end
 
 local function unknown_description(name)
   local params = {}
   for i = 1, 6 do params[i] = { name = "arg" .. i, pointer = false } end
   return { name = name, variants = { { params = params } } }
+end
+
+local function contract_of(where, name, raw, described, mask)
+  local c, message = contract.parse(raw, described, mask)
+  if c == false then fail(where, "%s: %s", name, message) end
+  if c and is_failure(raw[2]) then fail(where, "%s: a constant answer has no contract", name) end
+  return c
 end
 
 local function check_policy(where, e)
@@ -254,15 +274,19 @@ local function new_entry(definition, key, value)
   e.name = type(key) == "string" and key or core.callname(key)
   local raw = entry_of(where, e.name, value)
   local described = core.describe(e.nr)
-  if raw.prototype then e.signature, described = own_signature(where, e.name, e.nr, raw.prototype) end
+  if raw.prototype then
+    e.signature, described = own_signature(where, e.name, e.nr, raw.prototype)
+    if e.nr > KERNEL_MAX then e.name = described.name end
+  end
   described = described or unknown_description(e.name)
   e.policy, e.exact = policy_of(where, raw[1], described, e.name), raw.exact
   check_policy(where, e)
+  e.contract = contract_of(where, e.name, raw, described, e.policy)
   if is_failure(raw[2]) then
     e.constant = -raw[2].errno
   else
     e.fn = raw[2]
-    if core.describe(e.signature or e.nr) then check_parameters(where, e.fn, described) end
+    if e.fn and core.describe(e.signature or e.nr) then check_parameters(where, e.fn, described) end
   end
   return e
 end
@@ -309,6 +333,14 @@ local function check_option(where, name, value)
   end
 end
 
+local function check_layer(definition, interface)
+  local given = interface.options
+  if given.provide then given.provide = layer.provide(where_of(definition, "provide"), given.provide, callnum) end
+  if not given.uses then return end
+  interface.uses_at = where_of(definition, "uses")
+  given.uses = layer.uses(interface.uses_at, given.uses, callnum, script_of(definition))
+end
+
 ---@param definition lencase.definition
 ---@return lencase.interface
 function grate.new(definition)
@@ -324,6 +356,7 @@ function grate.new(definition)
       table.insert(interface.entries, new_entry(definition, key, value))
     end
   end
+  check_layer(definition, interface)
   table.sort(interface.entries, function(a, b) return a.nr < b.nr end)
   interface.routes = routes_of(interface.entries)
   return setmetatable(interface, grate.interface_meta)
@@ -335,17 +368,25 @@ end
 
 local function no_cage() error("sys is at work in a grate only: lencase run SCRIPT -- PROGRAM", 2) end
 
+local uses -- callnum -> true: what this grate may call; nil: everything
+local all_sys = {}
+
+local function may_use(nr) return not uses or uses[nr] == true end
+
 -- The calls that a grate can make: to whom is below it, or into one of its branches.
 local function new_sys(branch)
-  return setmetatable({}, {
+  local new = setmetatable({}, {
     __index = function(sys, name)
       local nr = math.type(name) == "integer" and name or core.callnum(name)
       if not nr then error(("unknown call 'sys.%s'%s"):format(name, did_you_mean(name, call_names())), 2) end
+      if not may_use(nr) then error(("sys.%s is not among this grate's uses"):format(name), 2) end
       local fn = core.sys and core.sys(nr, nil, branch) or no_cage
       rawset(sys, name, fn)
       return fn
     end,
   })
+  table.insert(all_sys, new)
+  return new
 end
 
 grate.sys = new_sys()
@@ -366,7 +407,7 @@ end
 
 -- A handler that also keeps the fdtables: the author's own, or none.
 local function watched(name, watcher, fn)
-  local call = grate.sys[name]
+  local call = core.sys(core.callnum(name))
   local function finish(n, ...)
     if n == nil and watcher.after and select(2, core.word(1)) == 0 then return finish(call()) end
     if watcher.after and math.type(n) == "integer" then watcher.after(n) end
@@ -385,7 +426,7 @@ local function watch_descriptors(interface)
     local e = interface.routes[nr] and interface.routes[nr][1]
     if e and e.fn then
       e.fn = watched(name, watcher, e.fn)
-    elseif not e then
+    elseif not e and layer.provides(interface.options.provide, nr) then
       interface.routes[nr] = { { nr = nr, name = name, policy = policy.PASS_THROUGH_ALL, tests = watcher.tests,
                                fn = watched(name, watcher), where = "lencase.fdtable" } }
     end
@@ -423,16 +464,36 @@ local function apply_options(given)
   if on_error then core.on_error(core.errnos()[on_error] or on_error) end
 end
 
+-- From here on the grate makes the calls that it says; what the script fetched before is looked at.
+local function limit_uses(interface)
+  uses = interface.options.uses
+  for _, sys in ipairs(all_sys) do
+    for name in pairs(sys) do
+      local nr = math.type(name) == "integer" and name or core.callnum(name)
+      if not may_use(nr) then fail(interface.uses_at, "sys.%s is not among this grate's uses", name) end
+    end
+  end
+end
+
+local function hold_to_contracts(interface)
+  for _, e in ipairs(interface.entries) do
+    if e.contract then e.fn = contract.wrap(e.contract, e.fn, core.sys(e.nr, e.signature)) end
+  end
+end
+
 local function register(e, nr)
-  if e.signature then rawset(grate.sys, e.name, core.sys(nr, e.signature)) end
+  if e.signature and may_use(nr) then rawset(grate.sys, e.name, core.sys(nr, e.signature)) end
   core.register { nr = nr, family = e.nr, policy = e.policy, where = e.where, fn = e.fn, constant = e.constant,
-                  signature = nr == e.nr and e.signature or nil, tests = e.tests }
+                  signature = nr == e.nr and e.signature or nil, tests = e.tests, denied = e.denied }
 end
 
 -- Called by the core with what the script returned.
 local function install(interface)
   apply_options(interface.options)
+  limit_uses(interface)
+  hold_to_contracts(interface)
   if fdtable.used() then watch_descriptors(interface) end
+  layer.complete(interface.options.provide, interface.routes)
   local numbers = {}
   for nr in pairs(interface.routes) do table.insert(numbers, nr) end
   table.sort(numbers)

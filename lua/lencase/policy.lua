@@ -209,6 +209,17 @@ local function said_of(mask, i)
   return own & CHOICES, own & ONCE ~= 0, set > POINTERS and ALL or set
 end
 
+--- What a handler sees of argument i: "copy", "pass" or "addr".
+---@param mask integer
+---@param i integer counted from 1
+---@param pointer boolean whether the argument is one
+---@return string
+function policy.shown(mask, i, pointer)
+  local choice, _, set = said_of(mask, i)
+  if choice ~= 0 then return verb_of_choice[choice] end
+  return (set == ALL or set == POINTERS and pointer) and "pass" or "copy"
+end
+
 -- The set that all arguments without a choice of their own are in; of several the one that passes least.
 local function base_of(mask, count)
   local base

@@ -70,10 +70,17 @@ static void note_kind(struct trace_run *run, int32_t nr, uint8_t kind) {
     run->far_wanted = true;
 }
 
-static int trap_entry(scmp_filter_ctx ctx, int32_t nr, const struct route_entry *entry) {
+static bool any_takes_all(const struct route_entry *entry) {
+  while (entry != NULL && entry->ntests > 0) entry = entry->next;
+  return entry != NULL;
+}
+
+/* What 'entry' or one of those behind it wants: each has tests, or one takes every call. */
+static int trap_entries(scmp_filter_ctx ctx, int32_t nr, const struct route_entry *entry) {
   int i, rc = 0;
-  if (entry->ntests == 0) return trap(ctx, nr);
-  for (i = 0; i < entry->ntests && rc == 0; i++) rc = trap_test(ctx, nr, &entry->tests[i]);
+  if (any_takes_all(entry)) return trap(ctx, nr);
+  for (; entry != NULL; entry = entry->next)
+    for (i = 0; i < entry->ntests && rc == 0; i++) rc = trap_test(ctx, nr, &entry->tests[i]);
   return rc;
 }
 
@@ -86,7 +93,7 @@ static int trap_wanted(struct trace_run *run, scmp_filter_ctx ctx,
        nr = call_next_wanted(cage, nr, &entry)) {
     run->wanted = true;
     note_kind(run, nr, KIND_WANTED);
-    rc = trap_entry(ctx, nr, entry);
+    rc = trap_entries(ctx, nr, entry);
   }
   return rc;
 }
