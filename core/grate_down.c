@@ -408,6 +408,7 @@ int grate_sys(lua_State *L) {
   char buf[64];
   struct put u = {.f = f, .nr = nr, .name = sig_name(nr, buf, sizeof buf)};
   u.sig = lua_touserdata(L, lua_upvalueindex(2));
+  if (u.sig != &sig_unknown) u.name = u.sig->name;
   u.plan = lua_touserdata(L, lua_upvalueindex(3));
   u.to = lua_touserdata(L, lua_upvalueindex(4));
   if (f == NULL)

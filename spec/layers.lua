@@ -70,6 +70,12 @@ return {
     report = { E.EXDEV, "5" },
   },
   {
+    name = "an exact handler, and a constant",
+    script = layer([[default = "deny", deny = "EXDEV"]], "rmdir = { nil, function() return 5 end, exact = true }, getpid = fail 'EPERM'"),
+    calls = { "rmdir @/no/such", "unlinkat -100 @/no/such 0x200", "getpid" },
+    report = { "5", E.EXDEV, E.EPERM },
+  },
+  {
     name = "fdtables of a layer watch what it provides",
     script = "local t = lencase.fdtable()\n" .. layer([[default = "deny", "fcntl", "write"]], [[
       lseek = function(fd) return t[fd] or 9 end,
@@ -225,6 +231,13 @@ return {
     report = { "14", "17 [HELLO!]" },
   },
   {
+    name = "what is wrong with a call of it is told by its name",
+    stack = { grate(FROB), grate "getpid = function() return (sys.frob(1, {}, nil, 8)) end" },
+    calls = { "getpid" },
+    report = { E.EIO },
+    log = { "frob: b .*: in getpid: " },
+  },
+  {
     name = "a layer provides it, or hides it",
     stack = { grate(FROB), layer [[default = "deny", "frob"]],
               layer([[default = "deny", deny = "EPERM"]], [[getpid = function() return (sys.frob(1, "ab", nil, 8)) end]]) },
@@ -232,11 +245,18 @@ return {
     report = { "3", E.EPERM .. " []" },
   },
   {
+    name = "who hides it hides its name",
+    stack = { grate(FROB), layer [[default = "deny"]], grate "getpid = function() return sys.frob(1) end" },
+    calls = { "getpid" },
+    report = { E.EIO },
+    log = { "unknown call 'sys.frob'.*: in getpid: " },
+  },
+  {
     name = "contracts on it",
     stack = { grate(FROB:gsub(" }$", [[, args = { a = "0..n" }, returns = "..n"}]])),
               grate [[getpid = function() local n, e = sys.frob(1, "abcdef", nil, 6) return n == -1 and e or n end]] },
     calls = { "2000 1 @h %5 5", "2000 6 @h %5 5", "getpid" },
     report = { "2 [H]", E.EIO .. " []", tostring(-E.EIO) },
-    log = { "contract: a is 6, not 0%.%.n %(n is 5%): in ", "contract: the result is 7, not %.%.n %(n is 6%): in " },
+    log = { "contract: a is 6, not 0%.%.n %(n is 5%): in frob: ", "contract: the result is 7, not %.%.n %(n is 6%): in frob: " },
   },
 }

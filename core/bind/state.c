@@ -189,15 +189,21 @@ static void chain_push(lua_State *L, const struct route_entry *entry, int32_t nr
   lua_newtable(L);
   lua_pushinteger(L, nr);
   lua_setfield(L, -2, "nr");
+  lua_pushboolean(L, entry->denied);
+  lua_setfield(L, -2, "denied");
   while (entry != NULL) {
     lua_pushstring(L, entry->where != NULL ? entry->where : "?");
     lua_rawseti(L, -2, ++n);
+    if (entry->denied) break; /* nobody is asked after it */
     entry =
         entry->next != NULL || entry->below == NULL ? entry->next : route_find(entry->below, nr);
   }
 }
 
-/* state:routes() -> { { nr =, "top.lua:3", "bottom.lua:5" }, ... }: who is asked, in turn */
+/*
+** state:routes() -> { { nr =, denied =, "top.lua:3", "bottom.lua:5" }, ... }: who is asked, in
+** turn; denied: a layer does not provide the call
+*/
 static int state_routes(lua_State *L) {
   const struct route_table *t = bind_state_at(L, 1)->st->first_routes;
   lua_Integer n = 0;
