@@ -5,7 +5,9 @@
 -- Above the grate, in the program and in the grates between, there are the calls that it handles
 -- and those that are listed; a listed call brings the members of its family. What becomes of the
 -- others `default` says: "pass" (they are there, too), "deny" (they fail with ENOSYS, or with the
--- errno named by `deny`), "kill" (the cage is ended). Calls without which no program can run stay.
+-- errno named by `deny`), "kill" (the cage is ended). What no program can end without stays (ALWAYS);
+-- what its C library and dynamic linker need (execve, brk, mmap, futex, ...) is to be listed. A
+-- number above 511 that nobody handles is the kernel's to refuse, also with "kill".
 --
 --   uses = { "write", "fstat" }
 --
@@ -84,11 +86,11 @@ end
 
 -- {================================ defaults ================================
 
--- Whether every call of number `nr` is seen in the prototype of `family`, or (nil, true) some are.
+-- Whether every call of number `nr` is seen in the prototype of `family`.
 local function part_of(family, nr)
   if family == nr then return true end
   local _, conditional = core.members(family)
-  return conditional[nr] == false, conditional[nr] ~= nil
+  return conditional[nr] == false
 end
 
 -- callnum -> true for what is there as a whole; -> { families } for what is there in part.
