@@ -49,20 +49,20 @@ enum { WINDOW_TRIES = 8 };
 **   r14 address and rbp size of the scratch memory, r15 the descriptor;
 ** it ends with TRACE_NR_READY, r13 and r14 being what the two mmap calls said.
 */
-extern const unsigned char trace_stub[], trace_stub_setup[],
-    trace_stub_end[] __attribute__((visibility("hidden")));
+extern const unsigned char trace_stub[] __attribute__((visibility("hidden")));
+extern const uint32_t trace_stub_size, trace_setup_at __attribute__((visibility("hidden")));
 
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)
 
 __asm__(".pushsection .rodata\n"
-        ".hidden trace_stub, trace_stub_setup, trace_stub_end\n"
-        ".global trace_stub, trace_stub_setup, trace_stub_end\n"
+        ".hidden trace_stub, trace_stub_size, trace_setup_at\n"
+        ".global trace_stub, trace_stub_size, trace_setup_at\n"
         "trace_stub:\n"
         "  syscall\n"
         "  int3\n"
         ".balign 16\n"
-        "trace_stub_setup:\n"
+        "2:\n"
         "  lea 4096(%rbx), %rdi\n" /* mmap(window + 4096, r12, PROT_READ, */
         "  mov %r12, %rsi\n"
         "  mov $1, %edx\n"
@@ -98,7 +98,10 @@ __asm__(".pushsection .rodata\n"
         "  mov $" TEXT(TRACE_NR_READY) ", %eax\n"
                                        "  syscall\n"
                                        "  int3\n"
-                                       "trace_stub_end:\n"
+                                       "3:\n"
+                                       ".balign 4\n"
+                                       "trace_stub_size: .long 3b - trace_stub\n"
+                                       "trace_setup_at: .long 2b - trace_stub\n"
                                        ".popsection\n");
 
 /* {=============================== our own side ============================ */
@@ -137,7 +140,7 @@ static bool window_try(struct window *w, size_t size) {
   w->data = data;
   w->size = size;
   if (!window_grow(w, WINDOW_SMALL) || fcntl(w->grow_fd, F_ADD_SEALS, seals) != 0) return false;
-  memcpy(data, trace_stub, (size_t)(trace_stub_end - trace_stub));
+  memcpy(data, trace_stub, trace_stub_size);
   w->fd = reopen_readonly(w->grow_fd);
   return w->fd >= 0;
 }
@@ -272,7 +275,7 @@ static void refuse(int listener, uint64_t id, int err) {
     struct seccomp_notif_resp r;
     unsigned char room[256];
   } answer;
-  memset(&answer, 0, sizeof answer);
+  memset(answer.room, 0, sizeof answer.room);
   answer.r.id = id;
   answer.r.error = -err;
   ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
@@ -282,7 +285,7 @@ static void refuse(int listener, uint64_t id, int err) {
 static bool hand_over(const struct steps *s) {
   union notification note;
   struct seccomp_notif_addfd add = {.flags = SECCOMP_ADDFD_FLAG_SEND};
-  memset(&note, 0, sizeof note);
+  memset(note.room, 0, sizeof note.room);
   if (ioctl(s->run->listener, SECCOMP_IOCTL_NOTIF_RECV, &note) != 0) return false;
   add.id = note.n.id;
   add.srcfd = (uint32_t)s->run->window.fd;
@@ -335,7 +338,7 @@ static int64_t map_stub(struct steps *s, uint64_t site, int64_t fd) {
 static bool run_setup(struct steps *s, uint64_t stub, int64_t fd, struct user_regs_struct *regs) {
   *regs = s->regs;
   regs->orig_rax = (unsigned long long)-1;
-  regs->rip = stub + (uint64_t)(trace_stub_setup - trace_stub);
+  regs->rip = stub + trace_setup_at;
   regs->rbx = stub;
   regs->r12 = s->run->window.size;
   regs->r13 = WINDOW_SMALL;
