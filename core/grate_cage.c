@@ -156,6 +156,8 @@ static int cage_index(lua_State *L) {
     lua_pushinteger(L, (lua_Integer)ud->id);
   else if (strcmp(name, "parent") == 0)
     lua_pushinteger(L, (lua_Integer)ud->parent);
+  else if (strcmp(name, "gone") == 0)
+    lua_pushboolean(L, cage_by_id(grate_of(L)->st, ud->id) == NULL);
   else
     lua_getfield(L, lua_upvalueindex(1), name);
   return 1;

@@ -5,36 +5,41 @@
 -- (watchers); they let close and close_range through, at the cost of one stop.
 
 local core = require "lencase.core"
+local per_cage = require "lencase.per_cage"
 
 local fdtable = {}
 
-local tables = {} -- every fdtable of this grate: values of cages
+local tables = {} -- of every fdtable of this grate: cage id -> its values
 
 local F_DUPFD, F_DUPFD_CLOEXEC = 0, 1030
 local CLOSE_RANGE_UNSHARE, CLOSE_RANGE_CLOEXEC = 2, 4
 local CLONE_FILES = 0x400
 local EQ, ANY = 1, 2 -- enum test_op of core/signature.h
 
-local function values_here(self)
-  local cage = core.cage and core.cage()
-  if not cage then error("an fdtable is of the cage that calls: use it inside a handler", 3) end
-  local values = self[cage.id]
-  if not values then
-    values = {}
-    self[cage.id] = values
-  end
-  return values
+local function copy(values)
+  local new = {}
+  for fd, value in pairs(values) do new[fd] = value end
+  return new
 end
+
+-- What descriptors do in the kernel. The values themselves are not copied: a fork's descriptors
+-- refer to the same open files.
+local following = {
+  fork = function(values, _, _, shares_files) return shares_files and values or copy(values) end,
+  exec = function(values, cage)
+    values = copy(values) -- exec ends the sharing of descriptors
+    for fd in pairs(values) do
+      if not cage:fd_open(fd) then values[fd] = nil end
+    end
+    return values
+  end,
+}
 
 ---@return table<integer, any>
 function fdtable.new()
-  local cages = {}
-  table.insert(tables, cages)
-  return setmetatable({}, {
-    __index = function(_, fd) return values_here(cages)[fd] end,
-    __newindex = function(_, fd, value) values_here(cages)[fd] = value end,
-    __pairs = function() return next, values_here(cages), nil end,
-  })
+  local proxy, values = per_cage.new(following)
+  table.insert(tables, values)
+  return proxy
 end
 
 --- Whether the script made any: only then are calls watched.
@@ -65,12 +70,6 @@ local function drop(cages, id, first, last)
   for fd in pairs(values) do
     if fd >= first and fd <= last then values[fd] = nil end
   end
-end
-
-local function copy(values)
-  local new = {}
-  for fd, value in pairs(values) do new[fd] = value end
-  return new
 end
 
 local function unshare(cages, id) cages[id] = copy(cages[id]) end
@@ -109,41 +108,6 @@ fdtable.watchers = {
   close_range = { before = close_range },
   unshare = { after = unshared, tests = { { op = ANY, arg = 0, mask = CLONE_FILES, value = 0 } } },
 }
-
--- }==========================================================================
-
--- {================================= events =================================
-
-local events = {}
-
-function events.new(cages, cage, parent, shares_files)
-  if not parent then return end
-  local values = cages[parent.id]
-  if shares_files then -- even while there is nothing in it: what comes is for both
-    values = values or {}
-    cages[parent.id], cages[cage.id] = values, values
-  elseif values then
-    cages[cage.id] = copy(values)
-  end
-end
-
-function events.exec(cages, cage)
-  local values = cages[cage.id]
-  if not values then return end
-  values = copy(values) -- exec ends the sharing of descriptors
-  for fd in pairs(values) do
-    if not cage:fd_open(fd) then values[fd] = nil end
-  end
-  cages[cage.id] = values
-end
-
-function events.exit(cages, cage) cages[cage.id] = nil end
-
---- A cage came, runs a new program, or has ended.
-function fdtable.event(name, ...)
-  if not events[name] then return end
-  for _, cages in ipairs(tables) do events[name](cages, ...) end
-end
 
 -- }==========================================================================
 

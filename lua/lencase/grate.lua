@@ -8,6 +8,7 @@ local contract = require "lencase.contract"
 local fdtable = require "lencase.fdtable"
 local layer = require "lencase.layer"
 local parsing = require "lencase.parsing"
+local per_cage = require "lencase.per_cage"
 local policy = require "lencase.policy"
 local did_you_mean = parsing.did_you_mean
 
@@ -39,6 +40,7 @@ local grate = {}
 ---@field parent integer the id of its parent, 0 for none
 ---@field comm string the name of its program
 ---@field cwd string its working directory: what relative paths start from
+---@field gone boolean it ended and everybody has been told
 ---@field fd_path fun(self, fd: integer): string?, integer? what a descriptor refers to
 ---@field fd_open fun(self, fd: integer): boolean
 ---@field read fun(self, addr: integer, n: integer): string?, integer?
@@ -439,7 +441,7 @@ local function status_of(wstatus)
   return "exit", wstatus >> 8 & 0xff
 end
 
--- What the core tells, in turn for the fdtables and for the script.
+-- What the core tells, in turn for the tables per cage and for the script.
 local function dispatcher(given)
   local function call(name, ...)
     if given[name] then given[name](...) end
@@ -452,9 +454,9 @@ local function dispatcher(given)
     finish = function(_, _, _, wstatus) call("on_exit", status_of(wstatus)) end,
   }
   return function(event, cage, parent, shares_files, wstatus)
-    if event ~= "exit" then fdtable.event(event, cage, parent, shares_files) end
+    if event ~= "exit" then per_cage.event(event, cage, parent, shares_files) end
     if tell[event] then tell[event](cage, parent, shares_files, wstatus) end
-    if event == "exit" then fdtable.event(event, cage) end
+    if event == "exit" then per_cage.event(event, cage) end
   end
 end
 

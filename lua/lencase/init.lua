@@ -7,6 +7,7 @@ local core = require "lencase.core"
 local fdtable = require "lencase.fdtable"
 local grate = require "lencase.grate"
 local parsing = require "lencase.parsing"
+local per_cage = require "lencase.per_cage"
 local policy = require "lencase.policy"
 
 ---@class lencase
@@ -103,6 +104,14 @@ function lencase.grate(definition) return grate.new(definition) end
 --- fork, close, close_range and close-on-exec.
 ---@return table<integer, any>
 function lencase.fdtable() return fdtable.new() end
+
+--- A table for each cage: `init(cage)` makes it when it is first used, a forked child goes on in a
+--- deep copy (or in what `fork` makes of its parent's), exec keeps it, the cage's end drops it.
+--- In a handler `state.key` is of the table of the cage that calls, `state()` is that table,
+--- and `state(cage)`, also in on_cage and on_cage_exit, that of another cage.
+---@param init? lencase.per_cage.definition|fun(cage: lencase.cage): table?
+---@return lencase.per_cage
+function lencase.per_cage(init) return (per_cage.new(init)) end
 
 --- The name of a callnum: 1 -> "write".
 ---@param nr integer
