@@ -119,6 +119,7 @@ static enum verdict refuse(struct call *call, int status, const struct marshal_f
 static bool entry_wants(const struct route_entry *entry, int32_t nr,
                         const uint64_t words[LENCASE_MAXARGS]) {
   int i;
+  if (entry->off) return false;
   if (entry->family != nr && sig_fold_of(nr, entry->family, words) == NULL) return false;
   for (i = 0; i < entry->ntests; i++)
     if (sig_test_holds(&entry->tests[i], words)) return true;

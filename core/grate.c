@@ -263,8 +263,15 @@ static void tell_unknown(struct call *call) {
             e->where, call_where(call, where, sizeof where));
 }
 
+static enum verdict answer(struct call *call) {
+  call->result = call->entry->constant;
+  return VERDICT_DONE;
+}
+
 static enum verdict start(struct call *call) {
-  struct frame *f = frame_get(entry_of(call)->grate, call);
+  struct frame *f;
+  if (entry_of(call)->fn == LUA_NOREF) return answer(call);
+  f = frame_get(entry_of(call)->grate, call);
   tell_unknown(call);
   if (f == NULL) return fail_closed(call, "no memory for a coroutine");
   lua_pushcfunction(f->co, handler_body);
@@ -313,6 +320,7 @@ static struct grate_entry *entry_new(struct lencase_grate *g, const char *where)
   }
   strcpy(e->where, where);
   e->grate = g;
+  e->fn = LUA_NOREF;
   e->route = (struct route_entry){
       .handler = handler, .ud = e, .where = e->where, .owner = g, .below = g->below};
   e->next = g->entries; /* owned by the grate from here on, whatever fails */
@@ -377,12 +385,105 @@ void grate_register(lua_State *L, const struct grate_decl *d) {
   struct lencase_grate *g = grate_of(L);
   struct grate_entry *e = entry_new(g, d->where);
   if (e == NULL) luaL_error(L, "no memory for a handler");
+  e->nr = d->nr;
   entry_answer(L, e);
   e->route.ntests = (uint8_t)d->ntests;
   if (d->ntests > 0) memcpy(e->route.tests, d->tests, (size_t)d->ntests * sizeof *d->tests);
   if (entry_plan(g, e, d) != LENCASE_OK ||
       route_register(g->st, g->st->first_routes, d->nr, &e->route) != LENCASE_OK)
     luaL_error(L, "%s: %s", d->where, lencase_error(g->st));
+  e->routed = true;
+  e->ntrapped = e->route.ntests;
+  memcpy(e->trapped, e->route.tests, sizeof e->trapped);
+}
+
+/* }========================================================================= */
+
+/* {================================ reloading ============================== */
+
+static bool host_stops_for(const struct grate_entry *e, const struct grate_decl *d) {
+  if (e->ntrapped == 0) return true;
+  return e->ntrapped == d->ntests &&
+         memcmp(e->trapped, d->tests, (size_t)d->ntests * sizeof *d->tests) == 0;
+}
+
+/* The entry in the tables whose place the new one takes. The family stays: calls in flight look. */
+static struct grate_entry *place_for(struct lencase_grate *g, const struct grate_decl *d) {
+  struct grate_entry *e = g->entries;
+  while (e != NULL &&
+         !(e->routed && e->nr == d->nr && e->route.family == d->family && host_stops_for(e, d)))
+    e = e->next;
+  return e;
+}
+
+void grate_reload_begin(struct lencase_grate *g) {
+  struct grate_entry *e;
+  for (e = g->entries; e != NULL; e = e->next) e->heir = NULL;
+  g->reloading = true;
+}
+
+bool grate_stage(lua_State *L, const struct grate_decl *d) {
+  struct lencase_grate *g = grate_of(L);
+  struct grate_entry *place = place_for(g, d), *e;
+  if (place == NULL) return false;
+  e = entry_new(g, d->where);
+  if (e == NULL) luaL_error(L, "no memory for a handler");
+  entry_answer(L, e);
+  e->route.ntests = (uint8_t)d->ntests;
+  if (d->ntests > 0) memcpy(e->route.tests, d->tests, (size_t)d->ntests * sizeof *d->tests);
+  if (entry_plan(g, e, d) != LENCASE_OK) luaL_error(L, "%s: %s", d->where, lencase_error(g->st));
+  place->heir = e;
+  return true;
+}
+
+/*
+** The heir keeps what was replaced, for the calls in flight: plan and place. A constant has no
+** plan, and a handler of ours all the same: what was a function may be waited for.
+*/
+static void inherit(struct grate_entry *e, struct grate_entry *heir) {
+  struct plan *plan = e->plan;
+  char *where = e->where;
+  int fn = e->fn;
+  e->plan = heir->plan;
+  e->where = heir->where;
+  e->fn = heir->fn;
+  heir->plan = plan;
+  heir->where = where;
+  heir->fn = fn;
+  e->route.plan = e->fn != LUA_NOREF ? e->plan : NULL;
+  e->route.where = e->where;
+  e->route.constant = heir->route.constant;
+  e->route.handler = handler;
+  e->route.ntests = heir->route.ntests;
+  memcpy(e->route.tests, heir->route.tests, sizeof e->route.tests);
+  e->messages = 0;
+}
+
+void grate_commit(lua_State *L) {
+  struct lencase_grate *g = grate_of(L);
+  struct grate_entry *e;
+  for (e = g->entries; e != NULL; e = e->next) {
+    if (!e->routed) continue;
+    e->route.off = e->heir == NULL;
+    if (e->heir == NULL) continue;
+    inherit(e, e->heir);
+    luaL_unref(L, LUA_REGISTRYINDEX, e->heir->fn); /* one in flight lies on its stack */
+    e->heir->fn = LUA_NOREF;
+    e->heir = NULL;
+  }
+  g->reloading = false;
+}
+
+void grate_time(lua_State *L) {
+  begin_time(grate_of(L), L);
+}
+
+int grate_call_untimed(lua_State *L, int nresults) {
+  int status;
+  lua_sethook(L, NULL, 0, 0);
+  status = lua_pcall(L, 0, nresults, 0);
+  lua_sethook(L, watch_time, LUA_MASKCOUNT, HOOK_COUNT);
+  return status;
 }
 
 /* }========================================================================= */
@@ -449,6 +550,16 @@ int grate_start(struct lencase_grate *g) {
   if (g->frozen) return LENCASE_OK;
   g->frozen = true;
   return tell(&ev);
+}
+
+static int reload_all(struct lencase_state *st) {
+  struct lencase_grate *g;
+  int status = LENCASE_OK;
+  for (g = st->grates; g != NULL; g = g->next) {
+    struct event ev = {g, NULL, "reload", 0};
+    if (tell(&ev) != LENCASE_OK) status = LENCASE_ESCRIPT;
+  }
+  return status;
 }
 
 int grate_finish(struct lencase_grate *g, int wstatus) {
@@ -555,6 +666,7 @@ int grate_new(struct lencase_state *st, lua_CFunction open, const char *path, co
   g->next = st->grates;
   st->grates = g;
   st->close_grates = close_all;
+  st->reload_grates = reload_all;
   lua_pushcfunction(g->L, build);
   lua_pushlightuserdata(g->L, &o);
   if (lua_pcall(g->L, 1, 0, 0) != LUA_OK) return script_failed(g, "lencase");

@@ -24,8 +24,13 @@ struct grate_entry {
   struct grate_entry *next;
   char *where;       /* "script.lua:12" */
   struct plan *plan; /* owned */
-  int fn;            /* reference in the registry */
-  unsigned messages; /* logged so far */
+  int32_t nr;
+  int fn;                     /* reference in the registry */
+  unsigned messages;          /* logged so far */
+  struct grate_entry *heir;   /* staged: what stands in this one's place after grate_commit */
+  struct sig_test trapped[4]; /* the tests it was registered with: all that the host stops for */
+  uint8_t ntrapped;
+  bool routed;       /* it is in route tables; else an heir, or the rest of one */
   bool told_unknown; /* that nobody described the arguments of a call it got */
 };
 
@@ -48,7 +53,8 @@ struct lencase_grate {
   enum on_error on_error;
   int error; /* ON_ERROR_ERRNO: the errno */
   uint32_t handler_ms;
-  bool frozen; /* it has started: no more registering */
+  bool frozen;    /* it has started: no more registering */
+  bool reloading; /* grate_register stages */
 };
 
 /* What a handler asked the host for and now waits for. */
@@ -110,6 +116,21 @@ struct grate_decl {
 ** negative integer (-errno) lies there. Raises Lua errors.
 */
 void grate_register(lua_State *L, const struct grate_decl *decl);
+
+/*
+** Reloading: between begin and commit, grate_stage prepares entries as grate_register makes them;
+** false: the hosts do not stop for such a call, it is left out. The commit swaps all of them in
+** and lets through what is not handled any more. Calls in flight go on as they began.
+*/
+void grate_reload_begin(struct lencase_grate *g);
+bool grate_stage(lua_State *L, const struct grate_decl *decl);
+void grate_commit(lua_State *L);
+
+/* Without a time limit: what cannot be left half done. Calls the function on top of the stack. */
+int grate_call_untimed(lua_State *L, int nresults);
+
+/* From now on 'L' has the time that a handler has. */
+void grate_time(lua_State *L);
 
 /*
 ** Tells people of a call what its handler found wrong with it: "script.lua:12: message: in write:

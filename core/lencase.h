@@ -108,6 +108,7 @@ typedef struct lencase_config {
   uint32_t max_string;      /* bytes of one string with its NUL; 128 KiB */
   uint32_t max_depth;       /* grates that call one another for one call; 64 */
   uint32_t handler_ms;      /* processor time of one handler run; 10000 ms */
+  uint32_t reload_on_hup;   /* not 0: SIGHUP reloads the grates and is not handed on */
 } lencase_config;
 
 /*
@@ -155,6 +156,13 @@ int lencase_branch_close(lencase_state *st);
 ** LENCASE_ESCRIPT when one of them failed: nothing should be run then.
 */
 int lencase_start(lencase_state *st);
+
+/*
+** Reloads the script of every grate, between two calls: one that does not load leaves what runs,
+** with a message and LENCASE_ESCRIPT. A trace run does it on SIGHUP when the state's
+** config says reload_on_hup.
+*/
+int lencase_reload(lencase_state *st);
 
 /*
 ** The program has ended with 'wstatus' (waitpid(2)): the on_exit of every grate

@@ -37,6 +37,7 @@ struct route_entry {
   const void *owner;               /* whose interface it is of */
   const struct route_table *below; /* who is asked for its own calls; NULL: nobody, the bottom */
   int32_t family; /* callnum in whose prototype the handler sees it, or the call's own */
+  bool off;       /* its grate was reloaded and does not handle the call any more */
   bool denied;    /* a layer's default: the call is not there, whoever else takes a part of it */
   uint8_t ntests; /* 0: every such call; else only if one of the tests holds */
   struct sig_test tests[4];

@@ -23,6 +23,7 @@ struct lencase_state {
   struct route_level *level;                    /* route.c: the branches that are open */
   struct call_pool *calls;                      /* call.c */
   struct lencase_grate *grates;                 /* grate.c: a list, newest first */
+  int (*reload_grates)(struct lencase_state *); /* likewise */
   void (*close_grates)(struct lencase_state *); /* set by the room that made one */
   void *run; /* a host's own while it runs cages of this state, else NULL */
 };

@@ -59,7 +59,8 @@ static int interface_register(lua_State *L) {
   struct lencase_grate *g = grate_of(L);
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
-  if (g->frozen) return luaL_error(L, "the interface is frozen: the grate has started");
+  if (g->frozen && !g->reloading)
+    return luaL_error(L, "the interface is frozen: the grate has started");
   d.nr = (int32_t)field(L, 1, "nr");
   d.family = (int32_t)field(L, 1, "family");
   d.policy = (lencase_policy)field(L, 1, "policy");
@@ -70,7 +71,50 @@ static int interface_register(lua_State *L) {
   lua_getfield(L, 1, "where");
   d.where = luaL_checkstring(L, -1);
   if (lua_getfield(L, 1, "constant") == LUA_TNIL) lua_getfield(L, 1, "fn");
-  grate_register(L, &d);
+  if (!g->reloading) {
+    grate_register(L, &d);
+    return 0;
+  }
+  lua_pushboolean(L, grate_stage(L, &d)); /* false: no host stops for it */
+  return 1;
+}
+
+/* core.reload_begin(): core.register stages from here on, and says whether the call is trapped */
+static int interface_reload_begin(lua_State *L) {
+  grate_reload_begin(grate_of(L));
+  return 0;
+}
+
+/* core.reload_end(f): what is staged takes over, and f runs; without f: all stays as it was */
+static int interface_reload_end(lua_State *L) {
+  struct lencase_grate *g = grate_of(L);
+  lua_settop(L, 1);
+  if (lua_isnil(L, 1)) {
+    g->reloading = false;
+    return 0;
+  }
+  grate_commit(L);
+  lua_call(L, 0, 0);
+  return 0;
+}
+
+/* core.untimed(f) -> two results of f: for what must not be cut short */
+static int interface_untimed(lua_State *L) {
+  lua_settop(L, 1);
+  if (grate_call_untimed(L, 2) != LUA_OK) return lua_error(L);
+  return 2;
+}
+
+/* core.timed(coroutine): it has the time of a handler */
+static int interface_timed(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTHREAD);
+  grate_time(lua_tothread(L, 1));
+  return 0;
+}
+
+/* core.log(line): a message for people */
+static int interface_log(lua_State *L) {
+  state_log(grate_of(L)->st, "%s", luaL_checkstring(L, 1));
   return 0;
 }
 
@@ -207,6 +251,11 @@ static int interface_enter(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {{"register", interface_register},
+                                     {"reload_begin", interface_reload_begin},
+                                     {"reload_end", interface_reload_end},
+                                     {"untimed", interface_untimed},
+                                     {"timed", interface_timed},
+                                     {"log", interface_log},
                                      {"on_error", interface_on_error},
                                      {"handler_ms", interface_handler_ms},
                                      {"events", interface_events},

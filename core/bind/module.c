@@ -84,6 +84,10 @@ LENCASE_PUBLIC int lencase_start(lencase_state *st) {
   return status;
 }
 
+LENCASE_PUBLIC int lencase_reload(lencase_state *st) {
+  return st->reload_grates != NULL ? st->reload_grates(st) : LENCASE_OK;
+}
+
 LENCASE_PUBLIC int lencase_finish(lencase_state *st, int wstatus) {
   lencase_grate *g;
   int status = LENCASE_OK;

@@ -64,6 +64,7 @@ static int state_new_lua(lua_State *L) {
   c.max_call_bytes = (uint64_t)option(L, "max_call_bytes", INT64_MAX);
   c.max_grate_bytes = (uint64_t)option(L, "max_grate_bytes", INT64_MAX);
   c.max_string = (uint32_t)option(L, "max_string", UINT32_MAX);
+  c.reload_on_hup = (uint32_t)option(L, "reload_on_hup", 1);
   c.handler_ms = (uint32_t)option(L, "handler_ms", INT32_MAX);
   b = lua_newuserdatauv(L, sizeof *b, 0);
   *b = (struct bind_state){.log = LUA_NOREF};
@@ -163,6 +164,17 @@ static int state_start(lua_State *L) {
   return 1;
 }
 
+/* state:reload() -> true, or nil, status, message */
+static int state_reload(lua_State *L) {
+  struct bind_state *b = bind_state_at(L, 1);
+  lua_State *before = bind_enter(b, L);
+  int status = lencase_reload(b->st);
+  bind_leave(b, before);
+  if (status != LENCASE_OK) return failed(L, b, status);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 /* state:finish(wstatus) -> true, or nil, status, message */
 static int state_finish(lua_State *L) {
   struct bind_state *b = bind_state_at(L, 1);
@@ -229,17 +241,11 @@ static int state_close(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg methods[] = {{"load", state_load},
-                                   {"start", state_start},
-                                   {"run", state_run},
-                                   {"finish", state_finish},
-                                   {"close", state_close},
-                                   {"sim", bind_sim_new},
-                                   {"routes", state_routes},
-                                   {"branch", state_branch},
-                                   {"__gc", state_close},
-                                   {"__close", state_close},
-                                   {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"load", state_load},  {"start", state_start},   {"reload", state_reload},
+    {"run", state_run},    {"finish", state_finish}, {"close", state_close},
+    {"sim", bind_sim_new}, {"routes", state_routes}, {"branch", state_branch},
+    {"__gc", state_close}, {"__close", state_close}, {NULL, NULL}};
 
 static const luaL_Reg functions[] = {{"state", state_new_lua}, {NULL, NULL}};
 

@@ -9,7 +9,7 @@ local per_cage = require "lencase.per_cage"
 
 local fdtable = {}
 
-local tables = {} -- of every fdtable of this grate: cage id -> its values
+local all = {} -- every fdtable of this grate: its tables by cage id
 
 local F_DUPFD, F_DUPFD_CLOEXEC = 0, 1030
 local CLOSE_RANGE_UNSHARE, CLOSE_RANGE_CLOEXEC = 2, 4
@@ -37,13 +37,22 @@ local following = {
 
 ---@return table<integer, any>
 function fdtable.new()
-  local proxy, values = per_cage.new(following)
-  table.insert(tables, values)
+  local proxy, self = per_cage.new(following)
+  table.insert(all, self)
   return proxy
 end
 
---- Whether the script made any: only then are calls watched.
-function fdtable.used() return #tables > 0 end
+--- Whether the script made any, behind a mark: only then are calls watched.
+function fdtable.used(mark) return #all > (mark or 0) end
+
+--- For reloading, as in per_cage.
+function fdtable.mark() return #all end
+
+function fdtable.cut(n)
+  for i = #all, n + 1, -1 do all[i] = nil end
+end
+
+function fdtable.forget(n) table.move(all, n + 1, #all + n, 1) end
 
 -- {================================ watchers ================================
 
@@ -54,8 +63,8 @@ end
 
 local function each(f, ...)
   local id = core.cage().id
-  for _, cages in ipairs(tables) do
-    if cages[id] then f(cages, id, ...) end
+  for _, self in ipairs(all) do
+    if self.tables[id] then f(self.tables, id, ...) end
   end
 end
 

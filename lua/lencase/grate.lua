@@ -10,6 +10,7 @@ local layer = require "lencase.layer"
 local parsing = require "lencase.parsing"
 local per_cage = require "lencase.per_cage"
 local policy = require "lencase.policy"
+local reload = require "lencase.reload"
 local did_you_mean = parsing.did_you_mean
 
 local grate = {}
@@ -21,6 +22,7 @@ local grate = {}
 ---@field on_cage_exit? fun(cage: lencase.cage, how: "exit"|"signal", n: integer) a cage ended
 ---@field on_exit? fun(how: "exit"|"signal", n: integer) the program has ended
 ---@field on_error? string an errno's name, "kill" or "pass": what a failing handler means
+---@field keep? table<string, table> tables that a reload of the script goes on with, by name
 ---@field timeout? number seconds of processor time that a handler may take
 ---@field provide? lencase.provide what is there for those above this grate
 ---@field uses? (string|integer)[] the calls that this grate itself may make
@@ -109,7 +111,8 @@ local function call_names()
 end
 
 local options = { on_start = "function", on_cage = "function", on_cage_exit = "function",
-                  on_exit = "function", on_error = "string", timeout = "number", provide = "table", uses = "table" }
+                  on_exit = "function", on_error = "string", timeout = "number", provide = "table", uses = "table",
+                  keep = "table" }
 
 local function unknown_call(where, name)
   local names = call_names()
@@ -323,6 +326,14 @@ local function routes_of(entries)
   return routes
 end
 
+local function check_keep(where, keep)
+  for name, value in pairs(keep) do
+    if type(name) ~= "string" or type(value) ~= "table" then
+      fail(where, "keep has tables by name, as in keep = { counts = counts }, not [%s] = a %s", name, type(value))
+    end
+  end
+end
+
 local function check_option(where, name, value)
   if type(value) ~= options[name] then
     fail(where, "%s must be a %s, not a %s", name, options[name], type(value))
@@ -330,6 +341,7 @@ local function check_option(where, name, value)
   if name == "on_error" and value ~= "kill" and value ~= "pass" and not core.errnos()[value] then
     fail(where, "on_error must be \"kill\", \"pass\" or the name of an errno, not \"%s\"", value)
   end
+  if name == "keep" then check_keep(where, value) end
   if name == "timeout" and not (value > 0 and value <= 3600) then
     fail(where, "timeout must be more than 0 and at most 3600 seconds, not %s", value)
   end
@@ -441,16 +453,24 @@ local function status_of(wstatus)
   return "exit", wstatus >> 8 & 0xff
 end
 
+local current -- the interface that is installed
+local load_again
+
 -- What the core tells, in turn for the tables per cage and for the script.
-local function dispatcher(given)
+local function dispatcher()
   local function call(name, ...)
+    local given = current.options
     if given[name] then given[name](...) end
   end
   local tell = {
     start = function() call "on_start" end,
     new = function(cage, parent) call("on_cage", cage, parent) end,
-    exec = function(cage) return given.on_cage_exit and cage.comm end, -- it is kept for later
+    exec = function(cage) return current.options.on_cage_exit and cage.comm end, -- it is kept for later
     exit = function(cage, _, _, wstatus) call("on_cage_exit", cage, status_of(wstatus)) end,
+    reload = function()
+      local ok, message = load_again()
+      if not ok then error(message, 0) end
+    end,
     finish = function(_, _, _, wstatus) call("on_exit", status_of(wstatus)) end,
   }
   return function(event, cage, parent, shares_files, wstatus)
@@ -460,8 +480,12 @@ local function dispatcher(given)
   end
 end
 
-local function apply_options(given)
+local function apply_timeout(given)
   if given.timeout then core.handler_ms(math.max(1, math.floor(given.timeout * 1000))) end
+end
+
+local function apply_options(given)
+  apply_timeout(given)
   local on_error = given.on_error
   if on_error then core.on_error(core.errnos()[on_error] or on_error) end
 end
@@ -485,12 +509,64 @@ end
 
 local function register(e, nr)
   if e.signature and may_use(nr) then rawset(grate.sys, e.name, core.sys(nr, e.signature)) end
-  core.register { nr = nr, family = e.nr, policy = e.policy, where = e.where, fn = e.fn, constant = e.constant,
+  return core.register { nr = nr, family = e.nr, policy = e.policy, where = e.where, fn = e.fn, constant = e.constant,
                   signature = nr == e.nr and e.signature or nil, tests = e.tests, denied = e.denied }
+end
+
+local function refuse_layer(interface)
+  for _, name in ipairs { "provide", "uses" } do
+    if interface.options[name] or current.options[name] then
+      fail(interface.uses_at or "reload", "a layer (%s) cannot be reloaded", name)
+    end
+  end
+end
+
+-- A filter cannot be widened: what a script names newly is told and left.
+local function stage(interface)
+  local left = {}
+  for nr, entries in pairs(interface.routes) do
+    for _, e in ipairs(entries) do
+      if not register(e, nr) then left[e.name] = e.where end
+    end
+  end
+  for name, where in pairs(left) do
+    core.log(("%s: %s was not handled when the program began: it is not stopped for, or in part"):format(where, name))
+  end
+end
+
+-- What can fail, then a function that cannot.
+local function prepare(interface, descriptors)
+  refuse_layer(interface)
+  hold_to_contracts(interface)
+  if fdtable.used(descriptors) then watch_descriptors(interface) end
+  stage(interface)
+  local steps = reload.keep(interface.options.keep or {}, current.options.keep or {})
+  local on_error = interface.options.on_error or "EIO"
+  on_error = core.errnos()[on_error] or on_error
+  return function()
+    for _, step in ipairs(steps) do step() end
+    if interface.options.timeout then apply_timeout(interface.options) end
+    core.on_error(on_error)
+    current = interface
+  end
+end
+
+--- Loads the script of this grate again: true, or nil and why the old one goes on.
+function grate.reload()
+  local ok, message = load_again()
+  if not ok and core.log then core.log(message) end
+  return ok, message
+end
+
+function load_again()
+  if not current then return nil, "there is no grate to reload here" end
+  return reload.run(prepare)
 end
 
 -- Called by the core with what the script returned.
 local function install(interface)
+  reload.remember()
+  current = interface
   apply_options(interface.options)
   limit_uses(interface)
   hold_to_contracts(interface)
@@ -502,7 +578,7 @@ local function install(interface)
   for _, nr in ipairs(numbers) do
     for _, e in ipairs(interface.routes[nr]) do register(e, nr) end
   end
-  core.events(dispatcher(interface.options))
+  core.events(dispatcher())
 end
 
 grate.interface_meta = { __name = "lencase.interface", __install = install }

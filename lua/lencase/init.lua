@@ -113,6 +113,14 @@ function lencase.fdtable() return fdtable.new() end
 ---@return lencase.per_cage
 function lencase.per_cage(init) return (per_cage.new(init)) end
 
+--- Loads the script again, as SIGHUP does under `lencase run --reload`: handlers are swapped
+--- between calls, those at work end as they began, tables that `keep` names go on. The filter of
+--- programs that run cannot be widened: a call that the script did not name before is told and
+--- left. on_start does not run again.
+---@return boolean? ok
+---@return string? message why the old script goes on
+function lencase.reload() return grate.reload() end
+
 --- The name of a callnum: 1 -> "write".
 ---@param nr integer
 ---@return string

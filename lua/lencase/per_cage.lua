@@ -23,7 +23,7 @@ local FIELDS = { init = true, fork = true, exec = true }
 
 -- Every one of this grate, in the order they were made and by their proxies:
 -- { definition =, tables = { [id] = table } }
-local all, of_proxy = {}, {}
+local all, of_proxy = {}, setmetatable({}, { __mode = "k" })
 
 -- {================================== copies ================================
 
@@ -94,10 +94,10 @@ local function check(definition)
   return definition or {}
 end
 
---- The proxy, and the tables behind it by cage id.
+--- The proxy, and what is behind it: its `tables` by cage id.
 ---@param definition? lencase.per_cage.definition|fun(cage: lencase.cage): table?
 ---@return lencase.per_cage
----@return table<integer, table>
+---@return table
 function per_cage.new(definition)
   local self = { definition = check(definition), tables = {} }
   local proxy = setmetatable({}, {
@@ -110,7 +110,7 @@ function per_cage.new(definition)
   })
   of_proxy[proxy] = self
   table.insert(all, self)
-  return proxy, self.tables
+  return proxy, self
 end
 
 -- }==========================================================================
@@ -143,6 +143,26 @@ function per_cage.event(name, ...)
   end
   if first then error(first, 0) end
 end
+
+-- }==========================================================================
+
+-- {================================= reloading ==============================
+
+--- What a reloaded script makes lies behind the mark: it is cut off again, or all before forgotten.
+function per_cage.mark() return #all end
+
+function per_cage.cut(n)
+  for i = #all, n + 1, -1 do all[i] = nil end
+end
+
+function per_cage.forget(n)
+  table.move(all, n + 1, #all + n, 1)
+end
+
+function per_cage.is(value) return of_proxy[value] ~= nil end
+
+--- One goes on with the tables of the other.
+function per_cage.adopt(new, old) of_proxy[new].tables = of_proxy[old].tables end
 
 -- }==========================================================================
 

@@ -88,13 +88,20 @@ static void hand_on(const struct relay *r, const siginfo_t *info) {
     pidfd_send_signal(r->pidfd, info->si_signo, NULL, 0);
 }
 
+/* The supervisor does it when it is in between two stops. */
+static bool asks_reload(struct relay *r, int sig) {
+  if (sig != SIGHUP || !r->reload_on_hup) return false;
+  atomic_store(&r->reload, true);
+  return true;
+}
+
 static void *relay_main(void *ud) {
   struct relay *r = ud;
   siginfo_t info;
   for (;;) {
     int sig = sigwaitinfo(&r->set, &info);
     if (atomic_load(&r->over)) return NULL;
-    if (sig > 0) hand_on(r, &info);
+    if (sig > 0 && !asks_reload(r, sig)) hand_on(r, &info);
   }
 }
 
@@ -104,6 +111,7 @@ int relay_open(struct trace_run *run) {
   sigset_t all, old;
   int rc;
   r->root = run->root;
+  r->reload_on_hup = run->st->config.reload_on_hup != 0;
   r->tracer = gettid();
   r->pidfd = pidfd_open(run->root, 0);
   if (r->pidfd < 0) return state_fail(run->st, LENCASE_EHOST, "pidfd_open: %s", strerror(errno));

@@ -27,6 +27,8 @@ static void loop(struct trace_run *run) {
   while (run->threads.n > 0) {
     int status, flags = relay_all_stopped(run) ? WNOHANG : 0;
     pid_t tid = waitpid(-1, &status, __WALL | __WNOTHREAD | flags);
+    if (atomic_exchange(&run->relay.reload, false) && run->st->reload_grates != NULL)
+      run->st->reload_grates(run->st);
     if (tid > 0)
       stop_handle(run, tid, status);
     else if (tid == 0)

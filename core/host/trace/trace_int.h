@@ -169,7 +169,8 @@ struct relay {
   sigset_t set;
   pid_t root, tracer;
   int pidfd;
-  atomic_bool over;
+  atomic_bool over, reload; /* reload: asked for, and not done yet */
+  bool reload_on_hup;
   bool running;
 };
 
