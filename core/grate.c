@@ -263,14 +263,14 @@ static void tell_unknown(struct call *call) {
             e->where, call_where(call, where, sizeof where));
 }
 
-static enum verdict answer(struct call *call) {
+static enum verdict answer_constant(struct call *call) {
   call->result = call->entry->constant;
   return VERDICT_DONE;
 }
 
 static enum verdict start(struct call *call) {
   struct frame *f;
-  if (entry_of(call)->fn == LUA_NOREF) return answer(call);
+  if (entry_of(call)->fn == LUA_NOREF) return answer_constant(call);
   f = frame_get(entry_of(call)->grate, call);
   tell_unknown(call);
   if (f == NULL) return fail_closed(call, "no memory for a coroutine");
