@@ -401,10 +401,17 @@ void grate_register(lua_State *L, const struct grate_decl *d) {
 
 /* {================================ reloading ============================== */
 
+static bool same_test(const struct sig_test *a, const struct sig_test *b) {
+  return a->op == b->op && a->arg == b->arg && a->mask == b->mask && a->value == b->value;
+}
+
 static bool host_stops_for(const struct grate_entry *e, const struct grate_decl *d) {
+  int i;
   if (e->ntrapped == 0) return true;
-  return e->ntrapped == d->ntests &&
-         memcmp(e->trapped, d->tests, (size_t)d->ntests * sizeof *d->tests) == 0;
+  if (e->ntrapped != d->ntests) return false;
+  for (i = 0; i < d->ntests; i++)
+    if (!same_test(&e->trapped[i], &d->tests[i])) return false;
+  return true;
 }
 
 /* The entry in the tables whose place the new one takes. The family stays: calls in flight look. */
