@@ -104,7 +104,6 @@ end
 local function places_of(nr)
   local described = lencase.describe(nr)
   local call = { name = lencase.callname(nr), paths = {}, fds = {}, policy = lencase.PASS_THROUGH_POINTERS }
-  call.closes = call.name:find "^close" ~= nil
   for i, param in ipairs(described and described.variants[1].params or {}) do
     if path_names[param.name] and param.pointer then
       local before = described.variants[1].params[i - 1]
@@ -134,14 +133,13 @@ local function under(path)
   return false
 end
 
--- What is found out is kept, but not of a descriptor that is being closed.
-local function fd_under(fd, closing)
+local function fd_under(fd)
   if fd < 0 then return false end
   local known = inside[fd]
   if known == nil then
     local path = lencase.cage:fd_path(fd)
     known = path ~= nil and under(path)
-    if path and not closing then inside[fd] = known end
+    if path then inside[fd] = known end
   end
   return known
 end
@@ -186,7 +184,7 @@ function test.prefix(call, args)
     if path_under(args[path.at], path.dir and args[path.dir]) then return true end
   end
   for _, at in ipairs(call.fds) do
-    if fd_under(args[at], call.closes) then return true end
+    if fd_under(args[at]) then return true end
   end
   return false
 end

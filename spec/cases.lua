@@ -455,6 +455,26 @@ return {
     report = { "3", "4", "7", "30", "7", "0", "0" },
   },
   {
+    name = "an author's own close sees what the descriptor meant",
+    script = [[local mark = lencase.fdtable()
+               return lencase.grate {
+                 open = function(...)
+                   local fd, errno = sys.open(...)
+                   mark[fd] = 7
+                   return fd, errno
+                 end,
+                 close = function(fd)
+                   if mark[fd] == nil then return end
+                   assert(mark[fd] == 7)
+                   if fd % 2 == 0 then return end
+                   return sys.close(fd)
+                 end,
+                 close_range = function(first) assert(mark[first] == 7) end,
+                 lseek = function(fd) return mark[fd] or 0 end }]],
+    calls = { OPEN, OPEN, OPEN, "close 3", "lseek 3 0 0", "close 4", "lseek 4 0 0", "close_range 5 6 0", "lseek 5 0 0" },
+    report = { "3", "4", "5", "0", "0", "0", "0", "0", "0" },
+  },
+  {
     name = "what a descriptor refers to",
     script = [[return lencase.grate { lseek = function(fd)
                  local path = lencase.cage:fd_path(fd)

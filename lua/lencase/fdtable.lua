@@ -98,7 +98,21 @@ local function close_range()
   each(drop, core.word(1) & 0xffffffff, core.word(2) & 0xffffffff)
 end
 
---- What must be seen of which call: `before` when it arrives, `after` when it has its result.
+-- What an author's own handler of close sees is there until it is done. Another thread may have
+-- opened the number anew meanwhile: what it put there stays.
+local function closing()
+  local fd, seen = int(1), {}
+  each(function(cages, id) seen[cages] = cages[id][fd] end)
+  return function()
+    each(function(cages, id)
+      if rawequal(cages[id][fd], seen[cages]) then drop(cages, id, fd, fd) end
+    end)
+  end
+end
+
+--- What must be seen of which call: `before` when it arrives, `after` when it has its result. Where the
+--- author has a handler too, `around` is asked before it, and what it returns is called when the
+--- handler has let the call through, or made it.
 fdtable.watchers = {
   dup = { after = duplicated },
   dup2 = { after = duplicated },
@@ -113,8 +127,8 @@ fdtable.watchers = {
       { op = EQ, arg = 1, mask = 0xffffffff, value = F_DUPFD_CLOEXEC },
     },
   },
-  close = { before = function() each(drop, int(1), int(1)) end },
-  close_range = { before = close_range },
+  close = { before = function() each(drop, int(1), int(1)) end, around = closing },
+  close_range = { before = close_range, around = function() return close_range end },
   unshare = { after = unshared, tests = { { op = ANY, arg = 0, mask = CLONE_FILES, value = 0 } } },
 }
 

@@ -427,7 +427,12 @@ local function watched(name, watcher, fn)
     if watcher.after and math.type(n) == "integer" then watcher.after(n) end
     return n, ...
   end
+  local function finish_around(done, n, ...)
+    if n == nil or select(2, core.word(1)) > 0 then done() end
+    return n, ...
+  end
   return function(...)
+    if fn and watcher.around then return finish_around(watcher.around(), fn(...)) end
     if watcher.before then watcher.before() end
     if fn then return finish(fn(...)) end
     if watcher.after then return finish(call()) end
