@@ -340,6 +340,23 @@ return {
     report = { "3", "5", "0" },
   },
   {
+    name = "structs in structs, pairs, and fields that are not there",
+    script = [[return lencase.grate { fstat = function(fd)
+                 local n, errno, st = sys.fstat(fd)
+                 local seen = {}
+                 for name, value in pairs(st) do seen[name] = value end
+                 assert(seen.st_size == 5 and seen.st_mode == st.st_mode)
+                 assert(st.st_mtim.tv_sec > 1500000000 and st.st_mtim.tv_nsec >= 0)
+                 st.st_mtim.tv_sec = 77
+                 assert(st.st_mtim.tv_sec == 77)
+                 assert(not pcall(function() st.no_such_field = 1 end))
+                 assert(not pcall(function() st.st_size = "five" end))
+                 return n, errno, st
+               end }]],
+    calls = { OPEN, "write =1 @hello 5", "fstat =1 q:0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0" },
+    report = { "3", "5", "0" },
+  },
+  {
     name = "a struct given as a table",
     script = [[return lencase.grate { clock_gettime = function(clockid)
                  return 0, nil, { tv_sec = 0x6f6c6c6568, tv_nsec = 0x21 }
