@@ -650,11 +650,10 @@ static int script_failed(struct lencase_grate *g, const char *filename) {
   return status;
 }
 
-int grate_new(struct lencase_state *st, lua_CFunction open, const char *path, const char *cpath,
-              struct lencase_grate **out) {
-  struct opening o = {open, path, cpath};
+/* A grate of the state's with an empty Lua state; NULL: no memory. */
+static struct lencase_grate *grate_bare(struct lencase_state *st) {
   struct lencase_grate *g = state_new(st, sizeof *g);
-  if (g == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a grate");
+  if (g == NULL) return NULL;
   g->st = st;
   g->error = EIO;
   g->events = LUA_NOREF;
@@ -662,11 +661,17 @@ int grate_new(struct lencase_state *st, lua_CFunction open, const char *path, co
   g->watcher.event = cage_event;
   g->below = route_table_copy(st, st->first_routes);
   g->L = g->below != NULL ? lua_newstate(grate_alloc, g) : NULL;
-  if (g->L == NULL) {
-    route_table_free(st, g->below);
-    state_free(st, g, sizeof *g);
-    return state_fail(st, LENCASE_ENOMEM, "no memory for a Lua state");
-  }
+  if (g->L != NULL) return g;
+  route_table_free(st, g->below);
+  state_free(st, g, sizeof *g);
+  return NULL;
+}
+
+int grate_new(struct lencase_state *st, lua_CFunction open, const char *path, const char *cpath,
+              struct lencase_grate **out) {
+  struct opening o = {open, path, cpath};
+  struct lencase_grate *g = grate_bare(st);
+  if (g == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a grate");
   set_frame(g->L, NULL);
   route_branches_take(st, &g->branches);
   cage_watch(st, &g->watcher);
