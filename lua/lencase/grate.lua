@@ -4,13 +4,18 @@
 -- returned) turns entries into routes and plans.
 
 local core = require "lencase.core"
-local contract = require "lencase.contract"
 local fdtable = require "lencase.fdtable"
-local layer = require "lencase.layer"
 local parsing = require "lencase.parsing"
 local per_cage = require "lencase.per_cage"
 local policy = require "lencase.policy"
 local reload = require "lencase.reload"
+
+-- Modules with grammars of their own, which few grates need: every run would wait for them.
+local function when_needed(name)
+  return setmetatable({}, { __index = function(_, key) return require(name)[key] end })
+end
+
+local contract, layer = when_needed "lencase.contract", when_needed "lencase.layer"
 local did_you_mean = parsing.did_you_mean
 
 local grate = {}
@@ -262,6 +267,7 @@ local function unknown_description(name)
 end
 
 local function contract_of(where, name, raw, described, mask)
+  if not (raw.args or raw.returns or raw.errors or raw.on_violation) then return nil end
   local c, message = contract.parse(raw, described, mask)
   if c == false then fail(where, "%s: %s", name, message) end
   if c and is_failure(raw[2]) then fail(where, "%s: a constant answer has no contract", name) end
@@ -445,7 +451,7 @@ local function watch_descriptors(interface)
     local e = interface.routes[nr] and interface.routes[nr][1]
     if e and e.fn then
       e.fn = watched(name, watcher, e.fn)
-    elseif not e and layer.provides(interface.options.provide, nr) then
+    elseif not e and (not interface.options.provide or layer.provides(interface.options.provide, nr)) then
       interface.routes[nr] = { { nr = nr, name = name, policy = policy.PASS_THROUGH_ALL, tests = watcher.tests,
                                fn = watched(name, watcher), where = "lencase.fdtable" } }
     end
@@ -576,7 +582,7 @@ local function install(interface)
   limit_uses(interface)
   hold_to_contracts(interface)
   if fdtable.used() then watch_descriptors(interface) end
-  layer.complete(interface.options.provide, interface.routes)
+  if interface.options.provide then layer.complete(interface.options.provide, interface.routes) end
   local numbers = {}
   for nr in pairs(interface.routes) do table.insert(numbers, nr) end
   table.sort(numbers)
