@@ -156,7 +156,7 @@ end
 ---@return string dir
 local function copy_for_user(opts)
   local dir = line_of "mktemp -d /tmp/lencase-test-XXXXXX"
-  assert(os.execute(("cp -a Makefile .busted core lua scripts examples spec %s %s && chown -R %s: %s")
+  assert(os.execute(("cp -a Makefile README.md .busted core lua scripts examples spec %s %s && chown -R %s: %s")
     :format(quote(opts.build), dir, USER, dir)))
   return dir
 end
