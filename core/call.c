@@ -128,9 +128,9 @@ static bool entry_wants(const struct route_entry *entry, int32_t nr,
 
 static const struct route_entry *wanted(const struct route_table *t, int32_t nr,
                                         const uint64_t words[LENCASE_MAXARGS]) {
-  const struct route_entry *entry = t != NULL ? route_find(t, nr) : NULL;
-  while (entry != NULL && !entry_wants(entry, nr, words)) entry = entry->next;
-  return entry;
+  const struct route_link *link = t != NULL ? route_links(t, nr) : NULL;
+  while (link != NULL && (link->dormant || !entry_wants(link->entry, nr, words))) link = link->next;
+  return link != NULL ? link->entry : NULL;
 }
 
 bool call_wanted(const struct lencase_cage *cage, int32_t nr,
@@ -139,9 +139,9 @@ bool call_wanted(const struct lencase_cage *cage, int32_t nr,
 }
 
 int32_t call_next_wanted(const struct lencase_cage *cage, int32_t after,
-                         const struct route_entry **entry) {
+                         const struct route_link **links) {
   int32_t nr = route_next(cage->routes, after);
-  *entry = route_find(cage->routes, nr);
+  *links = route_links(cage->routes, nr);
   return nr;
 }
 
@@ -253,11 +253,7 @@ struct lencase_cage *call_cage_new(struct lencase_state *st, const struct host_o
   struct lencase_cage *cage = cage_new(st, ops, host, pid, parent);
   if (cage == NULL) return NULL;
   cage->shares_files = shares_files;
-  cage->routes = route_table_copy(st, parent != NULL ? parent->routes : st->first_routes);
-  if (cage->routes == NULL) {
-    cage_free(cage);
-    return NULL;
-  }
+  cage->routes = route_table_copy(parent != NULL ? parent->routes : st->first_routes);
   cage_tell(cage, CAGE_NEW, 0);
   return cage;
 }

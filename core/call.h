@@ -85,9 +85,9 @@ void call_cages_close(struct lencase_state *st);
 bool call_wanted(const struct lencase_cage *cage, int32_t nr,
                  const uint64_t words[LENCASE_MAXARGS]);
 
-/* For a host that builds its filter: see route_next; *entry is who handles it. */
+/* For a host that builds its filter: see route_next; *links are those who may handle it. */
 int32_t call_next_wanted(const struct lencase_cage *cage, int32_t after,
-                         const struct route_entry **entry);
+                         const struct route_link **links);
 
 /* }========================================================================= */
 

@@ -322,7 +322,7 @@ static struct grate_entry *entry_new(struct lencase_grate *g, const char *where)
   e->grate = g;
   e->fn = LUA_NOREF;
   e->route = (struct route_entry){
-      .handler = handler, .ud = e, .where = e->where, .owner = g, .below = g->below};
+      .handler = handler, .ud = e, .where = e->where, .owner = &g->interface, .below = g->below};
   e->next = g->entries; /* owned by the grate from here on, whatever fails */
   g->entries = e;
   return e;
@@ -385,13 +385,14 @@ void grate_register(lua_State *L, const struct grate_decl *d) {
   struct lencase_grate *g = grate_of(L);
   struct grate_entry *e = entry_new(g, d->where);
   if (e == NULL) luaL_error(L, "no memory for a handler");
-  e->nr = d->nr;
+  e->route.nr = d->nr;
   entry_answer(L, e);
   e->route.ntests = (uint8_t)d->ntests;
   if (d->ntests > 0) memcpy(e->route.tests, d->tests, (size_t)d->ntests * sizeof *d->tests);
   if (entry_plan(g, e, d) != LENCASE_OK ||
-      route_register(g->st, g->st->first_routes, d->nr, &e->route) != LENCASE_OK)
+      route_add(g->st, &g->st->first_routes, &e->route, d->dormant) != LENCASE_OK)
     luaL_error(L, "%s: %s", d->where, lencase_error(g->st));
+  route_declare(&e->route);
   e->routed = true;
   e->ntrapped = e->route.ntests;
   memcpy(e->trapped, e->route.tests, sizeof e->trapped);
@@ -418,7 +419,7 @@ static bool host_stops_for(const struct grate_entry *e, const struct grate_decl 
 static struct grate_entry *place_for(struct lencase_grate *g, const struct grate_decl *d) {
   struct grate_entry *e = g->entries;
   while (e != NULL &&
-         !(e->routed && e->nr == d->nr && e->route.family == d->family && host_stops_for(e, d)))
+         !(e->routed && e->route.nr == d->nr && e->route.family == d->family && host_stops_for(e, d)))
     e = e->next;
   return e;
 }
@@ -616,6 +617,7 @@ static int build(lua_State *L) {
 
 static void grate_free(struct lencase_grate *g) {
   cage_unwatch(g->st, &g->watcher);
+  route_interface_close(g->st, &g->interface);
   if (g->L != NULL) lua_close(g->L);
   while (g->entries != NULL) {
     struct grate_entry *e = g->entries;
@@ -659,8 +661,8 @@ static struct lencase_grate *grate_bare(struct lencase_state *st) {
   g->events = LUA_NOREF;
   g->handler_ms = st->config.handler_ms;
   g->watcher.event = cage_event;
-  g->below = route_table_copy(st, st->first_routes);
-  g->L = g->below != NULL ? lua_newstate(grate_alloc, g) : NULL;
+  g->below = route_table_copy(st->first_routes);
+  g->L = lua_newstate(grate_alloc, g);
   if (g->L != NULL) return g;
   route_table_free(st, g->below);
   state_free(st, g, sizeof *g);
@@ -675,6 +677,7 @@ int grate_new(struct lencase_state *st, lua_CFunction open, const char *path, co
   set_frame(g->L, NULL);
   route_branches_take(st, &g->branches);
   cage_watch(st, &g->watcher);
+  route_interface_open(st, &g->interface);
   g->next = st->grates;
   st->grates = g;
   st->close_grates = close_all;

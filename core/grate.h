@@ -24,7 +24,6 @@ struct grate_entry {
   struct grate_entry *next;
   char *where;       /* "script.lua:12" */
   struct plan *plan; /* owned */
-  int32_t nr;
   int fn;                     /* reference in the registry */
   unsigned messages;          /* logged so far */
   struct grate_entry *heir;   /* staged: what stands in this one's place after grate_commit */
@@ -41,6 +40,7 @@ struct lencase_grate {
   struct lencase_grate *next;
   lua_State *L;
   struct cage_watcher watcher;
+  struct route_interface interface;
   struct route_branches branches; /* stacks inside of it */
   struct route_table *below;      /* its own table: who handles the calls it makes */
   struct grate_entry *entries;
@@ -108,7 +108,8 @@ struct grate_decl {
   const char *where;            /* "script.lua:12" */
   const struct sig_test *tests; /* one of them must hold; none: always */
   int ntests;
-  bool denied; /* a layer's default for what it does not provide */
+  bool denied;  /* a layer's default for what it does not provide */
+  bool dormant; /* not in force before register_handler */
 };
 
 /*

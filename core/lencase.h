@@ -172,6 +172,74 @@ int lencase_finish(lencase_state *st, int wstatus);
 
 /* }========================================================================= */
 
+/* {==================================== 3i ================================= */
+
+/*
+** Lind's 3i: who handles which call of which cage can change while cages run. What is called a
+** handler's grate there is a grate of the state's here, cages and grates are named by their ids.
+** The three below are calls themselves, with Lind's numbers, when a grate makes them: the grates
+** below it may handle them as any other. These functions are for whoever holds the state, and ask
+** no grate. A program cannot make the calls: they end in the kernel, which does not know them,
+** unless a grate stands in for them.
+*/
+#define LENCASE_REGISTER_HANDLER 1001
+#define LENCASE_COPY_DATA_BETWEEN_CAGES 1002
+#define LENCASE_COPY_HANDLER_TABLE_TO_CAGE 1003
+
+#define LENCASE_MATCH_ALL (-1) /* as a callnum: all calls that the grate handles */
+
+#define LENCASE_REPLACE 1u    /* what another grate handled is from now on this one's */
+#define LENCASE_DEREGISTER 2u /* the reverse; grate 0: whoever handles it */
+#define LENCASE_OVERWRITE 4u  /* the whole table, and not only what is missing in it */
+
+#define LENCASE_COPY_BYTES 0u  /* so many bytes */
+#define LENCASE_COPY_STRING 1u /* up to and with the NUL, that must be among so many bytes */
+
+/* Never 0, never used again within the state. */
+uint64_t lencase_grate_id(const lencase_grate *grate);
+uint64_t lencase_cage_id(const lencase_cage *cage);
+
+/* The cage of this id, owned by the state; NULL: there is none, or it is gone. */
+lencase_cage *lencase_cage_by_id(lencase_state *st, uint64_t id);
+
+/*
+** Puts the grate's handler for 'callnum' in force for a cage: 'callnum' with its family, as the
+** grate declared it (a call that the cage's other grates pass through to is not changed: they
+** have tables of their own). 'flags': 0, LENCASE_REPLACE or LENCASE_DEREGISTER.
+** Registering what is registered is no error. Calls under way end as they began; children that
+** the cage has already keep what they have. LENCASE_ENOENT: no such cage or grate, or the grate does not
+** handle the call, or (deregistering) nobody did; LENCASE_EEXIST: another grate handles it;
+** LENCASE_EGONE: the cage is ending; LENCASE_EINVAL; LENCASE_ENOMEM. After an error nothing is changed.
+*/
+int lencase_register_handler(lencase_state *st, uint64_t cage, int32_t callnum, uint64_t grate,
+                             unsigned flags);
+
+/*
+** Gives 'target' the handlers of 'source' for calls that nobody handles there; LENCASE_REPLACE:
+** also for those that somebody does; LENCASE_OVERWRITE: all, and nothing else. Errors as above.
+*/
+int lencase_copy_handler_table_to_cage(lencase_state *st, uint64_t target, uint64_t source,
+                                       unsigned flags);
+
+/*
+** Copies 'len' bytes from address 'src' of one cage to 'dest' of another, or the same; they may
+** overlap. *copied (may be NULL) is how many they were: with LENCASE_COPY_STRING as 'type' those of the
+** string, its NUL included. LENCASE_EFAULT: they cannot be read (then nothing is written), written, or there is
+** no NUL among them; LENCASE_ELIMIT: more than max_call_bytes; LENCASE_ENOENT: no such cage;
+** LENCASE_EGONE: it is ending; LENCASE_EINVAL; LENCASE_ENOMEM.
+*/
+int lencase_copy_data_between_cages(lencase_state *st, uint64_t dest_cage, uint64_t dest,
+                                    uint64_t src_cage, uint64_t src, uint64_t len, unsigned type,
+                                    uint64_t *copied);
+
+/*
+** Reads or writes 'size' bytes at 'addr' of a cage: all of them or LENCASE_EFAULT. LENCASE_EGONE.
+*/
+int lencase_cage_read(lencase_cage *cage, uint64_t addr, void *data, size_t size);
+int lencase_cage_write(lencase_cage *cage, uint64_t addr, const void *data, size_t size);
+
+/* }========================================================================= */
+
 /* {================================== trace ================================ */
 
 /*

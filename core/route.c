@@ -2,7 +2,8 @@
 ** route.c - per cage, callnum -> who handles it
 **
 ** The kernel's numbers are an array; the few above it (3i's, an author's own)
-** a sorted list, found by halving.
+** a sorted list, found by halving. Cages that were forked share a table until it changes, and
+** tables share their links, so that thousands of cages cost little more than one.
 */
 
 #include "route.h"
@@ -13,41 +14,100 @@ enum { ROUTE_DIRECT = 512 };
 
 struct route_far {
   int32_t nr;
-  const struct route_entry *entry;
+  struct route_link *link;
 };
 
 struct route_table {
-  const struct route_entry *direct[ROUTE_DIRECT];
+  struct route_link *direct[ROUTE_DIRECT];
   struct route_far *far;
   size_t nfar;
+  uint32_t refs; /* how many copies are this very table */
 };
 
+/* {================================= links ================================= */
+
+static struct route_link *link_keep(struct route_link *link) {
+  if (link != NULL) link->refs++;
+  return link;
+}
+
+static void link_drop(struct lencase_state *st, struct route_link *link) {
+  while (link != NULL && --link->refs == 0) {
+    struct route_link *next = link->next;
+    state_free(st, link, sizeof *link);
+    link = next;
+  }
+}
+
+/* Takes 'next' over, also when there is no memory: then it is NULL. */
+static struct route_link *link_new(struct lencase_state *st, const struct route_entry *entry,
+                                   bool dormant, struct route_link *next) {
+  struct route_link *link = state_new(st, sizeof *link);
+  if (link == NULL) {
+    link_drop(st, next);
+    return NULL;
+  }
+  *link = (struct route_link){entry, next, 1, dormant};
+  return link;
+}
+
+static const struct route_link *awake(const struct route_link *link) {
+  while (link != NULL && link->dormant) link = link->next;
+  return link;
+}
+
+/* }========================================================================= */
+
+/* {================================= tables ================================ */
+
 struct route_table *route_table_new(struct lencase_state *st) {
-  return state_new(st, sizeof(struct route_table));
+  struct route_table *t = state_new(st, sizeof *t);
+  if (t != NULL) t->refs = 1;
+  return t;
+}
+
+struct route_table *route_table_copy(struct route_table *t) {
+  t->refs++;
+  return t;
 }
 
 void route_table_free(struct lencase_state *st, struct route_table *t) {
-  if (t == NULL) return;
+  size_t i;
+  if (t == NULL || --t->refs > 0) return;
+  for (i = 0; i < ROUTE_DIRECT; i++) link_drop(st, t->direct[i]);
+  for (i = 0; i < t->nfar; i++) link_drop(st, t->far[i].link);
   state_free(st, t->far, t->nfar * sizeof *t->far);
   state_free(st, t, sizeof *t);
 }
 
-struct route_table *route_table_copy(struct lencase_state *st, const struct route_table *t) {
+static struct route_table *table_duplicate(struct lencase_state *st, const struct route_table *t) {
   struct route_table *copy = route_table_new(st);
+  size_t i;
   if (copy == NULL) return NULL;
-  memcpy(copy->direct, t->direct, sizeof copy->direct);
-  if (t->nfar == 0) return copy;
-  copy->far = state_new(st, t->nfar * sizeof *t->far);
-  if (copy->far == NULL) {
+  if (t->nfar > 0) copy->far = state_new(st, t->nfar * sizeof *t->far);
+  if (t->nfar > 0 && copy->far == NULL) {
     route_table_free(st, copy);
     return NULL;
   }
-  memcpy(copy->far, t->far, t->nfar * sizeof *t->far);
+  for (i = 0; i < ROUTE_DIRECT; i++) copy->direct[i] = link_keep(t->direct[i]);
+  for (i = 0; i < t->nfar; i++)
+    copy->far[i] = (struct route_far){t->far[i].nr, link_keep(t->far[i].link)};
   copy->nfar = t->nfar;
   return copy;
 }
 
-/* The place of the first far entry that is not below 'nr'. */
+/* *t becomes a table that nobody else has. */
+static int table_own(struct lencase_state *st, struct route_table **t) {
+  struct route_table *copy;
+  if ((*t)->refs == 1) return LENCASE_OK;
+  copy = table_duplicate(st, *t);
+  if (copy == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a table of routes");
+  route_table_free(st, *t);
+  *t = copy;
+  return LENCASE_OK;
+}
+
+/* The place of the first far number that is not below 'nr'. */
 static size_t far_place(const struct route_table *t, int32_t nr) {
   size_t low = 0, high = t->nfar;
   while (low < high) {
@@ -61,53 +121,51 @@ static size_t far_place(const struct route_table *t, int32_t nr) {
 }
 
 static int far_insert(struct lencase_state *st, struct route_table *t, int32_t nr,
-                      const struct route_entry *entry) {
+                      struct route_link *link) {
   size_t place = far_place(t, nr), size = t->nfar * sizeof *t->far;
   struct route_far *far = state_realloc(st, t->far, size, size + sizeof *far);
-  if (far == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a route");
+  if (far == NULL) return LENCASE_ENOMEM;
   memmove(&far[place + 1], &far[place], (t->nfar - place) * sizeof *far);
-  far[place] = (struct route_far){nr, entry};
+  far[place] = (struct route_far){nr, link};
   t->far = far;
   t->nfar++;
   return LENCASE_OK;
 }
 
-static bool may_share(const struct route_entry *have, int32_t nr, const struct route_entry *entry) {
-  for (; have != NULL && have->owner == entry->owner && !have->denied; have = have->next)
-    if (have->family == nr || entry->family == nr || have->family == entry->family) return false;
-  return true;
+/* Where the links of 'nr' hang; NULL for a far number that nobody ever handled. */
+static struct route_link **slot(struct route_table *t, int32_t nr) {
+  size_t place;
+  if (nr < ROUTE_DIRECT) return &t->direct[nr];
+  place = far_place(t, nr);
+  return place < t->nfar && t->far[place].nr == nr ? &t->far[place].link : NULL;
 }
 
-static int put(struct lencase_state *st, struct route_table *t, int32_t nr,
-               const struct route_entry *entry) {
-  size_t place;
-  if (nr < ROUTE_DIRECT) {
-    t->direct[nr] = entry;
-    return LENCASE_OK;
+/* The links of 'nr' are from now on these, which are taken over. The table is nobody else's. */
+static int hang(struct lencase_state *st, struct route_table *t, int32_t nr,
+                struct route_link *links) {
+  struct route_link **at = slot(t, nr), *old;
+  if (at == NULL) {
+    if (far_insert(st, t, nr, links) == LENCASE_OK) return LENCASE_OK;
+    link_drop(st, links);
+    return state_fail(st, LENCASE_ENOMEM, "no memory for a route");
   }
-  place = far_place(t, nr);
-  if (place == t->nfar || t->far[place].nr != nr) return far_insert(st, t, nr, entry);
-  t->far[place].entry = entry;
+  old = *at;
+  *at = links;
+  link_drop(st, old);
   return LENCASE_OK;
 }
 
-int route_register(struct lencase_state *st, struct route_table *t, int32_t nr,
-                   struct route_entry *entry) {
-  char buf[64];
-  if (nr < 0) return state_fail(st, LENCASE_EINVAL, "%d is no callnum", nr);
-  entry->next = route_find(t, nr);
-  if (!may_share(entry->next, nr, entry))
-    return state_fail(st, LENCASE_EEXIST, "%s has a handler already",
-                      sig_name(nr, buf, sizeof buf));
-  return put(st, t, nr, entry);
-}
-
-const struct route_entry *route_find(const struct route_table *t, int32_t nr) {
+const struct route_link *route_links(const struct route_table *t, int32_t nr) {
   size_t place;
   if (nr < 0) return NULL;
   if (nr < ROUTE_DIRECT) return t->direct[nr];
   place = far_place(t, nr);
-  return place < t->nfar && t->far[place].nr == nr ? t->far[place].entry : NULL;
+  return place < t->nfar && t->far[place].nr == nr ? t->far[place].link : NULL;
+}
+
+const struct route_entry *route_find(const struct route_table *t, int32_t nr) {
+  const struct route_link *link = awake(route_links(t, nr));
+  return link != NULL ? link->entry : NULL;
 }
 
 int32_t route_next(const struct route_table *t, int32_t after) {
@@ -116,9 +174,234 @@ int32_t route_next(const struct route_table *t, int32_t after) {
   if (after == INT32_MAX) return -1;
   for (nr = after + 1; nr < ROUTE_DIRECT; nr++)
     if (t->direct[nr] != NULL) return nr;
-  place = far_place(t, nr);
-  return place < t->nfar ? t->far[place].nr : -1;
+  for (place = far_place(t, nr); place < t->nfar; place++)
+    if (t->far[place].link != NULL) return t->far[place].nr;
+  return -1;
 }
+
+/* }========================================================================= */
+
+/* {================================ adding ================================= */
+
+/* Two entries of one owner and number would both take the same calls. */
+static bool at_odds(const struct route_entry *a, const struct route_entry *b) {
+  return a->family == a->nr || b->family == b->nr || a->family == b->family;
+}
+
+static bool may_add(const struct route_link *have, const struct route_entry *entry) {
+  for (; have != NULL && have->entry->owner == entry->owner && !have->entry->denied;
+       have = have->next)
+    if (at_odds(have->entry, entry)) return false;
+  return true;
+}
+
+int route_add(struct lencase_state *st, struct route_table **t, const struct route_entry *entry,
+              bool dormant) {
+  struct route_link *link;
+  char buf[64];
+  int status;
+  if (entry->nr < 0) return state_fail(st, LENCASE_EINVAL, "%d is no callnum", entry->nr);
+  link = (struct route_link *)(uintptr_t)route_links(*t, entry->nr);
+  if (!may_add(link, entry))
+    return state_fail(st, LENCASE_EEXIST, "%s has a handler already",
+                      sig_name(entry->nr, buf, sizeof buf));
+  status = table_own(st, t);
+  if (status != LENCASE_OK) return status;
+  link = link_new(st, entry, dormant, link_keep(link));
+  if (link == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a route");
+  return hang(st, *t, entry->nr, link);
+}
+
+/* }========================================================================= */
+
+/* {============================ register_handler =========================== */
+
+static bool named(const struct route_entry *entry, int32_t nr) {
+  return nr == LENCASE_MATCH_ALL || entry->nr == nr || entry->family == nr;
+}
+
+static bool has(const struct route_link *link, const struct route_entry *entry) {
+  while (link != NULL && (link->dormant || link->entry != entry)) link = link->next;
+  return link != NULL;
+}
+
+/* Who is asked first; NULL: nobody. */
+static const struct route_interface *holder(const struct route_link *link) {
+  link = awake(link);
+  return link != NULL ? link->entry->owner : NULL;
+}
+
+/* A change to the links of one number. */
+struct change {
+  const struct route_entry *wake; /* this entry comes into force, and */
+  bool replace;                   /* those of other interfaces go out; */
+  const struct route_interface *of;
+  int32_t nr; /* or ('wake' NULL) what 'of' (NULL: anybody) has for 'nr' goes out */
+};
+
+static bool sleeps(const struct route_link *link, const struct change *c) {
+  const struct route_entry *e = link->entry;
+  if (e == c->wake) return false;
+  if (link->dormant) return true;
+  if (c->wake != NULL) return c->replace && e->owner != c->wake->owner;
+  return (c->of == NULL || e->owner == c->of) && named(e, c->nr);
+}
+
+/*
+** The links again, each awake or dormant as it is to be: *copy is NULL when there is no memory, or
+** nothing. Recursion is as deep as grates handle one number.
+*/
+static int links_again(struct lencase_state *st, const struct route_link *link,
+                       const struct change *c, struct route_link **copy) {
+  struct route_link *rest;
+  int status;
+  *copy = NULL;
+  if (link == NULL) return LENCASE_OK;
+  status = links_again(st, link->next, c, &rest);
+  if (status != LENCASE_OK) return status;
+  *copy = link_new(st, link->entry, sleeps(link, c), rest);
+  return *copy != NULL ? LENCASE_OK : state_fail(st, LENCASE_ENOMEM, "no memory for a route");
+}
+
+static bool linked(const struct route_link *link, const struct route_entry *entry) {
+  while (link != NULL && link->entry != entry) link = link->next;
+  return link != NULL;
+}
+
+static int bind_entry(struct lencase_state *st, struct route_table *t,
+                      const struct route_entry *entry, bool replace) {
+  const struct route_link *links = route_links(t, entry->nr);
+  const struct route_interface *by = holder(links);
+  const struct change c = {.wake = entry, .replace = replace};
+  struct route_link *again;
+  char buf[64];
+  int status;
+  if (!replace && by != NULL && by != entry->owner)
+    return state_fail(st, LENCASE_EEXIST, "another grate handles %s: ask for replacing it",
+                      sig_name(entry->nr, buf, sizeof buf));
+  if (by == entry->owner && has(links, entry)) return LENCASE_OK;
+  status = links_again(st, links, &c, &again);
+  if (status == LENCASE_OK && !linked(again, entry)) {
+    again = link_new(st, entry, false, again);
+    if (again == NULL) status = state_fail(st, LENCASE_ENOMEM, "no memory for a route");
+  }
+  return status == LENCASE_OK ? hang(st, t, entry->nr, again) : status;
+}
+
+/* A change is made to a table of its own, which takes the place of *t when all of it worked. */
+static int settle(struct lencase_state *st, struct route_table **t, struct route_table *changed,
+                  int status) {
+  struct route_table *loser = status == LENCASE_OK ? *t : changed;
+  if (status == LENCASE_OK) *t = changed;
+  route_table_free(st, loser);
+  return status;
+}
+
+static struct route_table *changeable(struct lencase_state *st, const struct route_table *t) {
+  struct route_table *copy = table_duplicate(st, t);
+  if (copy == NULL) state_fail(st, LENCASE_ENOMEM, "no memory for a table of routes");
+  return copy;
+}
+
+static int nothing_for(struct lencase_state *st, int32_t nr, const char *who) {
+  char buf[64];
+  return state_fail(st, LENCASE_ENOENT, "%s %s", who,
+                    nr == LENCASE_MATCH_ALL ? "any call" : sig_name(nr, buf, sizeof buf));
+}
+
+int route_bind(struct lencase_state *st, struct route_table **t, struct route_interface *of,
+               int32_t nr, bool replace) {
+  struct route_table *copy = changeable(st, *t);
+  const struct route_entry *e;
+  int status = LENCASE_OK;
+  bool any = false;
+  if (copy == NULL) return LENCASE_ENOMEM;
+  for (e = of->entries; e != NULL && status == LENCASE_OK; e = e->peer) {
+    if (!named(e, nr)) continue;
+    any = true;
+    status = bind_entry(st, copy, e, replace);
+  }
+  if (!any) status = nothing_for(st, nr, "the grate does not handle");
+  return settle(st, t, copy, status);
+}
+
+static bool changes(const struct route_link *link, const struct change *c) {
+  while (link != NULL && link->dormant == sleeps(link, c)) link = link->next;
+  return link != NULL;
+}
+
+int route_unbind(struct lencase_state *st, struct route_table **t, const struct route_interface *of,
+                 int32_t nr) {
+  struct route_table *copy = changeable(st, *t);
+  const struct change c = {.of = of, .nr = nr};
+  struct route_link *again;
+  int status = LENCASE_OK;
+  int32_t at;
+  bool any = false;
+  if (copy == NULL) return LENCASE_ENOMEM;
+  for (at = route_next(copy, -1); at >= 0 && status == LENCASE_OK; at = route_next(copy, at)) {
+    const struct route_link *links = route_links(copy, at);
+    if (!changes(links, &c)) continue;
+    any = true;
+    status = links_again(st, links, &c, &again);
+    if (status == LENCASE_OK) status = hang(st, copy, at, again);
+  }
+  if (!any) status = nothing_for(st, nr, "nobody handles");
+  return settle(st, t, copy, status);
+}
+
+/* }========================================================================= */
+
+/* {======================= copy_handler_table_to_cage ====================== */
+
+int route_merge(struct lencase_state *st, struct route_table **t, const struct route_table *from,
+                bool replace) {
+  struct route_table *copy = changeable(st, *t);
+  int status = LENCASE_OK;
+  int32_t nr;
+  if (copy == NULL) return LENCASE_ENOMEM;
+  for (nr = route_next(from, -1); nr >= 0 && status == LENCASE_OK; nr = route_next(from, nr)) {
+    struct route_link *links = (struct route_link *)(uintptr_t)route_links(from, nr);
+    if (awake(links) == NULL || (!replace && route_find(copy, nr) != NULL)) continue;
+    status = hang(st, copy, nr, link_keep(links));
+  }
+  return settle(st, t, copy, status);
+}
+
+/* }========================================================================= */
+
+/* {=============================== interfaces ============================== */
+
+void route_interface_open(struct lencase_state *st, struct route_interface *of) {
+  of->id = ++st->last_interface;
+  of->next = st->interfaces;
+  st->interfaces = of;
+}
+
+void route_interface_close(struct lencase_state *st, struct route_interface *of) {
+  struct route_interface **p = &st->interfaces;
+  while (*p != NULL && *p != of) p = &(*p)->next;
+  if (*p == of) *p = of->next;
+}
+
+struct route_interface *route_interface_by_id(struct lencase_state *st, uint64_t id) {
+  struct route_interface *of = st->interfaces;
+  while (of != NULL && of->id != id) of = of->next;
+  return of;
+}
+
+void route_declare(struct route_entry *entry) {
+  entry->peer = entry->owner->entries;
+  entry->owner->entries = entry;
+}
+
+bool route_concerns(const struct route_table *t, const struct route_interface *of) {
+  const struct route_entry *e = of->entries;
+  while (e != NULL && !has(route_links(t, e->nr), e)) e = e->peer;
+  return e != NULL;
+}
+
+/* }========================================================================= */
 
 /* {================================ branches =============================== */
 
@@ -146,12 +429,9 @@ static void level_free(struct lencase_state *st) {
 }
 
 int route_branch_open(struct lencase_state *st) {
-  struct route_table *copy = route_table_copy(st, st->first_routes);
-  if (copy == NULL || level_new(st, st->first_routes) == NULL) {
-    route_table_free(st, copy);
+  if (level_new(st, st->first_routes) == NULL)
     return state_fail(st, LENCASE_ENOMEM, "no memory for a branch");
-  }
-  st->first_routes = copy;
+  st->first_routes = route_table_copy(st->first_routes);
   return LENCASE_OK;
 }
 

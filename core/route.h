@@ -23,6 +23,13 @@ enum handler_event {
 */
 typedef enum verdict (*handler_fn)(struct call *call, enum handler_event ev);
 
+/* What a grate handles: its entries, whether they are in force anywhere or not. */
+struct route_interface {
+  uint64_t id; /* of the grate; never used again within the state */
+  struct route_entry *entries;
+  struct route_interface *next;
+};
+
 /*
 ** One entry of an interface. It is constant from the moment it is registered
 ** and owned by its grate, which outlives every cage.
@@ -33,9 +40,10 @@ struct route_entry {
   int64_t constant;
   const struct plan *plan;
   const char *where;               /* "script.lua:12", for messages */
-  const struct route_entry *next;  /* asked for calls of the number that are not this one's */
-  const void *owner;               /* whose interface it is of */
+  struct route_entry *peer;        /* the next one of the interface */
+  struct route_interface *owner;   /* whose interface it is of */
   const struct route_table *below; /* who is asked for its own calls; NULL: nobody, the bottom */
+  int32_t nr;
   int32_t family; /* callnum in whose prototype the handler sees it, or the call's own */
   bool off;       /* its grate was reloaded and does not handle the call any more */
   bool denied;    /* a layer's default: the call is not there, whoever else takes a part of it */
@@ -43,27 +51,74 @@ struct route_entry {
   struct sig_test tests[4];
 };
 
+/*
+** One of those who handle a number, in the order in which they are asked: the next is asked for
+** calls that this one does not want. Links never change: tables share them.
+*/
+struct route_link {
+  const struct route_entry *entry;
+  struct route_link *next;
+  uint32_t refs;
+  bool dormant; /* it may be registered with the cage, and hosts stop for it; nobody asks it */
+};
+
 struct route_table *route_table_new(struct lencase_state *st);
-struct route_table *route_table_copy(struct lencase_state *st, const struct route_table *t);
+
+/* A copy: the two share what they have until one of them changes. It cannot fail. */
+struct route_table *route_table_copy(struct route_table *t);
 void route_table_free(struct lencase_state *st, struct route_table *t);
 
 /*
-** Registers 'entry' for 'nr', before those of other owners: LENCASE_OK, LENCASE_EEXIST
-** (its owner handles it already), LENCASE_ENOMEM. An entry is registered once, for one number:
-** it links to the others of that number. Two entries of one owner share a number only when each
-** takes it as a member of another family (unlinkat is unlink or rmdir), or the first is 'denied'.
+** Adds 'entry' for entry->nr to table *t, before those of other owners: LENCASE_OK, LENCASE_EEXIST
+** (its owner handles it already), LENCASE_ENOMEM, LENCASE_EINVAL. Two entries of one owner share a
+** number only when each takes it as a member of another family (unlinkat is unlink or rmdir), or
+** the first is 'denied'. 'dormant': see route_link. After a failure the table is as it was.
 */
-int route_register(struct lencase_state *st, struct route_table *t, int32_t nr,
-                   struct route_entry *entry);
-
-/* Who handles 'nr'; NULL: nobody. */
-const struct route_entry *route_find(const struct route_table *t, int32_t nr);
+int route_add(struct lencase_state *st, struct route_table **t, const struct route_entry *entry,
+              bool dormant);
 
 /*
-** The next callnum that somebody handles, above 'after' (-1 to begin); -1 at the
-** end. For a host that builds its filter.
+** register_handler: puts the entries of an interface that handle 'nr', or see it in their
+** prototype (its family), in force in *t; LENCASE_MATCH_ALL: all of them. LENCASE_ENOENT: it has none such;
+** LENCASE_EEXIST: somebody else handles one of the calls, and 'replace' is false (else it is not asked any more);
+** LENCASE_ENOMEM. After a failure the table is as it was.
+*/
+int route_bind(struct lencase_state *st, struct route_table **t, struct route_interface *of,
+               int32_t nr, bool replace);
+
+/* The reverse; 'of' NULL: whoever handles it. LENCASE_ENOENT: nobody did; LENCASE_ENOMEM. */
+int route_unbind(struct lencase_state *st, struct route_table **t, const struct route_interface *of,
+                 int32_t nr);
+
+/*
+** copy_handler_table_to_cage: adds to *t what 'from' has for numbers that *t has nobody for, or
+** ('replace') for all numbers that 'from' has somebody for. LENCASE_ENOMEM: it is as it was.
+*/
+int route_merge(struct lencase_state *st, struct route_table **t, const struct route_table *from,
+                bool replace);
+
+/* Who handles 'nr', first of all; NULL: nobody. */
+const struct route_entry *route_find(const struct route_table *t, int32_t nr);
+
+/* The same with those who are asked after it, and the dormant ones. */
+const struct route_link *route_links(const struct route_table *t, int32_t nr);
+
+/*
+** The next callnum that somebody handles or may come to handle, above 'after' (-1 to begin); -1 at
+** the end. For a host that builds its filter.
 */
 int32_t route_next(const struct route_table *t, int32_t after);
+
+/* True when an entry of the interface is in force there. */
+bool route_concerns(const struct route_table *t, const struct route_interface *of);
+
+/* An interface begins: it gets its id. It is in the state until route_interface_close. */
+void route_interface_open(struct lencase_state *st, struct route_interface *of);
+void route_interface_close(struct lencase_state *st, struct route_interface *of);
+struct route_interface *route_interface_by_id(struct lencase_state *st, uint64_t id);
+
+/* 'entry', complete, becomes one of its owner's. */
+void route_declare(struct route_entry *entry);
 
 /* {================================ branches =============================== */
 
@@ -76,7 +131,7 @@ struct route_branches {
 };
 
 /*
-** Between opening and closing, what is registered belongs to a branch: it has below it what is
+** Between opening and closing, what is added belongs to a branch: it has below it what is
 ** there now. Branches nest. LENCASE_ENOMEM; closing: LENCASE_EINVAL (none is open), LENCASE_ELIMIT.
 */
 int route_branch_open(struct lencase_state *st);

@@ -21,6 +21,8 @@ struct lencase_state {
   struct cage_table *cages;                     /* cage.c */
   struct route_table *first_routes;             /* route.c: what first cages get */
   struct route_level *level;                    /* route.c: the branches that are open */
+  struct route_interface *interfaces;           /* route.c: of all grates */
+  uint64_t last_interface;                      /* the id given last */
   struct call_pool *calls;                      /* call.c */
   struct lencase_grate *grates;                 /* grate.c: a list, newest first */
   int (*reload_grates)(struct lencase_state *); /* likewise */

@@ -236,7 +236,7 @@ static int interface_branch_calls(lua_State *L) {
   luaL_argcheck(L, t != NULL, 1, "a branch has a number from 1");
   lua_newtable(L);
   for (nr = route_next(t, -1); nr >= 0; nr = route_next(t, nr)) {
-    if (route_find(t, nr) == route_find(below, nr)) continue;
+    if (route_links(t, nr) == route_links(below, nr)) continue;
     lua_pushinteger(L, nr);
     lua_rawseti(L, -2, ++n);
   }

@@ -196,19 +196,22 @@ static int state_branch(lua_State *L) {
   return 1;
 }
 
-static void chain_push(lua_State *L, const struct route_entry *entry, int32_t nr) {
+static void chain_push(lua_State *L, const struct route_table *t, int32_t nr) {
+  const struct route_link *link = route_links(t, nr);
   lua_Integer n = 0;
   lua_newtable(L);
   lua_pushinteger(L, nr);
   lua_setfield(L, -2, "nr");
-  lua_pushboolean(L, entry->denied);
+  lua_pushboolean(L, route_find(t, nr)->denied);
   lua_setfield(L, -2, "denied");
-  while (entry != NULL) {
-    lua_pushstring(L, entry->where != NULL ? entry->where : "?");
-    lua_rawseti(L, -2, ++n);
-    if (entry->denied) break; /* nobody is asked after it */
-    entry =
-        entry->next != NULL || entry->below == NULL ? entry->next : route_find(entry->below, nr);
+  while (link != NULL) {
+    const struct route_entry *entry = link->entry;
+    if (!link->dormant) {
+      lua_pushstring(L, entry->where != NULL ? entry->where : "?");
+      lua_rawseti(L, -2, ++n);
+      if (entry->denied) break; /* nobody is asked after it */
+    }
+    link = link->next != NULL || entry->below == NULL ? link->next : route_links(entry->below, nr);
   }
 }
 
@@ -222,7 +225,8 @@ static int state_routes(lua_State *L) {
   int32_t nr;
   lua_newtable(L);
   for (nr = route_next(t, -1); nr >= 0; nr = route_next(t, nr)) {
-    chain_push(L, route_find(t, nr), nr);
+    if (route_find(t, nr) == NULL) continue; /* it may come to be handled */
+    chain_push(L, t, nr);
     lua_rawseti(L, -2, ++n);
   }
   return 1;

@@ -47,7 +47,7 @@ static void copy_call(struct world *w, struct copied *c, const char *name) {
   need(sig != NULL);
   need(plan_new(w->st, sig, LENCASE_COPY_ALL_ARGS, &c->plan) == LENCASE_OK);
   c->entry = (struct route_entry){.handler = forwards, .plan = c->plan, .family = sig->nr};
-  need(route_register(w->st, w->cage->routes, sig->nr, &c->entry) == LENCASE_OK);
+  need(test_route(w->st, &w->cage->routes, sig->nr, &c->entry) == LENCASE_OK);
 }
 
 enum { CALLS = 5 };
@@ -156,9 +156,9 @@ static bool scenario(struct world *w, bool *clear) {
   uint64_t words[LENCASE_MAXARGS] = {path, world_put(w, argv, sizeof argv)};
   if (!went(w, plan_new(w->st, sig_by_nr(SYS_execve), 0, &plan), clear)) return false;
   entry.plan = plan;
-  if (went(w, route_register(w->st, w->cage->routes, SYS_execve, &entry), clear) &&
-      went(w, route_register(w->st, w->cage->routes, AUTHORS, &constants[0]), clear) &&
-      went(w, route_register(w->st, w->cage->routes, AUTHORS + 1, &constants[1]), clear) &&
+  if (went(w, test_route(w->st, &w->cage->routes, SYS_execve, &entry), clear) &&
+      went(w, test_route(w->st, &w->cage->routes, AUTHORS, &constants[0]), clear) &&
+      went(w, test_route(w->st, &w->cage->routes, AUTHORS + 1, &constants[1]), clear) &&
       (child = sim_cage_new(w->st, NULL, w->cage)) != NULL)
     good = made(w, SYS_execve, words, clear);
   if (child != NULL) sim_cage_exit(child, 0);

@@ -48,7 +48,7 @@ static void begin(struct world *w, const struct sim_config *sim) {
 }
 
 static void add(struct world *w, int32_t nr, struct route_entry *entry) {
-  need(route_register(w->st, w->cage->routes, nr, entry) == LENCASE_OK);
+  need(test_route(w->st, &w->cage->routes, nr, entry) == LENCASE_OK);
 }
 
 /* {================================ handlers =============================== */
@@ -107,7 +107,7 @@ static void verdicts(void) {
 
 static void conditions(void) {
   struct world w;
-  const struct route_entry *entry;
+  const struct route_link *links;
   struct route_entry some = {
       .handler = answers,
       .family = AUTHORS,
@@ -125,10 +125,10 @@ static void conditions(void) {
   ok(call_wanted(w.cage, AUTHORS, (uint64_t[6]){7}), "call_wanted says so");
   ok(!call_wanted(w.cage, AUTHORS, (uint64_t[6]){8}), "in both cases");
   ok(!call_wanted(w.cage, -1, (uint64_t[6]){7}), "no number is nobody's");
-  is_int(call_next_wanted(w.cage, -1, &entry), AUTHORS, "a filter finds it");
-  ok(entry == &some, "with its entry");
-  is_int(call_next_wanted(w.cage, AUTHORS, &entry), -1, "and nothing else");
-  ok(entry == NULL, "which has none");
+  is_int(call_next_wanted(w.cage, -1, &links), AUTHORS, "a filter finds it");
+  ok(links->entry == &some, "with its entry");
+  is_int(call_next_wanted(w.cage, AUTHORS, &links), -1, "and nothing else");
+  ok(links == NULL, "which has none");
   world_close(&w);
 }
 
@@ -478,7 +478,7 @@ static void two_states(void) {
   is_int(world_call(&a, AUTHORS, 1), 42, "a route of one");
   is_int(world_call(&b, AUTHORS, 1), 1000 + AUTHORS, "is none of the other");
   ok(cage_by_id(b.st, 1) == b.cage, "a cage is found in its own state");
-  is_int(route_register(a.st, a.cage->routes, AUTHORS, &(struct route_entry){.family = AUTHORS}),
+  is_int(test_route(a.st, &a.cage->routes, AUTHORS, &(struct route_entry){.family = AUTHORS}),
          LENCASE_EEXIST, "an error in one");
   is_str(lencase_error(b.st), "", "is none in the other");
   uint64_t here = world_put(&a, "a", 1);

@@ -8,6 +8,7 @@
 #include "call.h"
 #include "host/sim/sim.h"
 #include "test.h"
+#include "test_route.h"
 
 /* What an allocator saw, and where it is to fail. */
 struct counted {

@@ -181,7 +181,7 @@ static void window(void) {
   struct world w;
   struct route_entry entry = {.handler = reads_into_window, .family = 2000};
   world_open(&w, NULL, NULL);
-  need(route_register(w.st, w.cage->routes, 2000, &entry) == LENCASE_OK);
+  need(test_route(w.st, &w.cage->routes, 2000, &entry) == LENCASE_OK);
   int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
   need(fd >= 0);
   is_int(world_call(&w, 2000, (uint64_t)fd), -EFAULT,

@@ -132,7 +132,7 @@ static void ours(void) {
   struct world w;
   struct route_entry entry = {.handler = takes_memory, .ud = &w, .family = 2000};
   world_open(&w, NULL, NULL);
-  need(route_register(w.st, w.cage->routes, 2000, &entry) == LENCASE_OK);
+  need(test_route(w.st, &w.cage->routes, 2000, &entry) == LENCASE_OK);
   is_int(world_call(&w, 2000, 0), 7, "the handler's result arrives");
   world_close(&w);
 }

@@ -17,6 +17,7 @@
 
 #include "call.h"
 #include "test.h"
+#include "test_route.h"
 
 struct cage_program {
   const char *name;
@@ -56,7 +57,7 @@ static struct lencase_state *state_fresh(void) {
 
 static void handle(struct lencase_state *st, int32_t nr, handler_fn fn) {
   routes[nr] = (struct route_entry){.handler = fn, .family = nr};
-  need(route_register(st, st->first_routes, nr, &routes[nr]) == LENCASE_OK);
+  need(test_route(st, &st->first_routes, nr, &routes[nr]) == LENCASE_OK);
 }
 
 /*

@@ -70,30 +70,31 @@ static void note_kind(struct trace_run *run, int32_t nr, uint8_t kind) {
     run->far_wanted = true;
 }
 
-static bool any_takes_all(const struct route_entry *entry) {
-  while (entry != NULL && entry->ntests > 0) entry = entry->next;
-  return entry != NULL;
+static bool any_takes_all(const struct route_link *link) {
+  while (link != NULL && link->entry->ntests > 0) link = link->next;
+  return link != NULL;
 }
 
-/* What 'entry' or one of those behind it wants: each has tests, or one takes every call. */
-static int trap_entries(scmp_filter_ctx ctx, int32_t nr, const struct route_entry *entry) {
+/* What one of them wants, or may come to want: each has tests, or one takes every call. */
+static int trap_entries(scmp_filter_ctx ctx, int32_t nr, const struct route_link *link) {
   int i, rc = 0;
-  if (any_takes_all(entry)) return trap(ctx, nr);
-  for (; entry != NULL; entry = entry->next)
-    for (i = 0; i < entry->ntests && rc == 0; i++) rc = trap_test(ctx, nr, &entry->tests[i]);
+  if (any_takes_all(link)) return trap(ctx, nr);
+  for (; link != NULL; link = link->next)
+    for (i = 0; i < link->entry->ntests && rc == 0; i++)
+      rc = trap_test(ctx, nr, &link->entry->tests[i]);
   return rc;
 }
 
 static int trap_wanted(struct trace_run *run, scmp_filter_ctx ctx,
                        const struct lencase_cage *cage) {
-  const struct route_entry *entry;
+  const struct route_link *links;
   int rc = 0;
   int32_t nr;
-  for (nr = call_next_wanted(cage, -1, &entry); nr >= 0 && rc == 0;
-       nr = call_next_wanted(cage, nr, &entry)) {
+  for (nr = call_next_wanted(cage, -1, &links); nr >= 0 && rc == 0;
+       nr = call_next_wanted(cage, nr, &links)) {
     run->wanted = true;
     note_kind(run, nr, KIND_WANTED);
-    rc = trap_entries(ctx, nr, entry);
+    rc = trap_entries(ctx, nr, links);
   }
   return rc;
 }
