@@ -19,7 +19,8 @@ struct lencase_cage {
   bool shares_files;          /* descriptors shared with the parent (CLONE_FILES) */
   struct route_table *routes; /* route.c */
   struct lencase_cage *next;
-  bool gone; /* it ended: no route, no read, no write any more */
+  bool ending; /* its host is about to end it: no new route */
+  bool gone;   /* it ended: no route, no read, no write any more */
 };
 
 enum cage_event {

@@ -4,6 +4,8 @@
 
 #include "call.h"
 
+#include "call_cross.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,6 +25,7 @@ int call_pool_open(struct lencase_state *st) {
 void call_pool_close(struct lencase_state *st) {
   struct call_pool *pool = st->calls;
   if (pool == NULL) return;
+  plan_list_free(st, &st->cross_plans);
   while (pool->all != NULL) {
     struct call *call = pool->all;
     pool->all = call->all;
@@ -149,6 +152,7 @@ static enum verdict ask(struct call *call, const struct route_entry *entry) {
   struct marshal_fault fault = {0};
   int status;
   call->entry = entry;
+  call->frame = NULL;
   if (entry->handler == NULL) {
     call->result = entry->constant;
     return VERDICT_DONE;
@@ -210,6 +214,7 @@ static struct call *root_of(struct call *call) {
 /* A call that a handler made is over: its result is the handler's. */
 static struct call *hand_up(struct call *call) {
   struct call *parent = call->parent;
+  if (call->cross != NULL) cross_out(call);
   parent->down_result = call->result;
   parent->parked = false;
   root_of(parent)->leaf = parent;
@@ -231,8 +236,12 @@ enum verdict call_carried_out(struct call *call, int64_t result) {
 }
 
 void call_end(struct call *call) {
+  struct lencase_cage *held =
+      call->parent != NULL && call->parent->cage != call->cage ? call->cage : NULL;
   call_down_over(call);
+  if (call->cross != NULL) cross_end(call);
   pool_put(call);
+  if (held != NULL) held->ops->hold(held, false);
 }
 
 void call_drop(struct call *call) {
@@ -282,19 +291,22 @@ void call_cages_close(struct lencase_state *st) {
 static enum verdict carry_out(struct call *call, int32_t nr,
                               const uint64_t words[LENCASE_MAXARGS]) {
   enum verdict verdict;
+  if (call_is_threei(nr) || root_of(call)->detached) {
+    call->down_result = call_is_threei(nr) ? call_threei(call->cage->st, nr, words) : -EOPNOTSUPP;
+    return VERDICT_DONE;
+  }
   call->parked = true;
   verdict = call->cage->ops->carry_out(call, nr, words, &call->down_result);
   if (verdict == VERDICT_DONE) call->parked = false;
   return verdict;
 }
 
-static enum verdict too_deep(struct call *call) {
+static void too_deep(struct call *call) {
   char where[160];
   state_log(call->cage->st, "%s: %s: more than %d grates call one another; the caller gets ELOOP",
             call->entry->where != NULL ? call->entry->where : "grate",
             call_where(call, where, sizeof where), (int)call->cage->st->config.max_depth);
   call->down_result = -ELOOP;
-  return VERDICT_DONE;
 }
 
 /* The grates below have been asked: what the child's verdict is for its parent. */
@@ -308,32 +320,79 @@ static enum verdict child_verdict(struct call *child, enum verdict verdict) {
   return verdict;
 }
 
-static enum verdict descend(struct call *call, const struct route_entry *entry, int32_t nr,
-                            const uint64_t words[LENCASE_MAXARGS], const struct snapshot *have) {
+/* NULL: call->down_result says why. */
+static struct call *child_new(struct call *call, struct lencase_cage *cage, int32_t nr,
+                              const uint64_t words[LENCASE_MAXARGS]) {
   struct call *child;
-  if (call->depth + 1 >= call->cage->st->config.max_depth) return too_deep(call);
-  child = call_new(call->cage, call->thread, nr, words);
+  if (call->depth + 1 >= call->cage->st->config.max_depth) {
+    too_deep(call);
+    return NULL;
+  }
+  child = call_new(cage, cage == call->cage ? call->thread : NULL, nr, words);
   if (child == NULL) {
     call->down_result = -ENOMEM;
-    return VERDICT_DONE;
+    return NULL;
   }
+  if (cage != call->cage) cage->ops->hold(cage, true);
   child->parent = call;
   child->depth = call->depth + 1;
-  if (have != NULL) memcpy(child->snaps, have, sizeof child->snaps);
-  call->parked = true;
-  root_of(call)->leaf = child;
+  return child;
+}
+
+static enum verdict descend(struct call *child, const struct route_entry *entry) {
+  child->parent->parked = true;
+  root_of(child)->leaf = child;
   return child_verdict(child, ask_downwards(child, entry));
 }
 
 enum verdict call_down_with(struct call *call, int32_t nr, const uint64_t words[LENCASE_MAXARGS],
                             const struct snapshot *have, const struct route_table *to) {
   const struct route_entry *entry = wanted(to != NULL ? to : call->entry->below, nr, words);
+  struct call *child;
   call->downcalls++;
-  return entry != NULL ? descend(call, entry, nr, words, have) : carry_out(call, nr, words);
+  if (entry == NULL) return carry_out(call, nr, words);
+  child = child_new(call, call->cage, nr, words);
+  if (child == NULL) return VERDICT_DONE;
+  if (have != NULL) memcpy(child->snaps, have, sizeof child->snaps);
+  return descend(child, entry);
+}
+
+enum verdict call_down_for(struct call *call, int32_t nr, const uint64_t words[LENCASE_MAXARGS],
+                           const struct route_table *to, struct lencase_cage *target,
+                           struct lencase_cage *const *cages) {
+  const struct route_entry *entry = wanted(to != NULL ? to : call->entry->below, nr, words);
+  struct call *child;
+  call->downcalls++;
+  if (target != call->cage && target->ops->hold == NULL) {
+    call->down_result = -EOPNOTSUPP;
+    return VERDICT_DONE;
+  }
+  child = child_new(call, target, nr, words);
+  if (child == NULL) return VERDICT_DONE;
+  call->down_result = cross_in(child, entry, cages);
+  if (call->down_result == 0) return descend(child, entry);
+  call_end(child);
+  return VERDICT_DONE;
 }
 
 enum verdict call_down(struct call *call, int32_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   return call_down_with(call, nr, words, NULL, NULL);
+}
+
+int64_t call_detached(struct lencase_cage *cage, const struct route_table *to, int32_t nr,
+                      const uint64_t words[LENCASE_MAXARGS]) {
+  const struct route_entry *entry = wanted(to, nr, words);
+  struct call *call = entry != NULL ? call_new(cage, NULL, nr, words) : NULL;
+  int64_t result = -ENOMEM;
+  if (entry == NULL) return call_threei(cage->st, nr, words);
+  if (call == NULL) return result;
+  call->detached = true;
+  if (ask_downwards(call, entry) == VERDICT_DONE)
+    result = call->result;
+  else
+    result = call_threei(cage->st, nr, words);
+  call_end(call);
+  return result;
 }
 
 int call_window(struct call *call, size_t size) {

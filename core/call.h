@@ -27,8 +27,10 @@ struct call {
   unsigned downcalls;             /* made so far */
   void *frame;                    /* the handler's own (a coroutine) */
   struct mem_seg window, scratch; /* of the downcall under way; size 0: none */
+  struct call_cross *cross;       /* arguments that belong to other cages; NULL: none */
   const struct route_table *to;   /* where its handler lets it through to; NULL: to the next */
   bool parked;
+  bool detached;       /* no program made it, nor its handler: nothing can be carried out for it */
   bool bare;           /* a grate above let it through, no grate below handles it */
   unsigned depth;      /* how many grates are above */
   struct call *parent; /* the call whose handler made this one; NULL: the cage's program did */
@@ -109,6 +111,15 @@ enum verdict call_down_with(struct call *call, int32_t nr, const uint64_t words[
                             const struct snapshot *have, const struct route_table *to);
 
 /*
+** The same on behalf of cage 'target', which may be another than the calling one, with arguments
+** that point into the memory of others: cages[i] (NULL: the target). What these point to is brought
+** over, and what the call fills is taken back, before the result is there.
+*/
+enum verdict call_down_for(struct call *call, int32_t nr, const uint64_t words[LENCASE_MAXARGS],
+                           const struct route_table *to, struct lencase_cage *target,
+                           struct lencase_cage *const *cages);
+
+/*
 ** Memory for the next downcall: what replaces arguments goes to call->window, room for
 ** out-arguments is call->scratch (host.h). One of each; call_down_over gives them back.
 ** A status; LENCASE_EGONE or LENCASE_ENOMEM with the reason in lencase_error().
@@ -121,6 +132,23 @@ void call_down_over(struct call *call);
 
 /* "write: cage 4242 (tar)": for messages. Returns 'buf'. */
 const char *call_where(const struct call *call, char *buf, size_t size);
+
+/* }========================================================================= */
+
+/* {=================================== 3i ================================== */
+
+/* True for the numbers of register_handler, copy_data_between_cages, copy_handler_table_to_cage. */
+bool call_is_threei(int32_t nr);
+
+/* The bottom of these calls: the kernel's kind of result. */
+int64_t call_threei(struct lencase_state *st, int32_t nr, const uint64_t words[LENCASE_MAXARGS]);
+
+/*
+** A grate makes one of them while it handles no call: whoever is in table 'to' is asked, on behalf of
+** 'cage'. The result.
+*/
+int64_t call_detached(struct lencase_cage *cage, const struct route_table *to, int32_t nr,
+                      const uint64_t words[LENCASE_MAXARGS]);
 
 /* }========================================================================= */
 

@@ -124,6 +124,7 @@ static void frame_end(struct frame *f) {
   f->fold = NULL;
   f->stamp++;
   f->nviews = 0;
+  f->target = 0;
   f->waiting = false;
 }
 
@@ -418,8 +419,8 @@ static bool host_stops_for(const struct grate_entry *e, const struct grate_decl 
 /* The entry in the tables whose place the new one takes. The family stays: calls in flight look. */
 static struct grate_entry *place_for(struct lencase_grate *g, const struct grate_decl *d) {
   struct grate_entry *e = g->entries;
-  while (e != NULL &&
-         !(e->routed && e->route.nr == d->nr && e->route.family == d->family && host_stops_for(e, d)))
+  while (e != NULL && !(e->routed && e->route.nr == d->nr && e->route.family == d->family &&
+                        host_stops_for(e, d)))
     e = e->next;
   return e;
 }
@@ -629,7 +630,8 @@ static void grate_free(struct lencase_grate *g) {
     g->all_frames = f->all;
     state_free(g->st, f, sizeof *f);
   }
-  grate_free_plans(g);
+  plan_list_free(g->st, &g->plans);
+  native_free(g);
   route_table_free(g->st, g->below);
   route_branches_free(g->st, &g->branches);
   state_free(g->st, g, sizeof *g);
@@ -652,8 +654,7 @@ static int script_failed(struct lencase_grate *g, const char *filename) {
   return status;
 }
 
-/* A grate of the state's with an empty Lua state; NULL: no memory. */
-static struct lencase_grate *grate_bare(struct lencase_state *st) {
+struct lencase_grate *grate_bare(struct lencase_state *st) {
   struct lencase_grate *g = state_new(st, sizeof *g);
   if (g == NULL) return NULL;
   g->st = st;
@@ -662,19 +663,6 @@ static struct lencase_grate *grate_bare(struct lencase_state *st) {
   g->handler_ms = st->config.handler_ms;
   g->watcher.event = cage_event;
   g->below = route_table_copy(st->first_routes);
-  g->L = lua_newstate(grate_alloc, g);
-  if (g->L != NULL) return g;
-  route_table_free(st, g->below);
-  state_free(st, g, sizeof *g);
-  return NULL;
-}
-
-int grate_new(struct lencase_state *st, lua_CFunction open, const char *path, const char *cpath,
-              struct lencase_grate **out) {
-  struct opening o = {open, path, cpath};
-  struct lencase_grate *g = grate_bare(st);
-  if (g == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a grate");
-  set_frame(g->L, NULL);
   route_branches_take(st, &g->branches);
   cage_watch(st, &g->watcher);
   route_interface_open(st, &g->interface);
@@ -682,6 +670,16 @@ int grate_new(struct lencase_state *st, lua_CFunction open, const char *path, co
   st->grates = g;
   st->close_grates = close_all;
   st->reload_grates = reload_all;
+  return g;
+}
+
+int grate_new(struct lencase_state *st, lua_CFunction open, const char *path, const char *cpath,
+              struct lencase_grate **out) {
+  struct opening o = {open, path, cpath};
+  struct lencase_grate *g = grate_bare(st);
+  if (g != NULL) g->L = lua_newstate(grate_alloc, g);
+  if (g == NULL || g->L == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a grate");
+  set_frame(g->L, NULL);
   lua_pushcfunction(g->L, build);
   lua_pushlightuserdata(g->L, &o);
   if (lua_pcall(g->L, 1, 0, 0) != LUA_OK) return script_failed(g, "lencase");

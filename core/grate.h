@@ -22,8 +22,8 @@ struct grate_entry {
   struct route_entry route;
   struct lencase_grate *grate;
   struct grate_entry *next;
-  char *where;       /* "script.lua:12" */
-  struct plan *plan; /* owned */
+  char *where;                /* "script.lua:12" */
+  struct plan *plan;          /* owned */
   int fn;                     /* reference in the registry */
   unsigned messages;          /* logged so far */
   struct grate_entry *heir;   /* staged: what stands in this one's place after grate_commit */
@@ -33,18 +33,17 @@ struct grate_entry {
   bool told_unknown; /* that nobody described the arguments of a call it got */
 };
 
-struct grate_plan; /* a plan that copies all, for a handler's own calls */
-
 struct lencase_grate {
   struct lencase_state *st;
   struct lencase_grate *next;
-  lua_State *L;
+  lua_State *L;          /* NULL: its handlers are C functions */
+  struct native *native; /* these, else NULL */
   struct cage_watcher watcher;
   struct route_interface interface;
   struct route_branches branches; /* stacks inside of it */
   struct route_table *below;      /* its own table: who handles the calls it makes */
   struct grate_entry *entries;
-  struct grate_plan *plans;
+  struct plan_list *plans; /* for its own calls */
   struct frame *frames, *all_frames;
   int events;      /* reference of the Lua function that is told of events */
   uint64_t bytes;  /* that its Lua state holds */
@@ -79,11 +78,18 @@ struct frame {
   struct down down;
   struct snapshot outs[LENCASE_MAXARGS]; /* of the downcall made last */
   enum verdict verdict;
-  bool waiting; /* yielded for a downcall */
-  bool failed;  /* its handler raised an error */
+  uint64_t target; /* of the downcall to be made next: id of the cage it is for; 0: the caller's */
+  bool waiting;    /* yielded for a downcall */
+  bool failed;     /* its handler raised an error */
 };
 
 /* {================================= life ================================== */
+
+/* A grate of the state's that handles nothing and has no Lua state; NULL: no memory. */
+struct lencase_grate *grate_bare(struct lencase_state *st);
+
+/* Frees the C handlers of a grate, if it has any. */
+void native_free(struct lencase_grate *g);
 
 /*
 ** A grate with an empty interface: a Lua state with the standard libraries,
@@ -164,9 +170,6 @@ void grate_take_results(lua_State *L, struct frame *f, int first);
 /* sys.NAME: a C closure over a signature (light userdata) and its plan. */
 int grate_sys(lua_State *L);
 
-/* Frees the plans that grate_push_sys made. */
-void grate_free_plans(struct lencase_grate *g);
-
 /* Pushes the closure for callnum 'nr' with signature 'sig'. */
 void grate_push_sys(lua_State *L, struct lencase_grate *g, int32_t nr, const struct signature *sig,
                     const struct route_table *to);
@@ -212,6 +215,16 @@ void view_open(lua_State *L); /* makes the metatable */
 void cage_push(lua_State *L, struct lencase_cage *cage);
 void cage_forget(lua_State *L, struct lencase_cage *cage);
 void cage_open(lua_State *L);
+
+/* The id of the cage at 'index': a userdata, or the integer itself. Raises errors. */
+uint64_t cage_id_at(lua_State *L, int index);
+
+/*
+** A pointer into a cage's memory, as a value. cage_pointer: false when there is none at 'index';
+** raises an error when its cage is gone.
+*/
+int cage_at(lua_State *L); /* at(cage, addr) -> pointer */
+bool cage_pointer(lua_State *L, int index, struct lencase_cage **cage, uint64_t *addr);
 
 /* }========================================================================= */
 

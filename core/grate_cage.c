@@ -168,6 +168,48 @@ static int cage_tostring(lua_State *L) {
   return 1;
 }
 
+uint64_t cage_id_at(lua_State *L, int index) {
+  const struct cage_ud *ud = luaL_testudata(L, index, cage_name);
+  if (ud != NULL) return ud->id;
+  return (uint64_t)luaL_checkinteger(L, index);
+}
+
+/* {================================ pointers =============================== */
+
+static const char pointer_name[] = "lencase.pointer";
+
+struct pointer {
+  uint64_t cage, addr;
+};
+
+int cage_at(lua_State *L) {
+  struct pointer p = {cage_id_at(L, 1), (uint64_t)luaL_checkinteger(L, 2)};
+  *(struct pointer *)lua_newuserdatauv(L, sizeof p, 0) = p;
+  luaL_setmetatable(L, pointer_name);
+  return 1;
+}
+
+/* pointer.cage, pointer.addr */
+static int pointer_index(lua_State *L) {
+  const struct pointer *p = luaL_checkudata(L, 1, pointer_name);
+  const char *name = luaL_checkstring(L, 2);
+  if (strcmp(name, "cage") != 0 && strcmp(name, "addr") != 0) return 0;
+  lua_pushinteger(L, (lua_Integer)(name[0] == 'c' ? p->cage : p->addr));
+  return 1;
+}
+
+bool cage_pointer(lua_State *L, int index, struct lencase_cage **cage, uint64_t *addr) {
+  const struct pointer *p =
+      lua_isuserdata(L, index) ? luaL_testudata(L, index, pointer_name) : NULL;
+  if (p == NULL) return false;
+  *cage = cage_by_id(grate_of(L)->st, p->cage);
+  *addr = p->addr;
+  if (*cage == NULL || (*cage)->gone) luaL_error(L, "the cage of the pointer is gone");
+  return true;
+}
+
+/* }========================================================================= */
+
 static const luaL_Reg methods[] = {{"fd_path", cage_fd_path},
                                    {"fd_open", cage_fd_open},
                                    {"read", cage_read},
@@ -175,6 +217,10 @@ static const luaL_Reg methods[] = {{"fd_path", cage_fd_path},
                                    {NULL, NULL}};
 
 void cage_open(lua_State *L) {
+  luaL_newmetatable(L, pointer_name);
+  lua_pushcfunction(L, pointer_index);
+  lua_setfield(L, -2, "__index");
+  lua_pop(L, 1);
   luaL_newmetatable(L, cage_name);
   luaL_newlib(L, methods);
   lua_pushcclosure(L, cage_index, 1);

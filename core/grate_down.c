@@ -2,6 +2,7 @@
 ** grate_down.c - sys.NAME: the calls that a handler makes
 */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
 #include <string.h>
@@ -35,7 +36,9 @@ struct put {
   const struct plan *plan;
   const struct route_table *to; /* a branch; NULL: the grate's own table */
   const struct sig_variant *v;
-  bool own; /* the call in flight: nil stands for its arguments */
+  bool own;                    /* the call in flight: nil stands for its arguments */
+  struct lencase_cage *target; /* on whose behalf */
+  struct lencase_cage *cages[LENCASE_MAXARGS]; /* whose memory the words are of */
   uint64_t words[LENCASE_MAXARGS];
   struct snapshot snaps[LENCASE_MAXARGS];
   uint8_t where[LENCASE_MAXARGS];
@@ -129,6 +132,7 @@ static bool is_own_view(lua_State *L, const struct put *u, int i) {
 }
 
 static void put_arg(lua_State *L, struct put *u, int i) {
+  if (cage_pointer(L, i + 1, &u->cages[i], &u->words[i])) return;
   if (lua_isnoneornil(L, i + 1) || (caller_has(u, i) && is_own_view(L, u, i)))
     put_nil(L, u, i);
   else if (value_is_null(L, i + 1))
@@ -298,11 +302,33 @@ static void held_for_below(const struct put *u, struct snapshot have[LENCASE_MAX
   }
 }
 
-static int down(lua_State *L, struct put *u) {
+/* Some of it is not the calling cage's. */
+static bool crosses(const struct put *u) {
+  const struct lencase_cage *cage = u->f->call->cage;
+  int i;
+  for (i = 0; i < LENCASE_MAXARGS; i++)
+    if (u->cages[i] != cage) return true;
+  return u->target != cage;
+}
+
+static enum verdict make_call(struct put *u) {
   struct snapshot have[LENCASE_MAXARGS];
+  struct call *call = u->f->call;
+  int i;
+  if (!crosses(u)) {
+    held_for_below(u, have);
+    return call_down_with(call, u->nr, u->words, have, u->to);
+  }
+  for (i = 0; i < LENCASE_MAXARGS; i++)
+    if (u->cages[i] != call->cage) u->f->down.words[i] = 0; /* nothing of the caller's to look at */
+  return call_down_for(call, u->nr, u->words, u->to, u->target, u->cages);
+}
+
+static int down(lua_State *L, struct put *u) {
   struct frame *f = u->f;
   int i;
   choose_variant(L, u);
+  for (i = 0; i < LENCASE_MAXARGS; i++) u->cages[i] = f->call->cage;
   for (i = 0; i < u->v->nparams; i++) put_arg(L, u, i);
   for (i = 0; i < u->v->nparams; i++) fit_count(L, u, i);
   if (any_put(u, PUT_WINDOW)) into_window(L, u);
@@ -311,8 +337,7 @@ static int down(lua_State *L, struct put *u) {
   f->down.vp = down_plan(u);
   f->down.own = u->own;
   memcpy(f->down.words, u->words, sizeof u->words);
-  held_for_below(u, have);
-  if (call_down_with(f->call, u->nr, u->words, have, u->to) == VERDICT_DONE) return down_push(L, f);
+  if (make_call(u) == VERDICT_DONE) return down_push(L, f);
   f->waiting = true;
   return lua_yieldk(L, 0, 0, down_returned);
 }
@@ -402,6 +427,36 @@ static int fold_down(lua_State *L, struct put *u) {
   return down(L, u);
 }
 
+/* 3i's calls are for on_cage too, where no cage calls: they act on the cage they name. */
+static int detached(lua_State *L, int32_t nr) {
+  struct lencase_grate *g = grate_of(L);
+  uint64_t words[LENCASE_MAXARGS] = {0};
+  struct lencase_cage *cage;
+  int64_t result = -ESRCH;
+  int i;
+  for (i = 0; i < LENCASE_MAXARGS && i < lua_gettop(L); i++)
+    words[i] = (uint64_t)luaL_checkinteger(L, i + 1);
+  cage = cage_by_id(g->st, words[nr == LENCASE_COPY_DATA_BETWEEN_CAGES ? 1 : 0]);
+  if (cage != NULL && !cage->gone) result = call_detached(cage, g->below, nr, words);
+  lua_pushinteger(L, result < 0 ? -1 : result);
+  if (result < 0)
+    lua_pushinteger(L, -result);
+  else
+    lua_pushnil(L);
+  return 2;
+}
+
+/* Whom the next call is for is said once: lencase.make_call. */
+static struct lencase_cage *take_target(lua_State *L, struct frame *f) {
+  uint64_t id = f->target;
+  struct lencase_cage *cage = f->call->cage;
+  if (id == 0) return cage;
+  f->target = 0;
+  cage = cage_by_id(cage->st, id);
+  if (cage == NULL || cage->gone) luaL_error(L, "make_call: the cage is gone");
+  return cage;
+}
+
 int grate_sys(lua_State *L) {
   int32_t nr = (int32_t)lua_tointeger(L, lua_upvalueindex(1));
   struct frame *f = grate_frame(L);
@@ -411,52 +466,26 @@ int grate_sys(lua_State *L) {
   if (u.sig != &sig_unknown) u.name = u.sig->name;
   u.plan = lua_touserdata(L, lua_upvalueindex(3));
   u.to = lua_touserdata(L, lua_upvalueindex(4));
+  if (f == NULL && call_is_threei(nr)) return detached(L, nr);
   if (f == NULL)
     return luaL_error(L,
                       "sys.%s: no cage is calling here: sys is for handlers, in their own "
                       "coroutine",
                       u.name);
+  u.target = take_target(L, f);
   call_down_over(f->call); /* an error may have cut short the one before */
   u.own = nr == f->call->nr;
   if (f->fold != NULL && nr == f->call->entry->family) return fold_down(L, &u);
   return down(L, &u);
 }
 
-struct grate_plan {
-  struct grate_plan *next;
-  struct plan *plan;
-};
-
-static const struct plan *plan_for(lua_State *L, struct lencase_grate *g,
-                                   const struct signature *sig) {
-  struct grate_plan *p = g->plans;
-  while (p != NULL && p->plan->sig != sig) p = p->next;
-  if (p != NULL) return p->plan;
-  p = state_new(g->st, sizeof *p);
-  if (p == NULL) luaL_error(L, "no memory for a plan");
-  if (plan_new(g->st, sig, LENCASE_COPY_ALL_ARGS, &p->plan) != LENCASE_OK) {
-    state_free(g->st, p, sizeof *p);
-    luaL_error(L, "%s", lencase_error(g->st));
-  }
-  p->next = g->plans;
-  g->plans = p;
-  return p->plan;
-}
-
-void grate_free_plans(struct lencase_grate *g) {
-  while (g->plans != NULL) {
-    struct grate_plan *p = g->plans;
-    g->plans = p->next;
-    plan_free(g->st, p->plan);
-    state_free(g->st, p, sizeof *p);
-  }
-}
-
 void grate_push_sys(lua_State *L, struct lencase_grate *g, int32_t nr, const struct signature *sig,
                     const struct route_table *to) {
+  const struct plan *plan = plan_list_get(g->st, &g->plans, sig);
+  if (plan == NULL) luaL_error(L, "no memory for a plan");
   lua_pushinteger(L, nr);
   lua_pushlightuserdata(L, (void *)(uintptr_t)sig);
-  lua_pushlightuserdata(L, (void *)(uintptr_t)plan_for(L, g, sig));
+  lua_pushlightuserdata(L, (void *)(uintptr_t)plan);
   lua_pushlightuserdata(L, (void *)(uintptr_t)to);
   lua_pushcclosure(L, grate_sys, 4);
 }

@@ -172,6 +172,113 @@ int lencase_finish(lencase_state *st, int wstatus);
 
 /* }========================================================================= */
 
+/* {============================== C handlers =============================== */
+
+/* A call in flight. It belongs to the state and is there until its handler's last event. */
+typedef struct lencase_call lencase_call;
+
+/* What becomes of a call: never a value. */
+typedef enum lencase_verdict {
+  LENCASE_VERDICT_PASS,  /* it goes to the next grate, or to the kernel, unchanged */
+  LENCASE_VERDICT_DONE,  /* its result was said by lencase_call_answer() */
+  LENCASE_VERDICT_PARKED /* it waits for what lencase_call_down() or its like asked for */
+} lencase_verdict;
+
+typedef enum lencase_event {
+  LENCASE_EVENT_START,  /* the call is there, with what its policy has copied */
+  LENCASE_EVENT_RESULT, /* what was parked is done: lencase_call_result() */
+  LENCASE_EVENT_DROP    /* cage or thread is gone: the last event, the verdict is ignored */
+} lencase_event;
+
+/*
+** A handler in C. It never blocks: whatever waits is parked and comes back as an event. It must
+** not close the state, and makes calls by the functions below only. 'ud' is the grate's.
+*/
+typedef lencase_verdict (*lencase_handler)(lencase_call *call, lencase_event event, void *ud);
+
+/* One call that a grate handles; for static tables. Members of a family are entries of their own. */
+typedef struct lencase_entry {
+  int32_t callnum; /* SYS_write, ... */
+  lencase_policy policy;
+  lencase_handler handler; /* NULL: the call is answered with 'constant' */
+  int64_t constant;        /* a result as the kernel gives it: -EPERM */
+} lencase_entry;
+
+#define LENCASE_UNREGISTERED 1u /* handles nothing before lencase_register_handler() */
+
+/* Every member but 'entries' and 'nentries' may be 0. The struct is copied, the table is not. */
+typedef struct lencase_interface {
+  const char *name; /* for messages; valid as long as the grate */
+  const lencase_entry *entries;
+  size_t nentries;
+  unsigned flags; /* LENCASE_UNREGISTERED */
+  void *ud;
+  /* A cage came to be and has not run yet ('parent' NULL: the first), or has ended ('wstatus' as
+  ** in waitpid(2): WIFSIGNALED for a harsh exit). Called between calls. */
+  void (*on_cage)(void *ud, lencase_cage *cage, lencase_cage *parent);
+  void (*on_cage_exit)(void *ud, lencase_cage *cage, int wstatus);
+} lencase_interface;
+
+/*
+** A grate of C handlers, above those that are there: asked before them, and its own calls go to
+** them. The table must outlive the state, which owns the grate. LENCASE_EINVAL: a policy does not
+** fit its call, or two entries have the same; LENCASE_EPERM: cages run already; LENCASE_ENOMEM.
+*/
+int lencase_grate_new(lencase_state *st, const lencase_interface *interface, lencase_grate **out);
+
+/* What call it is, whose, and its argument 'n' (from 1) as the register had it. */
+int32_t lencase_call_number(const lencase_call *call);
+lencase_cage *lencase_call_cage(const lencase_call *call);
+uint64_t lencase_call_word(const lencase_call *call, int n);
+
+/*
+** The bytes of argument 'n' as they were copied for this call: *size of them (of a string without
+** its NUL, which is there). NULL: nothing was copied, or the pointer is null. Valid until the call is over.
+*/
+const void *lencase_call_bytes(const lencase_call *call, int n, size_t *size);
+
+/* The same for part 'i' (from 0) of an array of strings or of an iovec; NULL after the last. */
+const void *lencase_call_part(const lencase_call *call, int n, size_t i, size_t *size);
+
+/* Zeroed memory that lives as long as the call, for what the next event must know; the same at each
+** call of the function ('size' counts the first time). NULL: none left. */
+void *lencase_call_memory(lencase_call *call, size_t size);
+
+/* Makes 'result' (-4095 to -1: an errno) that of the call, for LENCASE_VERDICT_DONE. */
+void lencase_call_answer(lencase_call *call, int64_t result);
+
+/*
+** Makes a call on behalf of the cage, to the grates below or the kernel. LENCASE_VERDICT_DONE:
+** lencase_call_result() has its result; LENCASE_VERDICT_PARKED: return it, and the event will come.
+** lencase_call_forward makes the very call in flight; copied in-arguments are read by the kernel
+** from memory that the cage cannot change any more.
+*/
+lencase_verdict lencase_call_down(lencase_call *call, int32_t callnum,
+                                  const uint64_t words[LENCASE_MAXARGS]);
+lencase_verdict lencase_call_forward(lencase_call *call);
+int64_t lencase_call_result(const lencase_call *call);
+
+/*
+** Memory for arguments of the next call down: a window, which the cage can only read ('data' is
+** where to write, 'addr' what to pass), and scratch, which the call may fill. One of each; both are
+** given back by lencase_call_release, or when the call is over. LENCASE_ENOMEM, LENCASE_EGONE, LENCASE_EEXIST: there is one.
+*/
+int lencase_call_window(lencase_call *call, size_t size, void **data, uint64_t *addr);
+int lencase_call_scratch(lencase_call *call, size_t size, uint64_t *addr);
+void lencase_call_release(lencase_call *call);
+
+/*
+** make_call of 3i: as lencase_call_down, on behalf of cage 'target' (0: the one that calls), and
+** words[i] points into the memory of cages[i] (0: the target's). What these point to is brought over
+** and what the call fills is taken back. No grate can stand in for this function. The result is
+** -ESRCH when one of them is gone, -EOPNOTSUPP when the host cannot act for another cage (trace).
+*/
+lencase_verdict lencase_make_call(lencase_call *call, int32_t callnum,
+                                  const uint64_t words[LENCASE_MAXARGS], uint64_t target,
+                                  const uint64_t cages[LENCASE_MAXARGS]);
+
+/* }========================================================================= */
+
 /* {==================================== 3i ================================= */
 
 /*
@@ -195,6 +302,9 @@ int lencase_finish(lencase_state *st, int wstatus);
 #define LENCASE_COPY_BYTES 0u  /* so many bytes */
 #define LENCASE_COPY_STRING 1u /* up to and with the NUL, that must be among so many bytes */
 
+/* Ends a cage harshly, as by SIGKILL; its grates are told when it has ended. */
+void lencase_cage_kill(lencase_cage *cage);
+
 /* Never 0, never used again within the state. */
 uint64_t lencase_grate_id(const lencase_grate *grate);
 uint64_t lencase_cage_id(const lencase_cage *cage);
@@ -207,9 +317,9 @@ lencase_cage *lencase_cage_by_id(lencase_state *st, uint64_t id);
 ** grate declared it (a call that the cage's other grates pass through to is not changed: they
 ** have tables of their own). 'flags': 0, LENCASE_REPLACE or LENCASE_DEREGISTER.
 ** Registering what is registered is no error. Calls under way end as they began; children that
-** the cage has already keep what they have. LENCASE_ENOENT: no such cage or grate, or the grate does not
+** the cage has already keep what they have. LENCASE_EGONE: the cage is ending, or there is none such; LENCASE_ENOENT: no such grate, or it does not
 ** handle the call, or (deregistering) nobody did; LENCASE_EEXIST: another grate handles it;
-** LENCASE_EGONE: the cage is ending; LENCASE_EINVAL; LENCASE_ENOMEM. After an error nothing is changed.
+** LENCASE_EPERM: the grate is inside of a branch; LENCASE_EINVAL; LENCASE_ENOMEM. After an error nothing is changed.
 */
 int lencase_register_handler(lencase_state *st, uint64_t cage, int32_t callnum, uint64_t grate,
                              unsigned flags);
@@ -225,8 +335,8 @@ int lencase_copy_handler_table_to_cage(lencase_state *st, uint64_t target, uint6
 ** Copies 'len' bytes from address 'src' of one cage to 'dest' of another, or the same; they may
 ** overlap. *copied (may be NULL) is how many they were: with LENCASE_COPY_STRING as 'type' those of the
 ** string, its NUL included. LENCASE_EFAULT: they cannot be read (then nothing is written), written, or there is
-** no NUL among them; LENCASE_ELIMIT: more than max_call_bytes; LENCASE_ENOENT: no such cage;
-** LENCASE_EGONE: it is ending; LENCASE_EINVAL; LENCASE_ENOMEM.
+** no NUL among them; LENCASE_ELIMIT: more than max_call_bytes;
+** LENCASE_EGONE: no such cage, or it is ending; LENCASE_EINVAL; LENCASE_ENOMEM.
 */
 int lencase_copy_data_between_cages(lencase_state *st, uint64_t dest_cage, uint64_t dest,
                                     uint64_t src_cage, uint64_t src, uint64_t len, unsigned type,

@@ -59,6 +59,18 @@ struct plan {
 int plan_new(struct lencase_state *st, const struct signature *sig, lencase_policy policy,
              struct plan **out);
 void plan_free(struct lencase_state *st, struct plan *plan);
+
+/* Plans that copy all, one a signature, which must outlive them: made when first asked for. */
+struct plan_list {
+  struct plan_list *next;
+  struct plan *plan;
+};
+
+/* NULL: no memory. */
+const struct plan *plan_list_get(struct lencase_state *st, struct plan_list **list,
+                                 const struct signature *sig);
+void plan_list_free(struct lencase_state *st, struct plan_list **list);
+
 const struct variant_plan *plan_select(const struct plan *plan,
                                        const uint64_t words[LENCASE_MAXARGS]);
 

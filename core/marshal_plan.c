@@ -92,6 +92,31 @@ void plan_free(struct lencase_state *st, struct plan *plan) {
   state_free(st, plan, sizeof *plan);
 }
 
+const struct plan *plan_list_get(struct lencase_state *st, struct plan_list **list,
+                                 const struct signature *sig) {
+  struct plan_list *p = *list;
+  while (p != NULL && p->plan->sig != sig) p = p->next;
+  if (p != NULL) return p->plan;
+  p = state_new(st, sizeof *p);
+  if (p == NULL) return NULL;
+  if (plan_new(st, sig, LENCASE_COPY_ALL_ARGS, &p->plan) != LENCASE_OK) {
+    state_free(st, p, sizeof *p);
+    return NULL;
+  }
+  p->next = *list;
+  *list = p;
+  return p->plan;
+}
+
+void plan_list_free(struct lencase_state *st, struct plan_list **list) {
+  while (*list != NULL) {
+    struct plan_list *p = *list;
+    *list = p->next;
+    plan_free(st, p->plan);
+    state_free(st, p, sizeof *p);
+  }
+}
+
 const struct variant_plan *plan_select(const struct plan *plan,
                                        const uint64_t words[LENCASE_MAXARGS]) {
   return &plan->variants[sig_select(plan->sig, words) - plan->sig->variants];

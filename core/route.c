@@ -374,6 +374,7 @@ int route_merge(struct lencase_state *st, struct route_table **t, const struct r
 
 void route_interface_open(struct lencase_state *st, struct route_interface *of) {
   of->id = ++st->last_interface;
+  of->inside = route_branch_is_open(st);
   of->next = st->interfaces;
   st->interfaces = of;
 }
@@ -393,12 +394,6 @@ struct route_interface *route_interface_by_id(struct lencase_state *st, uint64_t
 void route_declare(struct route_entry *entry) {
   entry->peer = entry->owner->entries;
   entry->owner->entries = entry;
-}
-
-bool route_concerns(const struct route_table *t, const struct route_interface *of) {
-  const struct route_entry *e = of->entries;
-  while (e != NULL && !has(route_links(t, e->nr), e)) e = e->peer;
-  return e != NULL;
 }
 
 /* }========================================================================= */
@@ -428,6 +423,10 @@ static void level_free(struct lencase_state *st) {
   state_free(st, level, sizeof *level);
 }
 
+bool route_branch_is_open(const struct lencase_state *st) {
+  return st->level->outer != NULL;
+}
+
 int route_branch_open(struct lencase_state *st) {
   if (level_new(st, st->first_routes) == NULL)
     return state_fail(st, LENCASE_ENOMEM, "no memory for a branch");
@@ -438,7 +437,7 @@ int route_branch_open(struct lencase_state *st) {
 int route_branch_close(struct lencase_state *st) {
   struct route_branches *closed;
   struct route_table *branch = st->first_routes;
-  if (st->level->outer == NULL) return state_fail(st, LENCASE_EINVAL, "no branch is open");
+  if (!route_branch_is_open(st)) return state_fail(st, LENCASE_EINVAL, "no branch is open");
   closed = &st->level->outer->closed;
   st->first_routes = st->level->routes;
   level_free(st);

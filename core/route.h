@@ -28,6 +28,7 @@ struct route_interface {
   uint64_t id; /* of the grate; never used again within the state */
   struct route_entry *entries;
   struct route_interface *next;
+  bool inside; /* of a branch: who gets its calls is for the grate around it to say */
 };
 
 /*
@@ -109,9 +110,6 @@ const struct route_link *route_links(const struct route_table *t, int32_t nr);
 */
 int32_t route_next(const struct route_table *t, int32_t after);
 
-/* True when an entry of the interface is in force there. */
-bool route_concerns(const struct route_table *t, const struct route_interface *of);
-
 /* An interface begins: it gets its id. It is in the state until route_interface_close. */
 void route_interface_open(struct lencase_state *st, struct route_interface *of);
 void route_interface_close(struct lencase_state *st, struct route_interface *of);
@@ -136,6 +134,7 @@ struct route_branches {
 */
 int route_branch_open(struct lencase_state *st);
 int route_branch_close(struct lencase_state *st);
+bool route_branch_is_open(const struct lencase_state *st);
 
 /* The branches closed since the last time: they are the caller's. */
 void route_branches_take(struct lencase_state *st, struct route_branches *out);

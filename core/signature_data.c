@@ -200,6 +200,15 @@ static const struct sig_param params_epoll_pwait2[] = {
   {.name = "sigsetsize", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
 };
 
+static const struct sig_param params_copy_data_between_cages[] = {
+  {.name = "dest", .ctype = "uint64_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
+  {.name = "destcage", .ctype = "uint64_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
+  {.name = "src", .ctype = "uint64_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
+  {.name = "srccage", .ctype = "uint64_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
+  {.name = "len", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
+  {.name = "type", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
 static const struct sig_field record_struct_timeval_fields[] = {
   {.name = "tv_sec", .count = 1, .width = 8, .kind = FIELD_INT},
   {.name = "tv_usec", .offset = 8, .count = 1, .width = 8, .kind = FIELD_INT},
@@ -871,6 +880,13 @@ static const struct sig_param params_fchmodat2[] = {
   {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
 };
 
+static const struct sig_param params_register_handler[] = {
+  {.name = "targetcage", .ctype = "uint64_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
+  {.name = "callnum", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "grate", .ctype = "uint64_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
+};
+
 static const struct sig_param params_open[] = {
   {.name = "pathname", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
   {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
@@ -1413,6 +1429,12 @@ static const struct sig_param params_close_range[] = {
 static const struct sig_param params_pidfd_getfd[] = {
   {.name = "pidfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
   {.name = "targetfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_copy_handler_table_to_cage[] = {
+  {.name = "targetcage", .ctype = "uint64_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
+  {.name = "sourcecage", .ctype = "uint64_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
   {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
 };
 
@@ -3062,6 +3084,18 @@ static const struct sig_variant variants_fchmodat2[] = {
   {.nparams = 4, .params = params_fchmodat2},
 };
 
+static const struct sig_variant variants_register_handler[] = {
+  {.nparams = 4, .params = params_register_handler},
+};
+
+static const struct sig_variant variants_copy_data_between_cages[] = {
+  {.nparams = 6, .params = params_copy_data_between_cages},
+};
+
+static const struct sig_variant variants_copy_handler_table_to_cage[] = {
+  {.nparams = 3, .params = params_copy_handler_table_to_cage},
+};
+
 _Static_assert(__NR_read == 0, "callnum of read");
 _Static_assert(__NR_write == 1, "callnum of write");
 _Static_assert(__NR_open == 2, "callnum of open");
@@ -3367,6 +3401,9 @@ _Static_assert(__NR_memfd_secret == 447, "callnum of memfd_secret");
 #ifdef __NR_fchmodat2
 _Static_assert(__NR_fchmodat2 == 452, "callnum of fchmodat2");
 #endif
+_Static_assert(LENCASE_REGISTER_HANDLER == 1001, "callnum of register_handler");
+_Static_assert(LENCASE_COPY_DATA_BETWEEN_CAGES == 1002, "callnum of copy_data_between_cages");
+_Static_assert(LENCASE_COPY_HANDLER_TABLE_TO_CAGE == 1003, "callnum of copy_handler_table_to_cage");
 
 const struct signature sig_table[] = {
   {.name = "read", .prototype = "ssize_t read(int fd, void buf[.count], size_t count);", .nvariants = 1, .variants = variants_read},
@@ -3672,6 +3709,9 @@ const struct signature sig_table[] = {
   {.name = "mount_setattr", .prototype = "int mount_setattr(int dirfd, const char *pathname, unsigned int flags, void *attr, size_t size);", .nr = 442, .nvariants = 1, .variants = variants_mount_setattr},
   {.name = "memfd_secret", .prototype = "int memfd_secret(unsigned int flags);", .nr = 447, .nvariants = 1, .variants = variants_memfd_secret},
   {.name = "fchmodat2", .prototype = "int fchmodat2(int dirfd, const char *pathname, mode_t mode, unsigned int flags);", .nr = 452, .nvariants = 1, .variants = variants_fchmodat2},
+  {.name = "register_handler", .prototype = "int register_handler(uint64_t targetcage, int callnum, unsigned int flags, uint64_t grate);", .nr = 1001, .nvariants = 1, .variants = variants_register_handler},
+  {.name = "copy_data_between_cages", .prototype = "ssize_t copy_data_between_cages(uint64_t dest, uint64_t destcage, uint64_t src, uint64_t srccage, size_t len, unsigned int type);", .nr = 1002, .nvariants = 1, .variants = variants_copy_data_between_cages},
+  {.name = "copy_handler_table_to_cage", .prototype = "int copy_handler_table_to_cage(uint64_t targetcage, uint64_t sourcecage, unsigned int flags);", .nr = 1003, .nvariants = 1, .variants = variants_copy_handler_table_to_cage},
 };
 const size_t sig_table_size = sizeof sig_table / sizeof *sig_table;
 

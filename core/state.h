@@ -24,6 +24,7 @@ struct lencase_state {
   struct route_interface *interfaces;           /* route.c: of all grates */
   uint64_t last_interface;                      /* the id given last */
   struct call_pool *calls;                      /* call.c */
+  struct plan_list *cross_plans;                /* call_cross.c */
   struct lencase_grate *grates;                 /* grate.c: a list, newest first */
   int (*reload_grates)(struct lencase_state *); /* likewise */
   void (*close_grates)(struct lencase_state *); /* set by the room that made one */

@@ -213,12 +213,16 @@ end
 
 -- Calls that the headers of Debian 12 (Linux 6.1) do not have yet.
 local FIRST_NEW = 451
+local FIRST_THREEI = 1001 -- Lind's numbers: lencase.h has them
 
--- The numbers are calls.lua's; the kernel's headers must agree.
+-- The numbers are calls.lua's; the kernel's headers (of 3i: lencase.h) must agree.
 local function emit_assertions(list)
   for _, sig in ipairs(list) do
     local check = ("_Static_assert(__NR_%s == %d, \"callnum of %s\");"):format(sig.name, sig.nr, sig.name)
-    if sig.nr >= FIRST_NEW then check = ("#ifdef __NR_%s\n%s\n#endif"):format(sig.name, check) end
+    if sig.nr >= FIRST_THREEI then
+      check = ("_Static_assert(LENCASE_%s == %d, \"callnum of %s\");"):format(sig.name:upper(), sig.nr, sig.name)
+    elseif sig.nr >= FIRST_NEW then check = ("#ifdef __NR_%s\n%s\n#endif"):format(sig.name, check)
+    end
     emit("%s", check)
   end
 end

@@ -4,6 +4,7 @@ local support = require "spec.support"
 local cases = require "spec.cases"
 local layers = require "spec.layers"
 local stacks = require "spec.stacks"
+local threei = require "spec.threei"
 
 local prologue = table.concat({
   'local lencase = require "lencase"',
@@ -45,4 +46,5 @@ for _, host in ipairs(support.hosts) do
   describe("on host " .. host.name .. ":", function() run_cases(host, cases) end)
   describe("a stack on host " .. host.name .. ":", function() run_cases(host, stacks) end)
   describe("layers on host " .. host.name .. ":", function() run_cases(host, layers) end)
+  describe("3i on host " .. host.name .. ":", function() run_cases(host, threei) end)
 end

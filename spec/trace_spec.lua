@@ -61,4 +61,19 @@ print(\"done\")"']]
     assert.are.equal("a\nb\nc\ndone\n", out)
     assert.are.equal(0, status)
   end)
+
+  it("writes for one process what lies in another's memory, and acts for the one that calls alone", function()
+    local out, err = under([[local first
+      return lencase.grate { write = { "addr buf", function(_, buf, count)
+        if not first then first = { cage = lencase.cage, buf = lencase.at(lencase.cage, buf), n = count } end
+        if lencase.cage ~= first.cage then
+          sys.write(1, first.buf, first.n)
+          local n, errno = lencase.make_call(first.cage, "getpid")
+          assert(n == -1 and errno == lencase.errno.EOPNOTSUPP)
+        end
+        return sys.write()
+      end } }]], "sh -c 'echo first; (echo second)'")
+    assert.are.equal("", err)
+    assert.are.equal("first\nfirst\nsecond\n", out)
+  end)
 end)

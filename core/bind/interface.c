@@ -51,7 +51,7 @@ static const struct signature *declared_signature(lua_State *L, int32_t nr) {
 
 /*
 ** core.register{ nr =, family =, policy =, where =, fn = function | constant = -errno, tests =,
-** denied = }
+** denied =, dormant = }
 */
 static int interface_register(lua_State *L) {
   struct sig_test tests[MAX_TESTS];
@@ -68,6 +68,8 @@ static int interface_register(lua_State *L) {
   d.ntests = take_tests(L, 1, tests);
   lua_getfield(L, 1, "denied");
   d.denied = lua_toboolean(L, -1);
+  lua_getfield(L, 1, "dormant");
+  d.dormant = lua_toboolean(L, -1);
   lua_getfield(L, 1, "where");
   d.where = luaL_checkstring(L, -1);
   if (lua_getfield(L, 1, "constant") == LUA_TNIL) lua_getfield(L, 1, "fn");
@@ -250,6 +252,25 @@ static int interface_enter(lua_State *L) {
   return 0;
 }
 
+/* core.target(cage): the call that the handler makes next is on behalf of this one */
+static int interface_target(lua_State *L) {
+  call_here(L);
+  grate_frame(L)->target = cage_id_at(L, 1);
+  return 0;
+}
+
+/* core.cage_id(cage or id) -> id */
+static int interface_cage_id(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)cage_id_at(L, 1));
+  return 1;
+}
+
+/* core.grate_id() -> the id of this grate, as register_handler takes it */
+static int interface_grate_id(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)grate_of(L)->interface.id);
+  return 1;
+}
+
 static const luaL_Reg functions[] = {{"register", interface_register},
                                      {"reload_begin", interface_reload_begin},
                                      {"reload_end", interface_reload_end},
@@ -269,6 +290,10 @@ static const luaL_Reg functions[] = {{"register", interface_register},
                                      {"branches", interface_branches},
                                      {"branch_calls", interface_branch_calls},
                                      {"enter", interface_enter},
+                                     {"target", interface_target},
+                                     {"at", cage_at},
+                                     {"cage_id", interface_cage_id},
+                                     {"grate_id", interface_grate_id},
                                      {NULL, NULL}};
 
 void bind_open_interface(lua_State *L) {

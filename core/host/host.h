@@ -65,6 +65,7 @@ struct host_ops {
   ** Carries out a call at the bottom, in the thread that 'call' came from.
   ** VERDICT_DONE with *result, or VERDICT_PARKED: the host will say
   ** call_carried_out(call, result) later, or call_drop(call). Never VERDICT_PASS.
+  ** call->thread is NULL for a cage that is held (see there): then it must be done at once.
   */
   enum verdict (*carry_out)(struct call *call, int32_t nr, const uint64_t words[LENCASE_MAXARGS],
                             int64_t *result);
@@ -81,6 +82,13 @@ struct host_ops {
 
   /* The name of the program in the cage (comm): length, or a negative errno. */
   int (*comm)(struct lencase_cage *cage, char *buf, size_t size);
+
+  /*
+  ** A call of another cage's acts on behalf of this one (make_call with a target): from 'on' true to
+  ** false the cage is there, if only as one that has ended. NULL: the host carries out calls for
+  ** the cage that made them, and for no other.
+  */
+  void (*hold)(struct lencase_cage *cage, bool on);
 
   /* Ends the cage as by SIGKILL. */
   void (*kill)(struct lencase_cage *cage);

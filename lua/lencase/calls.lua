@@ -570,6 +570,12 @@ calls.list = {
   { 442, "int mount_setattr(int dirfd, const char *pathname, unsigned int flags, void *attr, size_t size);" },
   { 447, "int memfd_secret(unsigned int flags);" },
   { 452, "int fchmodat2(int dirfd, const char *pathname, mode_t mode, unsigned int flags);" },
+
+  -- 3i's own (lencase.h); cages and grates by their ids
+  { 1001, "int register_handler(uint64_t targetcage, int callnum, unsigned int flags, uint64_t grate);" },
+  { 1002, "ssize_t copy_data_between_cages(uint64_t dest, uint64_t destcage, uint64_t src, uint64_t srccage, "
+    .. "size_t len, unsigned int type);" },
+  { 1003, "int copy_handler_table_to_cage(uint64_t targetcage, uint64_t sourcecage, unsigned int flags);" },
 }
 
 -- A member is seen in the prototype of its family's first call. For each parameter there:

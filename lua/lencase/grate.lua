@@ -28,6 +28,7 @@ local grate = {}
 ---@field on_exit? fun(how: "exit"|"signal", n: integer) the program has ended
 ---@field on_error? string an errno's name, "kill" or "pass": what a failing handler means
 ---@field keep? table<string, table> tables that a reload of the script goes on with, by name
+---@field registered? boolean false: nothing is handled before lencase.register_handler says for which cage
 ---@field timeout? number seconds of processor time that a handler may take
 ---@field provide? lencase.provide what is there for those above this grate
 ---@field uses? (string|integer)[] the calls that this grate itself may make
@@ -117,7 +118,7 @@ end
 
 local options = { on_start = "function", on_cage = "function", on_cage_exit = "function",
                   on_exit = "function", on_error = "string", timeout = "number", provide = "table", uses = "table",
-                  keep = "table" }
+                  keep = "table", registered = "boolean" }
 
 local function unknown_call(where, name)
   local names = call_names()
@@ -521,7 +522,8 @@ end
 local function register(e, nr)
   if e.signature and may_use(nr) then rawset(grate.sys, e.name, core.sys(nr, e.signature)) end
   return core.register { nr = nr, family = e.nr, policy = e.policy, where = e.where, fn = e.fn, constant = e.constant,
-                  signature = nr == e.nr and e.signature or nil, tests = e.tests, denied = e.denied }
+                  signature = nr == e.nr and e.signature or nil, tests = e.tests, denied = e.denied,
+                  dormant = current.options.registered == false }
 end
 
 local function refuse_layer(interface)

@@ -9,6 +9,7 @@ local grate = require "lencase.grate"
 local parsing = require "lencase.parsing"
 local per_cage = require "lencase.per_cage"
 local policy = require "lencase.policy"
+local threei = require "lencase.threei"
 
 ---@class lencase
 ---@field sys lencase.sys the calls provided to my cage
@@ -120,6 +121,80 @@ function lencase.per_cage(init) return (per_cage.new(init)) end
 ---@return boolean? ok
 ---@return string? message why the old script goes on
 function lencase.reload() return grate.reload() end
+
+-- {=================================== 3i ===================================
+
+--- As a call to (de)register: all that the grate handles.
+---@type integer
+lencase.MATCH_ALL = threei.MATCH_ALL
+
+--- Puts this grate's handler for a call, with its family, in force for a cage: those of a grate with
+--- `registered = false` handle nothing before. In a handler, and in on_cage. What the cage started
+--- before keeps what it has. `flags`: "replace" takes over what another grate handles there, which is
+--- EEXIST otherwise.
+---@param cage lencase.cage|integer or its id
+---@param call string|integer or lencase.MATCH_ALL
+---@param flags? "replace"
+---@return integer result 0, or -1
+---@return integer? errno
+function lencase.register_handler(cage, call, flags) return threei.register_handler(cage, call, flags) end
+
+--- The reverse: the cage's calls go to whoever is below, at once and without asking this grate.
+---@param cage lencase.cage|integer
+---@param call string|integer or lencase.MATCH_ALL
+---@return integer result 0, or -1
+---@return integer? errno ENOENT: this grate does not handle it there
+function lencase.deregister_handler(cage, call) return threei.deregister_handler(cage, call) end
+
+--- Gives a cage the handlers that another has, for calls that nobody handles in the first
+--- ("merge", the default), for those too that somebody does ("replace"), or all and no others ("overwrite").
+---@param target lencase.cage|integer
+---@param source lencase.cage|integer
+---@param flags? "merge"|"replace"|"overwrite"
+---@return integer result 0, or -1
+---@return integer? errno
+function lencase.copy_handler_table_to_cage(target, source, flags)
+  return threei.copy_handler_table_to_cage(target, source, flags)
+end
+
+--- Copies bytes from one cage to another: `dest` and `src` as lencase.at gives them. "string": up to
+--- and with the NUL, which must be among `len` bytes.
+---@param dest lencase.pointer
+---@param src lencase.pointer
+---@param len integer
+---@param type? "bytes"|"string"
+---@return integer n how many bytes it were, or -1
+---@return integer? errno
+function lencase.copy_data_between_cages(dest, src, len, type)
+  return threei.copy_data_between_cages(dest, src, len, type)
+end
+
+---@class lencase.pointer an address in a cage's memory: sys.write(1, lencase.at(cage, addr), n)
+---@field cage integer the id
+---@field addr integer
+
+--- A pointer into a cage's memory. As an argument of sys.NAME, what it points to is brought over
+--- into the memory of the cage that the call acts for, and what the call fills is taken back.
+---@param cage lencase.cage|integer
+---@param addr integer
+---@return lencase.pointer
+function lencase.at(cage, addr) return core.at(cage, addr) end
+
+--- Makes a call on behalf of `cage`, which may be another than the one that calls: sys.NAME(...) for it.
+--- nil is the calling cage's own argument, brought over. On the trace host a call is carried out
+--- for the cage that calls only: EOPNOTSUPP for another.
+---@param cage lencase.cage|integer
+---@param call string|integer
+---@param ... any
+---@return integer result
+---@return integer? errno
+function lencase.make_call(cage, call, ...)
+  local fn = grate.sys[call]
+  core.target(cage)
+  return fn(...)
+end
+
+-- }==========================================================================
 
 --- The name of a callnum: 1 -> "write".
 ---@param nr integer

@@ -150,7 +150,7 @@ void sim_reset(struct lencase_cage *cage) {
 static void mark_ending(struct lencase_cage *cage, int status) {
   struct sim *s = sim_of(cage);
   if (s->ending) return;
-  s->ending = true;
+  s->ending = cage->ending = true;
   s->status = status;
 }
 
@@ -223,6 +223,10 @@ static enum verdict sim_carry_out(struct call *call, int32_t nr,
                                   const uint64_t words[LENCASE_MAXARGS], int64_t *result) {
   struct sim *s = sim_of(call->cage);
   struct sim_thread *t = call->thread;
+  if (t == NULL) {
+    *result = s->ending ? -ESRCH : ask_bottom(call->cage, nr, words);
+    return VERDICT_DONE;
+  }
   if (s->ending) return VERDICT_PARKED;
   if (s->config.park) {
     t->nr = nr;
@@ -262,6 +266,7 @@ static void sim_kill(struct lencase_cage *cage) {
 }
 
 static void sim_let_go(struct lencase_cage *cage);
+static void sim_hold(struct lencase_cage *cage, bool on);
 
 static const struct host_ops sim_ops = {
     .name = "sim",
@@ -275,6 +280,7 @@ static const struct host_ops sim_ops = {
     .fd_path = sim_fd_path,
     .fd_open = sim_fd_open,
     .comm = sim_comm,
+    .hold = sim_hold,
     .kill = sim_kill,
     .let_go = sim_let_go,
 };
@@ -346,6 +352,13 @@ static int leave(struct sim *s) {
   if (!s->ending) return LENCASE_OK;
   if (s->busy == 0) end_cage(s);
   return LENCASE_EGONE;
+}
+
+static void sim_hold(struct lencase_cage *cage, bool on) {
+  if (on)
+    sim_of(cage)->busy++;
+  else
+    leave(sim_of(cage));
 }
 
 /* What follows from the verdict on a call that is not parked any more. */

@@ -1,0 +1,290 @@
+/*
+** grate_native.c - grates whose handlers are C functions: no Lua state
+*/
+
+#include <errno.h>
+#include <string.h>
+
+#include "grate.h"
+
+struct native_entry {
+  struct route_entry route;
+  struct lencase_grate *grate;
+  lencase_handler handler;
+};
+
+struct native {
+  lencase_interface interface;
+  size_t n; /* of the entries that are complete */
+  struct native_entry entries[];
+};
+
+static struct call *call_of(const lencase_call *call) {
+  return (struct call *)(uintptr_t)call;
+}
+
+/* {================================== life ================================= */
+
+static size_t native_size(const lencase_interface *i) {
+  return sizeof(struct native) + i->nentries * sizeof(struct native_entry);
+}
+
+void native_free(struct lencase_grate *g) {
+  struct native *n = g->native;
+  if (n == NULL) return;
+  while (n->n > 0) plan_free(g->st, (struct plan *)(uintptr_t)n->entries[--n->n].route.plan);
+  state_free(g->st, n, native_size(&n->interface));
+  g->native = NULL;
+}
+
+static enum verdict bad_verdict(struct call *call, const char *what) {
+  char where[160];
+  state_log(call->cage->st, "%s: %s: %s; the caller gets EIO", call->entry->where,
+            call_where(call, where, sizeof where), what);
+  call->result = -EIO;
+  return VERDICT_DONE;
+}
+
+/* Verdicts that the host could not act on are not handed on to it. */
+static enum verdict native_handler(struct call *call, enum handler_event ev) {
+  static const lencase_event events[] = {[HANDLER_START] = LENCASE_EVENT_START,
+                                         [HANDLER_RESULT] = LENCASE_EVENT_RESULT,
+                                         [HANDLER_DROP] = LENCASE_EVENT_DROP};
+  const struct native_entry *e = call->entry->ud;
+  lencase_verdict verdict =
+      e->handler((lencase_call *)call, events[ev], e->grate->native->interface.ud);
+  if (verdict == LENCASE_VERDICT_DONE || ev == HANDLER_DROP) return VERDICT_DONE;
+  if (verdict == LENCASE_VERDICT_PARKED)
+    return call->parked ? VERDICT_PARKED : bad_verdict(call, "nothing was parked");
+  if (call->downcalls > 0) return bad_verdict(call, "passing it would make it a second time");
+  return VERDICT_PASS;
+}
+
+static int entry_complete(struct lencase_grate *g, struct native_entry *e,
+                          const lencase_entry *given) {
+  const struct signature *sig = sig_by_nr(given->callnum);
+  struct plan *plan = NULL;
+  int status = LENCASE_OK;
+  if (given->handler != NULL)
+    status = plan_new(g->st, sig != NULL ? sig : &sig_unknown, given->policy, &plan);
+  e->grate = g;
+  e->handler = given->handler;
+  e->route = (struct route_entry){.handler = given->handler != NULL ? native_handler : NULL,
+                                  .ud = e,
+                                  .constant = given->constant,
+                                  .plan = plan,
+                                  .where = g->native->interface.name,
+                                  .owner = &g->interface,
+                                  .below = g->below,
+                                  .nr = given->callnum,
+                                  .family = given->callnum};
+  return status;
+}
+
+static int add_entries(struct lencase_grate *g) {
+  struct native *n = g->native;
+  bool dormant = (n->interface.flags & LENCASE_UNREGISTERED) != 0;
+  int status = LENCASE_OK;
+  while (status == LENCASE_OK && n->n < n->interface.nentries) {
+    struct native_entry *e = &n->entries[n->n];
+    status = entry_complete(g, e, &n->interface.entries[n->n]);
+    if (status != LENCASE_OK) break;
+    n->n++; /* it is freed from here on */
+    status = route_add(g->st, &g->st->first_routes, &e->route, dormant);
+    if (status == LENCASE_OK) route_declare(&e->route);
+  }
+  return status == LENCASE_EEXIST ? LENCASE_EINVAL : status;
+}
+
+static void native_event(struct cage_watcher *w, struct lencase_cage *cage, enum cage_event ev,
+                         int status) {
+  const struct lencase_grate *g =
+      (struct lencase_grate *)((char *)w - offsetof(struct lencase_grate, watcher));
+  const lencase_interface *i = &g->native->interface;
+  if (ev == CAGE_NEW && i->on_cage != NULL)
+    i->on_cage(i->ud, cage, cage_by_id(cage->st, cage->parent));
+  if (ev == CAGE_EXIT && i->on_cage_exit != NULL) i->on_cage_exit(i->ud, cage, status);
+}
+
+static int native_build(struct lencase_grate *g, const lencase_interface *interface) {
+  struct route_table *before = route_table_copy(g->st->first_routes);
+  int status;
+  g->native->interface = *interface;
+  if (interface->name == NULL) g->native->interface.name = "C grate";
+  g->watcher.event = native_event;
+  status = add_entries(g);
+  if (status != LENCASE_OK) { /* nothing of it is left in force */
+    struct route_table *half = g->st->first_routes;
+    g->st->first_routes = before;
+    before = half;
+  }
+  route_table_free(g->st, before);
+  return status;
+}
+
+LENCASE_PUBLIC int lencase_grate_new(lencase_state *st, const lencase_interface *interface,
+                                     lencase_grate **out) {
+  struct native *n;
+  struct lencase_grate *g;
+  int status;
+  if (st->run != NULL)
+    return state_fail(st, LENCASE_EPERM, "cages run already: their filter cannot be widened");
+  n = state_new(st, native_size(interface));
+  g = n != NULL ? grate_bare(st) : NULL;
+  if (g == NULL) {
+    state_free(st, n, native_size(interface));
+    return state_fail(st, LENCASE_ENOMEM, "no memory for a grate");
+  }
+  g->native = n;
+  status = native_build(g, interface);
+  if (status == LENCASE_OK && out != NULL) *out = g;
+  return status;
+}
+
+LENCASE_PUBLIC uint64_t lencase_grate_id(const lencase_grate *grate) {
+  return grate->interface.id;
+}
+
+/* }========================================================================= */
+
+/* {================================= calls ================================= */
+
+LENCASE_PUBLIC int32_t lencase_call_number(const lencase_call *call) {
+  return call_of(call)->nr;
+}
+
+LENCASE_PUBLIC lencase_cage *lencase_call_cage(const lencase_call *call) {
+  return call_of(call)->cage;
+}
+
+LENCASE_PUBLIC uint64_t lencase_call_word(const lencase_call *call, int n) {
+  return n >= 1 && n <= LENCASE_MAXARGS ? call_of(call)->words[n - 1] : 0;
+}
+
+static const struct snapshot *held(const lencase_call *call, int n) {
+  const struct snapshot *snap;
+  if (n < 1 || n > LENCASE_MAXARGS) return NULL;
+  snap = &call_of(call)->snaps[n - 1];
+  return snap->state == SNAP_HELD ? snap : NULL;
+}
+
+LENCASE_PUBLIC const void *lencase_call_bytes(const lencase_call *call, int n, size_t *size) {
+  const struct snapshot *snap = held(call, n);
+  *size = snap != NULL && snap->parts == NULL ? snap->size : 0;
+  return snap != NULL ? snap->data : NULL;
+}
+
+LENCASE_PUBLIC const void *lencase_call_part(const lencase_call *call, int n, size_t i,
+                                             size_t *size) {
+  const struct snapshot *snap = held(call, n);
+  *size = 0;
+  if (snap == NULL || i >= snap->nparts) return NULL;
+  *size = snap->parts[i].size;
+  return snap->parts[i].data;
+}
+
+LENCASE_PUBLIC void *lencase_call_memory(lencase_call *call, size_t size) {
+  struct call *c = call_of(call);
+  if (c->frame == NULL) {
+    c->frame = arena_new(&c->arena, size);
+    if (c->frame != NULL) memset(c->frame, 0, size);
+  }
+  return c->frame;
+}
+
+LENCASE_PUBLIC void lencase_call_answer(lencase_call *call, int64_t result) {
+  call_of(call)->result = result;
+}
+
+LENCASE_PUBLIC int64_t lencase_call_result(const lencase_call *call) {
+  return call_of(call)->down_result;
+}
+
+static lencase_verdict verdict_of(enum verdict verdict) {
+  return verdict == VERDICT_DONE ? LENCASE_VERDICT_DONE : LENCASE_VERDICT_PARKED;
+}
+
+LENCASE_PUBLIC lencase_verdict lencase_call_down(lencase_call *call, int32_t callnum,
+                                                 const uint64_t words[LENCASE_MAXARGS]) {
+  return verdict_of(call_down(call_of(call), callnum, words));
+}
+
+/* What was copied and the call does not fill is read from the window. */
+static bool goes_to_window(const struct call *c, int i) {
+  const struct sig_variant *v = c->vp->variant;
+  return i < v->nparams && c->snaps[i].state == SNAP_HELD &&
+         (v->params[i].dir == SIG_IN || v->params[i].kind == SIG_IOVEC);
+}
+
+static int forward_window(struct call *c, uint64_t words[LENCASE_MAXARGS]) {
+  const struct sig_param *params = c->vp->variant->params;
+  size_t size = 0, used = 0;
+  int i, status;
+  for (i = 0; i < LENCASE_MAXARGS; i++)
+    if (goes_to_window(c, i)) size += marshal_placed_size(&params[i], &c->snaps[i]);
+  if (size == 0) return LENCASE_OK;
+  call_down_over(c);
+  status = call_window(c, size);
+  for (i = 0; i < LENCASE_MAXARGS && status == LENCASE_OK; i++)
+    if (goes_to_window(c, i)) words[i] = marshal_place(&params[i], &c->snaps[i], &c->window, &used);
+  return status;
+}
+
+LENCASE_PUBLIC lencase_verdict lencase_call_forward(lencase_call *call) {
+  struct call *c = call_of(call);
+  uint64_t words[LENCASE_MAXARGS];
+  memcpy(words, c->words, sizeof words);
+  if (forward_window(c, words) == LENCASE_OK)
+    return verdict_of(call_down_with(c, c->nr, words, NULL, NULL));
+  c->down_result = -ENOMEM;
+  return LENCASE_VERDICT_DONE;
+}
+
+static int twice(const struct call *c, const char *what) {
+  return state_fail(c->cage->st, LENCASE_EEXIST, "the call has a %s: release it first", what);
+}
+
+LENCASE_PUBLIC int lencase_call_window(lencase_call *call, size_t size, void **data,
+                                       uint64_t *addr) {
+  struct call *c = call_of(call);
+  int status = c->window.size > 0 ? twice(c, "window") : call_window(c, size);
+  if (status != LENCASE_OK) return status;
+  *data = c->window.data;
+  *addr = c->window.addr;
+  return LENCASE_OK;
+}
+
+LENCASE_PUBLIC int lencase_call_scratch(lencase_call *call, size_t size, uint64_t *addr) {
+  struct call *c = call_of(call);
+  int status = c->scratch.size > 0 ? twice(c, "scratch") : call_scratch(c, size);
+  if (status == LENCASE_OK) *addr = c->scratch.addr;
+  return status;
+}
+
+LENCASE_PUBLIC void lencase_call_release(lencase_call *call) {
+  call_down_over(call_of(call));
+}
+
+static struct lencase_cage *named(struct call *c, uint64_t id, struct lencase_cage *otherwise) {
+  struct lencase_cage *cage = id != 0 ? cage_by_id(c->cage->st, id) : otherwise;
+  return cage != NULL && !cage->gone ? cage : NULL;
+}
+
+LENCASE_PUBLIC lencase_verdict lencase_make_call(lencase_call *call, int32_t callnum,
+                                                 const uint64_t words[LENCASE_MAXARGS],
+                                                 uint64_t target,
+                                                 const uint64_t cages[LENCASE_MAXARGS]) {
+  struct call *c = call_of(call);
+  struct lencase_cage *to = named(c, target, c->cage), *of[LENCASE_MAXARGS];
+  bool all = to != NULL;
+  int i;
+  for (i = 0; i < LENCASE_MAXARGS && all; i++) {
+    of[i] = named(c, cages != NULL ? cages[i] : 0, to);
+    all = of[i] != NULL;
+  }
+  if (all) return verdict_of(call_down_for(c, callnum, words, NULL, to, of));
+  c->down_result = -ESRCH;
+  return LENCASE_VERDICT_DONE;
+}
+
+/* }========================================================================= */
