@@ -210,11 +210,16 @@ bool cage_pointer(lua_State *L, int index, struct lencase_cage **cage, uint64_t 
 
 /* }========================================================================= */
 
-static const luaL_Reg methods[] = {{"fd_path", cage_fd_path},
-                                   {"fd_open", cage_fd_open},
-                                   {"read", cage_read},
-                                   {"string", cage_string},
-                                   {NULL, NULL}};
+/* cage:kill(): ends it as by SIGKILL */
+static int cage_kill(lua_State *L) {
+  struct lencase_cage *cage = alive(L);
+  cage->ops->kill(cage);
+  return 0;
+}
+
+static const luaL_Reg methods[] = {{"fd_path", cage_fd_path}, {"kill", cage_kill},
+                                   {"fd_open", cage_fd_open}, {"read", cage_read},
+                                   {"string", cage_string},   {NULL, NULL}};
 
 void cage_open(lua_State *L) {
   luaL_newmetatable(L, pointer_name);

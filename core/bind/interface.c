@@ -183,13 +183,6 @@ static int interface_report(lua_State *L) {
   return 0;
 }
 
-/* core.kill(): ends the cage that calls */
-static int interface_kill(lua_State *L) {
-  struct lencase_cage *cage = call_here(L)->cage;
-  cage->ops->kill(cage);
-  return 0;
-}
-
 /*
 ** core.below(nr) -> where, denied: who is asked when this grate makes the call; nothing: nobody,
 ** the bottom
@@ -283,7 +276,6 @@ static const luaL_Reg functions[] = {{"register", interface_register},
                                      {"cage", interface_cage},
                                      {"word", interface_word},
                                      {"report", interface_report},
-                                     {"kill", interface_kill},
                                      {"below", interface_below},
                                      {"next_below", interface_next_below},
                                      {"sys", interface_sys},

@@ -314,7 +314,7 @@ local EIO = core.errnos().EIO
 -- Tells of a violation; true when the call goes on all the same.
 local function violated(c, message)
   core.report(message, c.answer.text)
-  if c.answer.kill then core.kill() end
+  if c.answer.kill then core.cage():kill() end
   return c.answer.go_on
 end
 

@@ -53,6 +53,7 @@ local grate = {}
 ---@field fd_open fun(self, fd: integer): boolean
 ---@field read fun(self, addr: integer, n: integer): string?, integer?
 ---@field string fun(self, addr: integer): string?, integer?
+---@field kill fun(self) ends it as by SIGKILL
 
 --- A failure is a constant answer: see lencase.fail.
 grate.failure_meta = {

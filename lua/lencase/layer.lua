@@ -145,7 +145,7 @@ local function denial(provide)
   else
     function e.fn()
       core.report("the call is not provided", "the cage is ended")
-      core.kill()
+      core.cage():kill()
       return -1, provide.errno
     end
   end
