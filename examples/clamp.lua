@@ -5,7 +5,7 @@
 -- Conditions; of several of one kind one must hold, and one of each kind that is given:
 --   --prefix PATH   a path argument is PATH or below it, or a descriptor was opened so
 --   --calls LIST    names of calls and of classes: %file (those with a path), %desc (with a
---                   descriptor), %network, %process
+--                   descriptor), %network, %process, %signal, %memory
 --   --fd LIST       a descriptor argument: 0,1,5-9
 --   --port LIST     the port of connect, bind or sendto; then the socket's other calls too
 --   --cage LIST     the cage's pid or program name
@@ -18,6 +18,7 @@
 -- /proc says of it, which is not much for a file that only the grates inside know of.
 
 local lencase = require "lencase"
+local classes = require "lencase.classes"
 
 local branch = lencase.branches[1]
 if not branch then error("clamp.lua: what is clamped stands behind it: %{ GRATE.lua ... %}", 0) end
@@ -83,40 +84,20 @@ end
 
 -- {================================== calls =================================
 
-local path_names = { pathname = true, path = true, oldpath = true, newpath = true, filename = true, linkpath = true }
-local fd_names = { fd = true, oldfd = true, sockfd = true, in_fd = true, out_fd = true, fd_in = true,
-                   fd_out = true, fdin = true, fdout = true }
-local network = words_of "socket,connect,bind,listen,accept,accept4,sendto,recvfrom,sendmsg,recvmsg,shutdown,"
-local process = words_of "fork,vfork,clone,clone3,execve,execveat,exit,exit_group,wait4,waitid,kill,tgkill"
 local opens = words_of "open,openat,openat2,creat,socket,accept,accept4"
-local addresses = words_of "connect,bind,sendto"
-
-local function classes_of(call)
-  local classes = { call.name }
-  if #call.paths > 0 then table.insert(classes, "%file") end
-  if #call.fds > 0 then table.insert(classes, "%desc") end
-  if network[call.name] then table.insert(classes, "%network") end
-  if process[call.name] then table.insert(classes, "%process") end
-  return classes
-end
+local addresses = { connect = 2, bind = 2, sendto = 5 } -- where they have one
 
 -- Where a call has paths (with their directory descriptors), descriptors and an address.
 local function places_of(nr)
-  local described = lencase.describe(nr)
-  local call = { name = lencase.callname(nr), paths = {}, fds = {}, policy = lencase.PASS_THROUGH_POINTERS }
-  for i, param in ipairs(described and described.variants[1].params or {}) do
-    if path_names[param.name] and param.pointer then
-      local before = described.variants[1].params[i - 1]
-      table.insert(call.paths, { at = i, dir = before and before.name:find "dirfd$" and i - 1 })
-      call.policy = call.policy | lencase.COPY(i)
-    elseif fd_names[param.name] then
-      table.insert(call.fds, i)
-    elseif param.name == "addr" or param.name == "dest_addr" then
-      call.address = addresses[call.name] and i
-      if call.address then call.policy = call.policy | lencase.COPY(i) end
-    end
+  local call = classes.places(nr)
+  call.name, call.policy = lencase.callname(nr), lencase.PASS_THROUGH_POINTERS
+  for _, path in ipairs(call.paths) do call.policy = call.policy | lencase.COPY(path.at) end
+  if addresses[call.name] then
+    call.address = addresses[call.name]
+    call.policy = call.policy | lencase.COPY(call.address)
   end
-  call.classes = classes_of(call)
+  call.classes = classes.of(nr)
+  table.insert(call.classes, call.name)
   return call
 end
 

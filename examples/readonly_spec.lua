@@ -92,7 +92,7 @@ describe("readonly.lua", function()
       end
       support.write_file(dir .. "/x.py", table.concat(lines))
       local before, got = fingerprint(dir), {}
-      local out, err = under(dir, "python3 x.py")
+      local out, err = under(dir, "/usr/bin/python3 x.py")
       for line in out:gmatch "[^\n]+" do table.insert(got, calls[#got + 1][1] .. ": " .. line) end
       assert.are.same(wanted, got, err)
       assert.are.equal(before, fingerprint(dir))
@@ -102,7 +102,7 @@ describe("readonly.lua", function()
   it("does not disturb what reads, and writes elsewhere", function()
     in_files(function(dir)
       for _, line in ipairs { "cat f s", "ls -a d . | sort", "sort f | tee /dev/null | wc -c", "find . -name f",
-                              "echo x > /dev/null; echo $?", "python3 -c 'print(open(\"f\").read())'" } do
+                              "echo x > /dev/null; echo $?", "/usr/bin/python3 -c 'print(open(\"f\").read())'" } do
         local native = sh(("cd %s && bash -c %s"):format(quote(dir), quote(line)))
         local out, err, status = under(dir, line)
         assert.are.equal("", err)

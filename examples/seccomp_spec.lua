@@ -22,7 +22,7 @@ allow execve brk mmap munmap mprotect openat read write close fstat newfstatat l
 allow arch_prctl set_tid_address set_robust_list rseq prlimit64 getrandom futex fadvise64 statfs ioctl
 ]]
 
-local function python(body) return "python3 -c " .. quote("import os\n" .. body) end
+local function python(body) return "/usr/bin/python3 -c " .. quote("import os\n" .. body) end
 
 describe("seccomp.lua", function()
   it("denies by default what is not allowed", function()

@@ -18,7 +18,7 @@ end
 
 local function under(arguments) return ("%s run umask.lua %s --"):format(support.lencase, arguments) end
 
-local everything = [[echo > a; mkdir b; mkfifo c; touch d; mkdir -m 777 e; install -m 755 a f; cp -p f g; python3 -c "
+local everything = [[echo > a; mkdir b; mkfifo c; touch d; mkdir -m 777 e; install -m 755 a f; cp -p f g; /usr/bin/python3 -c "
 import os, socket, ctypes
 socket.socket(socket.AF_UNIX).bind(\"h\")
 libc = ctypes.CDLL(None)
@@ -37,7 +37,7 @@ describe("umask.lua", function()
   end)
 
   it("takes them off what chmod sets when that is asked for", function()
-    assert.are.equal("700 b\n700 c\n700 d\n600 e\n", modes(under "077 --chmod", [[mkdir -m 777 b c; chmod 755 c; python3 -c "
+    assert.are.equal("700 b\n700 c\n700 d\n600 e\n", modes(under "077 --chmod", [[mkdir -m 777 b c; chmod 755 c; /usr/bin/python3 -c "
 import os
 os.fchmod(os.open(\"d\", os.O_CREAT), 0o777)"; touch e; chmod 664 e]]))
   end)

@@ -24,9 +24,9 @@ describe("write_filter.lua", function()
     for _, line in ipairs {
       "echo x > f", "echo x >> f", "echo x > new", "echo x > x.log", "rm -f f", "mv f f.log", "mv a.log b",
       "ln f y.log", "ln a.log y", "cp a.log f", "truncate -s 0 f", "truncate -s 0 x.log", "sed -i s/f/x/ f", "touch new",
-      "mv -f a.log f", "python3 -c 'import os; os.truncate(\"f\", 0)'",
-      "python3 -c 'import os; os.link(\"/proc/self/fd/%d\" % os.open(\"f\", 0), \"y.log\")'",
-      "python3 -c 'import os; os.mknod(\"new\")'",
+      "mv -f a.log f", "/usr/bin/python3 -c 'import os; os.truncate(\"f\", 0)'",
+      "/usr/bin/python3 -c 'import os; os.link(\"/proc/self/fd/%d\" % os.open(\"f\", 0), \"y.log\")'",
+      "/usr/bin/python3 -c 'import os; os.mknod(\"new\")'",
     } do
       local files, err = under(line)
       assert.are.equal(untouched, files, line)
@@ -44,7 +44,7 @@ describe("write_filter.lua", function()
       ["echo x > a.log"] = "a.log x,f f,", ["echo x >> a.log"] = "a.log a x,f f,", ["echo x > n.log"] = "a.log a,f f,n.log x,",
       ["rm a.log"] = "f f,", ["mv a.log b.log"] = "b.log a,f f,", ["ln a.log b.log"] = "a.log a,b.log a,f f,",
       ["cp f c.log"] = "a.log a,c.log f,f f,", [": > a.log"] = "a.log,f f,", ["truncate -s 1 a.log"] = "a.log a,f f,",
-      ["python3 -c 'import os; os.truncate(\"a.log\", 0)'"] = "a.log,f f,",
+      ["/usr/bin/python3 -c 'import os; os.truncate(\"a.log\", 0)'"] = "a.log,f f,",
       ["set -C; echo x > n.log"] = "a.log a,f f,n.log x,",
       ["cat f > /dev/null; echo x | cat > /dev/null; mkfifo p; cat p & echo x > p; wait"] = untouched,
     } do
