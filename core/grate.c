@@ -5,6 +5,7 @@
 #include "grate.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdio.h>
@@ -601,10 +602,34 @@ static int no_exit(lua_State *L) {
   return luaL_error(L, "os.exit is not for grates: raise an error, or use on_error = \"kill\"");
 }
 
+/* upvalue 1: one of io's functions. What it opens is the grate's and not the program's. */
+static int opened_here(lua_State *L) {
+  const luaL_Stream *stream;
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+  stream = lua_gettop(L) > 0 ? luaL_testudata(L, 1, LUA_FILEHANDLE) : NULL;
+  if (stream != NULL && stream->f != NULL) fcntl(fileno(stream->f), F_SETFD, FD_CLOEXEC);
+  return lua_gettop(L);
+}
+
+static void keep_files(lua_State *L) {
+  static const char *const names[] = {"open", "tmpfile", "popen"};
+  size_t i;
+  lua_getglobal(L, "io");
+  for (i = 0; i < sizeof names / sizeof *names; i++) {
+    lua_getfield(L, -1, names[i]);
+    lua_pushcclosure(L, opened_here, 1);
+    lua_setfield(L, -2, names[i]);
+  }
+  lua_pop(L, 1);
+}
+
 /* Runs protected. */
 static int build(lua_State *L) {
   const struct opening *o = lua_touserdata(L, 1);
   luaL_openlibs(L);
+  keep_files(L);
   lua_getglobal(L, "os");
   lua_pushcfunction(L, no_exit);
   lua_setfield(L, -2, "exit");

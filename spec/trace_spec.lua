@@ -76,4 +76,10 @@ print(\"done\")"']]
     assert.are.equal("", err)
     assert.are.equal("first\nfirst\nsecond\n", out)
   end)
+
+  it("has none of the files that its grate opened", function()
+    local out = under("local f, t = io.open '/dev/null', io.tmpfile() return lencase.grate { on_exit = function() f:close() t:close() end }",
+                      "sh -c 'ls /proc/self/fd | wc -l'")
+    assert.are.equal("4\n", out) -- and the one of ls's own
+  end)
 end)

@@ -22,6 +22,13 @@ static int errnos(lua_State *L) {
   return 1;
 }
 
+/* core.strerror(errno) -> what people read of it */
+static int strerror_of(lua_State *L) {
+  const char *text = strerrordesc_np((int)luaL_checkinteger(L, 1));
+  lua_pushstring(L, text != NULL ? text : "Unknown error");
+  return 1;
+}
+
 /*
 ** core.raise(signal): ends this process as the signal does, without a core file. A launcher
 ** whose program was killed has its own parents see the same. Returns if it did not work.
@@ -39,7 +46,8 @@ static int raise_signal(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg functions[] = {{"errnos", errnos}, {"raise", raise_signal}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"errnos", errnos}, {"strerror", strerror_of}, {"raise", raise_signal}, {NULL, NULL}};
 
 LENCASE_PUBLIC int luaopen_lencase_core(lua_State *L) {
   luaL_newlib(L, functions);

@@ -231,29 +231,53 @@ static int callname(lua_State *L) {
   return 1;
 }
 
-/* { params = { { name =, ctype =, pointer =, address = }, ... } } */
+static const char *const kind_names[] = {
+    [SIG_NONE] = "none",     [SIG_INT] = "int",     [SIG_ADDR] = "address",
+    [SIG_STRING] = "string", [SIG_BYTES] = "bytes", [SIG_RECORDS] = "records",
+    [SIG_STRV] = "strings",  [SIG_IOVEC] = "iovec"};
+static const char *const dir_names[] = {
+    "none", [SIG_IN] = "in", [SIG_OUT] = "out", [SIG_INOUT] = "inout"};
+
+static void set_string(lua_State *L, const char *name, const char *value) {
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, name);
+}
+
+static void param_push(lua_State *L, const struct sig_param *p) {
+  lua_createtable(L, 0, 8);
+  set_string(L, "name", p->name);
+  set_string(L, "ctype", p->ctype);
+  set_string(L, "kind", kind_names[p->kind]);
+  set_string(L, "dir", dir_names[p->dir]);
+  lua_pushboolean(L, sig_is_pointer(p));
+  lua_setfield(L, -2, "pointer");
+  lua_pushboolean(L, p->kind == SIG_ADDR);
+  lua_setfield(L, -2, "address");
+  lua_pushboolean(L, p->filled == FILLED_RESULT);
+  lua_setfield(L, -2, "filled");
+  if (p->size != SIZE_ARG || !sig_is_pointer(p)) return;
+  lua_pushinteger(L, p->size_arg + 1);
+  lua_setfield(L, -2, "count");
+}
+
+/*
+** { params = { { name =, ctype =, kind =, dir =, pointer =, address =, filled = (by the result),
+** count = (which argument has the number of its elements) }, ... } }
+*/
 static void variant_push(lua_State *L, const struct sig_variant *v) {
   int i;
   lua_createtable(L, 0, 1);
   lua_createtable(L, v->nparams, 0);
   for (i = 0; i < v->nparams; i++) {
-    lua_createtable(L, 0, 4);
-    lua_pushstring(L, v->params[i].name);
-    lua_setfield(L, -2, "name");
-    lua_pushstring(L, v->params[i].ctype);
-    lua_setfield(L, -2, "ctype");
-    lua_pushboolean(L, sig_is_pointer(&v->params[i]));
-    lua_setfield(L, -2, "pointer");
-    lua_pushboolean(L, v->params[i].kind == SIG_ADDR);
-    lua_setfield(L, -2, "address");
+    param_push(L, &v->params[i]);
     lua_rawseti(L, -2, i + 1);
   }
   lua_setfield(L, -2, "params");
 }
 
 /*
-** core.describe(nr | signature) -> { name =, nr =, prototype =, variants = { { params = ... },
-** ... } }, or nil when nobody described the call
+** core.describe(nr | signature) -> { name =, nr =, prototype =, noreturn =, address = (the result is
+** one), variants = { { params = ... }, ... } }, or nil when nobody described the call
 */
 static int describe(lua_State *L) {
   const struct signature *sig = bind_signature_at(L, 1);
@@ -266,6 +290,10 @@ static int describe(lua_State *L) {
   lua_setfield(L, -2, "nr");
   lua_pushstring(L, sig->prototype);
   lua_setfield(L, -2, "prototype");
+  lua_pushboolean(L, (sig->flags & SIGF_NORETURN) != 0);
+  lua_setfield(L, -2, "noreturn");
+  lua_pushboolean(L, (sig->flags & SIGF_ADDRESS) != 0);
+  lua_setfield(L, -2, "address");
   lua_createtable(L, sig->nvariants, 0);
   for (i = 0; i < sig->nvariants; i++) {
     variant_push(L, &sig->variants[i]);

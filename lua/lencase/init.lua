@@ -77,6 +77,11 @@ end
 ---@return lencase.failure
 function lencase.fail(name) return failures[name] or new_failure(name) end
 
+--- What people read of an errno: 2 -> "No such file or directory".
+---@param errno integer
+---@return string
+function lencase.strerror(errno) return core.strerror(errno) end
+
 -- }==========================================================================
 
 ---@class lencase.sys
@@ -86,8 +91,17 @@ lencase.sys = grate.sys
 ---@type lencase.branch[]
 lencase.branches = grate.branches()
 
---- What is known of a call: { name =, nr =, prototype =, variants = { { params = { { name =, ctype =,
---- pointer = }, ... } }, ... } }; nil for a call without a signature.
+---@class lencase.param
+---@field name string
+---@field ctype string
+---@field kind "int"|"address"|"string"|"bytes"|"records"|"strings"|"iovec"
+---@field dir "none"|"in"|"out"|"inout"
+---@field pointer boolean
+---@field count? integer which argument says how many elements there are
+---@field filled boolean an out one: as many of them as the result says
+
+--- What is known of a call: { name =, nr =, prototype =, noreturn =, address = (its result is one),
+--- variants = { { params = { lencase.param, ... } }, ... } }; nil for a call without a signature.
 ---@param call string|integer
 ---@return table?
 function lencase.describe(call)
