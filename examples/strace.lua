@@ -67,6 +67,7 @@ local show_view
 
 local function field(name, value)
   if type(value) == "userdata" then return show_view(value) end
+  if type(value) == "table" then return "[" .. table.concat(value, ", ") .. "]" end
   if type(value) == "string" then return quote(value) end
   if name:find "mode$" then return ("0%o"):format(value) end
   return ("%d"):format(value)
