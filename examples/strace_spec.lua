@@ -39,7 +39,7 @@ describe("strace.lua", function()
       support.write_file(dir .. "/f", 'a\t"quoted"\\\0001\001\0023\255' .. ("x"):rep(60))
       local program = ("/usr/bin/python3 -S -c \"import os; f = os.open('%s/f', 0); os.read(f, 100); os.lseek(f, 0, 2); "
         .. "os.write(2, b''); os.getpid(); os.mkdir('%s/d', 0o750); os.symlink('f', '%s/l'); os.rename('%s/l', '%s/m'); "
-        .. "os.unlink('%s/m'); os.rmdir('%s/d'); os.getcwd(); os.dup2(f, 9); os.access('%s/f', 6); os._exit(3)\""):gsub("%%s", dir)
+        .. "os.unlink('%s/m'); os.rmdir('%s/d'); os.getcwd(); os.dup2(f, 9); os.access('%s/f', 4); os._exit(3)\""):gsub("%%s", dir)
       sh(("strace -o %s/strace %s"):format(dir, program))
       local wanted = lines_of(support.read_file(dir .. "/strace"), same)
       assert.is_true(#wanted > 30)
