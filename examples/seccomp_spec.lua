@@ -26,6 +26,7 @@ local function python(body) return "/usr/bin/python3 -c " .. quote("import os\n"
 
 describe("seccomp.lua", function()
   it("denies by default what is not allowed", function()
+    if support.sanitized then pending "a sanitizer's runtime makes calls of its own" end
     local out, err, status = under(for_cat, "cat rules")
     assert.are.same({ for_cat, "", 0 }, { out, err, status })
     out, err, status = under(for_cat, "sh -c 'cat rules; echo $?'")

@@ -6,6 +6,9 @@ local support = {}
 
 support.build = os.getenv "LENCASE_BUILD" or "build"
 
+--- Whether programs run with a sanitizer's runtime inside: make asan.
+support.sanitized = (os.getenv "LD_PRELOAD" or ""):find "asan" ~= nil
+
 -- {================================== files =================================
 
 function support.quote(word) return "'" .. word:gsub("'", "'\\''") .. "'" end
