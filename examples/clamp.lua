@@ -13,7 +13,8 @@
 --   --not           everything else goes inside
 --
 -- Paths are compared as text, made absolute by the working directory or the call's directory
--- descriptor, "." and ".." taken out; symbolic links are not followed. Descriptors are followed
+-- descriptor, "." and ".." taken out; symbolic links are not followed. A working directory that lies
+-- inside stays known though the kernel may not know it. Descriptors are followed
 -- through dup, fork, close and exec; one that came otherwise (inherited, by SCM_RIGHTS) is known by what
 -- /proc says of it, which is not much for a file that only the grates inside know of.
 
@@ -105,7 +106,8 @@ end
 
 -- {=============================== conditions ===============================
 
-local inside = lencase.fdtable() -- descriptor -> it was opened under a prefix, or has such a port
+local inside = lencase.fdtable() -- descriptor -> the path it was opened by, or true: it is inside; false: it is not
+local here = lencase.per_cage() -- here.cwd: the working directory's path, when that is inside
 
 local function under(path)
   for _, prefix in ipairs(wanted.prefix) do
@@ -125,12 +127,21 @@ local function fd_under(fd)
   return known
 end
 
+-- Where a path leads; `dir` is the descriptor that it is relative to, if any.
+local function absolute(path, dir)
+  if path:sub(1, 1) == "/" then return plain(path) end
+  local base
+  if dir and dir ~= AT_FDCWD then
+    base = type(inside[dir]) == "string" and inside[dir] or lencase.cage:fd_path(dir)
+  else
+    base = here.cwd or lencase.cage.cwd
+  end
+  return base and plain(base .. "/" .. path)
+end
+
 local function path_under(path, dir)
-  if type(path) ~= "string" then return false end
-  if path:sub(1, 1) == "/" then return under(plain(path)) end
-  if dir and dir ~= AT_FDCWD and inside[dir] then return true end
-  local base = dir and dir ~= AT_FDCWD and lencase.cage:fd_path(dir) or lencase.cage.cwd
-  return base ~= nil and under(plain(base .. "/" .. path))
+  path = type(path) == "string" and absolute(path, dir)
+  return path and under(path)
 end
 
 local function in_ranges(lists, n)
@@ -212,13 +223,38 @@ end
 
 -- }==========================================================================
 
+local function opened_path(call, ...)
+  local path = call.paths[1]
+  return path and absolute((select(path.at, ...)), path.dir and (select(path.dir, ...)))
+end
+
 -- What is opened inside stays there: the descriptor is marked.
 local function opening(call)
   return function(...)
     if not holds(call, ...) then return end
     local fd, errno = branch.sys[call.name]()
-    if fd >= 0 and #wanted.prefix > 0 then inside[fd] = true end
+    if fd >= 0 and #wanted.prefix > 0 then inside[fd] = opened_path(call, ...) or true end
     return fd, errno
+  end
+end
+
+-- A change of the working directory from inside, too, is told to those who know where that is.
+local function moving(call)
+  return function(where)
+    local now_inside = holds(call, where)
+    if not now_inside and not here.cwd then return end
+    local n, errno = branch.sys[call.name]()
+    if n == 0 then
+      local path = type(where) == "string" and absolute(where) or inside[where]
+      here.cwd = now_inside and type(path) == "string" and path or nil
+    end
+    return n, errno
+  end
+end
+
+local function asking_where(call)
+  return function()
+    if here.cwd or holds(call) then branch.enter() end
   end
 end
 
@@ -228,13 +264,14 @@ local function passing(call)
   end
 end
 
+local moves = { chdir = moving, fchdir = moving, getcwd = asking_where }
 local interface = {}
 
 local function add(nr)
   if interface[nr] then return end
   local call = places_of(nr)
-  local handler = opens[call.name] and opening(call) or passing(call)
-  interface[nr] = { call.policy, handler, exact = true }
+  local make = opens[call.name] and opening or #wanted.prefix > 0 and moves[call.name] or passing
+  interface[nr] = { call.policy, make(call), exact = true }
 end
 
 for _, nr in ipairs(branch.calls) do add(nr) end

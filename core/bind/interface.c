@@ -245,6 +245,17 @@ static int interface_enter(lua_State *L) {
   return 0;
 }
 
+/* core.entered() -> the branch that core.enter named in this call; nil: none */
+static int interface_entered(lua_State *L) {
+  const struct route_branches *b = &grate_of(L)->branches;
+  const struct route_table *to = call_here(L)->to;
+  int i = 0;
+  while (i < b->n && b->tables[i] != to) i++;
+  if (i == b->n) return 0;
+  lua_pushinteger(L, i + 1);
+  return 1;
+}
+
 /* core.target(cage): the call that the handler makes next is on behalf of this one */
 static int interface_target(lua_State *L) {
   call_here(L);
@@ -282,6 +293,7 @@ static const luaL_Reg functions[] = {{"register", interface_register},
                                      {"branches", interface_branches},
                                      {"branch_calls", interface_branch_calls},
                                      {"enter", interface_enter},
+                                     {"entered", interface_entered},
                                      {"target", interface_target},
                                      {"at", cage_at},
                                      {"cage_id", interface_cage_id},

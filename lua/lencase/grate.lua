@@ -429,9 +429,13 @@ end
 
 -- A handler that also keeps the fdtables: the author's own, or none.
 local function watched(name, watcher, fn)
-  local call = core.sys(core.callnum(name))
+  local nr = core.callnum(name)
+  local call = core.sys(nr)
   local function finish(n, ...)
-    if n == nil and watcher.after and select(2, core.word(1)) == 0 then return finish(call()) end
+    if n == nil and watcher.after and select(2, core.word(1)) == 0 then
+      local branch = core.entered()
+      return finish((branch and core.sys(nr, nil, branch) or call)())
+    end
     if watcher.after and math.type(n) == "integer" then watcher.after(n) end
     return n, ...
   end
