@@ -7,6 +7,7 @@
 #   make generate     core/signature_data.c anew from lua/lencase/
 #   make check-hard   every test on a build with the smallest caches and poisoned frees
 #   make asan         tests under the address and undefined-behaviour sanitizers
+#   make tsan         the test with threads under the thread sanitizer
 #   make valgrind     tests that trace no program, under valgrind
 #   make format       the C files as make check wants them
 #   make bench        what an intercepted call costs
@@ -48,7 +49,7 @@ LIBRARY = $(BUILD)/liblencase.a $(BUILD)/liblencase.so
 MODULE = $(BUILD)/lencase/core.so
 
 .DELETE_ON_ERROR:
-.PHONY: all demo generate test run-tests check-hard asan valgrind bench check check-layers \
+.PHONY: all demo generate test run-tests check-hard asan tsan valgrind bench check check-layers \
         check-generated check-lua check-style check-static check-symbols format install \
         uninstall clean
 
@@ -141,18 +142,28 @@ asan:
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
 TRACING := $(shell grep -lsE 'lencase_trace_run|trace_fixture|scripts/lencase|support.lencase' $(wildcard spec/c/*.c) $(SPECS))
 
+tsan:
+	@scripts/install-deps test
+	@$(MAKE) -s BUILD=build-tsan VARIANT='-fsanitize=thread -fno-omit-frame-pointer' SPECS= \
+	  C_TESTS=build-tsan/spec/c/threads run-tests
+
 valgrind:
 	@scripts/install-deps valgrind
 	@$(MAKE) -s TEST_FLAGS='--prefix "$(VALGRIND)" --spec-prefix "$(VALGRIND)"' \
 	  C_TESTS='$(filter-out $(TRACING:%.c=$(BUILD)/%),$(C_TESTS))' \
 	  SPECS='$(filter-out $(TRACING),$(SPECS))' run-tests
 
-bench: all
+$(BUILD)/bench/bench-stack: scripts/bench-stack.c $(BUILD)/liblencase.a
+	@mkdir -p $(@D)
+	$(COMPILE) -Icore $(LUA_CFLAGS) -o $@ $< $(BUILD)/liblencase.a $(LUA_LIBS) $(LIBS)
+
+bench: all $(BUILD)/bench/bench-stack
+	@LUA_CPATH='$(BUILD)/?.so;;' scripts/bench-stack
 	@scripts/bench
 
 # --- checks --------------------------------------------------------------------------------
 
-C_FILES = $(filter-out $(GENERATED),$(SOURCES) $(HEADERS) $(wildcard spec/c/*.[ch]))
+C_FILES = $(filter-out $(GENERATED),$(SOURCES) $(HEADERS) $(wildcard spec/c/*.[ch] scripts/*.c))
 LUA_FILES = $(shell find lua scripts examples spec -name '*.lua'; grep -lsE '^\#!.*lua' scripts/*)
 
 check:
@@ -237,6 +248,6 @@ uninstall:
 	rm -rf $(LUADIR) $(LUALIBDIR) $(DESTDIR)$(PREFIX)/share/lencase
 
 clean:
-	rm -rf build build-hard build-asan
+	rm -rf build build-hard build-asan build-tsan
 
 -include $(OBJECTS:.o=.d) $(C_TESTS:=.d) $(C_HELPERS:=.d)

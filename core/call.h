@@ -14,14 +14,15 @@
 #include "route.h"
 
 struct call {
+  struct arena arena; /* this and what follows up to 'all' are for the next call, too */
+  struct snapshot snaps[LENCASE_MAXARGS]; /* of the in-arguments that are copied */
+  struct call *all;                       /* every call the pool ever made */
   struct lencase_cage *cage;
   void *thread; /* the host's: which thread of the cage made it */
   int32_t nr;
   uint64_t words[LENCASE_MAXARGS];
   const struct route_entry *entry;
   const struct variant_plan *vp;
-  struct snapshot snaps[LENCASE_MAXARGS]; /* of the in-arguments that are copied */
-  struct arena arena;
   int64_t result;                 /* VERDICT_DONE: what the caller gets */
   int64_t down_result;            /* of the last downcall */
   unsigned downcalls;             /* made so far */
@@ -36,7 +37,6 @@ struct call {
   struct call *parent; /* the call whose handler made this one; NULL: the cage's program did */
   struct call *leaf;   /* of the program's call: the one whose handler or host is at work */
   struct call *next;   /* in the pool */
-  struct call *all;    /* every call the pool ever made */
 };
 
 /* {=============================== for hosts =============================== */

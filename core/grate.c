@@ -194,37 +194,27 @@ static const char *message_of(lua_State *L) {
   return s != NULL ? s : "the script raised an error that is no string";
 }
 
-static int handler_returned(lua_State *co, int status, lua_KContext ctx) {
-  (void)status;
+/* Whatever happened in there: an error leaves its message. */
+static int handler_over(lua_State *co, int status, lua_KContext ctx) {
+  struct frame *f = grate_frame(co);
   (void)ctx;
-  grate_take_results(co, grate_frame(co), 1);
+  f->failed = status != LUA_OK && status != LUA_YIELD;
+  if (f->failed) return 1;
+  grate_take_results(co, f, 1);
   return 0;
 }
 
-/* Asks the script's function, with the arguments of the call. */
-static int handler_asked(lua_State *co) {
+/*
+** The body of a frame's coroutine: asks the script's function, with the arguments of the call. Its
+** errors are caught in here and not by lua_resume: the coroutine can be used again, and what the
+** handler left to be closed may make calls yet.
+*/
+static int handler_body(lua_State *co) {
   struct frame *f = grate_frame(co);
   int n;
   lua_rawgeti(co, LUA_REGISTRYINDEX, entry_of(f->call)->fn);
   n = grate_push_args(co, f);
-  lua_callk(co, n, LUA_MULTRET, 0, handler_returned);
-  return handler_returned(co, LUA_OK, 0);
-}
-
-/* Whatever happened in there: an error leaves its message. */
-static int handler_over(lua_State *co, int status, lua_KContext ctx) {
-  (void)ctx;
-  grate_frame(co)->failed = status != LUA_OK && status != LUA_YIELD;
-  return status == LUA_OK || status == LUA_YIELD ? 0 : 1;
-}
-
-/*
-** The body of a frame's coroutine. Errors are caught in here and not by lua_resume: the coroutine
-** can be used again, and what the handler left to be closed may make calls yet.
-*/
-static int handler_body(lua_State *co) {
-  lua_pushcfunction(co, handler_asked);
-  return handler_over(co, lua_pcallk(co, 0, 0, 0, 0, handler_over), 0);
+  return handler_over(co, lua_pcallk(co, n, LUA_MULTRET, 0, 0, handler_over), 0);
 }
 
 static enum verdict handler_ended(struct frame *f) {

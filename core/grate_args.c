@@ -113,10 +113,10 @@ static const struct sig_variant *folded_variant(const struct call *call,
 int grate_push_args(lua_State *L, struct frame *f) {
   const struct call *call = f->call;
   int i;
-  memset(f->paths, 0, sizeof f->paths);
   f->fold = NULL;
   f->shown = call->vp->variant;
   if (call->entry->family != call->nr) {
+    snapshots_clear(f->paths);
     f->fold = sig_fold_of(call->nr, call->entry->family, call->words);
     f->shown = folded_variant(call, f->fold);
   }

@@ -384,10 +384,18 @@ int marshal_in(struct lencase_cage *cage, const struct variant_plan *vp,
                const uint64_t words[LENCASE_MAXARGS], const struct snapshot *have,
                struct snapshot snaps[LENCASE_MAXARGS], struct arena *arena,
                struct marshal_fault *fault) {
-  struct marshal m = marshal_begin(cage, vp, snaps, arena, fault);
-  struct snapshot held[LENCASE_MAXARGS] = {{0}};
+  struct marshal m;
+  struct snapshot held[LENCASE_MAXARGS];
   int i, status = LENCASE_OK;
-  if (have != NULL) memcpy(held, have, sizeof held);
+  if (vp->nin == 0) {
+    snapshots_clear(snaps);
+    return LENCASE_OK;
+  }
+  m = marshal_begin(cage, vp, snaps, arena, fault);
+  if (have != NULL)
+    memcpy(held, have, sizeof held);
+  else
+    memset(held, 0, sizeof held);
   memset(snaps, 0, LENCASE_MAXARGS * sizeof *snaps);
   no_wants(&m);
   for (i = 0; status == LENCASE_OK && i < vp->nin; i++)

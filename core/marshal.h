@@ -106,6 +106,13 @@ struct snapshot {
   struct snap_part *parts;
 };
 
+/* Empties the snapshots of a call, most of which are empty most of the time. */
+static inline void snapshots_clear(struct snapshot snaps[LENCASE_MAXARGS]) {
+  int i;
+  for (i = 0; i < LENCASE_MAXARGS; i++)
+    if (snaps[i].state != SNAP_NONE || snaps[i].uses != 0) snaps[i] = (struct snapshot){0};
+}
+
 /* Why marshalling failed: for the message. */
 struct marshal_fault {
   int arg;       /* which argument */

@@ -119,6 +119,7 @@ void plan_list_free(struct lencase_state *st, struct plan_list **list) {
 
 const struct variant_plan *plan_select(const struct plan *plan,
                                        const uint64_t words[LENCASE_MAXARGS]) {
+  if (plan->sig->nvariants == 1) return &plan->variants[0];
   return &plan->variants[sig_select(plan->sig, words) - plan->sig->variants];
 }
 
