@@ -19,6 +19,7 @@ struct lencase_cage {
   bool shares_files;          /* descriptors shared with the parent (CLONE_FILES) */
   struct route_table *routes; /* route.c */
   struct lencase_cage *next;
+  bool narrow; /* its pointers and longs have 4 bytes (ILP32, as on wasm32) */
   bool ending; /* its host is about to end it: no new route */
   bool gone;   /* it ended: no route, no read, no write any more */
 };

@@ -153,7 +153,7 @@ static enum verdict ask(struct call *call, const struct route_entry *entry) {
     return VERDICT_DONE;
   }
   if (entry->plan != NULL) {
-    call->vp = plan_select(entry->plan, call->words);
+    call->vp = plan_select(entry->plan, call->words, call->cage->narrow);
     status = marshal_in(call->cage, call->vp, call->words, call->snaps, call->snaps, &call->arena,
                         &fault);
     if (status != LENCASE_OK) return refuse(call, status, &fault);

@@ -189,7 +189,7 @@ static int cross_new(struct call *call, const struct signature *sig) {
   const struct plan *plan = plan_list_get(st, &st->cross_plans, sig);
   struct call_cross *x = arena_new(&call->arena, sizeof *x);
   if (plan == NULL || x == NULL) return LENCASE_ENOMEM;
-  *x = (struct call_cross){.vp = plan_select(plan, call->words)};
+  *x = (struct call_cross){.vp = plan_select(plan, call->words, call->cage->narrow)};
   memcpy(x->from, call->words, sizeof x->from);
   call->cross = x;
   return LENCASE_OK;

@@ -107,7 +107,7 @@ static const struct sig_variant *folded_variant(const struct call *call,
   uint64_t words[LENCASE_MAXARGS] = {0};
   int i;
   for (i = 0; i < fold->nparams; i++) words[i] = fold_word(call, &fold->params[i]);
-  return sig_select(sig_by_nr(fold->family), words);
+  return sig_select(sig_by_nr(fold->family), words, call->cage->narrow);
 }
 
 int grate_push_args(lua_State *L, struct frame *f) {

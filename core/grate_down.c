@@ -271,7 +271,7 @@ static int down_returned(lua_State *L, int status, lua_KContext ctx) {
 static const struct variant_plan *down_plan(const struct put *u) {
   const struct call *call = u->f->call;
   if (u->own && call->vp->variant == u->v) return call->vp;
-  return &u->plan->variants[u->v - u->sig->variants];
+  return plan_select(u->plan, u->words, call->cage->narrow);
 }
 
 /* An argument that this variant has no place for (open's mode) is no mistake: any has one. */
@@ -280,7 +280,7 @@ static void choose_variant(lua_State *L, struct put *u) {
   if (u->own) memcpy(u->words, u->f->call->words, sizeof u->words);
   for (i = 0; i < LENCASE_MAXARGS; i++)
     if (lua_isinteger(L, i + 1)) u->words[i] = (uint64_t)lua_tointeger(L, i + 1);
-  u->v = sig_select(u->sig, u->words);
+  u->v = sig_select(u->sig, u->words, u->f->call->cage->narrow);
   for (i = sig_widest(u->sig); i < lua_gettop(L); i++)
     if (!lua_isnil(L, i + 1))
       luaL_error(L, "%s takes %d arguments, not %d", u->name, sig_widest(u->sig), i + 1);

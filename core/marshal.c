@@ -21,9 +21,16 @@ enum {
   IOVEC_MAX = 1024  /* UIO_MAXIOV of linux/uio.h */
 };
 
-struct iovec64 {
-  uint64_t base, len;
-};
+/* A pointer or a size of the cage's, of 'width' bytes. */
+static uint64_t load_word(const unsigned char *at, size_t width) {
+  uint64_t word = 0;
+  memcpy(&word, at, width);
+  return word;
+}
+
+static void store_word(unsigned char *at, size_t width, uint64_t word) {
+  memcpy(at, &word, width);
+}
 
 enum want_op { WANT_BYTES, WANT_STRING, WANT_POINTERS, WANT_IOVEC };
 
@@ -167,25 +174,25 @@ static int want_pointers(struct marshal *m, int arg, uint64_t addr, unsigned cha
   return LENCASE_OK;
 }
 
-static int want_strings(struct marshal *m, int arg, const uint64_t *pointers, size_t n) {
+static int want_strings(struct marshal *m, int arg, const unsigned char *pointers, size_t n) {
   struct snapshot *s = &m->snaps[arg];
-  size_t i;
+  size_t i, width = m->variant->params[arg].elem;
   int status;
   s->parts = take(m, arg, s->addr, n * sizeof *s->parts, &status);
   s->nparts = (uint32_t)n;
   for (i = 0; status == LENCASE_OK && i < n; i++) {
-    s->parts[i] = (struct snap_part){.addr = pointers[i]};
-    status = want_string(m, arg, pointers[i], &s->parts[i], NULL, 0, PIECE_MANY);
+    s->parts[i] = (struct snap_part){.addr = load_word(pointers + i * width, width)};
+    status = want_string(m, arg, s->parts[i].addr, &s->parts[i], NULL, 0, PIECE_MANY);
   }
   return status;
 }
 
 static int pointers_read(struct marshal *m, const struct want *w) {
   unsigned char *start = (unsigned char *)w->seg.data - w->before;
-  const uint64_t *all = (const uint64_t *)start;
+  size_t width = m->variant->params[w->arg].elem;
   size_t i, have = w->before + w->seg.size;
-  for (i = w->before / sizeof *all; i < have / sizeof *all; i++)
-    if (all[i] == 0) return want_strings(m, w->arg, all, i);
+  for (i = w->before / width; i < have / width; i++)
+    if (load_word(start + i * width, width) == 0) return want_strings(m, w->arg, start, i);
   return want_pointers(m, w->arg, m->snaps[w->arg].addr, start, have, w->room);
 }
 
@@ -194,16 +201,19 @@ static int pointers_read(struct marshal *m, const struct want *w) {
 /* {================================= iovecs ================================ */
 
 static int iovec_read(struct marshal *m, const struct want *w) {
-  const struct iovec64 *iov = w->seg.data;
+  const unsigned char *iov = w->seg.data;
+  size_t width = m->variant->params[w->arg].elem / 2;
   struct snapshot *s = &m->snaps[w->arg];
   bool contents = (m->variant->params[w->arg].dir & SIG_IN) != 0;
   uint32_t i;
   int status;
   s->parts = take(m, w->arg, s->addr, s->nparts * sizeof *s->parts, &status);
   for (i = 0; status == LENCASE_OK && i < s->nparts; i++) {
-    s->parts[i] = (struct snap_part){.addr = iov[i].base, .size = (size_t)iov[i].len};
-    if (contents)
-      status = want_bytes(m, WANT_BYTES, w->arg, iov[i].base, iov[i].len, &s->parts[i].data);
+    struct snap_part *part = &s->parts[i];
+    *part = (struct snap_part){.addr = load_word(iov, width),
+                               .size = (size_t)load_word(iov + width, width)};
+    iov += 2 * width;
+    if (contents) status = want_bytes(m, WANT_BYTES, w->arg, part->addr, part->size, &part->data);
   }
   return status;
 }
@@ -317,14 +327,15 @@ static int start_bytes(struct marshal *m, int arg, uint64_t addr, uint64_t room)
 
 static int start_strv(struct marshal *m, int arg, uint64_t addr, uint64_t room) {
   (void)room;
-  return want_pointers(m, arg, addr, NULL, 0, POINTERS * sizeof(uint64_t));
+  return want_pointers(m, arg, addr, NULL, 0, POINTERS * m->variant->params[arg].elem);
 }
 
 static int start_iovec(struct marshal *m, int arg, uint64_t addr, uint64_t room) {
   struct snapshot *s = &m->snaps[arg];
   unsigned char *data;
-  if (room / sizeof(struct iovec64) > IOVEC_MAX) return failed(m, LENCASE_EINVAL, arg, addr, room);
-  s->nparts = (uint32_t)(room / sizeof(struct iovec64));
+  uint64_t n = room / m->variant->params[arg].elem;
+  if (n > IOVEC_MAX) return failed(m, LENCASE_EINVAL, arg, addr, room);
+  s->nparts = (uint32_t)n;
   return want_bytes(m, WANT_IOVEC, arg, addr, room, &data);
 }
 
@@ -350,7 +361,7 @@ static bool serves(const struct sig_param *p, const struct snapshot *have, uint6
                    uint64_t room) {
   if (p->dir != SIG_IN || have->state != SNAP_HELD || have->kind != p->kind || have->addr != addr)
     return false;
-  if (p->kind == SIG_IOVEC) return have->nparts * sizeof(struct iovec64) == room;
+  if (p->kind == SIG_IOVEC) return (uint64_t)have->nparts * p->elem == room;
   return p->kind == SIG_STRING || p->kind == SIG_STRV || have->size == room;
 }
 
@@ -493,33 +504,36 @@ static size_t parts_size(const struct snapshot *s, size_t extra) {
 size_t marshal_placed_size(const struct sig_param *p, const struct snapshot *snap) {
   switch ((enum sig_kind)p->kind) {
     case SIG_STRING: return aligned(snap->size + 1);
-    case SIG_STRV: return aligned((snap->nparts + 1u) * sizeof(uint64_t)) + parts_size(snap, 1);
-    case SIG_IOVEC: return aligned(snap->nparts * sizeof(struct iovec64)) + parts_size(snap, 0);
+    case SIG_STRV: return aligned((snap->nparts + (size_t)1) * p->elem) + parts_size(snap, 1);
+    case SIG_IOVEC: return aligned((size_t)snap->nparts * p->elem) + parts_size(snap, 0);
     default: return aligned(snap->size);
   }
 }
 
-static uint64_t place_strv(const struct snapshot *s, const struct mem_seg *seg, size_t *used) {
+static uint64_t place_strv(const struct snapshot *s, size_t width, const struct mem_seg *seg,
+                           size_t *used) {
   uint64_t addr = seg->addr + *used;
-  uint64_t *pointers = (uint64_t *)((unsigned char *)seg->data + *used);
+  unsigned char *pointers = (unsigned char *)seg->data + *used;
   uint32_t i;
-  *used += aligned((s->nparts + 1u) * sizeof *pointers);
+  *used += aligned((s->nparts + (size_t)1) * width);
   for (i = 0; i < s->nparts; i++)
-    pointers[i] = put(seg, used, s->parts[i].data, s->parts[i].size + 1);
-  pointers[i] = 0;
+    store_word(pointers + i * width, width,
+               put(seg, used, s->parts[i].data, s->parts[i].size + 1));
+  store_word(pointers + i * width, width, 0);
   return addr;
 }
 
 /* A run whose bytes we do not hold stays the caller's own. */
-static uint64_t place_iovec(const struct snapshot *s, const struct mem_seg *seg, size_t *used) {
+static uint64_t place_iovec(const struct snapshot *s, size_t width, const struct mem_seg *seg,
+                            size_t *used) {
   uint64_t addr = seg->addr + *used;
-  struct iovec64 *iov = (struct iovec64 *)((unsigned char *)seg->data + *used);
+  unsigned char *iov = (unsigned char *)seg->data + *used;
   uint32_t i;
-  *used += aligned(s->nparts * sizeof *iov);
-  for (i = 0; i < s->nparts; i++) {
+  *used += aligned(s->nparts * 2 * width);
+  for (i = 0; i < s->nparts; i++, iov += 2 * width) {
     const struct snap_part *part = &s->parts[i];
-    iov[i].base = part->data != NULL ? put(seg, used, part->data, part->size) : part->addr;
-    iov[i].len = part->size;
+    store_word(iov, width, part->data != NULL ? put(seg, used, part->data, part->size) : part->addr);
+    store_word(iov + width, width, part->size);
   }
   return addr;
 }
@@ -528,8 +542,8 @@ uint64_t marshal_place(const struct sig_param *p, const struct snapshot *snap,
                        const struct mem_seg *seg, size_t *used) {
   switch ((enum sig_kind)p->kind) {
     case SIG_STRING: return put(seg, used, snap->data, snap->size + 1);
-    case SIG_STRV: return place_strv(snap, seg, used);
-    case SIG_IOVEC: return place_iovec(snap, seg, used);
+    case SIG_STRV: return place_strv(snap, p->elem, seg, used);
+    case SIG_IOVEC: return place_iovec(snap, p->elem / 2, seg, used);
     default: return put(seg, used, snap->data, snap->size);
   }
 }

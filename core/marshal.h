@@ -51,7 +51,7 @@ struct variant_plan {
 struct plan {
   const struct signature *sig;
   lencase_policy policy;
-  uint8_t nvariants;
+  uint16_t nvariants;            /* those of sig->narrow behind the others */
   struct variant_plan *variants;
 };
 
@@ -72,7 +72,7 @@ const struct plan *plan_list_get(struct lencase_state *st, struct plan_list **li
 void plan_list_free(struct lencase_state *st, struct plan_list **list);
 
 const struct variant_plan *plan_select(const struct plan *plan,
-                                       const uint64_t words[LENCASE_MAXARGS]);
+                                       const uint64_t words[LENCASE_MAXARGS], bool narrow);
 
 /* Prints a plan, a step a line. Returns the length as snprintf(3) does. */
 int plan_dump(const struct plan *plan, char *buf, size_t size);

@@ -75,13 +75,15 @@ int plan_new(struct lencase_state *st, const struct signature *sig, lencase_poli
   if (plan == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a plan");
   plan->sig = sig;
   plan->policy = policy;
-  plan->nvariants = sig->nvariants;
+  plan->nvariants = (uint16_t)(sig->narrow != NULL ? 2 * sig->nvariants : sig->nvariants);
   plan->variants = state_new(st, variants_size(plan));
   if (plan->variants == NULL) {
     plan_free(st, plan);
     return state_fail(st, LENCASE_ENOMEM, "no memory for a plan");
   }
   for (i = 0; i < sig->nvariants; i++) compile(&plan->variants[i], &sig->variants[i], policy);
+  for (; i < plan->nvariants; i++)
+    compile(&plan->variants[i], &sig->narrow[i - sig->nvariants], policy);
   *out = plan;
   return LENCASE_OK;
 }
@@ -118,9 +120,12 @@ void plan_list_free(struct lencase_state *st, struct plan_list **list) {
 }
 
 const struct variant_plan *plan_select(const struct plan *plan,
-                                       const uint64_t words[LENCASE_MAXARGS]) {
-  if (plan->sig->nvariants == 1) return &plan->variants[0];
-  return &plan->variants[sig_select(plan->sig, words) - plan->sig->variants];
+                                       const uint64_t words[LENCASE_MAXARGS], bool narrow) {
+  const struct signature *sig = plan->sig;
+  const struct variant_plan *first = plan->variants;
+  if (narrow && sig->narrow != NULL) first += sig->nvariants;
+  if (sig->nvariants == 1) return first;
+  return first + (sig_select(sig, words, false) - sig->variants);
 }
 
 /* {================================ printing =============================== */
@@ -203,7 +208,7 @@ static void print_variant(struct out *o, const struct signature *sig,
 int plan_dump(const struct plan *plan, char *buf, size_t size) {
   struct out o = {buf, size, 0};
   int i;
-  for (i = 0; i < plan->nvariants; i++) print_variant(&o, plan->sig, &plan->variants[i]);
+  for (i = 0; i < plan->sig->nvariants; i++) print_variant(&o, plan->sig, &plan->variants[i]);
   return (int)o.len;
 }
 

@@ -72,8 +72,8 @@ bool sig_test_holds(const struct sig_test *t, const uint64_t words[LENCASE_MAXAR
 }
 
 const struct sig_variant *sig_select(const struct signature *sig,
-                                     const uint64_t words[LENCASE_MAXARGS]) {
-  const struct sig_variant *v = sig->variants;
+                                     const uint64_t words[LENCASE_MAXARGS], bool narrow) {
+  const struct sig_variant *v = narrow && sig->narrow != NULL ? sig->narrow : sig->variants;
   while (!sig_test_holds(&v->when, words)) v++; /* the last one always holds */
   return v;
 }

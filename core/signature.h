@@ -125,6 +125,7 @@ struct signature {
   uint8_t flags;
   uint8_t nvariants;
   const struct sig_variant *variants;
+  const struct sig_variant *narrow; /* in a cage whose pointers have 4 bytes; NULL: the same */
 };
 
 /* The generated tables (signature_data.c): by ascending callnum; by member. */
@@ -151,9 +152,9 @@ const char *sig_name(int32_t nr, char *buf, size_t size);
 /* The signature that stands for a call nobody described: six integers. */
 extern const struct signature sig_unknown;
 
-/* The variant of a call with these words; never NULL. */
+/* The variant of a call with these words, in a cage with pointers of 4 bytes or not; never NULL. */
 const struct sig_variant *sig_select(const struct signature *sig,
-                                     const uint64_t words[LENCASE_MAXARGS]);
+                                     const uint64_t words[LENCASE_MAXARGS], bool narrow);
 
 /* How many arguments the variant with the most of them has. */
 int sig_widest(const struct signature *sig);

@@ -452,8 +452,8 @@ static const struct sig_param params_renameat2[] = {
 static const struct sig_param params_execveat[] = {
   {.name = "dirfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
   {.name = "pathname", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
-  {.name = "argv", .ctype = "char *const _Nullable []", .kind = SIG_STRV, .dir = SIG_IN, .nullable = 1},
-  {.name = "envp", .ctype = "char *const _Nullable []", .kind = SIG_STRV, .dir = SIG_IN, .nullable = 1},
+  {.name = "argv", .ctype = "char *const _Nullable []", .kind = SIG_STRV, .dir = SIG_IN, .nullable = 1, .elem = 8},
+  {.name = "envp", .ctype = "char *const _Nullable []", .kind = SIG_STRV, .dir = SIG_IN, .nullable = 1, .elem = 8},
   {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
 };
 
@@ -1087,8 +1087,8 @@ static const struct sig_param params_getsockname[] = {
 
 static const struct sig_param params_execve[] = {
   {.name = "pathname", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
-  {.name = "argv", .ctype = "char *const _Nullable []", .kind = SIG_STRV, .dir = SIG_IN, .nullable = 1},
-  {.name = "envp", .ctype = "char *const _Nullable []", .kind = SIG_STRV, .dir = SIG_IN, .nullable = 1},
+  {.name = "argv", .ctype = "char *const _Nullable []", .kind = SIG_STRV, .dir = SIG_IN, .nullable = 1, .elem = 8},
+  {.name = "envp", .ctype = "char *const _Nullable []", .kind = SIG_STRV, .dir = SIG_IN, .nullable = 1, .elem = 8},
 };
 
 static const struct sig_param params_semget[] = {
@@ -1965,12 +1965,1027 @@ static const struct sig_param params_pkey_free[] = {
   {.name = "pkey", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
 };
 
+static const struct sig_param params_mmap_2[] = {
+  {.name = "addr", .ctype = "void *_Nullable", .kind = SIG_ADDR, .nullable = 1},
+  {.name = "length", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "prot", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "offset", .ctype = "off_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8, .is_signed = 1},
+};
+
+static const struct sig_param params_sendto_2[] = {
+  {.name = "sockfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "buf", .ctype = "const void [.size]", .kind = SIG_BYTES, .dir = SIG_IN, .size = SIZE_ARG, .size_arg = 2, .elem = 1},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "dest_addr", .ctype = "const struct sockaddr [_Nullable .addrlen]", .kind = SIG_BYTES, .dir = SIG_IN, .nullable = 1, .size = SIZE_ARG, .size_arg = 5, .elem = 1},
+  {.name = "addrlen", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+};
+
+static const struct sig_param params_recvfrom_2[] = {
+  {.name = "sockfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "buf", .ctype = "void [.size]", .kind = SIG_BYTES, .dir = SIG_OUT, .size = SIZE_ARG, .size_arg = 2, .filled = FILLED_RESULT, .elem = 1},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "src_addr", .ctype = "struct sockaddr [_Nullable *addrlen]", .kind = SIG_BYTES, .dir = SIG_OUT, .nullable = 1, .size = SIZE_DEREF, .size_arg = 5, .filled = FILLED_WHOLE, .elem = 1},
+  {.name = "addrlen", .ctype = "socklen_t *_Nullable", .kind = SIG_RECORDS, .dir = SIG_INOUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 4, .count = 1, .record = &record_socklen_t},
+};
+
+static const struct sig_field record_struct_timespec_2_fields[] = {
+  {.name = "tv_sec", .count = 1, .width = 8, .kind = FIELD_INT},
+  {.name = "tv_nsec", .offset = 8, .count = 1, .width = 4, .kind = FIELD_INT},
+};
+
+static const struct sig_record record_struct_timespec_2 = {"struct timespec", 16, 2, record_struct_timespec_2_fields};
+
+static const struct sig_param params_futex_5[] = {
+  {.name = "uaddr", .ctype = "uint32_t *", .kind = SIG_ADDR},
+  {.name = "futex_op", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "val", .ctype = "uint32_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "timeout", .ctype = "const struct timespec *_Nullable", .kind = SIG_RECORDS, .dir = SIG_IN, .nullable = 1, .size = SIZE_FIXED, .elem = 16, .count = 1, .record = &record_struct_timespec_2},
+  {.name = "uaddr2", .ctype = "void *_Nullable", .kind = SIG_ADDR, .nullable = 1},
+  {.name = "val3", .ctype = "uint32_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_field record_struct_sigset_argpack_2_fields[] = {
+  {.name = "ss", .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "ss_len", .offset = 4, .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_sigset_argpack_2 = {"struct sigset_argpack", 8, 2, record_struct_sigset_argpack_2_fields};
+
+static const struct sig_param params_pselect6_2[] = {
+  {.name = "nfds", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "readfds", .ctype = "fd_set *_Nullable", .kind = SIG_ADDR, .nullable = 1},
+  {.name = "writefds", .ctype = "fd_set *_Nullable", .kind = SIG_ADDR, .nullable = 1},
+  {.name = "exceptfds", .ctype = "fd_set *_Nullable", .kind = SIG_ADDR, .nullable = 1},
+  {.name = "timeout", .ctype = "struct timespec *_Nullable", .kind = SIG_RECORDS, .dir = SIG_INOUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 16, .count = 1, .record = &record_struct_timespec_2},
+  {.name = "sigmask", .ctype = "const struct sigset_argpack *_Nullable", .kind = SIG_RECORDS, .dir = SIG_IN, .nullable = 1, .size = SIZE_FIXED, .elem = 8, .count = 1, .record = &record_struct_sigset_argpack_2},
+};
+
+static const struct sig_param params_splice_2[] = {
+  {.name = "fd_in", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "off_in", .ctype = "loff_t *_Nullable", .kind = SIG_RECORDS, .dir = SIG_INOUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 8, .count = 1, .record = &record_loff_t},
+  {.name = "fd_out", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "off_out", .ctype = "loff_t *_Nullable", .kind = SIG_RECORDS, .dir = SIG_INOUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 8, .count = 1, .record = &record_loff_t},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_field record_union_2_fields[] = {
+  {.name = "fd", .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "u64", .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_union_2 = {"union", 4, 2, record_union_2_fields};
+
+static const struct sig_field record_struct_epoll_event_2_fields[] = {
+  {.name = "events", .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "data", .offset = 4, .count = 1, .width = 4, .kind = FIELD_RECORD, .record = &record_union_2},
+};
+
+static const struct sig_record record_struct_epoll_event_2 = {"struct epoll_event", 8, 2, record_struct_epoll_event_2_fields};
+
+static const struct sig_field record_kernel_sigset_t_2_fields[] = {
+  {.name = "", .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_kernel_sigset_t_2 = {"kernel_sigset_t", 4, 1, record_kernel_sigset_t_2_fields};
+
+static const struct sig_param params_epoll_pwait_2[] = {
+  {.name = "epfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "events", .ctype = "struct epoll_event [.maxevents]", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_ARG, .size_arg = 2, .filled = FILLED_RESULT, .elem = 8, .record = &record_struct_epoll_event_2},
+  {.name = "maxevents", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "timeout", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "sigmask", .ctype = "const kernel_sigset_t *_Nullable", .kind = SIG_RECORDS, .dir = SIG_IN, .nullable = 1, .size = SIZE_FIXED, .elem = 4, .count = 1, .record = &record_kernel_sigset_t_2},
+  {.name = "sigsetsize", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_process_vm_readv_2[] = {
+  {.name = "pid", .ctype = "pid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "local_iov", .ctype = "const struct iovec [.liovcnt]", .kind = SIG_IOVEC, .dir = SIG_OUT, .size = SIZE_ARG, .size_arg = 2, .filled = FILLED_RESULT, .elem = 8},
+  {.name = "liovcnt", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "remote_iov", .ctype = "const struct iovec *", .kind = SIG_ADDR},
+  {.name = "riovcnt", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_process_vm_writev_2[] = {
+  {.name = "pid", .ctype = "pid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "local_iov", .ctype = "const struct iovec [.liovcnt]", .kind = SIG_IOVEC, .dir = SIG_IN, .size = SIZE_ARG, .size_arg = 2, .elem = 8},
+  {.name = "liovcnt", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "remote_iov", .ctype = "const struct iovec *", .kind = SIG_ADDR},
+  {.name = "riovcnt", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_preadv2_2[] = {
+  {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "iov", .ctype = "const struct iovec [.iovcnt]", .kind = SIG_IOVEC, .dir = SIG_OUT, .size = SIZE_ARG, .size_arg = 2, .filled = FILLED_RESULT, .elem = 8},
+  {.name = "iovcnt", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "offset", .ctype = "off_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8, .is_signed = 1},
+  {.name = "offset_high", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+};
+
+static const struct sig_param params_pwritev2_2[] = {
+  {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "iov", .ctype = "const struct iovec [.iovcnt]", .kind = SIG_IOVEC, .dir = SIG_IN, .size = SIZE_ARG, .size_arg = 2, .elem = 8},
+  {.name = "iovcnt", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "offset", .ctype = "off_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8, .is_signed = 1},
+  {.name = "offset_high", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+};
+
+static const struct sig_param params_io_uring_enter_2[] = {
+  {.name = "fd", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "to_submit", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "min_complete", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "sig", .ctype = "const void *_Nullable", .kind = SIG_ADDR, .nullable = 1},
+  {.name = "sz", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_epoll_pwait2_2[] = {
+  {.name = "epfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "events", .ctype = "struct epoll_event [.maxevents]", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_ARG, .size_arg = 2, .filled = FILLED_RESULT, .elem = 8, .record = &record_struct_epoll_event_2},
+  {.name = "maxevents", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "timeout", .ctype = "const struct timespec *_Nullable", .kind = SIG_RECORDS, .dir = SIG_IN, .nullable = 1, .size = SIZE_FIXED, .elem = 16, .count = 1, .record = &record_struct_timespec_2},
+  {.name = "sigmask", .ctype = "const kernel_sigset_t *_Nullable", .kind = SIG_RECORDS, .dir = SIG_IN, .nullable = 1, .size = SIZE_FIXED, .elem = 4, .count = 1, .record = &record_kernel_sigset_t_2},
+  {.name = "sigsetsize", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_copy_data_between_cages_2[] = {
+  {.name = "dest", .ctype = "uint64_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "destcage", .ctype = "uint64_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "src", .ctype = "uint64_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "srccage", .ctype = "uint64_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "len", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "type", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_field record_struct_timeval_2_fields[] = {
+  {.name = "tv_sec", .count = 1, .width = 8, .kind = FIELD_INT},
+  {.name = "tv_usec", .offset = 8, .count = 1, .width = 4, .kind = FIELD_INT},
+};
+
+static const struct sig_record record_struct_timeval_2 = {"struct timeval", 16, 2, record_struct_timeval_2_fields};
+
+static const struct sig_param params_select_2[] = {
+  {.name = "nfds", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "readfds", .ctype = "fd_set *_Nullable", .kind = SIG_ADDR, .nullable = 1},
+  {.name = "writefds", .ctype = "fd_set *_Nullable", .kind = SIG_ADDR, .nullable = 1},
+  {.name = "exceptfds", .ctype = "fd_set *_Nullable", .kind = SIG_ADDR, .nullable = 1},
+  {.name = "timeout", .ctype = "struct timeval *_Nullable", .kind = SIG_RECORDS, .dir = SIG_INOUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 16, .count = 1, .record = &record_struct_timeval_2},
+};
+
+static const struct sig_param params_mremap_2[] = {
+  {.name = "old_address", .ctype = "void *", .kind = SIG_ADDR},
+  {.name = "old_size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "new_size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "new_address", .ctype = "void *_Nullable", .kind = SIG_ADDR, .nullable = 1},
+};
+
+static const struct sig_param params_clone_2[] = {
+  {.name = "flags", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "stack", .ctype = "void *_Nullable", .kind = SIG_ADDR, .nullable = 1},
+  {.name = "parent_tid", .ctype = "int *_Nullable", .kind = SIG_ADDR, .nullable = 1},
+  {.name = "child_tid", .ctype = "int *_Nullable", .kind = SIG_ADDR, .nullable = 1},
+  {.name = "tls", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_msgrcv_2[] = {
+  {.name = "msqid", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "msgp", .ctype = "void *", .kind = SIG_ADDR},
+  {.name = "msgsz", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "msgtyp", .ctype = "long", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "msgflg", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+};
+
+static const struct sig_param params_prctl_9[] = {
+  {.name = "op", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "arg2", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "arg3", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "arg4", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "arg5", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_prctl_10[] = {
+  {.name = "op", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "attr", .ctype = "long", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "addr", .ctype = "void *", .kind = SIG_ADDR},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "val", .ctype = "const char *_Nullable", .kind = SIG_STRING, .dir = SIG_IN, .nullable = 1},
+};
+
+static const struct sig_param params_mount_2[] = {
+  {.name = "source", .ctype = "const char *_Nullable", .kind = SIG_STRING, .dir = SIG_IN, .nullable = 1},
+  {.name = "target", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
+  {.name = "filesystemtype", .ctype = "const char *_Nullable", .kind = SIG_STRING, .dir = SIG_IN, .nullable = 1},
+  {.name = "mountflags", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "data", .ctype = "const void *_Nullable", .kind = SIG_ADDR, .nullable = 1},
+};
+
+static const struct sig_param params_setxattr_2[] = {
+  {.name = "path", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
+  {.name = "name", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
+  {.name = "value", .ctype = "const void [.size]", .kind = SIG_BYTES, .dir = SIG_IN, .size = SIZE_ARG, .size_arg = 3, .elem = 1},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+};
+
+static const struct sig_param params_fsetxattr_2[] = {
+  {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "name", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
+  {.name = "value", .ctype = "const void [.size]", .kind = SIG_BYTES, .dir = SIG_IN, .size = SIZE_ARG, .size_arg = 3, .elem = 1},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+};
+
+static const struct sig_field record_struct_rusage_2_fields[] = {
+  {.name = "ru_utime", .count = 1, .width = 16, .kind = FIELD_RECORD, .record = &record_struct_timeval_2},
+  {.name = "ru_stime", .offset = 16, .count = 1, .width = 16, .kind = FIELD_RECORD, .record = &record_struct_timeval_2},
+  {.name = "ru_maxrss", .offset = 32, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "ru_ixrss", .offset = 36, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "ru_idrss", .offset = 40, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "ru_isrss", .offset = 44, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "ru_minflt", .offset = 48, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "ru_majflt", .offset = 52, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "ru_nswap", .offset = 56, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "ru_inblock", .offset = 60, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "ru_oublock", .offset = 64, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "ru_msgsnd", .offset = 68, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "ru_msgrcv", .offset = 72, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "ru_nsignals", .offset = 76, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "ru_nvcsw", .offset = 80, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "ru_nivcsw", .offset = 84, .count = 1, .width = 4, .kind = FIELD_INT},
+};
+
+static const struct sig_record record_struct_rusage_2 = {"struct rusage", 88, 16, record_struct_rusage_2_fields};
+
+static const struct sig_param params_waitid_2[] = {
+  {.name = "idtype", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "id", .ctype = "id_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "infop", .ctype = "siginfo_t *_Nullable", .kind = SIG_RECORDS, .dir = SIG_OUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 128, .count = 1, .record = &record_siginfo_t},
+  {.name = "options", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "rusage", .ctype = "struct rusage *_Nullable", .kind = SIG_RECORDS, .dir = SIG_OUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 88, .count = 1, .record = &record_struct_rusage_2},
+};
+
+static const struct sig_param params_ppoll_2[] = {
+  {.name = "fds", .ctype = "struct pollfd [.nfds]", .kind = SIG_RECORDS, .dir = SIG_INOUT, .size = SIZE_ARG, .size_arg = 1, .filled = FILLED_WHOLE, .elem = 8, .record = &record_struct_pollfd},
+  {.name = "nfds", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "tmo_p", .ctype = "struct timespec *_Nullable", .kind = SIG_RECORDS, .dir = SIG_INOUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 16, .count = 1, .record = &record_struct_timespec_2},
+  {.name = "sigmask", .ctype = "const kernel_sigset_t *_Nullable", .kind = SIG_RECORDS, .dir = SIG_IN, .nullable = 1, .size = SIZE_FIXED, .elem = 4, .count = 1, .record = &record_kernel_sigset_t_2},
+  {.name = "sigsetsize", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_field record_struct_msghdr_2_fields[] = {
+  {.name = "msg_name", .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "msg_namelen", .offset = 4, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "msg_iov", .offset = 8, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "msg_iovlen", .offset = 12, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "msg_control", .offset = 16, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "msg_controllen", .offset = 20, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "msg_flags", .offset = 24, .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_msghdr_2 = {"struct msghdr", 28, 7, record_struct_msghdr_2_fields};
+
+static const struct sig_field record_struct_mmsghdr_2_fields[] = {
+  {.name = "msg_hdr", .count = 1, .width = 28, .kind = FIELD_RECORD, .record = &record_struct_msghdr_2},
+  {.name = "msg_len", .offset = 28, .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_mmsghdr_2 = {"struct mmsghdr", 32, 2, record_struct_mmsghdr_2_fields};
+
+static const struct sig_param params_recvmmsg_2[] = {
+  {.name = "sockfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "msgvec", .ctype = "struct mmsghdr [.vlen]", .kind = SIG_RECORDS, .dir = SIG_INOUT, .size = SIZE_ARG, .size_arg = 2, .filled = FILLED_RESULT, .elem = 32, .record = &record_struct_mmsghdr_2},
+  {.name = "vlen", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "timeout", .ctype = "struct timespec *_Nullable", .kind = SIG_RECORDS, .dir = SIG_INOUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 16, .count = 1, .record = &record_struct_timespec_2},
+};
+
+static const struct sig_param params_fanotify_mark_2[] = {
+  {.name = "fanotify_fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "mask", .ctype = "uint64_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "dirfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "pathname", .ctype = "const char *_Nullable", .kind = SIG_STRING, .dir = SIG_IN, .nullable = 1},
+};
+
+static const struct sig_param params_kcmp_2[] = {
+  {.name = "pid1", .ctype = "pid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "pid2", .ctype = "pid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "type", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "idx1", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "idx2", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_execveat_2[] = {
+  {.name = "dirfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "pathname", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
+  {.name = "argv", .ctype = "char *const _Nullable []", .kind = SIG_STRV, .dir = SIG_IN, .nullable = 1, .elem = 4},
+  {.name = "envp", .ctype = "char *const _Nullable []", .kind = SIG_STRV, .dir = SIG_IN, .nullable = 1, .elem = 4},
+  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+};
+
+static const struct sig_field record_struct_statx_timestamp_2_fields[] = {
+  {.name = "tv_sec", .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "tv_nsec", .offset = 4, .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_statx_timestamp_2 = {"struct statx_timestamp", 12, 2, record_struct_statx_timestamp_2_fields};
+
+static const struct sig_field record_struct_statx_2_fields[] = {
+  {.name = "stx_mask", .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "stx_blksize", .offset = 4, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "stx_attributes", .offset = 8, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "stx_nlink", .offset = 12, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "stx_uid", .offset = 16, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "stx_gid", .offset = 20, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "stx_mode", .offset = 24, .count = 1, .width = 2, .kind = FIELD_UINT},
+  {.name = "stx_ino", .offset = 28, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "stx_size", .offset = 32, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "stx_blocks", .offset = 36, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "stx_attributes_mask", .offset = 40, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "stx_atime", .offset = 44, .count = 1, .width = 12, .kind = FIELD_RECORD, .record = &record_struct_statx_timestamp_2},
+  {.name = "stx_btime", .offset = 56, .count = 1, .width = 12, .kind = FIELD_RECORD, .record = &record_struct_statx_timestamp_2},
+  {.name = "stx_ctime", .offset = 68, .count = 1, .width = 12, .kind = FIELD_RECORD, .record = &record_struct_statx_timestamp_2},
+  {.name = "stx_mtime", .offset = 80, .count = 1, .width = 12, .kind = FIELD_RECORD, .record = &record_struct_statx_timestamp_2},
+  {.name = "stx_rdev_major", .offset = 92, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "stx_rdev_minor", .offset = 96, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "stx_dev_major", .offset = 100, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "stx_dev_minor", .offset = 104, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "stx_mnt_id", .offset = 108, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "stx_dio_mem_align", .offset = 112, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "stx_dio_offset_align", .offset = 116, .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_statx_2 = {"struct statx", 168, 22, record_struct_statx_2_fields};
+
+static const struct sig_param params_statx_2[] = {
+  {.name = "dirfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "pathname", .ctype = "const char *restrict", .kind = SIG_STRING, .dir = SIG_IN},
+  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "mask", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "statxbuf", .ctype = "struct statx *restrict", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 168, .count = 1, .record = &record_struct_statx_2},
+};
+
+static const struct sig_param params_process_madvise_2[] = {
+  {.name = "pidfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "iov", .ctype = "const struct iovec *", .kind = SIG_ADDR},
+  {.name = "n", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "advice", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_mount_setattr_2[] = {
+  {.name = "dirfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "pathname", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "attr", .ctype = "void *", .kind = SIG_ADDR},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_field record_struct_sigaction_2_fields[] = {
+  {.name = "sa_handler", .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "sa_flags", .offset = 4, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "sa_restorer", .offset = 8, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "sa_mask", .offset = 12, .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_sigaction_2 = {"struct sigaction", 16, 4, record_struct_sigaction_2_fields};
+
+static const struct sig_param params_rt_sigaction_2[] = {
+  {.name = "signum", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "act", .ctype = "const struct sigaction *_Nullable", .kind = SIG_RECORDS, .dir = SIG_IN, .nullable = 1, .size = SIZE_FIXED, .elem = 16, .count = 1, .record = &record_struct_sigaction_2},
+  {.name = "oldact", .ctype = "struct sigaction *_Nullable", .kind = SIG_RECORDS, .dir = SIG_OUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 16, .count = 1, .record = &record_struct_sigaction_2},
+  {.name = "sigsetsize", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_rt_sigprocmask_2[] = {
+  {.name = "how", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "set", .ctype = "const kernel_sigset_t *_Nullable", .kind = SIG_RECORDS, .dir = SIG_IN, .nullable = 1, .size = SIZE_FIXED, .elem = 4, .count = 1, .record = &record_kernel_sigset_t_2},
+  {.name = "oldset", .ctype = "kernel_sigset_t *_Nullable", .kind = SIG_RECORDS, .dir = SIG_OUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 4, .count = 1, .record = &record_kernel_sigset_t_2},
+  {.name = "sigsetsize", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_pread64_2[] = {
+  {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "buf", .ctype = "void [.count]", .kind = SIG_BYTES, .dir = SIG_OUT, .size = SIZE_ARG, .size_arg = 2, .filled = FILLED_RESULT, .elem = 1},
+  {.name = "count", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "offset", .ctype = "off_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8, .is_signed = 1},
+};
+
+static const struct sig_param params_pwrite64_2[] = {
+  {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "buf", .ctype = "const void [.count]", .kind = SIG_BYTES, .dir = SIG_IN, .size = SIZE_ARG, .size_arg = 2, .elem = 1},
+  {.name = "count", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "offset", .ctype = "off_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8, .is_signed = 1},
+};
+
+static const struct sig_param params_sendfile_2[] = {
+  {.name = "out_fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "in_fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "offset", .ctype = "off_t *_Nullable", .kind = SIG_RECORDS, .dir = SIG_INOUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 8, .count = 1, .record = &record_off_t},
+  {.name = "count", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_wait4_2[] = {
+  {.name = "pid", .ctype = "pid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "wstatus", .ctype = "int *_Nullable", .kind = SIG_RECORDS, .dir = SIG_OUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 4, .count = 1, .record = &record_int},
+  {.name = "options", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "rusage", .ctype = "struct rusage *_Nullable", .kind = SIG_RECORDS, .dir = SIG_OUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 88, .count = 1, .record = &record_struct_rusage_2},
+};
+
+static const struct sig_param params_msgsnd_2[] = {
+  {.name = "msqid", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "msgp", .ctype = "const void *", .kind = SIG_ADDR},
+  {.name = "msgsz", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "msgflg", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+};
+
+static const struct sig_param params_ptrace_2[] = {
+  {.name = "op", .ctype = "long", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "pid", .ctype = "pid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "addr", .ctype = "void *", .kind = SIG_ADDR},
+  {.name = "data", .ctype = "void *", .kind = SIG_ADDR},
+};
+
+static const struct sig_param params_rt_sigtimedwait_2[] = {
+  {.name = "set", .ctype = "const kernel_sigset_t *", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIXED, .elem = 4, .count = 1, .record = &record_kernel_sigset_t_2},
+  {.name = "info", .ctype = "siginfo_t *_Nullable", .kind = SIG_RECORDS, .dir = SIG_OUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 128, .count = 1, .record = &record_siginfo_t},
+  {.name = "timeout", .ctype = "const struct timespec *_Nullable", .kind = SIG_RECORDS, .dir = SIG_IN, .nullable = 1, .size = SIZE_FIXED, .elem = 16, .count = 1, .record = &record_struct_timespec_2},
+  {.name = "sigsetsize", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_getxattr_2[] = {
+  {.name = "path", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
+  {.name = "name", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
+  {.name = "value", .ctype = "void [_Nullable .size]", .kind = SIG_BYTES, .dir = SIG_OUT, .nullable = 1, .size = SIZE_ARG, .size_arg = 3, .filled = FILLED_RESULT, .elem = 1},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_fgetxattr_2[] = {
+  {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "name", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
+  {.name = "value", .ctype = "void [_Nullable .size]", .kind = SIG_BYTES, .dir = SIG_OUT, .nullable = 1, .size = SIZE_ARG, .size_arg = 3, .filled = FILLED_RESULT, .elem = 1},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_semtimedop_2[] = {
+  {.name = "semid", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "sops", .ctype = "struct sembuf [.nsops]", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_ARG, .size_arg = 2, .elem = 6, .record = &record_struct_sembuf},
+  {.name = "nsops", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "timeout", .ctype = "const struct timespec *_Nullable", .kind = SIG_RECORDS, .dir = SIG_IN, .nullable = 1, .size = SIZE_FIXED, .elem = 16, .count = 1, .record = &record_struct_timespec_2},
+};
+
+static const struct sig_param params_fadvise64_2[] = {
+  {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "offset", .ctype = "off_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8, .is_signed = 1},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "advice", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+};
+
+static const struct sig_field record_struct_itimerspec_2_fields[] = {
+  {.name = "it_interval", .count = 1, .width = 16, .kind = FIELD_RECORD, .record = &record_struct_timespec_2},
+  {.name = "it_value", .offset = 16, .count = 1, .width = 16, .kind = FIELD_RECORD, .record = &record_struct_timespec_2},
+};
+
+static const struct sig_record record_struct_itimerspec_2 = {"struct itimerspec", 32, 2, record_struct_itimerspec_2_fields};
+
+static const struct sig_param params_timer_settime_2[] = {
+  {.name = "timerid", .ctype = "timer_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "new_value", .ctype = "const struct itimerspec *", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIXED, .elem = 32, .count = 1, .record = &record_struct_itimerspec_2},
+  {.name = "old_value", .ctype = "struct itimerspec *_Nullable", .kind = SIG_RECORDS, .dir = SIG_OUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 32, .count = 1, .record = &record_struct_itimerspec_2},
+};
+
+static const struct sig_param params_clock_nanosleep_2[] = {
+  {.name = "clockid", .ctype = "clockid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "t", .ctype = "const struct timespec *", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIXED, .elem = 16, .count = 1, .record = &record_struct_timespec_2},
+  {.name = "remain", .ctype = "struct timespec *_Nullable", .kind = SIG_RECORDS, .dir = SIG_OUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 16, .count = 1, .record = &record_struct_timespec_2},
+};
+
+static const struct sig_param params_epoll_ctl_2[] = {
+  {.name = "epfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "op", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "event", .ctype = "struct epoll_event *_Nullable", .kind = SIG_RECORDS, .dir = SIG_IN, .nullable = 1, .size = SIZE_FIXED, .elem = 8, .count = 1, .record = &record_struct_epoll_event_2},
+};
+
+static const struct sig_field record_struct_stat_2_fields[] = {
+  {.name = "st_dev", .count = 1, .width = 8, .kind = FIELD_UINT},
+  {.name = "st_ino", .offset = 8, .count = 1, .width = 8, .kind = FIELD_UINT},
+  {.name = "st_nlink", .offset = 16, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "st_mode", .offset = 20, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "st_uid", .offset = 24, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "st_gid", .offset = 28, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "st_rdev", .offset = 40, .count = 1, .width = 8, .kind = FIELD_UINT},
+  {.name = "st_size", .offset = 48, .count = 1, .width = 8, .kind = FIELD_INT},
+  {.name = "st_blksize", .offset = 56, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "st_blocks", .offset = 64, .count = 1, .width = 8, .kind = FIELD_INT},
+  {.name = "st_atim", .offset = 72, .count = 1, .width = 16, .kind = FIELD_RECORD, .record = &record_struct_timespec_2},
+  {.name = "st_mtim", .offset = 88, .count = 1, .width = 16, .kind = FIELD_RECORD, .record = &record_struct_timespec_2},
+  {.name = "st_ctim", .offset = 104, .count = 1, .width = 16, .kind = FIELD_RECORD, .record = &record_struct_timespec_2},
+};
+
+static const struct sig_record record_struct_stat_2 = {"struct stat", 136, 13, record_struct_stat_2_fields};
+
+static const struct sig_param params_newfstatat_2[] = {
+  {.name = "dirfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "pathname", .ctype = "const char *restrict", .kind = SIG_STRING, .dir = SIG_IN},
+  {.name = "statbuf", .ctype = "struct stat *restrict", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 136, .count = 1, .record = &record_struct_stat_2},
+  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+};
+
+static const struct sig_param params_tee_2[] = {
+  {.name = "fd_in", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "fd_out", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_vmsplice_2[] = {
+  {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "iov", .ctype = "const struct iovec *", .kind = SIG_ADDR},
+  {.name = "nr_segs", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_utimensat_2[] = {
+  {.name = "dirfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "pathname", .ctype = "const char *_Nullable", .kind = SIG_STRING, .dir = SIG_IN, .nullable = 1},
+  {.name = "times", .ctype = "const struct timespec [_Nullable 2]", .kind = SIG_RECORDS, .dir = SIG_IN, .nullable = 1, .size = SIZE_FIXED, .elem = 16, .count = 2, .record = &record_struct_timespec_2},
+  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+};
+
+static const struct sig_param params_timerfd_settime_2[] = {
+  {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "new_value", .ctype = "const struct itimerspec *", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIXED, .elem = 32, .count = 1, .record = &record_struct_itimerspec_2},
+  {.name = "old_value", .ctype = "struct itimerspec *_Nullable", .kind = SIG_RECORDS, .dir = SIG_OUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 32, .count = 1, .record = &record_struct_itimerspec_2},
+};
+
+static const struct sig_param params_signalfd4_2[] = {
+  {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "mask", .ctype = "const kernel_sigset_t *", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIXED, .elem = 4, .count = 1, .record = &record_kernel_sigset_t_2},
+  {.name = "sizemask", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+};
+
+static const struct sig_field record_struct_rlimit_2_fields[] = {
+  {.name = "rlim_cur", .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "rlim_max", .offset = 4, .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_rlimit_2 = {"struct rlimit", 8, 2, record_struct_rlimit_2_fields};
+
+static const struct sig_param params_prlimit64_2[] = {
+  {.name = "pid", .ctype = "pid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "resource", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "new_limit", .ctype = "const struct rlimit *_Nullable", .kind = SIG_RECORDS, .dir = SIG_IN, .nullable = 1, .size = SIZE_FIXED, .elem = 8, .count = 1, .record = &record_struct_rlimit_2},
+  {.name = "old_limit", .ctype = "struct rlimit *_Nullable", .kind = SIG_RECORDS, .dir = SIG_OUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 8, .count = 1, .record = &record_struct_rlimit_2},
+};
+
+static const struct sig_param params_pkey_mprotect_2[] = {
+  {.name = "addr", .ctype = "void *", .kind = SIG_ADDR},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "prot", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "pkey", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+};
+
+static const struct sig_field record_struct_open_how_2_fields[] = {
+  {.name = "flags", .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "mode", .offset = 4, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "resolve", .offset = 8, .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_open_how_2 = {"struct open_how", 12, 3, record_struct_open_how_2_fields};
+
+static const struct sig_param params_openat2_2[] = {
+  {.name = "dirfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "pathname", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
+  {.name = "how", .ctype = "const struct open_how *", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIXED, .elem = 12, .count = 1, .record = &record_struct_open_how_2},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_register_handler_2[] = {
+  {.name = "targetcage", .ctype = "uint64_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "callnum", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "grate", .ctype = "uint64_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_mprotect_2[] = {
+  {.name = "addr", .ctype = "void *", .kind = SIG_ADDR},
+  {.name = "len", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "prot", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+};
+
+static const struct sig_field record_uint64_t_2_fields[] = {
+  {.name = "", .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_uint64_t_2 = {"uint64_t", 4, 1, record_uint64_t_2_fields};
+
+static const struct sig_param params_ioctl_12[] = {
+  {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "op", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "argp", .ctype = "uint64_t *", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 4, .count = 1, .record = &record_uint64_t_2},
+};
+
+static const struct sig_field record_struct_file_clone_range_2_fields[] = {
+  {.name = "src_fd", .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "src_offset", .offset = 4, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "src_length", .offset = 8, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "dest_offset", .offset = 12, .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_file_clone_range_2 = {"struct file_clone_range", 16, 4, record_struct_file_clone_range_2_fields};
+
+static const struct sig_param params_ioctl_13[] = {
+  {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "op", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "arg", .ctype = "const struct file_clone_range *", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIXED, .elem = 16, .count = 1, .record = &record_struct_file_clone_range_2},
+};
+
+static const struct sig_param params_msync_2[] = {
+  {.name = "addr", .ctype = "void *", .kind = SIG_ADDR},
+  {.name = "length", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+};
+
+static const struct sig_param params_mincore_2[] = {
+  {.name = "addr", .ctype = "void *", .kind = SIG_ADDR},
+  {.name = "length", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "vec", .ctype = "unsigned char *", .kind = SIG_ADDR},
+};
+
+static const struct sig_param params_madvise_2[] = {
+  {.name = "addr", .ctype = "void *", .kind = SIG_ADDR},
+  {.name = "length", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "advice", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+};
+
+static const struct sig_param params_shmget_2[] = {
+  {.name = "key", .ctype = "key_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "shmflg", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+};
+
+static const struct sig_field record_struct_itimerval_2_fields[] = {
+  {.name = "it_interval", .count = 1, .width = 16, .kind = FIELD_RECORD, .record = &record_struct_timeval_2},
+  {.name = "it_value", .offset = 16, .count = 1, .width = 16, .kind = FIELD_RECORD, .record = &record_struct_timeval_2},
+};
+
+static const struct sig_record record_struct_itimerval_2 = {"struct itimerval", 32, 2, record_struct_itimerval_2_fields};
+
+static const struct sig_param params_setitimer_2[] = {
+  {.name = "which", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "new_value", .ctype = "const struct itimerval *_Nullable", .kind = SIG_RECORDS, .dir = SIG_IN, .nullable = 1, .size = SIZE_FIXED, .elem = 32, .count = 1, .record = &record_struct_itimerval_2},
+  {.name = "old_value", .ctype = "struct itimerval *_Nullable", .kind = SIG_RECORDS, .dir = SIG_OUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 32, .count = 1, .record = &record_struct_itimerval_2},
+};
+
+static const struct sig_param params_sendmsg_2[] = {
+  {.name = "sockfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "msg", .ctype = "const struct msghdr *", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIXED, .elem = 28, .count = 1, .record = &record_struct_msghdr_2},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_recvmsg_2[] = {
+  {.name = "sockfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "msg", .ctype = "struct msghdr *", .kind = SIG_RECORDS, .dir = SIG_INOUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 28, .count = 1, .record = &record_struct_msghdr_2},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_execve_2[] = {
+  {.name = "pathname", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
+  {.name = "argv", .ctype = "char *const _Nullable []", .kind = SIG_STRV, .dir = SIG_IN, .nullable = 1, .elem = 4},
+  {.name = "envp", .ctype = "char *const _Nullable []", .kind = SIG_STRV, .dir = SIG_IN, .nullable = 1, .elem = 4},
+};
+
+static const struct sig_param params_fcntl_10[] = {
+  {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "op", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "hint", .ctype = "uint64_t *", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 4, .count = 1, .record = &record_uint64_t_2},
+};
+
+static const struct sig_param params_fcntl_11[] = {
+  {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "op", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "hint", .ctype = "const uint64_t *", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIXED, .elem = 4, .count = 1, .record = &record_uint64_t_2},
+};
+
+static const struct sig_param params_prctl_11[] = {
+  {.name = "op", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "mode", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "filter", .ctype = "void *_Nullable", .kind = SIG_ADDR, .nullable = 1},
+};
+
+static const struct sig_param params_readahead_2[] = {
+  {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "offset", .ctype = "loff_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8, .is_signed = 1},
+  {.name = "count", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_listxattr_2[] = {
+  {.name = "path", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
+  {.name = "list", .ctype = "char [_Nullable .size]", .kind = SIG_BYTES, .dir = SIG_OUT, .nullable = 1, .size = SIZE_ARG, .size_arg = 2, .filled = FILLED_RESULT, .elem = 1},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_flistxattr_2[] = {
+  {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "list", .ctype = "char [_Nullable .size]", .kind = SIG_BYTES, .dir = SIG_OUT, .nullable = 1, .size = SIZE_ARG, .size_arg = 2, .filled = FILLED_RESULT, .elem = 1},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_futimesat_2[] = {
+  {.name = "dirfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "pathname", .ctype = "const char *_Nullable", .kind = SIG_STRING, .dir = SIG_IN, .nullable = 1},
+  {.name = "times", .ctype = "const struct timeval [_Nullable 2]", .kind = SIG_RECORDS, .dir = SIG_IN, .nullable = 1, .size = SIZE_FIXED, .elem = 16, .count = 2, .record = &record_struct_timeval_2},
+};
+
+static const struct sig_field record_struct_robust_list_head_ptr_2_fields[] = {
+  {.name = "", .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_robust_list_head_ptr_2 = {"struct robust_list_head *", 4, 1, record_struct_robust_list_head_ptr_2_fields};
+
+static const struct sig_field record_size_t_2_fields[] = {
+  {.name = "", .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_size_t_2 = {"size_t", 4, 1, record_size_t_2_fields};
+
+static const struct sig_param params_get_robust_list_2[] = {
+  {.name = "pid", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "head_ptr", .ctype = "struct robust_list_head **", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 4, .count = 1, .record = &record_struct_robust_list_head_ptr_2},
+  {.name = "sizep", .ctype = "size_t *", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 4, .count = 1, .record = &record_size_t_2},
+};
+
+static const struct sig_param params_getrandom_2[] = {
+  {.name = "buf", .ctype = "void [.size]", .kind = SIG_BYTES, .dir = SIG_OUT, .size = SIZE_ARG, .size_arg = 1, .filled = FILLED_RESULT, .elem = 1},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_mlock2_2[] = {
+  {.name = "addr", .ctype = "const void *", .kind = SIG_ADDR},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+};
+
+static const struct sig_param params_copy_handler_table_to_cage_2[] = {
+  {.name = "targetcage", .ctype = "uint64_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "sourcecage", .ctype = "uint64_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_stat_2[] = {
+  {.name = "pathname", .ctype = "const char *restrict", .kind = SIG_STRING, .dir = SIG_IN},
+  {.name = "statbuf", .ctype = "struct stat *restrict", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 136, .count = 1, .record = &record_struct_stat_2},
+};
+
+static const struct sig_param params_fstat_2[] = {
+  {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "statbuf", .ctype = "struct stat *", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 136, .count = 1, .record = &record_struct_stat_2},
+};
+
+static const struct sig_param params_nanosleep_2[] = {
+  {.name = "duration", .ctype = "const struct timespec *", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIXED, .elem = 16, .count = 1, .record = &record_struct_timespec_2},
+  {.name = "rem", .ctype = "struct timespec *_Nullable", .kind = SIG_RECORDS, .dir = SIG_OUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 16, .count = 1, .record = &record_struct_timespec_2},
+};
+
+static const struct sig_param params_getitimer_2[] = {
+  {.name = "which", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "curr_value", .ctype = "struct itimerval *", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 32, .count = 1, .record = &record_struct_itimerval_2},
+};
+
+static const struct sig_param params_getcwd_2[] = {
+  {.name = "buf", .ctype = "char [.size]", .kind = SIG_BYTES, .dir = SIG_OUT, .size = SIZE_ARG, .size_arg = 1, .filled = FILLED_RESULT, .elem = 1},
+  {.name = "size", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_gettimeofday_2[] = {
+  {.name = "tv", .ctype = "struct timeval *_Nullable", .kind = SIG_RECORDS, .dir = SIG_OUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 16, .count = 1, .record = &record_struct_timeval_2},
+  {.name = "tz", .ctype = "struct timezone *_Nullable", .kind = SIG_RECORDS, .dir = SIG_OUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 8, .count = 1, .record = &record_struct_timezone},
+};
+
+static const struct sig_param params_getrlimit_2[] = {
+  {.name = "resource", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "rlim", .ctype = "struct rlimit *", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 8, .count = 1, .record = &record_struct_rlimit_2},
+};
+
+static const struct sig_param params_getrusage_2[] = {
+  {.name = "who", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "usage", .ctype = "struct rusage *", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 88, .count = 1, .record = &record_struct_rusage_2},
+};
+
+static const struct sig_param params_rt_sigpending_2[] = {
+  {.name = "set", .ctype = "void [.sigsetsize]", .kind = SIG_BYTES, .dir = SIG_OUT, .size = SIZE_ARG, .size_arg = 1, .filled = FILLED_WHOLE, .elem = 1},
+  {.name = "sigsetsize", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_rt_sigsuspend_2[] = {
+  {.name = "mask", .ctype = "const kernel_sigset_t *", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIXED, .elem = 4, .count = 1, .record = &record_kernel_sigset_t_2},
+  {.name = "sigsetsize", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_field record_stack_t_2_fields[] = {
+  {.name = "ss_sp", .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "ss_flags", .offset = 4, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "ss_size", .offset = 8, .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_stack_t_2 = {"stack_t", 12, 3, record_stack_t_2_fields};
+
+static const struct sig_param params_sigaltstack_2[] = {
+  {.name = "ss", .ctype = "const stack_t *_Nullable", .kind = SIG_RECORDS, .dir = SIG_IN, .nullable = 1, .size = SIZE_FIXED, .elem = 12, .count = 1, .record = &record_stack_t_2},
+  {.name = "old_ss", .ctype = "stack_t *_Nullable", .kind = SIG_RECORDS, .dir = SIG_OUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 12, .count = 1, .record = &record_stack_t_2},
+};
+
+static const struct sig_field record_struct_statfs_2_fields[] = {
+  {.name = "f_type", .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "f_bsize", .offset = 4, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "f_blocks", .offset = 8, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "f_bfree", .offset = 12, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "f_bavail", .offset = 16, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "f_files", .offset = 20, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "f_ffree", .offset = 24, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "f_fsid", .offset = 28, .count = 1, .width = 8, .kind = FIELD_RECORD, .record = &record_fsid_t},
+  {.name = "f_namelen", .offset = 36, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "f_frsize", .offset = 40, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "f_flags", .offset = 44, .count = 1, .width = 4, .kind = FIELD_INT},
+};
+
+static const struct sig_record record_struct_statfs_2 = {"struct statfs", 64, 11, record_struct_statfs_2_fields};
+
+static const struct sig_param params_statfs_2[] = {
+  {.name = "path", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
+  {.name = "buf", .ctype = "struct statfs *", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 64, .count = 1, .record = &record_struct_statfs_2},
+};
+
+static const struct sig_param params_fstatfs_2[] = {
+  {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "buf", .ctype = "struct statfs *", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 64, .count = 1, .record = &record_struct_statfs_2},
+};
+
+static const struct sig_param params_sched_rr_get_interval_2[] = {
+  {.name = "pid", .ctype = "pid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "tp", .ctype = "struct timespec *", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 16, .count = 1, .record = &record_struct_timespec_2},
+};
+
+static const struct sig_param params_mlock_2[] = {
+  {.name = "addr", .ctype = "const void *", .kind = SIG_ADDR},
+  {.name = "len", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_prctl_12[] = {
+  {.name = "op", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "addrp", .ctype = "uint64_t *", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 4, .count = 1, .record = &record_uint64_t_2},
+};
+
+static const struct sig_field record_unsigned_long_2_fields[] = {
+  {.name = "", .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_unsigned_long_2 = {"unsigned long", 4, 1, record_unsigned_long_2_fields};
+
+static const struct sig_param params_arch_prctl_4[] = {
+  {.name = "op", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "addr", .ctype = "unsigned long *", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 4, .count = 1, .record = &record_unsigned_long_2},
+};
+
+static const struct sig_param params_arch_prctl_5[] = {
+  {.name = "op", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "addr", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_setrlimit_2[] = {
+  {.name = "resource", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "rlim", .ctype = "const struct rlimit *", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIXED, .elem = 8, .count = 1, .record = &record_struct_rlimit_2},
+};
+
+static const struct sig_param params_settimeofday_2[] = {
+  {.name = "tv", .ctype = "const struct timeval *_Nullable", .kind = SIG_RECORDS, .dir = SIG_IN, .nullable = 1, .size = SIZE_FIXED, .elem = 16, .count = 1, .record = &record_struct_timeval_2},
+  {.name = "tz", .ctype = "const struct timezone *_Nullable", .kind = SIG_RECORDS, .dir = SIG_IN, .nullable = 1, .size = SIZE_FIXED, .elem = 8, .count = 1, .record = &record_struct_timezone},
+};
+
+static const struct sig_param params_timer_gettime_2[] = {
+  {.name = "timerid", .ctype = "timer_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "curr_value", .ctype = "struct itimerspec *", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 32, .count = 1, .record = &record_struct_itimerspec_2},
+};
+
+static const struct sig_param params_clock_settime_2[] = {
+  {.name = "clockid", .ctype = "clockid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "tp", .ctype = "const struct timespec *", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIXED, .elem = 16, .count = 1, .record = &record_struct_timespec_2},
+};
+
+static const struct sig_param params_clock_gettime_2[] = {
+  {.name = "clockid", .ctype = "clockid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "tp", .ctype = "struct timespec *", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 16, .count = 1, .record = &record_struct_timespec_2},
+};
+
+static const struct sig_param params_clock_getres_2[] = {
+  {.name = "clockid", .ctype = "clockid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "res", .ctype = "struct timespec *_Nullable", .kind = SIG_RECORDS, .dir = SIG_OUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 16, .count = 1, .record = &record_struct_timespec_2},
+};
+
+static const struct sig_param params_utimes_2[] = {
+  {.name = "filename", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
+  {.name = "times", .ctype = "const struct timeval [_Nullable 2]", .kind = SIG_RECORDS, .dir = SIG_IN, .nullable = 1, .size = SIZE_FIXED, .elem = 16, .count = 2, .record = &record_struct_timeval_2},
+};
+
+static const struct sig_param params_set_robust_list_2[] = {
+  {.name = "head", .ctype = "struct robust_list_head *", .kind = SIG_ADDR},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_param params_timerfd_gettime_2[] = {
+  {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "curr_value", .ctype = "struct itimerspec *", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 32, .count = 1, .record = &record_struct_itimerspec_2},
+};
+
+static const struct sig_param params_pkey_alloc_2[] = {
+  {.name = "flags", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "access_rights", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_field record_struct_clone_args_2_fields[] = {
+  {.name = "flags", .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "pidfd", .offset = 4, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "child_tid", .offset = 8, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "parent_tid", .offset = 12, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "exit_signal", .offset = 16, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "stack", .offset = 20, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "stack_size", .offset = 24, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "tls", .offset = 28, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "set_tid", .offset = 32, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "set_tid_size", .offset = 36, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "cgroup", .offset = 40, .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_clone_args_2 = {"struct clone_args", 44, 11, record_struct_clone_args_2_fields};
+
+static const struct sig_param params_clone3_2[] = {
+  {.name = "cl_args", .ctype = "struct clone_args *", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIXED, .elem = 44, .count = 1, .record = &record_struct_clone_args_2},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_field record_struct_sysinfo_2_fields[] = {
+  {.name = "uptime", .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "loads", .offset = 4, .count = 3, .width = 4, .kind = FIELD_UINT},
+  {.name = "totalram", .offset = 16, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "freeram", .offset = 20, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "sharedram", .offset = 24, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "bufferram", .offset = 28, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "totalswap", .offset = 32, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "freeswap", .offset = 36, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "procs", .offset = 40, .count = 1, .width = 2, .kind = FIELD_UINT},
+  {.name = "totalhigh", .offset = 44, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "freehigh", .offset = 48, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "mem_unit", .offset = 52, .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_sysinfo_2 = {"struct sysinfo", 56, 12, record_struct_sysinfo_2_fields};
+
+static const struct sig_param params_sysinfo_2[] = {
+  {.name = "info", .ctype = "struct sysinfo *", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 56, .count = 1, .record = &record_struct_sysinfo_2},
+};
+
+static const struct sig_field record_struct_tms_2_fields[] = {
+  {.name = "tms_utime", .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "tms_stime", .offset = 4, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "tms_cutime", .offset = 8, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "tms_cstime", .offset = 12, .count = 1, .width = 4, .kind = FIELD_INT},
+};
+
+static const struct sig_record record_struct_tms_2 = {"struct tms", 16, 4, record_struct_tms_2_fields};
+
+static const struct sig_param params_times_2[] = {
+  {.name = "buf", .ctype = "struct tms *_Nullable", .kind = SIG_RECORDS, .dir = SIG_OUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 16, .count = 1, .record = &record_struct_tms_2},
+};
+
 static const struct sig_variant variants_read[] = {
   {.nparams = 3, .params = params_pread64},
 };
 
+static const struct sig_variant variants_read_2[] = {
+  {.nparams = 3, .params = params_pread64_2},
+};
+
 static const struct sig_variant variants_write[] = {
   {.nparams = 3, .params = params_pwrite64},
+};
+
+static const struct sig_variant variants_write_2[] = {
+  {.nparams = 3, .params = params_pwrite64_2},
 };
 
 static const struct sig_variant variants_open[] = {
@@ -1986,8 +3001,16 @@ static const struct sig_variant variants_stat[] = {
   {.nparams = 2, .params = params_stat},
 };
 
+static const struct sig_variant variants_stat_2[] = {
+  {.nparams = 2, .params = params_stat_2},
+};
+
 static const struct sig_variant variants_fstat[] = {
   {.nparams = 2, .params = params_fstat},
+};
+
+static const struct sig_variant variants_fstat_2[] = {
+  {.nparams = 2, .params = params_fstat_2},
 };
 
 static const struct sig_variant variants_poll[] = {
@@ -2002,12 +3025,24 @@ static const struct sig_variant variants_mmap[] = {
   {.nparams = 6, .params = params_mmap},
 };
 
+static const struct sig_variant variants_mmap_2[] = {
+  {.nparams = 6, .params = params_mmap_2},
+};
+
 static const struct sig_variant variants_mprotect[] = {
   {.nparams = 3, .params = params_mprotect},
 };
 
+static const struct sig_variant variants_mprotect_2[] = {
+  {.nparams = 3, .params = params_mprotect_2},
+};
+
 static const struct sig_variant variants_munmap[] = {
   {.nparams = 2, .params = params_msync},
+};
+
+static const struct sig_variant variants_munmap_2[] = {
+  {.nparams = 2, .params = params_msync_2},
 };
 
 static const struct sig_variant variants_brk[] = {
@@ -2018,8 +3053,16 @@ static const struct sig_variant variants_rt_sigaction[] = {
   {.nparams = 4, .params = params_rt_sigaction},
 };
 
+static const struct sig_variant variants_rt_sigaction_2[] = {
+  {.nparams = 4, .params = params_rt_sigaction_2},
+};
+
 static const struct sig_variant variants_rt_sigprocmask[] = {
   {.nparams = 4, .params = params_rt_sigprocmask},
+};
+
+static const struct sig_variant variants_rt_sigprocmask_2[] = {
+  {.nparams = 4, .params = params_rt_sigprocmask_2},
 };
 
 static const struct sig_variant variants_rt_sigreturn[] = {
@@ -2060,20 +3103,70 @@ static const struct sig_variant variants_ioctl[] = {
   {.nparams = 3, .unknown = 1, .params = params_ioctl_11},
 };
 
+static const struct sig_variant variants_ioctl_2[] = {
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x5401u}, .nparams = 3, .params = params_ioctl},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x5402u}, .nparams = 3, .params = params_ioctl_2},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x5403u}, .nparams = 3, .params = params_ioctl_2},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x5404u}, .nparams = 3, .params = params_ioctl_2},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x5413u}, .nparams = 3, .params = params_ioctl_3},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x5414u}, .nparams = 3, .params = params_ioctl_4},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x541bu}, .nparams = 3, .params = params_ioctl_5},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x5411u}, .nparams = 3, .params = params_ioctl_5},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x540fu}, .nparams = 3, .params = params_ioctl_5},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x5429u}, .nparams = 3, .params = params_ioctl_5},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x80045430u}, .nparams = 3, .params = params_ioctl_5},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x2u}, .nparams = 3, .params = params_ioctl_5},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x80086601u}, .nparams = 3, .params = params_ioctl_5},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x5421u}, .nparams = 3, .params = params_ioctl_6},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x5452u}, .nparams = 3, .params = params_ioctl_6},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x5410u}, .nparams = 3, .params = params_ioctl_6},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x40045431u}, .nparams = 3, .params = params_ioctl_6},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x40086602u}, .nparams = 3, .params = params_ioctl_6},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x80081272u}, .nparams = 3, .params = params_ioctl_12},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x5409u}, .nparams = 3, .params = params_ioctl_8},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x5425u}, .nparams = 3, .params = params_ioctl_8},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x540au}, .nparams = 3, .params = params_ioctl_8},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x540bu}, .nparams = 3, .params = params_ioctl_8},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x540eu}, .nparams = 3, .params = params_ioctl_8},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x5441u}, .nparams = 3, .params = params_ioctl_8},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x40049409u}, .nparams = 3, .params = params_ioctl_9},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x4020940du}, .nparams = 3, .params = params_ioctl_13},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x5451u}, .nparams = 2, .params = params_ioctl},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x5450u}, .nparams = 2, .params = params_ioctl},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x5422u}, .nparams = 2, .params = params_ioctl},
+  {.nparams = 3, .unknown = 1, .params = params_ioctl_11},
+};
+
 static const struct sig_variant variants_pread64[] = {
   {.nparams = 4, .params = params_pread64},
+};
+
+static const struct sig_variant variants_pread64_2[] = {
+  {.nparams = 4, .params = params_pread64_2},
 };
 
 static const struct sig_variant variants_pwrite64[] = {
   {.nparams = 4, .params = params_pwrite64},
 };
 
+static const struct sig_variant variants_pwrite64_2[] = {
+  {.nparams = 4, .params = params_pwrite64_2},
+};
+
 static const struct sig_variant variants_readv[] = {
   {.nparams = 3, .params = params_preadv2},
 };
 
+static const struct sig_variant variants_readv_2[] = {
+  {.nparams = 3, .params = params_preadv2_2},
+};
+
 static const struct sig_variant variants_writev[] = {
   {.nparams = 3, .params = params_pwritev2},
+};
+
+static const struct sig_variant variants_writev_2[] = {
+  {.nparams = 3, .params = params_pwritev2_2},
 };
 
 static const struct sig_variant variants_access[] = {
@@ -2088,25 +3181,50 @@ static const struct sig_variant variants_select[] = {
   {.nparams = 5, .params = params_select},
 };
 
+static const struct sig_variant variants_select_2[] = {
+  {.nparams = 5, .params = params_select_2},
+};
+
 static const struct sig_variant variants_mremap[] = {
   {.when = {.op = TEST_ANY, .arg = 3, .mask = 0x6u}, .nparams = 5, .params = params_mremap},
   {.nparams = 4, .params = params_mremap},
+};
+
+static const struct sig_variant variants_mremap_2[] = {
+  {.when = {.op = TEST_ANY, .arg = 3, .mask = 0x6u}, .nparams = 5, .params = params_mremap_2},
+  {.nparams = 4, .params = params_mremap_2},
 };
 
 static const struct sig_variant variants_msync[] = {
   {.nparams = 3, .params = params_msync},
 };
 
+static const struct sig_variant variants_msync_2[] = {
+  {.nparams = 3, .params = params_msync_2},
+};
+
 static const struct sig_variant variants_mincore[] = {
   {.nparams = 3, .params = params_mincore},
+};
+
+static const struct sig_variant variants_mincore_2[] = {
+  {.nparams = 3, .params = params_mincore_2},
 };
 
 static const struct sig_variant variants_madvise[] = {
   {.nparams = 3, .params = params_madvise},
 };
 
+static const struct sig_variant variants_madvise_2[] = {
+  {.nparams = 3, .params = params_madvise_2},
+};
+
 static const struct sig_variant variants_shmget[] = {
   {.nparams = 3, .params = params_shmget},
+};
+
+static const struct sig_variant variants_shmget_2[] = {
+  {.nparams = 3, .params = params_shmget_2},
 };
 
 static const struct sig_variant variants_shmat[] = {
@@ -2129,8 +3247,16 @@ static const struct sig_variant variants_nanosleep[] = {
   {.nparams = 2, .params = params_nanosleep},
 };
 
+static const struct sig_variant variants_nanosleep_2[] = {
+  {.nparams = 2, .params = params_nanosleep_2},
+};
+
 static const struct sig_variant variants_getitimer[] = {
   {.nparams = 2, .params = params_getitimer},
+};
+
+static const struct sig_variant variants_getitimer_2[] = {
+  {.nparams = 2, .params = params_getitimer_2},
 };
 
 static const struct sig_variant variants_alarm[] = {
@@ -2141,8 +3267,16 @@ static const struct sig_variant variants_setitimer[] = {
   {.nparams = 3, .params = params_setitimer},
 };
 
+static const struct sig_variant variants_setitimer_2[] = {
+  {.nparams = 3, .params = params_setitimer_2},
+};
+
 static const struct sig_variant variants_sendfile[] = {
   {.nparams = 4, .params = params_sendfile},
+};
+
+static const struct sig_variant variants_sendfile_2[] = {
+  {.nparams = 4, .params = params_sendfile_2},
 };
 
 static const struct sig_variant variants_socket[] = {
@@ -2161,16 +3295,32 @@ static const struct sig_variant variants_sendto[] = {
   {.nparams = 6, .params = params_sendto},
 };
 
+static const struct sig_variant variants_sendto_2[] = {
+  {.nparams = 6, .params = params_sendto_2},
+};
+
 static const struct sig_variant variants_recvfrom[] = {
   {.nparams = 6, .params = params_recvfrom},
+};
+
+static const struct sig_variant variants_recvfrom_2[] = {
+  {.nparams = 6, .params = params_recvfrom_2},
 };
 
 static const struct sig_variant variants_sendmsg[] = {
   {.nparams = 3, .params = params_sendmsg},
 };
 
+static const struct sig_variant variants_sendmsg_2[] = {
+  {.nparams = 3, .params = params_sendmsg_2},
+};
+
 static const struct sig_variant variants_recvmsg[] = {
   {.nparams = 3, .params = params_recvmsg},
+};
+
+static const struct sig_variant variants_recvmsg_2[] = {
+  {.nparams = 3, .params = params_recvmsg_2},
 };
 
 static const struct sig_variant variants_shutdown[] = {
@@ -2201,8 +3351,16 @@ static const struct sig_variant variants_clone[] = {
   {.nparams = 5, .params = params_clone},
 };
 
+static const struct sig_variant variants_clone_2[] = {
+  {.nparams = 5, .params = params_clone_2},
+};
+
 static const struct sig_variant variants_execve[] = {
   {.nparams = 3, .params = params_execve},
+};
+
+static const struct sig_variant variants_execve_2[] = {
+  {.nparams = 3, .params = params_execve_2},
 };
 
 static const struct sig_variant variants_exit[] = {
@@ -2211,6 +3369,10 @@ static const struct sig_variant variants_exit[] = {
 
 static const struct sig_variant variants_wait4[] = {
   {.nparams = 4, .params = params_wait4},
+};
+
+static const struct sig_variant variants_wait4_2[] = {
+  {.nparams = 4, .params = params_wait4_2},
 };
 
 static const struct sig_variant variants_kill[] = {
@@ -2251,8 +3413,16 @@ static const struct sig_variant variants_msgsnd[] = {
   {.nparams = 4, .params = params_msgsnd},
 };
 
+static const struct sig_variant variants_msgsnd_2[] = {
+  {.nparams = 4, .params = params_msgsnd_2},
+};
+
 static const struct sig_variant variants_msgrcv[] = {
   {.nparams = 5, .params = params_msgrcv},
+};
+
+static const struct sig_variant variants_msgrcv_2[] = {
+  {.nparams = 5, .params = params_msgrcv_2},
 };
 
 static const struct sig_variant variants_msgctl[] = {
@@ -2292,6 +3462,39 @@ static const struct sig_variant variants_fcntl[] = {
   {.nparams = 3, .unknown = 1, .params = params_fcntl_9},
 };
 
+static const struct sig_variant variants_fcntl_2[] = {
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu}, .nparams = 3, .params = params_fcntl},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x406u}, .nparams = 3, .params = params_fcntl},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x1u}, .nparams = 2, .params = params_ioctl},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x3u}, .nparams = 2, .params = params_ioctl},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x9u}, .nparams = 2, .params = params_ioctl},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0xbu}, .nparams = 2, .params = params_ioctl},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x401u}, .nparams = 2, .params = params_ioctl},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x408u}, .nparams = 2, .params = params_ioctl},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x40au}, .nparams = 2, .params = params_ioctl},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x2u}, .nparams = 3, .params = params_fcntl_2},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x4u}, .nparams = 3, .params = params_fcntl_2},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x5u}, .nparams = 3, .params = params_fcntl_3},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x24u}, .nparams = 3, .params = params_fcntl_3},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x6u}, .nparams = 3, .params = params_fcntl_4},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x7u}, .nparams = 3, .params = params_fcntl_4},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x25u}, .nparams = 3, .params = params_fcntl_4},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x26u}, .nparams = 3, .params = params_fcntl_4},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x10u}, .nparams = 3, .params = params_fcntl_5},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0xfu}, .nparams = 3, .params = params_fcntl_6},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x8u}, .nparams = 3, .params = params_ioctl_8},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0xau}, .nparams = 3, .params = params_ioctl_8},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x400u}, .nparams = 3, .params = params_ioctl_8},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x402u}, .nparams = 3, .params = params_ioctl_8},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x407u}, .nparams = 3, .params = params_ioctl_8},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x409u}, .nparams = 3, .params = params_ioctl_8},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x40bu}, .nparams = 3, .params = params_fcntl_10},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x40du}, .nparams = 3, .params = params_fcntl_10},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x40cu}, .nparams = 3, .params = params_fcntl_11},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xffffffffu, .value = 0x40eu}, .nparams = 3, .params = params_fcntl_11},
+  {.nparams = 3, .unknown = 1, .params = params_fcntl_9},
+};
+
 static const struct sig_variant variants_flock[] = {
   {.nparams = 2, .params = params_ioctl},
 };
@@ -2310,6 +3513,10 @@ static const struct sig_variant variants_getdents[] = {
 
 static const struct sig_variant variants_getcwd[] = {
   {.nparams = 2, .params = params_getcwd},
+};
+
+static const struct sig_variant variants_getcwd_2[] = {
+  {.nparams = 2, .params = params_getcwd_2},
 };
 
 static const struct sig_variant variants_chdir[] = {
@@ -2356,24 +3563,48 @@ static const struct sig_variant variants_gettimeofday[] = {
   {.nparams = 2, .params = params_gettimeofday},
 };
 
+static const struct sig_variant variants_gettimeofday_2[] = {
+  {.nparams = 2, .params = params_gettimeofday_2},
+};
+
 static const struct sig_variant variants_getrlimit[] = {
   {.nparams = 2, .params = params_getrlimit},
+};
+
+static const struct sig_variant variants_getrlimit_2[] = {
+  {.nparams = 2, .params = params_getrlimit_2},
 };
 
 static const struct sig_variant variants_getrusage[] = {
   {.nparams = 2, .params = params_getrusage},
 };
 
+static const struct sig_variant variants_getrusage_2[] = {
+  {.nparams = 2, .params = params_getrusage_2},
+};
+
 static const struct sig_variant variants_sysinfo[] = {
   {.nparams = 1, .params = params_sysinfo},
+};
+
+static const struct sig_variant variants_sysinfo_2[] = {
+  {.nparams = 1, .params = params_sysinfo_2},
 };
 
 static const struct sig_variant variants_times[] = {
   {.nparams = 1, .params = params_times},
 };
 
+static const struct sig_variant variants_times_2[] = {
+  {.nparams = 1, .params = params_times_2},
+};
+
 static const struct sig_variant variants_ptrace[] = {
   {.nparams = 4, .params = params_ptrace},
+};
+
+static const struct sig_variant variants_ptrace_2[] = {
+  {.nparams = 4, .params = params_ptrace_2},
 };
 
 static const struct sig_variant variants_syslog[] = {
@@ -2448,8 +3679,16 @@ static const struct sig_variant variants_rt_sigpending[] = {
   {.nparams = 2, .params = params_rt_sigpending},
 };
 
+static const struct sig_variant variants_rt_sigpending_2[] = {
+  {.nparams = 2, .params = params_rt_sigpending_2},
+};
+
 static const struct sig_variant variants_rt_sigtimedwait[] = {
   {.nparams = 4, .params = params_rt_sigtimedwait},
+};
+
+static const struct sig_variant variants_rt_sigtimedwait_2[] = {
+  {.nparams = 4, .params = params_rt_sigtimedwait_2},
 };
 
 static const struct sig_variant variants_rt_sigqueueinfo[] = {
@@ -2460,8 +3699,16 @@ static const struct sig_variant variants_rt_sigsuspend[] = {
   {.nparams = 2, .params = params_rt_sigsuspend},
 };
 
+static const struct sig_variant variants_rt_sigsuspend_2[] = {
+  {.nparams = 2, .params = params_rt_sigsuspend_2},
+};
+
 static const struct sig_variant variants_sigaltstack[] = {
   {.nparams = 2, .params = params_sigaltstack},
+};
+
+static const struct sig_variant variants_sigaltstack_2[] = {
+  {.nparams = 2, .params = params_sigaltstack_2},
 };
 
 static const struct sig_variant variants_utime[] = {
@@ -2480,8 +3727,16 @@ static const struct sig_variant variants_statfs[] = {
   {.nparams = 2, .params = params_statfs},
 };
 
+static const struct sig_variant variants_statfs_2[] = {
+  {.nparams = 2, .params = params_statfs_2},
+};
+
 static const struct sig_variant variants_fstatfs[] = {
   {.nparams = 2, .params = params_fstatfs},
+};
+
+static const struct sig_variant variants_fstatfs_2[] = {
+  {.nparams = 2, .params = params_fstatfs_2},
 };
 
 static const struct sig_variant variants_getpriority[] = {
@@ -2512,8 +3767,16 @@ static const struct sig_variant variants_sched_rr_get_interval[] = {
   {.nparams = 2, .params = params_sched_rr_get_interval},
 };
 
+static const struct sig_variant variants_sched_rr_get_interval_2[] = {
+  {.nparams = 2, .params = params_sched_rr_get_interval_2},
+};
+
 static const struct sig_variant variants_mlock[] = {
   {.nparams = 2, .params = params_mlock},
+};
+
+static const struct sig_variant variants_mlock_2[] = {
+  {.nparams = 2, .params = params_mlock_2},
 };
 
 static const struct sig_variant variants_mlockall[] = {
@@ -2552,12 +3815,50 @@ static const struct sig_variant variants_prctl[] = {
   {.nparams = 5, .unknown = 1, .params = params_prctl_3},
 };
 
+static const struct sig_variant variants_prctl_2[] = {
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x1u}, .nparams = 2, .params = params_prctl_9},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x4u}, .nparams = 2, .params = params_prctl_9},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x8u}, .nparams = 2, .params = params_prctl_9},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x17u}, .nparams = 2, .params = params_prctl_9},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x18u}, .nparams = 2, .params = params_prctl_9},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x1cu}, .nparams = 2, .params = params_prctl_9},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x1du}, .nparams = 2, .params = params_prctl_9},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x24u}, .nparams = 2, .params = params_prctl_9},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x59616d61u}, .nparams = 2, .params = params_prctl_9},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x3u}, .nparams = 1, .params = params_prctl},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x7u}, .nparams = 1, .params = params_prctl},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x15u}, .nparams = 1, .params = params_prctl},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x1bu}, .nparams = 1, .params = params_prctl},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x1eu}, .nparams = 1, .params = params_prctl},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x2u}, .nparams = 2, .params = params_prctl_5},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x25u}, .nparams = 2, .params = params_prctl_5},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0xfu}, .nparams = 2, .params = params_prctl_6},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x10u}, .nparams = 2, .params = params_prctl_7},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x16u}, .nparams = 3, .params = params_prctl_11},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x26u}, .nparams = 5, .params = params_prctl_9},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x27u}, .nparams = 5, .params = params_prctl_9},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x2fu}, .nparams = 5, .params = params_prctl_9},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x28u}, .nparams = 2, .params = params_prctl_12},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x53564d41u}, .nparams = 5, .params = params_prctl_10},
+  {.nparams = 5, .unknown = 1, .params = params_prctl_3},
+};
+
 static const struct sig_variant variants_arch_prctl[] = {
   {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x1003u}, .nparams = 2, .params = params_arch_prctl},
   {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x1004u}, .nparams = 2, .params = params_arch_prctl},
   {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x1002u}, .nparams = 2, .params = params_arch_prctl_2},
   {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x1001u}, .nparams = 2, .params = params_arch_prctl_2},
   {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x1012u}, .nparams = 2, .params = params_arch_prctl_2},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x1011u}, .nparams = 1, .params = params_prctl},
+  {.nparams = 2, .unknown = 1, .params = params_arch_prctl_3},
+};
+
+static const struct sig_variant variants_arch_prctl_2[] = {
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x1003u}, .nparams = 2, .params = params_arch_prctl_4},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x1004u}, .nparams = 2, .params = params_arch_prctl_4},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x1002u}, .nparams = 2, .params = params_arch_prctl_5},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x1001u}, .nparams = 2, .params = params_arch_prctl_5},
+  {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x1012u}, .nparams = 2, .params = params_arch_prctl_5},
   {.when = {.op = TEST_EQ, .mask = 0xffffffffu, .value = 0x1011u}, .nparams = 1, .params = params_prctl},
   {.nparams = 2, .unknown = 1, .params = params_arch_prctl_3},
 };
@@ -2570,6 +3871,10 @@ static const struct sig_variant variants_setrlimit[] = {
   {.nparams = 2, .params = params_setrlimit},
 };
 
+static const struct sig_variant variants_setrlimit_2[] = {
+  {.nparams = 2, .params = params_setrlimit_2},
+};
+
 static const struct sig_variant variants_acct[] = {
   {.nparams = 1, .params = params_acct},
 };
@@ -2578,8 +3883,16 @@ static const struct sig_variant variants_settimeofday[] = {
   {.nparams = 2, .params = params_settimeofday},
 };
 
+static const struct sig_variant variants_settimeofday_2[] = {
+  {.nparams = 2, .params = params_settimeofday_2},
+};
+
 static const struct sig_variant variants_mount[] = {
   {.nparams = 5, .params = params_mount},
+};
+
+static const struct sig_variant variants_mount_2[] = {
+  {.nparams = 5, .params = params_mount_2},
 };
 
 static const struct sig_variant variants_umount2[] = {
@@ -2602,28 +3915,56 @@ static const struct sig_variant variants_readahead[] = {
   {.nparams = 3, .params = params_readahead},
 };
 
+static const struct sig_variant variants_readahead_2[] = {
+  {.nparams = 3, .params = params_readahead_2},
+};
+
 static const struct sig_variant variants_setxattr[] = {
   {.nparams = 5, .params = params_setxattr},
+};
+
+static const struct sig_variant variants_setxattr_2[] = {
+  {.nparams = 5, .params = params_setxattr_2},
 };
 
 static const struct sig_variant variants_fsetxattr[] = {
   {.nparams = 5, .params = params_fsetxattr},
 };
 
+static const struct sig_variant variants_fsetxattr_2[] = {
+  {.nparams = 5, .params = params_fsetxattr_2},
+};
+
 static const struct sig_variant variants_getxattr[] = {
   {.nparams = 4, .params = params_getxattr},
+};
+
+static const struct sig_variant variants_getxattr_2[] = {
+  {.nparams = 4, .params = params_getxattr_2},
 };
 
 static const struct sig_variant variants_fgetxattr[] = {
   {.nparams = 4, .params = params_fgetxattr},
 };
 
+static const struct sig_variant variants_fgetxattr_2[] = {
+  {.nparams = 4, .params = params_fgetxattr_2},
+};
+
 static const struct sig_variant variants_listxattr[] = {
   {.nparams = 3, .params = params_listxattr},
 };
 
+static const struct sig_variant variants_listxattr_2[] = {
+  {.nparams = 3, .params = params_listxattr_2},
+};
+
 static const struct sig_variant variants_flistxattr[] = {
   {.nparams = 3, .params = params_flistxattr},
+};
+
+static const struct sig_variant variants_flistxattr_2[] = {
+  {.nparams = 3, .params = params_flistxattr_2},
 };
 
 static const struct sig_variant variants_removexattr[] = {
@@ -2659,6 +4000,23 @@ static const struct sig_variant variants_futex[] = {
   {.nparams = 6, .unknown = 1, .params = params_futex_4},
 };
 
+static const struct sig_variant variants_futex_2[] = {
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xfffffe7fu}, .nparams = 4, .params = params_futex_5},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xfffffe7fu, .value = 0x6u}, .nparams = 4, .params = params_futex_5},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xfffffe7fu, .value = 0xdu}, .nparams = 4, .params = params_futex_5},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xfffffe7fu, .value = 0x1u}, .nparams = 3, .params = params_futex},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xfffffe7fu, .value = 0x7u}, .nparams = 3, .params = params_futex},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xfffffe7fu, .value = 0x8u}, .nparams = 3, .params = params_futex},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xfffffe7fu, .value = 0x9u}, .nparams = 6, .params = params_futex_5},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xfffffe7fu, .value = 0xbu}, .nparams = 6, .params = params_futex_5},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xfffffe7fu, .value = 0xau}, .nparams = 6, .params = params_futex_2},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xfffffe7fu, .value = 0x3u}, .nparams = 6, .params = params_futex_3},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xfffffe7fu, .value = 0x4u}, .nparams = 6, .params = params_futex_3},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xfffffe7fu, .value = 0xcu}, .nparams = 6, .params = params_futex_3},
+  {.when = {.op = TEST_EQ, .arg = 1, .mask = 0xfffffe7fu, .value = 0x5u}, .nparams = 6, .params = params_futex_3},
+  {.nparams = 6, .unknown = 1, .params = params_futex_4},
+};
+
 static const struct sig_variant variants_sched_setaffinity[] = {
   {.nparams = 3, .params = params_sched_setaffinity},
 };
@@ -2679,8 +4037,16 @@ static const struct sig_variant variants_semtimedop[] = {
   {.nparams = 4, .params = params_semtimedop},
 };
 
+static const struct sig_variant variants_semtimedop_2[] = {
+  {.nparams = 4, .params = params_semtimedop_2},
+};
+
 static const struct sig_variant variants_fadvise64[] = {
   {.nparams = 4, .params = params_fadvise64},
+};
+
+static const struct sig_variant variants_fadvise64_2[] = {
+  {.nparams = 4, .params = params_fadvise64_2},
 };
 
 static const struct sig_variant variants_timer_create[] = {
@@ -2691,8 +4057,16 @@ static const struct sig_variant variants_timer_settime[] = {
   {.nparams = 4, .params = params_timer_settime},
 };
 
+static const struct sig_variant variants_timer_settime_2[] = {
+  {.nparams = 4, .params = params_timer_settime_2},
+};
+
 static const struct sig_variant variants_timer_gettime[] = {
   {.nparams = 2, .params = params_timer_gettime},
+};
+
+static const struct sig_variant variants_timer_gettime_2[] = {
+  {.nparams = 2, .params = params_timer_gettime_2},
 };
 
 static const struct sig_variant variants_timer_getoverrun[] = {
@@ -2703,24 +4077,48 @@ static const struct sig_variant variants_clock_settime[] = {
   {.nparams = 2, .params = params_clock_settime},
 };
 
+static const struct sig_variant variants_clock_settime_2[] = {
+  {.nparams = 2, .params = params_clock_settime_2},
+};
+
 static const struct sig_variant variants_clock_gettime[] = {
   {.nparams = 2, .params = params_clock_gettime},
+};
+
+static const struct sig_variant variants_clock_gettime_2[] = {
+  {.nparams = 2, .params = params_clock_gettime_2},
 };
 
 static const struct sig_variant variants_clock_getres[] = {
   {.nparams = 2, .params = params_clock_getres},
 };
 
+static const struct sig_variant variants_clock_getres_2[] = {
+  {.nparams = 2, .params = params_clock_getres_2},
+};
+
 static const struct sig_variant variants_clock_nanosleep[] = {
   {.nparams = 4, .params = params_clock_nanosleep},
+};
+
+static const struct sig_variant variants_clock_nanosleep_2[] = {
+  {.nparams = 4, .params = params_clock_nanosleep_2},
 };
 
 static const struct sig_variant variants_epoll_wait[] = {
   {.nparams = 4, .params = params_epoll_pwait},
 };
 
+static const struct sig_variant variants_epoll_wait_2[] = {
+  {.nparams = 4, .params = params_epoll_pwait_2},
+};
+
 static const struct sig_variant variants_epoll_ctl[] = {
   {.nparams = 4, .params = params_epoll_ctl},
+};
+
+static const struct sig_variant variants_epoll_ctl_2[] = {
+  {.nparams = 4, .params = params_epoll_ctl_2},
 };
 
 static const struct sig_variant variants_tgkill[] = {
@@ -2731,8 +4129,16 @@ static const struct sig_variant variants_utimes[] = {
   {.nparams = 2, .params = params_utimes},
 };
 
+static const struct sig_variant variants_utimes_2[] = {
+  {.nparams = 2, .params = params_utimes_2},
+};
+
 static const struct sig_variant variants_waitid[] = {
   {.nparams = 5, .params = params_waitid},
+};
+
+static const struct sig_variant variants_waitid_2[] = {
+  {.nparams = 5, .params = params_waitid_2},
 };
 
 static const struct sig_variant variants_ioprio_set[] = {
@@ -2768,8 +4174,16 @@ static const struct sig_variant variants_futimesat[] = {
   {.nparams = 3, .params = params_futimesat},
 };
 
+static const struct sig_variant variants_futimesat_2[] = {
+  {.nparams = 3, .params = params_futimesat_2},
+};
+
 static const struct sig_variant variants_newfstatat[] = {
   {.nparams = 4, .params = params_newfstatat},
+};
+
+static const struct sig_variant variants_newfstatat_2[] = {
+  {.nparams = 4, .params = params_newfstatat_2},
 };
 
 static const struct sig_variant variants_unlinkat[] = {
@@ -2800,28 +4214,56 @@ static const struct sig_variant variants_pselect6[] = {
   {.nparams = 6, .params = params_pselect6},
 };
 
+static const struct sig_variant variants_pselect6_2[] = {
+  {.nparams = 6, .params = params_pselect6_2},
+};
+
 static const struct sig_variant variants_ppoll[] = {
   {.nparams = 5, .params = params_ppoll},
+};
+
+static const struct sig_variant variants_ppoll_2[] = {
+  {.nparams = 5, .params = params_ppoll_2},
 };
 
 static const struct sig_variant variants_unshare[] = {
   {.nparams = 1, .params = params_clone},
 };
 
+static const struct sig_variant variants_unshare_2[] = {
+  {.nparams = 1, .params = params_clone_2},
+};
+
 static const struct sig_variant variants_set_robust_list[] = {
   {.nparams = 2, .params = params_set_robust_list},
+};
+
+static const struct sig_variant variants_set_robust_list_2[] = {
+  {.nparams = 2, .params = params_set_robust_list_2},
 };
 
 static const struct sig_variant variants_get_robust_list[] = {
   {.nparams = 3, .params = params_get_robust_list},
 };
 
+static const struct sig_variant variants_get_robust_list_2[] = {
+  {.nparams = 3, .params = params_get_robust_list_2},
+};
+
 static const struct sig_variant variants_splice[] = {
   {.nparams = 6, .params = params_splice},
 };
 
+static const struct sig_variant variants_splice_2[] = {
+  {.nparams = 6, .params = params_splice_2},
+};
+
 static const struct sig_variant variants_tee[] = {
   {.nparams = 4, .params = params_tee},
+};
+
+static const struct sig_variant variants_tee_2[] = {
+  {.nparams = 4, .params = params_tee_2},
 };
 
 static const struct sig_variant variants_sync_file_range[] = {
@@ -2832,16 +4274,32 @@ static const struct sig_variant variants_vmsplice[] = {
   {.nparams = 4, .params = params_vmsplice},
 };
 
+static const struct sig_variant variants_vmsplice_2[] = {
+  {.nparams = 4, .params = params_vmsplice_2},
+};
+
 static const struct sig_variant variants_utimensat[] = {
   {.nparams = 4, .params = params_utimensat},
+};
+
+static const struct sig_variant variants_utimensat_2[] = {
+  {.nparams = 4, .params = params_utimensat_2},
 };
 
 static const struct sig_variant variants_epoll_pwait[] = {
   {.nparams = 6, .params = params_epoll_pwait},
 };
 
+static const struct sig_variant variants_epoll_pwait_2[] = {
+  {.nparams = 6, .params = params_epoll_pwait_2},
+};
+
 static const struct sig_variant variants_signalfd[] = {
   {.nparams = 3, .params = params_signalfd4},
+};
+
+static const struct sig_variant variants_signalfd_2[] = {
+  {.nparams = 3, .params = params_signalfd4_2},
 };
 
 static const struct sig_variant variants_timerfd_create[] = {
@@ -2860,8 +4318,16 @@ static const struct sig_variant variants_timerfd_settime[] = {
   {.nparams = 4, .params = params_timerfd_settime},
 };
 
+static const struct sig_variant variants_timerfd_settime_2[] = {
+  {.nparams = 4, .params = params_timerfd_settime_2},
+};
+
 static const struct sig_variant variants_timerfd_gettime[] = {
   {.nparams = 2, .params = params_timerfd_gettime},
+};
+
+static const struct sig_variant variants_timerfd_gettime_2[] = {
+  {.nparams = 2, .params = params_timerfd_gettime_2},
 };
 
 static const struct sig_variant variants_accept4[] = {
@@ -2870,6 +4336,10 @@ static const struct sig_variant variants_accept4[] = {
 
 static const struct sig_variant variants_signalfd4[] = {
   {.nparams = 4, .params = params_signalfd4},
+};
+
+static const struct sig_variant variants_signalfd4_2[] = {
+  {.nparams = 4, .params = params_signalfd4_2},
 };
 
 static const struct sig_variant variants_eventfd2[] = {
@@ -2888,8 +4358,16 @@ static const struct sig_variant variants_preadv[] = {
   {.nparams = 5, .params = params_preadv2},
 };
 
+static const struct sig_variant variants_preadv_2[] = {
+  {.nparams = 5, .params = params_preadv2_2},
+};
+
 static const struct sig_variant variants_pwritev[] = {
   {.nparams = 5, .params = params_pwritev2},
+};
+
+static const struct sig_variant variants_pwritev_2[] = {
+  {.nparams = 5, .params = params_pwritev2_2},
 };
 
 static const struct sig_variant variants_rt_tgsigqueueinfo[] = {
@@ -2900,6 +4378,10 @@ static const struct sig_variant variants_recvmmsg[] = {
   {.nparams = 5, .params = params_recvmmsg},
 };
 
+static const struct sig_variant variants_recvmmsg_2[] = {
+  {.nparams = 5, .params = params_recvmmsg_2},
+};
+
 static const struct sig_variant variants_fanotify_init[] = {
   {.nparams = 2, .params = params_fanotify_init},
 };
@@ -2908,8 +4390,16 @@ static const struct sig_variant variants_fanotify_mark[] = {
   {.nparams = 5, .params = params_fanotify_mark},
 };
 
+static const struct sig_variant variants_fanotify_mark_2[] = {
+  {.nparams = 5, .params = params_fanotify_mark_2},
+};
+
 static const struct sig_variant variants_prlimit64[] = {
   {.nparams = 4, .params = params_prlimit64},
+};
+
+static const struct sig_variant variants_prlimit64_2[] = {
+  {.nparams = 4, .params = params_prlimit64_2},
 };
 
 static const struct sig_variant variants_name_to_handle_at[] = {
@@ -2928,6 +4418,10 @@ static const struct sig_variant variants_sendmmsg[] = {
   {.nparams = 4, .params = params_recvmmsg},
 };
 
+static const struct sig_variant variants_sendmmsg_2[] = {
+  {.nparams = 4, .params = params_recvmmsg_2},
+};
+
 static const struct sig_variant variants_setns[] = {
   {.nparams = 2, .params = params_setns},
 };
@@ -2940,12 +4434,24 @@ static const struct sig_variant variants_process_vm_readv[] = {
   {.nparams = 6, .params = params_process_vm_readv},
 };
 
+static const struct sig_variant variants_process_vm_readv_2[] = {
+  {.nparams = 6, .params = params_process_vm_readv_2},
+};
+
 static const struct sig_variant variants_process_vm_writev[] = {
   {.nparams = 6, .params = params_process_vm_writev},
 };
 
+static const struct sig_variant variants_process_vm_writev_2[] = {
+  {.nparams = 6, .params = params_process_vm_writev_2},
+};
+
 static const struct sig_variant variants_kcmp[] = {
   {.nparams = 5, .params = params_kcmp},
+};
+
+static const struct sig_variant variants_kcmp_2[] = {
+  {.nparams = 5, .params = params_kcmp_2},
 };
 
 static const struct sig_variant variants_renameat2[] = {
@@ -2960,6 +4466,10 @@ static const struct sig_variant variants_getrandom[] = {
   {.nparams = 3, .params = params_getrandom},
 };
 
+static const struct sig_variant variants_getrandom_2[] = {
+  {.nparams = 3, .params = params_getrandom_2},
+};
+
 static const struct sig_variant variants_memfd_create[] = {
   {.nparams = 2, .params = params_memfd_create},
 };
@@ -2972,6 +4482,10 @@ static const struct sig_variant variants_execveat[] = {
   {.nparams = 5, .params = params_execveat},
 };
 
+static const struct sig_variant variants_execveat_2[] = {
+  {.nparams = 5, .params = params_execveat_2},
+};
+
 static const struct sig_variant variants_membarrier[] = {
   {.nparams = 3, .params = params_membarrier},
 };
@@ -2980,20 +4494,40 @@ static const struct sig_variant variants_mlock2[] = {
   {.nparams = 3, .params = params_mlock2},
 };
 
+static const struct sig_variant variants_mlock2_2[] = {
+  {.nparams = 3, .params = params_mlock2_2},
+};
+
 static const struct sig_variant variants_preadv2[] = {
   {.nparams = 6, .params = params_preadv2},
+};
+
+static const struct sig_variant variants_preadv2_2[] = {
+  {.nparams = 6, .params = params_preadv2_2},
 };
 
 static const struct sig_variant variants_pwritev2[] = {
   {.nparams = 6, .params = params_pwritev2},
 };
 
+static const struct sig_variant variants_pwritev2_2[] = {
+  {.nparams = 6, .params = params_pwritev2_2},
+};
+
 static const struct sig_variant variants_pkey_mprotect[] = {
   {.nparams = 4, .params = params_pkey_mprotect},
 };
 
+static const struct sig_variant variants_pkey_mprotect_2[] = {
+  {.nparams = 4, .params = params_pkey_mprotect_2},
+};
+
 static const struct sig_variant variants_pkey_alloc[] = {
   {.nparams = 2, .params = params_pkey_alloc},
+};
+
+static const struct sig_variant variants_pkey_alloc_2[] = {
+  {.nparams = 2, .params = params_pkey_alloc_2},
 };
 
 static const struct sig_variant variants_pkey_free[] = {
@@ -3002,6 +4536,10 @@ static const struct sig_variant variants_pkey_free[] = {
 
 static const struct sig_variant variants_statx[] = {
   {.nparams = 5, .params = params_statx},
+};
+
+static const struct sig_variant variants_statx_2[] = {
+  {.nparams = 5, .params = params_statx_2},
 };
 
 static const struct sig_variant variants_rseq[] = {
@@ -3018,6 +4556,10 @@ static const struct sig_variant variants_io_uring_setup[] = {
 
 static const struct sig_variant variants_io_uring_enter[] = {
   {.nparams = 6, .params = params_io_uring_enter},
+};
+
+static const struct sig_variant variants_io_uring_enter_2[] = {
+  {.nparams = 6, .params = params_io_uring_enter_2},
 };
 
 static const struct sig_variant variants_io_uring_register[] = {
@@ -3048,12 +4590,20 @@ static const struct sig_variant variants_clone3[] = {
   {.nparams = 2, .params = params_clone3},
 };
 
+static const struct sig_variant variants_clone3_2[] = {
+  {.nparams = 2, .params = params_clone3_2},
+};
+
 static const struct sig_variant variants_close_range[] = {
   {.nparams = 3, .params = params_close_range},
 };
 
 static const struct sig_variant variants_openat2[] = {
   {.nparams = 4, .params = params_openat2},
+};
+
+static const struct sig_variant variants_openat2_2[] = {
+  {.nparams = 4, .params = params_openat2_2},
 };
 
 static const struct sig_variant variants_pidfd_getfd[] = {
@@ -3068,12 +4618,24 @@ static const struct sig_variant variants_process_madvise[] = {
   {.nparams = 5, .params = params_process_madvise},
 };
 
+static const struct sig_variant variants_process_madvise_2[] = {
+  {.nparams = 5, .params = params_process_madvise_2},
+};
+
 static const struct sig_variant variants_epoll_pwait2[] = {
   {.nparams = 6, .params = params_epoll_pwait2},
 };
 
+static const struct sig_variant variants_epoll_pwait2_2[] = {
+  {.nparams = 6, .params = params_epoll_pwait2_2},
+};
+
 static const struct sig_variant variants_mount_setattr[] = {
   {.nparams = 5, .params = params_mount_setattr},
+};
+
+static const struct sig_variant variants_mount_setattr_2[] = {
+  {.nparams = 5, .params = params_mount_setattr_2},
 };
 
 static const struct sig_variant variants_memfd_secret[] = {
@@ -3088,12 +4650,24 @@ static const struct sig_variant variants_register_handler[] = {
   {.nparams = 4, .params = params_register_handler},
 };
 
+static const struct sig_variant variants_register_handler_2[] = {
+  {.nparams = 4, .params = params_register_handler_2},
+};
+
 static const struct sig_variant variants_copy_data_between_cages[] = {
   {.nparams = 6, .params = params_copy_data_between_cages},
 };
 
+static const struct sig_variant variants_copy_data_between_cages_2[] = {
+  {.nparams = 6, .params = params_copy_data_between_cages_2},
+};
+
 static const struct sig_variant variants_copy_handler_table_to_cage[] = {
   {.nparams = 3, .params = params_copy_handler_table_to_cage},
+};
+
+static const struct sig_variant variants_copy_handler_table_to_cage_2[] = {
+  {.nparams = 3, .params = params_copy_handler_table_to_cage_2},
 };
 
 _Static_assert(__NR_read == 0, "callnum of read");
@@ -3406,54 +4980,54 @@ _Static_assert(LENCASE_COPY_DATA_BETWEEN_CAGES == 1002, "callnum of copy_data_be
 _Static_assert(LENCASE_COPY_HANDLER_TABLE_TO_CAGE == 1003, "callnum of copy_handler_table_to_cage");
 
 const struct signature sig_table[] = {
-  {.name = "read", .prototype = "ssize_t read(int fd, void buf[.count], size_t count);", .nvariants = 1, .variants = variants_read},
-  {.name = "write", .prototype = "ssize_t write(int fd, const void buf[.count], size_t count);", .nr = 1, .nvariants = 1, .variants = variants_write},
+  {.name = "read", .prototype = "ssize_t read(int fd, void buf[.count], size_t count);", .nvariants = 1, .variants = variants_read, .narrow = variants_read_2},
+  {.name = "write", .prototype = "ssize_t write(int fd, const void buf[.count], size_t count);", .nr = 1, .nvariants = 1, .variants = variants_write, .narrow = variants_write_2},
   {.name = "open", .prototype = "int open(const char *pathname, int flags, ... /* mode_t mode */);", .nr = 2, .nvariants = 2, .variants = variants_open},
   {.name = "close", .prototype = "int close(int fd);", .nr = 3, .nvariants = 1, .variants = variants_close},
-  {.name = "stat", .prototype = "int stat(const char *restrict pathname, struct stat *restrict statbuf);", .nr = 4, .nvariants = 1, .variants = variants_stat},
-  {.name = "fstat", .prototype = "int fstat(int fd, struct stat *statbuf);", .nr = 5, .nvariants = 1, .variants = variants_fstat},
-  {.name = "lstat", .prototype = "int lstat(const char *restrict pathname, struct stat *restrict statbuf);", .nr = 6, .nvariants = 1, .variants = variants_stat},
+  {.name = "stat", .prototype = "int stat(const char *restrict pathname, struct stat *restrict statbuf);", .nr = 4, .nvariants = 1, .variants = variants_stat, .narrow = variants_stat_2},
+  {.name = "fstat", .prototype = "int fstat(int fd, struct stat *statbuf);", .nr = 5, .nvariants = 1, .variants = variants_fstat, .narrow = variants_fstat_2},
+  {.name = "lstat", .prototype = "int lstat(const char *restrict pathname, struct stat *restrict statbuf);", .nr = 6, .nvariants = 1, .variants = variants_stat, .narrow = variants_stat_2},
   {.name = "poll", .prototype = "int poll(/* inout whole */ struct pollfd fds[.nfds], unsigned int nfds, int timeout);", .nr = 7, .nvariants = 1, .variants = variants_poll},
   {.name = "lseek", .prototype = "off_t lseek(int fd, off_t offset, unsigned int whence);", .nr = 8, .nvariants = 1, .variants = variants_lseek},
-  {.name = "mmap", .prototype = "void *mmap(void *_Nullable addr, size_t length, int prot, int flags, int fd, off_t offset);", .nr = 9, .flags = SIGF_ADDRESS, .nvariants = 1, .variants = variants_mmap},
-  {.name = "mprotect", .prototype = "int mprotect(void *addr, size_t len, int prot);", .nr = 10, .nvariants = 1, .variants = variants_mprotect},
-  {.name = "munmap", .prototype = "int munmap(void *addr, size_t length);", .nr = 11, .nvariants = 1, .variants = variants_munmap},
+  {.name = "mmap", .prototype = "void *mmap(void *_Nullable addr, size_t length, int prot, int flags, int fd, off_t offset);", .nr = 9, .flags = SIGF_ADDRESS, .nvariants = 1, .variants = variants_mmap, .narrow = variants_mmap_2},
+  {.name = "mprotect", .prototype = "int mprotect(void *addr, size_t len, int prot);", .nr = 10, .nvariants = 1, .variants = variants_mprotect, .narrow = variants_mprotect_2},
+  {.name = "munmap", .prototype = "int munmap(void *addr, size_t length);", .nr = 11, .nvariants = 1, .variants = variants_munmap, .narrow = variants_munmap_2},
   {.name = "brk", .prototype = "void *brk(void *_Nullable addr);", .nr = 12, .flags = SIGF_ADDRESS, .nvariants = 1, .variants = variants_brk},
-  {.name = "rt_sigaction", .prototype = "int rt_sigaction(int signum, const struct sigaction *_Nullable act, struct sigaction *_Nullable oldact, size_t sigsetsize);", .nr = 13, .nvariants = 1, .variants = variants_rt_sigaction},
-  {.name = "rt_sigprocmask", .prototype = "int rt_sigprocmask(int how, const kernel_sigset_t *_Nullable set, kernel_sigset_t *_Nullable oldset, size_t sigsetsize);", .nr = 14, .nvariants = 1, .variants = variants_rt_sigprocmask},
+  {.name = "rt_sigaction", .prototype = "int rt_sigaction(int signum, const struct sigaction *_Nullable act, struct sigaction *_Nullable oldact, size_t sigsetsize);", .nr = 13, .nvariants = 1, .variants = variants_rt_sigaction, .narrow = variants_rt_sigaction_2},
+  {.name = "rt_sigprocmask", .prototype = "int rt_sigprocmask(int how, const kernel_sigset_t *_Nullable set, kernel_sigset_t *_Nullable oldset, size_t sigsetsize);", .nr = 14, .nvariants = 1, .variants = variants_rt_sigprocmask, .narrow = variants_rt_sigprocmask_2},
   {.name = "rt_sigreturn", .prototype = "int rt_sigreturn(void);", .nr = 15, .nvariants = 1, .variants = variants_rt_sigreturn},
-  {.name = "ioctl", .prototype = "int ioctl(int fd, unsigned int op, ... /* arg */);", .nr = 16, .nvariants = 31, .variants = variants_ioctl},
-  {.name = "pread64", .prototype = "ssize_t pread64(int fd, void buf[.count], size_t count, off_t offset);", .nr = 17, .nvariants = 1, .variants = variants_pread64},
-  {.name = "pwrite64", .prototype = "ssize_t pwrite64(int fd, const void buf[.count], size_t count, off_t offset);", .nr = 18, .nvariants = 1, .variants = variants_pwrite64},
-  {.name = "readv", .prototype = "ssize_t readv(int fd, /* out */ const struct iovec iov[.iovcnt], unsigned long iovcnt);", .nr = 19, .nvariants = 1, .variants = variants_readv},
-  {.name = "writev", .prototype = "ssize_t writev(int fd, const struct iovec iov[.iovcnt], unsigned long iovcnt);", .nr = 20, .nvariants = 1, .variants = variants_writev},
+  {.name = "ioctl", .prototype = "int ioctl(int fd, unsigned int op, ... /* arg */);", .nr = 16, .nvariants = 31, .variants = variants_ioctl, .narrow = variants_ioctl_2},
+  {.name = "pread64", .prototype = "ssize_t pread64(int fd, void buf[.count], size_t count, off_t offset);", .nr = 17, .nvariants = 1, .variants = variants_pread64, .narrow = variants_pread64_2},
+  {.name = "pwrite64", .prototype = "ssize_t pwrite64(int fd, const void buf[.count], size_t count, off_t offset);", .nr = 18, .nvariants = 1, .variants = variants_pwrite64, .narrow = variants_pwrite64_2},
+  {.name = "readv", .prototype = "ssize_t readv(int fd, /* out */ const struct iovec iov[.iovcnt], unsigned long iovcnt);", .nr = 19, .nvariants = 1, .variants = variants_readv, .narrow = variants_readv_2},
+  {.name = "writev", .prototype = "ssize_t writev(int fd, const struct iovec iov[.iovcnt], unsigned long iovcnt);", .nr = 20, .nvariants = 1, .variants = variants_writev, .narrow = variants_writev_2},
   {.name = "access", .prototype = "int access(const char *pathname, int mode);", .nr = 21, .nvariants = 1, .variants = variants_access},
   {.name = "pipe", .prototype = "int pipe(int pipefd[2]);", .nr = 22, .nvariants = 1, .variants = variants_pipe},
-  {.name = "select", .prototype = "int select(int nfds, fd_set *_Nullable readfds, fd_set *_Nullable writefds, fd_set *_Nullable exceptfds, /* inout */ struct timeval *_Nullable timeout);", .nr = 23, .nvariants = 1, .variants = variants_select},
+  {.name = "select", .prototype = "int select(int nfds, fd_set *_Nullable readfds, fd_set *_Nullable writefds, fd_set *_Nullable exceptfds, /* inout */ struct timeval *_Nullable timeout);", .nr = 23, .nvariants = 1, .variants = variants_select, .narrow = variants_select_2},
   {.name = "sched_yield", .prototype = "int sched_yield(void);", .nr = 24, .nvariants = 1, .variants = variants_rt_sigreturn},
-  {.name = "mremap", .prototype = "void *mremap(void *old_address, size_t old_size, size_t new_size, int flags, ... /* void *new_address */);", .nr = 25, .flags = SIGF_ADDRESS, .nvariants = 2, .variants = variants_mremap},
-  {.name = "msync", .prototype = "int msync(void *addr, size_t length, int flags);", .nr = 26, .nvariants = 1, .variants = variants_msync},
-  {.name = "mincore", .prototype = "int mincore(void *addr, size_t length, /* addr */ unsigned char *vec);", .nr = 27, .nvariants = 1, .variants = variants_mincore},
-  {.name = "madvise", .prototype = "int madvise(void *addr, size_t length, int advice);", .nr = 28, .nvariants = 1, .variants = variants_madvise},
-  {.name = "shmget", .prototype = "int shmget(key_t key, size_t size, int shmflg);", .nr = 29, .nvariants = 1, .variants = variants_shmget},
+  {.name = "mremap", .prototype = "void *mremap(void *old_address, size_t old_size, size_t new_size, int flags, ... /* void *new_address */);", .nr = 25, .flags = SIGF_ADDRESS, .nvariants = 2, .variants = variants_mremap, .narrow = variants_mremap_2},
+  {.name = "msync", .prototype = "int msync(void *addr, size_t length, int flags);", .nr = 26, .nvariants = 1, .variants = variants_msync, .narrow = variants_msync_2},
+  {.name = "mincore", .prototype = "int mincore(void *addr, size_t length, /* addr */ unsigned char *vec);", .nr = 27, .nvariants = 1, .variants = variants_mincore, .narrow = variants_mincore_2},
+  {.name = "madvise", .prototype = "int madvise(void *addr, size_t length, int advice);", .nr = 28, .nvariants = 1, .variants = variants_madvise, .narrow = variants_madvise_2},
+  {.name = "shmget", .prototype = "int shmget(key_t key, size_t size, int shmflg);", .nr = 29, .nvariants = 1, .variants = variants_shmget, .narrow = variants_shmget_2},
   {.name = "shmat", .prototype = "void *shmat(int shmid, const void *_Nullable shmaddr, int shmflg);", .nr = 30, .flags = SIGF_ADDRESS, .nvariants = 1, .variants = variants_shmat},
   {.name = "shmctl", .prototype = "int shmctl(int shmid, int op, void *_Nullable buf);", .nr = 31, .nvariants = 1, .variants = variants_shmctl},
   {.name = "dup", .prototype = "int dup(int oldfd);", .nr = 32, .nvariants = 1, .variants = variants_dup},
   {.name = "dup2", .prototype = "int dup2(int oldfd, int newfd);", .nr = 33, .nvariants = 1, .variants = variants_dup2},
   {.name = "pause", .prototype = "int pause(void);", .nr = 34, .nvariants = 1, .variants = variants_rt_sigreturn},
-  {.name = "nanosleep", .prototype = "int nanosleep(const struct timespec *duration, struct timespec *_Nullable rem);", .nr = 35, .nvariants = 1, .variants = variants_nanosleep},
-  {.name = "getitimer", .prototype = "int getitimer(int which, struct itimerval *curr_value);", .nr = 36, .nvariants = 1, .variants = variants_getitimer},
+  {.name = "nanosleep", .prototype = "int nanosleep(const struct timespec *duration, struct timespec *_Nullable rem);", .nr = 35, .nvariants = 1, .variants = variants_nanosleep, .narrow = variants_nanosleep_2},
+  {.name = "getitimer", .prototype = "int getitimer(int which, struct itimerval *curr_value);", .nr = 36, .nvariants = 1, .variants = variants_getitimer, .narrow = variants_getitimer_2},
   {.name = "alarm", .prototype = "unsigned int alarm(unsigned int seconds);", .nr = 37, .nvariants = 1, .variants = variants_alarm},
-  {.name = "setitimer", .prototype = "int setitimer(int which, const struct itimerval *_Nullable new_value, struct itimerval *_Nullable old_value);", .nr = 38, .nvariants = 1, .variants = variants_setitimer},
+  {.name = "setitimer", .prototype = "int setitimer(int which, const struct itimerval *_Nullable new_value, struct itimerval *_Nullable old_value);", .nr = 38, .nvariants = 1, .variants = variants_setitimer, .narrow = variants_setitimer_2},
   {.name = "getpid", .prototype = "pid_t getpid(void);", .nr = 39, .nvariants = 1, .variants = variants_rt_sigreturn},
-  {.name = "sendfile", .prototype = "ssize_t sendfile(int out_fd, int in_fd, /* inout */ off_t *_Nullable offset, size_t count);", .nr = 40, .nvariants = 1, .variants = variants_sendfile},
+  {.name = "sendfile", .prototype = "ssize_t sendfile(int out_fd, int in_fd, /* inout */ off_t *_Nullable offset, size_t count);", .nr = 40, .nvariants = 1, .variants = variants_sendfile, .narrow = variants_sendfile_2},
   {.name = "socket", .prototype = "int socket(int domain, int type, int protocol);", .nr = 41, .nvariants = 1, .variants = variants_socket},
   {.name = "connect", .prototype = "int connect(int sockfd, const struct sockaddr addr[.addrlen], int addrlen);", .nr = 42, .nvariants = 1, .variants = variants_connect},
   {.name = "accept", .prototype = "int accept(int sockfd, struct sockaddr addr[_Nullable *addrlen], socklen_t *_Nullable addrlen);", .nr = 43, .nvariants = 1, .variants = variants_accept},
-  {.name = "sendto", .prototype = "ssize_t sendto(int sockfd, const void buf[.size], size_t size, unsigned int flags, const struct sockaddr dest_addr[_Nullable .addrlen], int addrlen);", .nr = 44, .nvariants = 1, .variants = variants_sendto},
-  {.name = "recvfrom", .prototype = "ssize_t recvfrom(int sockfd, void buf[.size], size_t size, unsigned int flags, struct sockaddr src_addr[_Nullable *addrlen], socklen_t *_Nullable addrlen);", .nr = 45, .nvariants = 1, .variants = variants_recvfrom},
-  {.name = "sendmsg", .prototype = "ssize_t sendmsg(int sockfd, const struct msghdr *msg, unsigned int flags);", .nr = 46, .nvariants = 1, .variants = variants_sendmsg},
-  {.name = "recvmsg", .prototype = "ssize_t recvmsg(int sockfd, /* inout */ struct msghdr *msg, unsigned int flags);", .nr = 47, .nvariants = 1, .variants = variants_recvmsg},
+  {.name = "sendto", .prototype = "ssize_t sendto(int sockfd, const void buf[.size], size_t size, unsigned int flags, const struct sockaddr dest_addr[_Nullable .addrlen], int addrlen);", .nr = 44, .nvariants = 1, .variants = variants_sendto, .narrow = variants_sendto_2},
+  {.name = "recvfrom", .prototype = "ssize_t recvfrom(int sockfd, void buf[.size], size_t size, unsigned int flags, struct sockaddr src_addr[_Nullable *addrlen], socklen_t *_Nullable addrlen);", .nr = 45, .nvariants = 1, .variants = variants_recvfrom, .narrow = variants_recvfrom_2},
+  {.name = "sendmsg", .prototype = "ssize_t sendmsg(int sockfd, const struct msghdr *msg, unsigned int flags);", .nr = 46, .nvariants = 1, .variants = variants_sendmsg, .narrow = variants_sendmsg_2},
+  {.name = "recvmsg", .prototype = "ssize_t recvmsg(int sockfd, /* inout */ struct msghdr *msg, unsigned int flags);", .nr = 47, .nvariants = 1, .variants = variants_recvmsg, .narrow = variants_recvmsg_2},
   {.name = "shutdown", .prototype = "int shutdown(int sockfd, int how);", .nr = 48, .nvariants = 1, .variants = variants_shutdown},
   {.name = "bind", .prototype = "int bind(int sockfd, const struct sockaddr addr[.addrlen], int addrlen);", .nr = 49, .nvariants = 1, .variants = variants_connect},
   {.name = "listen", .prototype = "int listen(int sockfd, int backlog);", .nr = 50, .nvariants = 1, .variants = variants_listen},
@@ -3462,12 +5036,12 @@ const struct signature sig_table[] = {
   {.name = "socketpair", .prototype = "int socketpair(int domain, int type, int protocol, int sv[2]);", .nr = 53, .nvariants = 1, .variants = variants_socketpair},
   {.name = "setsockopt", .prototype = "int setsockopt(int sockfd, int level, int optname, const void optval[_Nullable .optlen], int optlen);", .nr = 54, .nvariants = 1, .variants = variants_setsockopt},
   {.name = "getsockopt", .prototype = "int getsockopt(int sockfd, int level, int optname, void optval[_Nullable *optlen], socklen_t *optlen);", .nr = 55, .nvariants = 1, .variants = variants_getsockopt},
-  {.name = "clone", .prototype = "pid_t clone(unsigned long flags, void *_Nullable stack, /* addr */ int *_Nullable parent_tid, /* addr */ int *_Nullable child_tid, unsigned long tls);", .nr = 56, .nvariants = 1, .variants = variants_clone},
+  {.name = "clone", .prototype = "pid_t clone(unsigned long flags, void *_Nullable stack, /* addr */ int *_Nullable parent_tid, /* addr */ int *_Nullable child_tid, unsigned long tls);", .nr = 56, .nvariants = 1, .variants = variants_clone, .narrow = variants_clone_2},
   {.name = "fork", .prototype = "pid_t fork(void);", .nr = 57, .nvariants = 1, .variants = variants_rt_sigreturn},
   {.name = "vfork", .prototype = "pid_t vfork(void);", .nr = 58, .nvariants = 1, .variants = variants_rt_sigreturn},
-  {.name = "execve", .prototype = "int execve(const char *pathname, char *const _Nullable argv[], char *const _Nullable envp[]);", .nr = 59, .nvariants = 1, .variants = variants_execve},
+  {.name = "execve", .prototype = "int execve(const char *pathname, char *const _Nullable argv[], char *const _Nullable envp[]);", .nr = 59, .nvariants = 1, .variants = variants_execve, .narrow = variants_execve_2},
   {.name = "exit", .prototype = "[[noreturn]] void exit(int status);", .nr = 60, .flags = SIGF_NORETURN, .nvariants = 1, .variants = variants_exit},
-  {.name = "wait4", .prototype = "pid_t wait4(pid_t pid, int *_Nullable wstatus, int options, struct rusage *_Nullable rusage);", .nr = 61, .nvariants = 1, .variants = variants_wait4},
+  {.name = "wait4", .prototype = "pid_t wait4(pid_t pid, int *_Nullable wstatus, int options, struct rusage *_Nullable rusage);", .nr = 61, .nvariants = 1, .variants = variants_wait4, .narrow = variants_wait4_2},
   {.name = "kill", .prototype = "int kill(pid_t pid, int sig);", .nr = 62, .nvariants = 1, .variants = variants_kill},
   {.name = "uname", .prototype = "int uname(struct utsname *buf);", .nr = 63, .nvariants = 1, .variants = variants_uname},
   {.name = "semget", .prototype = "int semget(key_t key, int nsems, int semflg);", .nr = 64, .nvariants = 1, .variants = variants_semget},
@@ -3475,17 +5049,17 @@ const struct signature sig_table[] = {
   {.name = "semctl", .prototype = "int semctl(int semid, int semnum, int op, ... /* arg */);", .nr = 66, .nvariants = 7, .variants = variants_semctl},
   {.name = "shmdt", .prototype = "int shmdt(const void *shmaddr);", .nr = 67, .nvariants = 1, .variants = variants_shmdt},
   {.name = "msgget", .prototype = "int msgget(key_t key, int msgflg);", .nr = 68, .nvariants = 1, .variants = variants_msgget},
-  {.name = "msgsnd", .prototype = "int msgsnd(int msqid, const void *msgp, size_t msgsz, int msgflg);", .nr = 69, .nvariants = 1, .variants = variants_msgsnd},
-  {.name = "msgrcv", .prototype = "ssize_t msgrcv(int msqid, void *msgp, size_t msgsz, long msgtyp, int msgflg);", .nr = 70, .nvariants = 1, .variants = variants_msgrcv},
+  {.name = "msgsnd", .prototype = "int msgsnd(int msqid, const void *msgp, size_t msgsz, int msgflg);", .nr = 69, .nvariants = 1, .variants = variants_msgsnd, .narrow = variants_msgsnd_2},
+  {.name = "msgrcv", .prototype = "ssize_t msgrcv(int msqid, void *msgp, size_t msgsz, long msgtyp, int msgflg);", .nr = 70, .nvariants = 1, .variants = variants_msgrcv, .narrow = variants_msgrcv_2},
   {.name = "msgctl", .prototype = "int msgctl(int msqid, int op, void *_Nullable buf);", .nr = 71, .nvariants = 1, .variants = variants_msgctl},
-  {.name = "fcntl", .prototype = "int fcntl(int fd, unsigned int op, ... /* arg */);", .nr = 72, .nvariants = 30, .variants = variants_fcntl},
+  {.name = "fcntl", .prototype = "int fcntl(int fd, unsigned int op, ... /* arg */);", .nr = 72, .nvariants = 30, .variants = variants_fcntl, .narrow = variants_fcntl_2},
   {.name = "flock", .prototype = "int flock(int fd, unsigned int op);", .nr = 73, .nvariants = 1, .variants = variants_flock},
   {.name = "fsync", .prototype = "int fsync(int fd);", .nr = 74, .nvariants = 1, .variants = variants_close},
   {.name = "fdatasync", .prototype = "int fdatasync(int fd);", .nr = 75, .nvariants = 1, .variants = variants_close},
   {.name = "truncate", .prototype = "int truncate(const char *path, off_t length);", .nr = 76, .nvariants = 1, .variants = variants_truncate},
   {.name = "ftruncate", .prototype = "int ftruncate(int fd, off_t length);", .nr = 77, .nvariants = 1, .variants = variants_ftruncate},
   {.name = "getdents", .prototype = "ssize_t getdents(int fd, void dirp[.count], unsigned int count);", .nr = 78, .nvariants = 1, .variants = variants_getdents},
-  {.name = "getcwd", .prototype = "long getcwd(char buf[.size], unsigned long size);", .nr = 79, .nvariants = 1, .variants = variants_getcwd},
+  {.name = "getcwd", .prototype = "long getcwd(char buf[.size], unsigned long size);", .nr = 79, .nvariants = 1, .variants = variants_getcwd, .narrow = variants_getcwd_2},
   {.name = "chdir", .prototype = "int chdir(const char *path);", .nr = 80, .nvariants = 1, .variants = variants_chdir},
   {.name = "fchdir", .prototype = "int fchdir(int fd);", .nr = 81, .nvariants = 1, .variants = variants_close},
   {.name = "rename", .prototype = "int rename(const char *oldpath, const char *newpath);", .nr = 82, .nvariants = 1, .variants = variants_rename},
@@ -3502,12 +5076,12 @@ const struct signature sig_table[] = {
   {.name = "fchown", .prototype = "int fchown(int fd, uid_t owner, gid_t group);", .nr = 93, .nvariants = 1, .variants = variants_fchown},
   {.name = "lchown", .prototype = "int lchown(const char *pathname, uid_t owner, gid_t group);", .nr = 94, .nvariants = 1, .variants = variants_chown},
   {.name = "umask", .prototype = "mode_t umask(mode_t mask);", .nr = 95, .nvariants = 1, .variants = variants_umask},
-  {.name = "gettimeofday", .prototype = "int gettimeofday(struct timeval *_Nullable tv, struct timezone *_Nullable tz);", .nr = 96, .nvariants = 1, .variants = variants_gettimeofday},
-  {.name = "getrlimit", .prototype = "int getrlimit(unsigned int resource, struct rlimit *rlim);", .nr = 97, .nvariants = 1, .variants = variants_getrlimit},
-  {.name = "getrusage", .prototype = "int getrusage(int who, struct rusage *usage);", .nr = 98, .nvariants = 1, .variants = variants_getrusage},
-  {.name = "sysinfo", .prototype = "int sysinfo(struct sysinfo *info);", .nr = 99, .nvariants = 1, .variants = variants_sysinfo},
-  {.name = "times", .prototype = "clock_t times(struct tms *_Nullable buf);", .nr = 100, .nvariants = 1, .variants = variants_times},
-  {.name = "ptrace", .prototype = "long ptrace(long op, pid_t pid, void *addr, void *data);", .nr = 101, .nvariants = 1, .variants = variants_ptrace},
+  {.name = "gettimeofday", .prototype = "int gettimeofday(struct timeval *_Nullable tv, struct timezone *_Nullable tz);", .nr = 96, .nvariants = 1, .variants = variants_gettimeofday, .narrow = variants_gettimeofday_2},
+  {.name = "getrlimit", .prototype = "int getrlimit(unsigned int resource, struct rlimit *rlim);", .nr = 97, .nvariants = 1, .variants = variants_getrlimit, .narrow = variants_getrlimit_2},
+  {.name = "getrusage", .prototype = "int getrusage(int who, struct rusage *usage);", .nr = 98, .nvariants = 1, .variants = variants_getrusage, .narrow = variants_getrusage_2},
+  {.name = "sysinfo", .prototype = "int sysinfo(struct sysinfo *info);", .nr = 99, .nvariants = 1, .variants = variants_sysinfo, .narrow = variants_sysinfo_2},
+  {.name = "times", .prototype = "clock_t times(struct tms *_Nullable buf);", .nr = 100, .nvariants = 1, .variants = variants_times, .narrow = variants_times_2},
+  {.name = "ptrace", .prototype = "long ptrace(long op, pid_t pid, void *addr, void *data);", .nr = 101, .nvariants = 1, .variants = variants_ptrace, .narrow = variants_ptrace_2},
   {.name = "getuid", .prototype = "uid_t getuid(void);", .nr = 102, .nvariants = 1, .variants = variants_rt_sigreturn},
   {.name = "syslog", .prototype = "int syslog(int type, char bufp[_Nullable .size], int size);", .nr = 103, .nvariants = 1, .variants = variants_syslog},
   {.name = "getgid", .prototype = "gid_t getgid(void);", .nr = 104, .nvariants = 1, .variants = variants_rt_sigreturn},
@@ -3533,16 +5107,16 @@ const struct signature sig_table[] = {
   {.name = "getsid", .prototype = "pid_t getsid(pid_t pid);", .nr = 124, .nvariants = 1, .variants = variants_getpgid},
   {.name = "capget", .prototype = "int capget(/* inout */ struct cap_header *hdrp, void *_Nullable datap);", .nr = 125, .nvariants = 1, .variants = variants_capget},
   {.name = "capset", .prototype = "int capset(/* inout */ struct cap_header *hdrp, const void *datap);", .nr = 126, .nvariants = 1, .variants = variants_capset},
-  {.name = "rt_sigpending", .prototype = "int rt_sigpending(/* whole */ void set[.sigsetsize], size_t sigsetsize);", .nr = 127, .nvariants = 1, .variants = variants_rt_sigpending},
-  {.name = "rt_sigtimedwait", .prototype = "int rt_sigtimedwait(const kernel_sigset_t *set, siginfo_t *_Nullable info, const struct timespec *_Nullable timeout, size_t sigsetsize);", .nr = 128, .nvariants = 1, .variants = variants_rt_sigtimedwait},
+  {.name = "rt_sigpending", .prototype = "int rt_sigpending(/* whole */ void set[.sigsetsize], size_t sigsetsize);", .nr = 127, .nvariants = 1, .variants = variants_rt_sigpending, .narrow = variants_rt_sigpending_2},
+  {.name = "rt_sigtimedwait", .prototype = "int rt_sigtimedwait(const kernel_sigset_t *set, siginfo_t *_Nullable info, const struct timespec *_Nullable timeout, size_t sigsetsize);", .nr = 128, .nvariants = 1, .variants = variants_rt_sigtimedwait, .narrow = variants_rt_sigtimedwait_2},
   {.name = "rt_sigqueueinfo", .prototype = "int rt_sigqueueinfo(pid_t tgid, int sig, const siginfo_t *info);", .nr = 129, .nvariants = 1, .variants = variants_rt_sigqueueinfo},
-  {.name = "rt_sigsuspend", .prototype = "int rt_sigsuspend(const kernel_sigset_t *mask, size_t sigsetsize);", .nr = 130, .nvariants = 1, .variants = variants_rt_sigsuspend},
-  {.name = "sigaltstack", .prototype = "int sigaltstack(const stack_t *_Nullable ss, stack_t *_Nullable old_ss);", .nr = 131, .nvariants = 1, .variants = variants_sigaltstack},
+  {.name = "rt_sigsuspend", .prototype = "int rt_sigsuspend(const kernel_sigset_t *mask, size_t sigsetsize);", .nr = 130, .nvariants = 1, .variants = variants_rt_sigsuspend, .narrow = variants_rt_sigsuspend_2},
+  {.name = "sigaltstack", .prototype = "int sigaltstack(const stack_t *_Nullable ss, stack_t *_Nullable old_ss);", .nr = 131, .nvariants = 1, .variants = variants_sigaltstack, .narrow = variants_sigaltstack_2},
   {.name = "utime", .prototype = "int utime(const char *filename, const struct utimbuf *_Nullable times);", .nr = 132, .nvariants = 1, .variants = variants_utime},
   {.name = "mknod", .prototype = "int mknod(const char *pathname, mode_t mode, unsigned int dev);", .nr = 133, .nvariants = 1, .variants = variants_mknod},
   {.name = "personality", .prototype = "int personality(unsigned int persona);", .nr = 135, .nvariants = 1, .variants = variants_personality},
-  {.name = "statfs", .prototype = "int statfs(const char *path, struct statfs *buf);", .nr = 137, .nvariants = 1, .variants = variants_statfs},
-  {.name = "fstatfs", .prototype = "int fstatfs(int fd, struct statfs *buf);", .nr = 138, .nvariants = 1, .variants = variants_fstatfs},
+  {.name = "statfs", .prototype = "int statfs(const char *path, struct statfs *buf);", .nr = 137, .nvariants = 1, .variants = variants_statfs, .narrow = variants_statfs_2},
+  {.name = "fstatfs", .prototype = "int fstatfs(int fd, struct statfs *buf);", .nr = 138, .nvariants = 1, .variants = variants_fstatfs, .narrow = variants_fstatfs_2},
   {.name = "getpriority", .prototype = "int getpriority(int which, int who);", .nr = 140, .nvariants = 1, .variants = variants_getpriority},
   {.name = "setpriority", .prototype = "int setpriority(int which, int who, int prio);", .nr = 141, .nvariants = 1, .variants = variants_setpriority},
   {.name = "sched_setparam", .prototype = "int sched_setparam(pid_t pid, const struct sched_param *param);", .nr = 142, .nvariants = 1, .variants = variants_sched_setparam},
@@ -3551,22 +5125,22 @@ const struct signature sig_table[] = {
   {.name = "sched_getscheduler", .prototype = "int sched_getscheduler(pid_t pid);", .nr = 145, .nvariants = 1, .variants = variants_getpgid},
   {.name = "sched_get_priority_max", .prototype = "int sched_get_priority_max(int policy);", .nr = 146, .nvariants = 1, .variants = variants_sched_get_priority_max},
   {.name = "sched_get_priority_min", .prototype = "int sched_get_priority_min(int policy);", .nr = 147, .nvariants = 1, .variants = variants_sched_get_priority_max},
-  {.name = "sched_rr_get_interval", .prototype = "int sched_rr_get_interval(pid_t pid, struct timespec *tp);", .nr = 148, .nvariants = 1, .variants = variants_sched_rr_get_interval},
-  {.name = "mlock", .prototype = "int mlock(const void *addr, size_t len);", .nr = 149, .nvariants = 1, .variants = variants_mlock},
-  {.name = "munlock", .prototype = "int munlock(const void *addr, size_t len);", .nr = 150, .nvariants = 1, .variants = variants_mlock},
+  {.name = "sched_rr_get_interval", .prototype = "int sched_rr_get_interval(pid_t pid, struct timespec *tp);", .nr = 148, .nvariants = 1, .variants = variants_sched_rr_get_interval, .narrow = variants_sched_rr_get_interval_2},
+  {.name = "mlock", .prototype = "int mlock(const void *addr, size_t len);", .nr = 149, .nvariants = 1, .variants = variants_mlock, .narrow = variants_mlock_2},
+  {.name = "munlock", .prototype = "int munlock(const void *addr, size_t len);", .nr = 150, .nvariants = 1, .variants = variants_mlock, .narrow = variants_mlock_2},
   {.name = "mlockall", .prototype = "int mlockall(int flags);", .nr = 151, .nvariants = 1, .variants = variants_mlockall},
   {.name = "munlockall", .prototype = "int munlockall(void);", .nr = 152, .nvariants = 1, .variants = variants_rt_sigreturn},
   {.name = "vhangup", .prototype = "int vhangup(void);", .nr = 153, .nvariants = 1, .variants = variants_rt_sigreturn},
   {.name = "pivot_root", .prototype = "int pivot_root(const char *new_root, const char *put_old);", .nr = 155, .nvariants = 1, .variants = variants_pivot_root},
-  {.name = "prctl", .prototype = "int prctl(int op, ... /* unsigned long arg2, arg3, arg4, arg5 */);", .nr = 157, .nvariants = 25, .variants = variants_prctl},
-  {.name = "arch_prctl", .prototype = "int arch_prctl(int op, ... /* unsigned long addr */);", .nr = 158, .nvariants = 7, .variants = variants_arch_prctl},
+  {.name = "prctl", .prototype = "int prctl(int op, ... /* unsigned long arg2, arg3, arg4, arg5 */);", .nr = 157, .nvariants = 25, .variants = variants_prctl, .narrow = variants_prctl_2},
+  {.name = "arch_prctl", .prototype = "int arch_prctl(int op, ... /* unsigned long addr */);", .nr = 158, .nvariants = 7, .variants = variants_arch_prctl, .narrow = variants_arch_prctl_2},
   {.name = "adjtimex", .prototype = "int adjtimex(void *buf);", .nr = 159, .nvariants = 1, .variants = variants_adjtimex},
-  {.name = "setrlimit", .prototype = "int setrlimit(unsigned int resource, const struct rlimit *rlim);", .nr = 160, .nvariants = 1, .variants = variants_setrlimit},
+  {.name = "setrlimit", .prototype = "int setrlimit(unsigned int resource, const struct rlimit *rlim);", .nr = 160, .nvariants = 1, .variants = variants_setrlimit, .narrow = variants_setrlimit_2},
   {.name = "chroot", .prototype = "int chroot(const char *path);", .nr = 161, .nvariants = 1, .variants = variants_chdir},
   {.name = "sync", .prototype = "void sync(void);", .nr = 162, .nvariants = 1, .variants = variants_rt_sigreturn},
   {.name = "acct", .prototype = "int acct(const char *_Nullable filename);", .nr = 163, .nvariants = 1, .variants = variants_acct},
-  {.name = "settimeofday", .prototype = "int settimeofday(const struct timeval *_Nullable tv, const struct timezone *_Nullable tz);", .nr = 164, .nvariants = 1, .variants = variants_settimeofday},
-  {.name = "mount", .prototype = "int mount(const char *_Nullable source, const char *target, const char *_Nullable filesystemtype, unsigned long mountflags, const void *_Nullable data);", .nr = 165, .nvariants = 1, .variants = variants_mount},
+  {.name = "settimeofday", .prototype = "int settimeofday(const struct timeval *_Nullable tv, const struct timezone *_Nullable tz);", .nr = 164, .nvariants = 1, .variants = variants_settimeofday, .narrow = variants_settimeofday_2},
+  {.name = "mount", .prototype = "int mount(const char *_Nullable source, const char *target, const char *_Nullable filesystemtype, unsigned long mountflags, const void *_Nullable data);", .nr = 165, .nvariants = 1, .variants = variants_mount, .narrow = variants_mount_2},
   {.name = "umount2", .prototype = "int umount2(const char *target, int flags);", .nr = 166, .nvariants = 1, .variants = variants_umount2},
   {.name = "swapon", .prototype = "int swapon(const char *path, int swapflags);", .nr = 167, .nvariants = 1, .variants = variants_swapon},
   {.name = "swapoff", .prototype = "int swapoff(const char *path);", .nr = 168, .nvariants = 1, .variants = variants_chdir},
@@ -3574,45 +5148,45 @@ const struct signature sig_table[] = {
   {.name = "setdomainname", .prototype = "int setdomainname(const char name[.len], int len);", .nr = 171, .nvariants = 1, .variants = variants_sethostname},
   {.name = "quotactl", .prototype = "int quotactl(unsigned int op, const char *_Nullable special, int id, void *_Nullable addr);", .nr = 179, .nvariants = 1, .variants = variants_quotactl},
   {.name = "gettid", .prototype = "pid_t gettid(void);", .nr = 186, .nvariants = 1, .variants = variants_rt_sigreturn},
-  {.name = "readahead", .prototype = "ssize_t readahead(int fd, loff_t offset, size_t count);", .nr = 187, .nvariants = 1, .variants = variants_readahead},
-  {.name = "setxattr", .prototype = "int setxattr(const char *path, const char *name, const void value[.size], size_t size, int flags);", .nr = 188, .nvariants = 1, .variants = variants_setxattr},
-  {.name = "lsetxattr", .prototype = "int lsetxattr(const char *path, const char *name, const void value[.size], size_t size, int flags);", .nr = 189, .nvariants = 1, .variants = variants_setxattr},
-  {.name = "fsetxattr", .prototype = "int fsetxattr(int fd, const char *name, const void value[.size], size_t size, int flags);", .nr = 190, .nvariants = 1, .variants = variants_fsetxattr},
-  {.name = "getxattr", .prototype = "ssize_t getxattr(const char *path, const char *name, void value[_Nullable .size], size_t size);", .nr = 191, .nvariants = 1, .variants = variants_getxattr},
-  {.name = "lgetxattr", .prototype = "ssize_t lgetxattr(const char *path, const char *name, void value[_Nullable .size], size_t size);", .nr = 192, .nvariants = 1, .variants = variants_getxattr},
-  {.name = "fgetxattr", .prototype = "ssize_t fgetxattr(int fd, const char *name, void value[_Nullable .size], size_t size);", .nr = 193, .nvariants = 1, .variants = variants_fgetxattr},
-  {.name = "listxattr", .prototype = "ssize_t listxattr(const char *path, char list[_Nullable .size], size_t size);", .nr = 194, .nvariants = 1, .variants = variants_listxattr},
-  {.name = "llistxattr", .prototype = "ssize_t llistxattr(const char *path, char list[_Nullable .size], size_t size);", .nr = 195, .nvariants = 1, .variants = variants_listxattr},
-  {.name = "flistxattr", .prototype = "ssize_t flistxattr(int fd, char list[_Nullable .size], size_t size);", .nr = 196, .nvariants = 1, .variants = variants_flistxattr},
+  {.name = "readahead", .prototype = "ssize_t readahead(int fd, loff_t offset, size_t count);", .nr = 187, .nvariants = 1, .variants = variants_readahead, .narrow = variants_readahead_2},
+  {.name = "setxattr", .prototype = "int setxattr(const char *path, const char *name, const void value[.size], size_t size, int flags);", .nr = 188, .nvariants = 1, .variants = variants_setxattr, .narrow = variants_setxattr_2},
+  {.name = "lsetxattr", .prototype = "int lsetxattr(const char *path, const char *name, const void value[.size], size_t size, int flags);", .nr = 189, .nvariants = 1, .variants = variants_setxattr, .narrow = variants_setxattr_2},
+  {.name = "fsetxattr", .prototype = "int fsetxattr(int fd, const char *name, const void value[.size], size_t size, int flags);", .nr = 190, .nvariants = 1, .variants = variants_fsetxattr, .narrow = variants_fsetxattr_2},
+  {.name = "getxattr", .prototype = "ssize_t getxattr(const char *path, const char *name, void value[_Nullable .size], size_t size);", .nr = 191, .nvariants = 1, .variants = variants_getxattr, .narrow = variants_getxattr_2},
+  {.name = "lgetxattr", .prototype = "ssize_t lgetxattr(const char *path, const char *name, void value[_Nullable .size], size_t size);", .nr = 192, .nvariants = 1, .variants = variants_getxattr, .narrow = variants_getxattr_2},
+  {.name = "fgetxattr", .prototype = "ssize_t fgetxattr(int fd, const char *name, void value[_Nullable .size], size_t size);", .nr = 193, .nvariants = 1, .variants = variants_fgetxattr, .narrow = variants_fgetxattr_2},
+  {.name = "listxattr", .prototype = "ssize_t listxattr(const char *path, char list[_Nullable .size], size_t size);", .nr = 194, .nvariants = 1, .variants = variants_listxattr, .narrow = variants_listxattr_2},
+  {.name = "llistxattr", .prototype = "ssize_t llistxattr(const char *path, char list[_Nullable .size], size_t size);", .nr = 195, .nvariants = 1, .variants = variants_listxattr, .narrow = variants_listxattr_2},
+  {.name = "flistxattr", .prototype = "ssize_t flistxattr(int fd, char list[_Nullable .size], size_t size);", .nr = 196, .nvariants = 1, .variants = variants_flistxattr, .narrow = variants_flistxattr_2},
   {.name = "removexattr", .prototype = "int removexattr(const char *path, const char *name);", .nr = 197, .nvariants = 1, .variants = variants_removexattr},
   {.name = "lremovexattr", .prototype = "int lremovexattr(const char *path, const char *name);", .nr = 198, .nvariants = 1, .variants = variants_removexattr},
   {.name = "fremovexattr", .prototype = "int fremovexattr(int fd, const char *name);", .nr = 199, .nvariants = 1, .variants = variants_fremovexattr},
   {.name = "tkill", .prototype = "int tkill(pid_t tid, int sig);", .nr = 200, .nvariants = 1, .variants = variants_tkill},
   {.name = "time", .prototype = "time_t time(time_t *_Nullable tloc);", .nr = 201, .nvariants = 1, .variants = variants_time},
-  {.name = "futex", .prototype = "long futex(/* addr */ uint32_t *uaddr, int futex_op, uint32_t val, ...);", .nr = 202, .nvariants = 14, .variants = variants_futex},
+  {.name = "futex", .prototype = "long futex(/* addr */ uint32_t *uaddr, int futex_op, uint32_t val, ...);", .nr = 202, .nvariants = 14, .variants = variants_futex, .narrow = variants_futex_2},
   {.name = "sched_setaffinity", .prototype = "int sched_setaffinity(pid_t pid, const void mask[.cpusetsize], unsigned int cpusetsize);", .nr = 203, .nvariants = 1, .variants = variants_sched_setaffinity},
   {.name = "sched_getaffinity", .prototype = "int sched_getaffinity(pid_t pid, void mask[.cpusetsize], unsigned int cpusetsize);", .nr = 204, .nvariants = 1, .variants = variants_sched_getaffinity},
   {.name = "epoll_create", .prototype = "int epoll_create(int size);", .nr = 213, .nvariants = 1, .variants = variants_epoll_create},
   {.name = "getdents64", .prototype = "ssize_t getdents64(int fd, void dirp[.count], unsigned int count);", .nr = 217, .nvariants = 1, .variants = variants_getdents},
   {.name = "set_tid_address", .prototype = "pid_t set_tid_address(/* addr */ int *tidptr);", .nr = 218, .nvariants = 1, .variants = variants_set_tid_address},
   {.name = "restart_syscall", .prototype = "long restart_syscall(void);", .nr = 219, .nvariants = 1, .variants = variants_rt_sigreturn},
-  {.name = "semtimedop", .prototype = "int semtimedop(int semid, /* in */ struct sembuf sops[.nsops], unsigned int nsops, const struct timespec *_Nullable timeout);", .nr = 220, .nvariants = 1, .variants = variants_semtimedop},
-  {.name = "fadvise64", .prototype = "int fadvise64(int fd, off_t offset, size_t size, int advice);", .nr = 221, .nvariants = 1, .variants = variants_fadvise64},
+  {.name = "semtimedop", .prototype = "int semtimedop(int semid, /* in */ struct sembuf sops[.nsops], unsigned int nsops, const struct timespec *_Nullable timeout);", .nr = 220, .nvariants = 1, .variants = variants_semtimedop, .narrow = variants_semtimedop_2},
+  {.name = "fadvise64", .prototype = "int fadvise64(int fd, off_t offset, size_t size, int advice);", .nr = 221, .nvariants = 1, .variants = variants_fadvise64, .narrow = variants_fadvise64_2},
   {.name = "timer_create", .prototype = "int timer_create(clockid_t clockid, const void *_Nullable sevp, timer_t *timerid);", .nr = 222, .nvariants = 1, .variants = variants_timer_create},
-  {.name = "timer_settime", .prototype = "int timer_settime(timer_t timerid, int flags, const struct itimerspec *new_value, struct itimerspec *_Nullable old_value);", .nr = 223, .nvariants = 1, .variants = variants_timer_settime},
-  {.name = "timer_gettime", .prototype = "int timer_gettime(timer_t timerid, struct itimerspec *curr_value);", .nr = 224, .nvariants = 1, .variants = variants_timer_gettime},
+  {.name = "timer_settime", .prototype = "int timer_settime(timer_t timerid, int flags, const struct itimerspec *new_value, struct itimerspec *_Nullable old_value);", .nr = 223, .nvariants = 1, .variants = variants_timer_settime, .narrow = variants_timer_settime_2},
+  {.name = "timer_gettime", .prototype = "int timer_gettime(timer_t timerid, struct itimerspec *curr_value);", .nr = 224, .nvariants = 1, .variants = variants_timer_gettime, .narrow = variants_timer_gettime_2},
   {.name = "timer_getoverrun", .prototype = "int timer_getoverrun(timer_t timerid);", .nr = 225, .nvariants = 1, .variants = variants_timer_getoverrun},
   {.name = "timer_delete", .prototype = "int timer_delete(timer_t timerid);", .nr = 226, .nvariants = 1, .variants = variants_timer_getoverrun},
-  {.name = "clock_settime", .prototype = "int clock_settime(clockid_t clockid, const struct timespec *tp);", .nr = 227, .nvariants = 1, .variants = variants_clock_settime},
-  {.name = "clock_gettime", .prototype = "int clock_gettime(clockid_t clockid, struct timespec *tp);", .nr = 228, .nvariants = 1, .variants = variants_clock_gettime},
-  {.name = "clock_getres", .prototype = "int clock_getres(clockid_t clockid, struct timespec *_Nullable res);", .nr = 229, .nvariants = 1, .variants = variants_clock_getres},
-  {.name = "clock_nanosleep", .prototype = "int clock_nanosleep(clockid_t clockid, int flags, const struct timespec *t, struct timespec *_Nullable remain);", .nr = 230, .nvariants = 1, .variants = variants_clock_nanosleep},
+  {.name = "clock_settime", .prototype = "int clock_settime(clockid_t clockid, const struct timespec *tp);", .nr = 227, .nvariants = 1, .variants = variants_clock_settime, .narrow = variants_clock_settime_2},
+  {.name = "clock_gettime", .prototype = "int clock_gettime(clockid_t clockid, struct timespec *tp);", .nr = 228, .nvariants = 1, .variants = variants_clock_gettime, .narrow = variants_clock_gettime_2},
+  {.name = "clock_getres", .prototype = "int clock_getres(clockid_t clockid, struct timespec *_Nullable res);", .nr = 229, .nvariants = 1, .variants = variants_clock_getres, .narrow = variants_clock_getres_2},
+  {.name = "clock_nanosleep", .prototype = "int clock_nanosleep(clockid_t clockid, int flags, const struct timespec *t, struct timespec *_Nullable remain);", .nr = 230, .nvariants = 1, .variants = variants_clock_nanosleep, .narrow = variants_clock_nanosleep_2},
   {.name = "exit_group", .prototype = "[[noreturn]] void exit_group(int status);", .nr = 231, .flags = SIGF_NORETURN, .nvariants = 1, .variants = variants_exit},
-  {.name = "epoll_wait", .prototype = "int epoll_wait(int epfd, struct epoll_event events[.maxevents], int maxevents, int timeout);", .nr = 232, .nvariants = 1, .variants = variants_epoll_wait},
-  {.name = "epoll_ctl", .prototype = "int epoll_ctl(int epfd, int op, int fd, /* in */ struct epoll_event *_Nullable event);", .nr = 233, .nvariants = 1, .variants = variants_epoll_ctl},
+  {.name = "epoll_wait", .prototype = "int epoll_wait(int epfd, struct epoll_event events[.maxevents], int maxevents, int timeout);", .nr = 232, .nvariants = 1, .variants = variants_epoll_wait, .narrow = variants_epoll_wait_2},
+  {.name = "epoll_ctl", .prototype = "int epoll_ctl(int epfd, int op, int fd, /* in */ struct epoll_event *_Nullable event);", .nr = 233, .nvariants = 1, .variants = variants_epoll_ctl, .narrow = variants_epoll_ctl_2},
   {.name = "tgkill", .prototype = "int tgkill(pid_t tgid, pid_t tid, int sig);", .nr = 234, .nvariants = 1, .variants = variants_tgkill},
-  {.name = "utimes", .prototype = "int utimes(const char *filename, const struct timeval times[_Nullable 2]);", .nr = 235, .nvariants = 1, .variants = variants_utimes},
-  {.name = "waitid", .prototype = "int waitid(int idtype, id_t id, siginfo_t *_Nullable infop, int options, struct rusage *_Nullable rusage);", .nr = 247, .nvariants = 1, .variants = variants_waitid},
+  {.name = "utimes", .prototype = "int utimes(const char *filename, const struct timeval times[_Nullable 2]);", .nr = 235, .nvariants = 1, .variants = variants_utimes, .narrow = variants_utimes_2},
+  {.name = "waitid", .prototype = "int waitid(int idtype, id_t id, siginfo_t *_Nullable infop, int options, struct rusage *_Nullable rusage);", .nr = 247, .nvariants = 1, .variants = variants_waitid, .narrow = variants_waitid_2},
   {.name = "ioprio_set", .prototype = "int ioprio_set(int which, int who, int ioprio);", .nr = 251, .nvariants = 1, .variants = variants_ioprio_set},
   {.name = "ioprio_get", .prototype = "int ioprio_get(int which, int who);", .nr = 252, .nvariants = 1, .variants = variants_getpriority},
   {.name = "inotify_init", .prototype = "int inotify_init(void);", .nr = 253, .nvariants = 1, .variants = variants_rt_sigreturn},
@@ -3622,8 +5196,8 @@ const struct signature sig_table[] = {
   {.name = "mkdirat", .prototype = "int mkdirat(int dirfd, const char *pathname, mode_t mode);", .nr = 258, .nvariants = 1, .variants = variants_mkdirat},
   {.name = "mknodat", .prototype = "int mknodat(int dirfd, const char *pathname, mode_t mode, unsigned int dev);", .nr = 259, .nvariants = 1, .variants = variants_mknodat},
   {.name = "fchownat", .prototype = "int fchownat(int dirfd, const char *pathname, uid_t owner, gid_t group, int flags);", .nr = 260, .nvariants = 1, .variants = variants_fchownat},
-  {.name = "futimesat", .prototype = "int futimesat(int dirfd, const char *_Nullable pathname, const struct timeval times[_Nullable 2]);", .nr = 261, .nvariants = 1, .variants = variants_futimesat},
-  {.name = "newfstatat", .prototype = "int newfstatat(int dirfd, const char *restrict pathname, struct stat *restrict statbuf, int flags);", .nr = 262, .nvariants = 1, .variants = variants_newfstatat},
+  {.name = "futimesat", .prototype = "int futimesat(int dirfd, const char *_Nullable pathname, const struct timeval times[_Nullable 2]);", .nr = 261, .nvariants = 1, .variants = variants_futimesat, .narrow = variants_futimesat_2},
+  {.name = "newfstatat", .prototype = "int newfstatat(int dirfd, const char *restrict pathname, struct stat *restrict statbuf, int flags);", .nr = 262, .nvariants = 1, .variants = variants_newfstatat, .narrow = variants_newfstatat_2},
   {.name = "unlinkat", .prototype = "int unlinkat(int dirfd, const char *pathname, int flags);", .nr = 263, .nvariants = 1, .variants = variants_unlinkat},
   {.name = "renameat", .prototype = "int renameat(int olddirfd, const char *oldpath, int newdirfd, const char *newpath);", .nr = 264, .nvariants = 1, .variants = variants_renameat},
   {.name = "linkat", .prototype = "int linkat(int olddirfd, const char *oldpath, int newdirfd, const char *newpath, int flags);", .nr = 265, .nvariants = 1, .variants = variants_linkat},
@@ -3631,67 +5205,67 @@ const struct signature sig_table[] = {
   {.name = "readlinkat", .prototype = "ssize_t readlinkat(int dirfd, const char *restrict pathname, char buf[restrict .bufsiz], int bufsiz);", .nr = 267, .nvariants = 1, .variants = variants_readlinkat},
   {.name = "fchmodat", .prototype = "int fchmodat(int dirfd, const char *pathname, mode_t mode);", .nr = 268, .nvariants = 1, .variants = variants_mkdirat},
   {.name = "faccessat", .prototype = "int faccessat(int dirfd, const char *pathname, int mode);", .nr = 269, .nvariants = 1, .variants = variants_faccessat},
-  {.name = "pselect6", .prototype = "int pselect6(int nfds, fd_set *_Nullable readfds, fd_set *_Nullable writefds, fd_set *_Nullable exceptfds, /* inout */ struct timespec *_Nullable timeout, const struct sigset_argpack *_Nullable sigmask);", .nr = 270, .nvariants = 1, .variants = variants_pselect6},
-  {.name = "ppoll", .prototype = "int ppoll(/* inout whole */ struct pollfd fds[.nfds], unsigned int nfds, /* inout */ struct timespec *_Nullable tmo_p, const kernel_sigset_t *_Nullable sigmask, size_t sigsetsize);", .nr = 271, .nvariants = 1, .variants = variants_ppoll},
-  {.name = "unshare", .prototype = "int unshare(unsigned long flags);", .nr = 272, .nvariants = 1, .variants = variants_unshare},
-  {.name = "set_robust_list", .prototype = "long set_robust_list(struct robust_list_head *head, size_t size);", .nr = 273, .nvariants = 1, .variants = variants_set_robust_list},
-  {.name = "get_robust_list", .prototype = "long get_robust_list(int pid, struct robust_list_head **head_ptr, size_t *sizep);", .nr = 274, .nvariants = 1, .variants = variants_get_robust_list},
-  {.name = "splice", .prototype = "ssize_t splice(int fd_in, /* inout */ loff_t *_Nullable off_in, int fd_out, /* inout */ loff_t *_Nullable off_out, size_t size, unsigned int flags);", .nr = 275, .nvariants = 1, .variants = variants_splice},
-  {.name = "tee", .prototype = "ssize_t tee(int fd_in, int fd_out, size_t size, unsigned int flags);", .nr = 276, .nvariants = 1, .variants = variants_tee},
+  {.name = "pselect6", .prototype = "int pselect6(int nfds, fd_set *_Nullable readfds, fd_set *_Nullable writefds, fd_set *_Nullable exceptfds, /* inout */ struct timespec *_Nullable timeout, const struct sigset_argpack *_Nullable sigmask);", .nr = 270, .nvariants = 1, .variants = variants_pselect6, .narrow = variants_pselect6_2},
+  {.name = "ppoll", .prototype = "int ppoll(/* inout whole */ struct pollfd fds[.nfds], unsigned int nfds, /* inout */ struct timespec *_Nullable tmo_p, const kernel_sigset_t *_Nullable sigmask, size_t sigsetsize);", .nr = 271, .nvariants = 1, .variants = variants_ppoll, .narrow = variants_ppoll_2},
+  {.name = "unshare", .prototype = "int unshare(unsigned long flags);", .nr = 272, .nvariants = 1, .variants = variants_unshare, .narrow = variants_unshare_2},
+  {.name = "set_robust_list", .prototype = "long set_robust_list(struct robust_list_head *head, size_t size);", .nr = 273, .nvariants = 1, .variants = variants_set_robust_list, .narrow = variants_set_robust_list_2},
+  {.name = "get_robust_list", .prototype = "long get_robust_list(int pid, struct robust_list_head **head_ptr, size_t *sizep);", .nr = 274, .nvariants = 1, .variants = variants_get_robust_list, .narrow = variants_get_robust_list_2},
+  {.name = "splice", .prototype = "ssize_t splice(int fd_in, /* inout */ loff_t *_Nullable off_in, int fd_out, /* inout */ loff_t *_Nullable off_out, size_t size, unsigned int flags);", .nr = 275, .nvariants = 1, .variants = variants_splice, .narrow = variants_splice_2},
+  {.name = "tee", .prototype = "ssize_t tee(int fd_in, int fd_out, size_t size, unsigned int flags);", .nr = 276, .nvariants = 1, .variants = variants_tee, .narrow = variants_tee_2},
   {.name = "sync_file_range", .prototype = "int sync_file_range(int fd, loff_t offset, loff_t nbytes, unsigned int flags);", .nr = 277, .nvariants = 1, .variants = variants_sync_file_range},
-  {.name = "vmsplice", .prototype = "ssize_t vmsplice(int fd, /* addr */ const struct iovec *iov, size_t nr_segs, unsigned int flags);", .nr = 278, .nvariants = 1, .variants = variants_vmsplice},
-  {.name = "utimensat", .prototype = "int utimensat(int dirfd, const char *_Nullable pathname, const struct timespec times[_Nullable 2], int flags);", .nr = 280, .nvariants = 1, .variants = variants_utimensat},
-  {.name = "epoll_pwait", .prototype = "int epoll_pwait(int epfd, struct epoll_event events[.maxevents], int maxevents, int timeout, const kernel_sigset_t *_Nullable sigmask, size_t sigsetsize);", .nr = 281, .nvariants = 1, .variants = variants_epoll_pwait},
-  {.name = "signalfd", .prototype = "int signalfd(int fd, const kernel_sigset_t *mask, size_t sizemask);", .nr = 282, .nvariants = 1, .variants = variants_signalfd},
+  {.name = "vmsplice", .prototype = "ssize_t vmsplice(int fd, /* addr */ const struct iovec *iov, size_t nr_segs, unsigned int flags);", .nr = 278, .nvariants = 1, .variants = variants_vmsplice, .narrow = variants_vmsplice_2},
+  {.name = "utimensat", .prototype = "int utimensat(int dirfd, const char *_Nullable pathname, const struct timespec times[_Nullable 2], int flags);", .nr = 280, .nvariants = 1, .variants = variants_utimensat, .narrow = variants_utimensat_2},
+  {.name = "epoll_pwait", .prototype = "int epoll_pwait(int epfd, struct epoll_event events[.maxevents], int maxevents, int timeout, const kernel_sigset_t *_Nullable sigmask, size_t sigsetsize);", .nr = 281, .nvariants = 1, .variants = variants_epoll_pwait, .narrow = variants_epoll_pwait_2},
+  {.name = "signalfd", .prototype = "int signalfd(int fd, const kernel_sigset_t *mask, size_t sizemask);", .nr = 282, .nvariants = 1, .variants = variants_signalfd, .narrow = variants_signalfd_2},
   {.name = "timerfd_create", .prototype = "int timerfd_create(int clockid, int flags);", .nr = 283, .nvariants = 1, .variants = variants_timerfd_create},
   {.name = "eventfd", .prototype = "int eventfd(unsigned int initval);", .nr = 284, .nvariants = 1, .variants = variants_eventfd},
   {.name = "fallocate", .prototype = "int fallocate(int fd, int mode, off_t offset, off_t size);", .nr = 285, .nvariants = 1, .variants = variants_fallocate},
-  {.name = "timerfd_settime", .prototype = "int timerfd_settime(int fd, int flags, const struct itimerspec *new_value, struct itimerspec *_Nullable old_value);", .nr = 286, .nvariants = 1, .variants = variants_timerfd_settime},
-  {.name = "timerfd_gettime", .prototype = "int timerfd_gettime(int fd, struct itimerspec *curr_value);", .nr = 287, .nvariants = 1, .variants = variants_timerfd_gettime},
+  {.name = "timerfd_settime", .prototype = "int timerfd_settime(int fd, int flags, const struct itimerspec *new_value, struct itimerspec *_Nullable old_value);", .nr = 286, .nvariants = 1, .variants = variants_timerfd_settime, .narrow = variants_timerfd_settime_2},
+  {.name = "timerfd_gettime", .prototype = "int timerfd_gettime(int fd, struct itimerspec *curr_value);", .nr = 287, .nvariants = 1, .variants = variants_timerfd_gettime, .narrow = variants_timerfd_gettime_2},
   {.name = "accept4", .prototype = "int accept4(int sockfd, struct sockaddr addr[_Nullable *addrlen], socklen_t *_Nullable addrlen, int flags);", .nr = 288, .nvariants = 1, .variants = variants_accept4},
-  {.name = "signalfd4", .prototype = "int signalfd4(int fd, const kernel_sigset_t *mask, size_t sizemask, int flags);", .nr = 289, .nvariants = 1, .variants = variants_signalfd4},
+  {.name = "signalfd4", .prototype = "int signalfd4(int fd, const kernel_sigset_t *mask, size_t sizemask, int flags);", .nr = 289, .nvariants = 1, .variants = variants_signalfd4, .narrow = variants_signalfd4_2},
   {.name = "eventfd2", .prototype = "int eventfd2(unsigned int initval, int flags);", .nr = 290, .nvariants = 1, .variants = variants_eventfd2},
   {.name = "epoll_create1", .prototype = "int epoll_create1(int flags);", .nr = 291, .nvariants = 1, .variants = variants_mlockall},
   {.name = "dup3", .prototype = "int dup3(int oldfd, int newfd, int flags);", .nr = 292, .nvariants = 1, .variants = variants_dup3},
   {.name = "pipe2", .prototype = "int pipe2(int pipefd[2], int flags);", .nr = 293, .nvariants = 1, .variants = variants_pipe2},
   {.name = "inotify_init1", .prototype = "int inotify_init1(int flags);", .nr = 294, .nvariants = 1, .variants = variants_mlockall},
-  {.name = "preadv", .prototype = "ssize_t preadv(int fd, /* out */ const struct iovec iov[.iovcnt], unsigned long iovcnt, off_t offset, unsigned long offset_high);", .nr = 295, .nvariants = 1, .variants = variants_preadv},
-  {.name = "pwritev", .prototype = "ssize_t pwritev(int fd, const struct iovec iov[.iovcnt], unsigned long iovcnt, off_t offset, unsigned long offset_high);", .nr = 296, .nvariants = 1, .variants = variants_pwritev},
+  {.name = "preadv", .prototype = "ssize_t preadv(int fd, /* out */ const struct iovec iov[.iovcnt], unsigned long iovcnt, off_t offset, unsigned long offset_high);", .nr = 295, .nvariants = 1, .variants = variants_preadv, .narrow = variants_preadv_2},
+  {.name = "pwritev", .prototype = "ssize_t pwritev(int fd, const struct iovec iov[.iovcnt], unsigned long iovcnt, off_t offset, unsigned long offset_high);", .nr = 296, .nvariants = 1, .variants = variants_pwritev, .narrow = variants_pwritev_2},
   {.name = "rt_tgsigqueueinfo", .prototype = "int rt_tgsigqueueinfo(pid_t tgid, pid_t tid, int sig, const siginfo_t *info);", .nr = 297, .nvariants = 1, .variants = variants_rt_tgsigqueueinfo},
-  {.name = "recvmmsg", .prototype = "int recvmmsg(int sockfd, /* inout */ struct mmsghdr msgvec[.vlen], unsigned int vlen, unsigned int flags, /* inout */ struct timespec *_Nullable timeout);", .nr = 299, .nvariants = 1, .variants = variants_recvmmsg},
+  {.name = "recvmmsg", .prototype = "int recvmmsg(int sockfd, /* inout */ struct mmsghdr msgvec[.vlen], unsigned int vlen, unsigned int flags, /* inout */ struct timespec *_Nullable timeout);", .nr = 299, .nvariants = 1, .variants = variants_recvmmsg, .narrow = variants_recvmmsg_2},
   {.name = "fanotify_init", .prototype = "int fanotify_init(unsigned int flags, unsigned int event_f_flags);", .nr = 300, .nvariants = 1, .variants = variants_fanotify_init},
-  {.name = "fanotify_mark", .prototype = "int fanotify_mark(int fanotify_fd, unsigned int flags, uint64_t mask, int dirfd, const char *_Nullable pathname);", .nr = 301, .nvariants = 1, .variants = variants_fanotify_mark},
-  {.name = "prlimit64", .prototype = "int prlimit64(pid_t pid, unsigned int resource, const struct rlimit *_Nullable new_limit, struct rlimit *_Nullable old_limit);", .nr = 302, .nvariants = 1, .variants = variants_prlimit64},
+  {.name = "fanotify_mark", .prototype = "int fanotify_mark(int fanotify_fd, unsigned int flags, uint64_t mask, int dirfd, const char *_Nullable pathname);", .nr = 301, .nvariants = 1, .variants = variants_fanotify_mark, .narrow = variants_fanotify_mark_2},
+  {.name = "prlimit64", .prototype = "int prlimit64(pid_t pid, unsigned int resource, const struct rlimit *_Nullable new_limit, struct rlimit *_Nullable old_limit);", .nr = 302, .nvariants = 1, .variants = variants_prlimit64, .narrow = variants_prlimit64_2},
   {.name = "name_to_handle_at", .prototype = "int name_to_handle_at(int dirfd, const char *pathname, void *handle, int *mount_id, int flags);", .nr = 303, .nvariants = 1, .variants = variants_name_to_handle_at},
   {.name = "open_by_handle_at", .prototype = "int open_by_handle_at(int mount_fd, void *handle, int flags);", .nr = 304, .nvariants = 1, .variants = variants_open_by_handle_at},
   {.name = "clock_adjtime", .prototype = "int clock_adjtime(clockid_t clk_id, void *buf);", .nr = 305, .nvariants = 1, .variants = variants_clock_adjtime},
   {.name = "syncfs", .prototype = "int syncfs(int fd);", .nr = 306, .nvariants = 1, .variants = variants_close},
-  {.name = "sendmmsg", .prototype = "int sendmmsg(int sockfd, /* inout */ struct mmsghdr msgvec[.vlen], unsigned int vlen, unsigned int flags);", .nr = 307, .nvariants = 1, .variants = variants_sendmmsg},
+  {.name = "sendmmsg", .prototype = "int sendmmsg(int sockfd, /* inout */ struct mmsghdr msgvec[.vlen], unsigned int vlen, unsigned int flags);", .nr = 307, .nvariants = 1, .variants = variants_sendmmsg, .narrow = variants_sendmmsg_2},
   {.name = "setns", .prototype = "int setns(int fd, int nstype);", .nr = 308, .nvariants = 1, .variants = variants_setns},
   {.name = "getcpu", .prototype = "int getcpu(unsigned int *_Nullable cpu, unsigned int *_Nullable node, struct getcpu_cache *_Nullable unused);", .nr = 309, .nvariants = 1, .variants = variants_getcpu},
-  {.name = "process_vm_readv", .prototype = "ssize_t process_vm_readv(pid_t pid, /* out */ const struct iovec local_iov[.liovcnt], unsigned long liovcnt, /* addr */ const struct iovec *remote_iov, unsigned long riovcnt, unsigned long flags);", .nr = 310, .nvariants = 1, .variants = variants_process_vm_readv},
-  {.name = "process_vm_writev", .prototype = "ssize_t process_vm_writev(pid_t pid, const struct iovec local_iov[.liovcnt], unsigned long liovcnt, /* addr */ const struct iovec *remote_iov, unsigned long riovcnt, unsigned long flags);", .nr = 311, .nvariants = 1, .variants = variants_process_vm_writev},
-  {.name = "kcmp", .prototype = "int kcmp(pid_t pid1, pid_t pid2, int type, unsigned long idx1, unsigned long idx2);", .nr = 312, .nvariants = 1, .variants = variants_kcmp},
+  {.name = "process_vm_readv", .prototype = "ssize_t process_vm_readv(pid_t pid, /* out */ const struct iovec local_iov[.liovcnt], unsigned long liovcnt, /* addr */ const struct iovec *remote_iov, unsigned long riovcnt, unsigned long flags);", .nr = 310, .nvariants = 1, .variants = variants_process_vm_readv, .narrow = variants_process_vm_readv_2},
+  {.name = "process_vm_writev", .prototype = "ssize_t process_vm_writev(pid_t pid, const struct iovec local_iov[.liovcnt], unsigned long liovcnt, /* addr */ const struct iovec *remote_iov, unsigned long riovcnt, unsigned long flags);", .nr = 311, .nvariants = 1, .variants = variants_process_vm_writev, .narrow = variants_process_vm_writev_2},
+  {.name = "kcmp", .prototype = "int kcmp(pid_t pid1, pid_t pid2, int type, unsigned long idx1, unsigned long idx2);", .nr = 312, .nvariants = 1, .variants = variants_kcmp, .narrow = variants_kcmp_2},
   {.name = "renameat2", .prototype = "int renameat2(int olddirfd, const char *oldpath, int newdirfd, const char *newpath, unsigned int flags);", .nr = 316, .nvariants = 1, .variants = variants_renameat2},
   {.name = "seccomp", .prototype = "int seccomp(unsigned int operation, unsigned int flags, void *_Nullable args);", .nr = 317, .nvariants = 1, .variants = variants_seccomp},
-  {.name = "getrandom", .prototype = "ssize_t getrandom(void buf[.size], size_t size, unsigned int flags);", .nr = 318, .nvariants = 1, .variants = variants_getrandom},
+  {.name = "getrandom", .prototype = "ssize_t getrandom(void buf[.size], size_t size, unsigned int flags);", .nr = 318, .nvariants = 1, .variants = variants_getrandom, .narrow = variants_getrandom_2},
   {.name = "memfd_create", .prototype = "int memfd_create(const char *name, unsigned int flags);", .nr = 319, .nvariants = 1, .variants = variants_memfd_create},
   {.name = "bpf", .prototype = "int bpf(int op, void *attr, unsigned int size);", .nr = 321, .nvariants = 1, .variants = variants_bpf},
-  {.name = "execveat", .prototype = "int execveat(int dirfd, const char *pathname, char *const _Nullable argv[], char *const _Nullable envp[], int flags);", .nr = 322, .nvariants = 1, .variants = variants_execveat},
+  {.name = "execveat", .prototype = "int execveat(int dirfd, const char *pathname, char *const _Nullable argv[], char *const _Nullable envp[], int flags);", .nr = 322, .nvariants = 1, .variants = variants_execveat, .narrow = variants_execveat_2},
   {.name = "userfaultfd", .prototype = "int userfaultfd(int flags);", .nr = 323, .nvariants = 1, .variants = variants_mlockall},
   {.name = "membarrier", .prototype = "int membarrier(int op, unsigned int flags, int cpu_id);", .nr = 324, .nvariants = 1, .variants = variants_membarrier},
-  {.name = "mlock2", .prototype = "int mlock2(const void *addr, size_t size, int flags);", .nr = 325, .nvariants = 1, .variants = variants_mlock2},
-  {.name = "copy_file_range", .prototype = "ssize_t copy_file_range(int fd_in, /* inout */ loff_t *_Nullable off_in, int fd_out, /* inout */ loff_t *_Nullable off_out, size_t size, unsigned int flags);", .nr = 326, .nvariants = 1, .variants = variants_splice},
-  {.name = "preadv2", .prototype = "ssize_t preadv2(int fd, /* out */ const struct iovec iov[.iovcnt], unsigned long iovcnt, off_t offset, unsigned long offset_high, int flags);", .nr = 327, .nvariants = 1, .variants = variants_preadv2},
-  {.name = "pwritev2", .prototype = "ssize_t pwritev2(int fd, const struct iovec iov[.iovcnt], unsigned long iovcnt, off_t offset, unsigned long offset_high, int flags);", .nr = 328, .nvariants = 1, .variants = variants_pwritev2},
-  {.name = "pkey_mprotect", .prototype = "int pkey_mprotect(void *addr, size_t size, int prot, int pkey);", .nr = 329, .nvariants = 1, .variants = variants_pkey_mprotect},
-  {.name = "pkey_alloc", .prototype = "int pkey_alloc(unsigned long flags, unsigned long access_rights);", .nr = 330, .nvariants = 1, .variants = variants_pkey_alloc},
+  {.name = "mlock2", .prototype = "int mlock2(const void *addr, size_t size, int flags);", .nr = 325, .nvariants = 1, .variants = variants_mlock2, .narrow = variants_mlock2_2},
+  {.name = "copy_file_range", .prototype = "ssize_t copy_file_range(int fd_in, /* inout */ loff_t *_Nullable off_in, int fd_out, /* inout */ loff_t *_Nullable off_out, size_t size, unsigned int flags);", .nr = 326, .nvariants = 1, .variants = variants_splice, .narrow = variants_splice_2},
+  {.name = "preadv2", .prototype = "ssize_t preadv2(int fd, /* out */ const struct iovec iov[.iovcnt], unsigned long iovcnt, off_t offset, unsigned long offset_high, int flags);", .nr = 327, .nvariants = 1, .variants = variants_preadv2, .narrow = variants_preadv2_2},
+  {.name = "pwritev2", .prototype = "ssize_t pwritev2(int fd, const struct iovec iov[.iovcnt], unsigned long iovcnt, off_t offset, unsigned long offset_high, int flags);", .nr = 328, .nvariants = 1, .variants = variants_pwritev2, .narrow = variants_pwritev2_2},
+  {.name = "pkey_mprotect", .prototype = "int pkey_mprotect(void *addr, size_t size, int prot, int pkey);", .nr = 329, .nvariants = 1, .variants = variants_pkey_mprotect, .narrow = variants_pkey_mprotect_2},
+  {.name = "pkey_alloc", .prototype = "int pkey_alloc(unsigned long flags, unsigned long access_rights);", .nr = 330, .nvariants = 1, .variants = variants_pkey_alloc, .narrow = variants_pkey_alloc_2},
   {.name = "pkey_free", .prototype = "int pkey_free(int pkey);", .nr = 331, .nvariants = 1, .variants = variants_pkey_free},
-  {.name = "statx", .prototype = "int statx(int dirfd, const char *restrict pathname, int flags, unsigned int mask, struct statx *restrict statxbuf);", .nr = 332, .nvariants = 1, .variants = variants_statx},
+  {.name = "statx", .prototype = "int statx(int dirfd, const char *restrict pathname, int flags, unsigned int mask, struct statx *restrict statxbuf);", .nr = 332, .nvariants = 1, .variants = variants_statx, .narrow = variants_statx_2},
   {.name = "rseq", .prototype = "int rseq(struct rseq *rseq, uint32_t rseq_len, int flags, uint32_t sig);", .nr = 334, .nvariants = 1, .variants = variants_rseq},
   {.name = "pidfd_send_signal", .prototype = "int pidfd_send_signal(int pidfd, int sig, const siginfo_t *_Nullable info, unsigned int flags);", .nr = 424, .nvariants = 1, .variants = variants_pidfd_send_signal},
   {.name = "io_uring_setup", .prototype = "int io_uring_setup(uint32_t entries, void *p);", .nr = 425, .nvariants = 1, .variants = variants_io_uring_setup},
-  {.name = "io_uring_enter", .prototype = "int io_uring_enter(unsigned int fd, unsigned int to_submit, unsigned int min_complete, unsigned int flags, const void *_Nullable sig, size_t sz);", .nr = 426, .nvariants = 1, .variants = variants_io_uring_enter},
+  {.name = "io_uring_enter", .prototype = "int io_uring_enter(unsigned int fd, unsigned int to_submit, unsigned int min_complete, unsigned int flags, const void *_Nullable sig, size_t sz);", .nr = 426, .nvariants = 1, .variants = variants_io_uring_enter, .narrow = variants_io_uring_enter_2},
   {.name = "io_uring_register", .prototype = "int io_uring_register(unsigned int fd, unsigned int opcode, void *_Nullable arg, unsigned int nr_args);", .nr = 427, .nvariants = 1, .variants = variants_io_uring_register},
   {.name = "open_tree", .prototype = "int open_tree(int dirfd, const char *pathname, unsigned int flags);", .nr = 428, .nvariants = 1, .variants = variants_open_tree},
   {.name = "move_mount", .prototype = "int move_mount(int from_dirfd, const char *from_pathname, int to_dirfd, const char *to_pathname, unsigned int flags);", .nr = 429, .nvariants = 1, .variants = variants_move_mount},
@@ -3699,19 +5273,19 @@ const struct signature sig_table[] = {
   {.name = "fsmount", .prototype = "int fsmount(int fd, unsigned int flags, unsigned int attr_flags);", .nr = 432, .nvariants = 1, .variants = variants_fsmount},
   {.name = "fspick", .prototype = "int fspick(int dirfd, const char *pathname, unsigned int flags);", .nr = 433, .nvariants = 1, .variants = variants_open_tree},
   {.name = "pidfd_open", .prototype = "int pidfd_open(pid_t pid, unsigned int flags);", .nr = 434, .nvariants = 1, .variants = variants_pidfd_open},
-  {.name = "clone3", .prototype = "pid_t clone3(/* in */ struct clone_args *cl_args, size_t size);", .nr = 435, .nvariants = 1, .variants = variants_clone3},
+  {.name = "clone3", .prototype = "pid_t clone3(/* in */ struct clone_args *cl_args, size_t size);", .nr = 435, .nvariants = 1, .variants = variants_clone3, .narrow = variants_clone3_2},
   {.name = "close_range", .prototype = "int close_range(unsigned int first, unsigned int last, unsigned int flags);", .nr = 436, .nvariants = 1, .variants = variants_close_range},
-  {.name = "openat2", .prototype = "int openat2(int dirfd, const char *pathname, const struct open_how *how, size_t size);", .nr = 437, .nvariants = 1, .variants = variants_openat2},
+  {.name = "openat2", .prototype = "int openat2(int dirfd, const char *pathname, const struct open_how *how, size_t size);", .nr = 437, .nvariants = 1, .variants = variants_openat2, .narrow = variants_openat2_2},
   {.name = "pidfd_getfd", .prototype = "int pidfd_getfd(int pidfd, int targetfd, unsigned int flags);", .nr = 438, .nvariants = 1, .variants = variants_pidfd_getfd},
   {.name = "faccessat2", .prototype = "int faccessat2(int dirfd, const char *pathname, int mode, int flags);", .nr = 439, .nvariants = 1, .variants = variants_faccessat2},
-  {.name = "process_madvise", .prototype = "ssize_t process_madvise(int pidfd, /* addr */ const struct iovec *iov, size_t n, int advice, unsigned int flags);", .nr = 440, .nvariants = 1, .variants = variants_process_madvise},
-  {.name = "epoll_pwait2", .prototype = "int epoll_pwait2(int epfd, struct epoll_event events[.maxevents], int maxevents, const struct timespec *_Nullable timeout, const kernel_sigset_t *_Nullable sigmask, size_t sigsetsize);", .nr = 441, .nvariants = 1, .variants = variants_epoll_pwait2},
-  {.name = "mount_setattr", .prototype = "int mount_setattr(int dirfd, const char *pathname, unsigned int flags, void *attr, size_t size);", .nr = 442, .nvariants = 1, .variants = variants_mount_setattr},
+  {.name = "process_madvise", .prototype = "ssize_t process_madvise(int pidfd, /* addr */ const struct iovec *iov, size_t n, int advice, unsigned int flags);", .nr = 440, .nvariants = 1, .variants = variants_process_madvise, .narrow = variants_process_madvise_2},
+  {.name = "epoll_pwait2", .prototype = "int epoll_pwait2(int epfd, struct epoll_event events[.maxevents], int maxevents, const struct timespec *_Nullable timeout, const kernel_sigset_t *_Nullable sigmask, size_t sigsetsize);", .nr = 441, .nvariants = 1, .variants = variants_epoll_pwait2, .narrow = variants_epoll_pwait2_2},
+  {.name = "mount_setattr", .prototype = "int mount_setattr(int dirfd, const char *pathname, unsigned int flags, void *attr, size_t size);", .nr = 442, .nvariants = 1, .variants = variants_mount_setattr, .narrow = variants_mount_setattr_2},
   {.name = "memfd_secret", .prototype = "int memfd_secret(unsigned int flags);", .nr = 447, .nvariants = 1, .variants = variants_memfd_secret},
   {.name = "fchmodat2", .prototype = "int fchmodat2(int dirfd, const char *pathname, mode_t mode, unsigned int flags);", .nr = 452, .nvariants = 1, .variants = variants_fchmodat2},
-  {.name = "register_handler", .prototype = "int register_handler(uint64_t targetcage, int callnum, unsigned int flags, uint64_t grate);", .nr = 1001, .nvariants = 1, .variants = variants_register_handler},
-  {.name = "copy_data_between_cages", .prototype = "ssize_t copy_data_between_cages(uint64_t dest, uint64_t destcage, uint64_t src, uint64_t srccage, size_t len, unsigned int type);", .nr = 1002, .nvariants = 1, .variants = variants_copy_data_between_cages},
-  {.name = "copy_handler_table_to_cage", .prototype = "int copy_handler_table_to_cage(uint64_t targetcage, uint64_t sourcecage, unsigned int flags);", .nr = 1003, .nvariants = 1, .variants = variants_copy_handler_table_to_cage},
+  {.name = "register_handler", .prototype = "int register_handler(uint64_t targetcage, int callnum, unsigned int flags, uint64_t grate);", .nr = 1001, .nvariants = 1, .variants = variants_register_handler, .narrow = variants_register_handler_2},
+  {.name = "copy_data_between_cages", .prototype = "ssize_t copy_data_between_cages(uint64_t dest, uint64_t destcage, uint64_t src, uint64_t srccage, size_t len, unsigned int type);", .nr = 1002, .nvariants = 1, .variants = variants_copy_data_between_cages, .narrow = variants_copy_data_between_cages_2},
+  {.name = "copy_handler_table_to_cage", .prototype = "int copy_handler_table_to_cage(uint64_t targetcage, uint64_t sourcecage, unsigned int flags);", .nr = 1003, .nvariants = 1, .variants = variants_copy_handler_table_to_cage, .narrow = variants_copy_handler_table_to_cage_2},
 };
 const size_t sig_table_size = sizeof sig_table / sizeof *sig_table;
 

@@ -169,6 +169,7 @@ end
 
 local variant_tables = {} -- the rows -> C name
 
+-- The C name of the table of a signature's variants.
 local function emit_variants(sig)
   local rows = {}
   for i, v in ipairs(sig.variants) do rows[i] = variant_row(v) end
@@ -177,7 +178,7 @@ local function emit_variants(sig)
     variant_tables[key] = fresh_name("variants_", sig.name)
     emit_table("sig_variant", variant_tables[key], rows)
   end
-  sig.variants_name = variant_tables[key]
+  return variant_tables[key]
 end
 
 local function flags(sig)
@@ -192,6 +193,7 @@ local function signature_row(sig)
   return initialiser {
     { "name", quoted(sig.name) }, { "prototype", quoted(sig.prototype) }, { "nr", sig.nr }, { "flags", flags(sig) },
     { "nvariants", #sig.variants }, { "variants", sig.variants_name },
+    { "narrow", sig.narrow_name ~= sig.variants_name and sig.narrow_name },
   }
 end
 
@@ -241,7 +243,7 @@ local function map(list, f)
   return out
 end
 
-local list = signatures.list()
+local list, narrow = signatures.list(), signatures.list "ilp32"
 emit [[
 /*
 ** signature_data.c - the signatures of lua/lencase/calls.lua as C tables
@@ -256,7 +258,11 @@ emit [[
 /* clang-format off */
 ]]
 emit_all_params(list)
-for _, sig in ipairs(list) do emit_variants(sig) end
+emit_all_params(narrow)
+for i, sig in ipairs(list) do
+  sig.variants_name = emit_variants(sig)
+  sig.narrow_name = emit_variants(narrow[i])
+end
 emit_assertions(list)
 emit_exported("signature", "sig_table", map(list, signature_row))
 emit_exported("sig_fold", "sig_folds", map(signatures.folds(), fold_row))

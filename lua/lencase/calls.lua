@@ -1,6 +1,7 @@
 -- calls.lua - what lencase knows of the kernel's calls: data, and nothing but data
 --
--- types      typedefs and structs as the x86-64 kernel lays them out, in C
+-- types      typedefs and structs as the x86-64 kernel lays them out, in C; where long and pointers have
+--            4 bytes, what is long long here has 8 (files and times, as wasm32's C libraries have them)
 -- constants  the values that the variants and families below test
 -- list       one row a call: { callnum, prototype, variants... }
 -- families   which calls are one and the same thing to people
@@ -14,13 +15,13 @@ local calls = {}
 
 calls.types = [[
 typedef long ssize_t;            typedef unsigned long size_t;
-typedef long off_t;              typedef long long loff_t;
-typedef long time_t;             typedef long suseconds_t;      typedef long clock_t;
+typedef long long off_t;         typedef long long loff_t;
+typedef long long time_t;        typedef long suseconds_t;      typedef long clock_t;
 typedef int clockid_t;           typedef int timer_t;
 typedef unsigned int mode_t;     typedef unsigned int uid_t;    typedef unsigned int gid_t;
 typedef int pid_t;               typedef unsigned int id_t;     typedef int key_t;
-typedef unsigned long dev_t;     typedef unsigned long ino_t;   typedef unsigned long nlink_t;
-typedef long blksize_t;          typedef long blkcnt_t;         typedef unsigned int socklen_t;
+typedef unsigned long long dev_t; typedef unsigned long long ino_t; typedef unsigned long nlink_t;
+typedef long blksize_t;          typedef long long blkcnt_t;    typedef unsigned int socklen_t;
 typedef unsigned char uint8_t;   typedef unsigned short uint16_t;
 typedef unsigned int uint32_t;   typedef unsigned long uint64_t;
 typedef signed char int8_t;      typedef short int16_t;

@@ -13,7 +13,7 @@ local ctype = {}
 -- What differs between C's data models; 'widest' is the strictest alignment of an integer.
 local models = {
   lp64 = { long = 8, pointer = 8, widest = 8 },
-  ilp32 = { long = 4, pointer = 4, widest = 4 }, -- as on i386
+  ilp32 = { long = 4, pointer = 4, widest = 8 }, -- as on wasm32
 }
 
 ---@class lencase.env

@@ -211,13 +211,15 @@ end
 ---@return string? message
 function prototype.declare(text, env) return guarded(declare, text, env) end
 
-local kernel_env
+local kernel_envs = {}
 
 --- An environment of one's own that knows the kernel's types (those of lencase.calls).
+---@param model? "lp64"|"ilp32"
 ---@return lencase.env
-function prototype.env()
-  kernel_env = kernel_env or assert(prototype.declare(calls.types, ctype.bare_env()))
-  return ctype.inside(kernel_env)
+function prototype.env(model)
+  model = model or "lp64"
+  kernel_envs[model] = kernel_envs[model] or assert(prototype.declare(calls.types, ctype.bare_env(model)))
+  return ctype.inside(kernel_envs[model])
 end
 
 -- }==========================================================================
@@ -347,6 +349,7 @@ local function pointer_param(env, node)
     p = new_param(node, KIND.ADDR, DIR.NONE)
   elseif is_strv(to) then
     p = new_param(node, KIND.STRV, DIR.IN)
+    p.elem = env.model.pointer
   elseif is_string(to) then
     p = new_param(node, KIND.STRING, DIR.IN)
   elseif not to.size and is_address(to) then

@@ -71,17 +71,19 @@ local function signature_of(row, env)
   return sig
 end
 
-local cached
+local cached = {}
 
 --- All signatures, by ascending callnum.
+---@param model? "lp64"|"ilp32"
 ---@return table[]
-function signatures.list()
-  if cached then return cached end
-  local env = prototype.env()
+function signatures.list(model)
+  model = model or "lp64"
+  if cached[model] then return cached[model] end
+  local env = prototype.env(model)
   local list = {}
   for i, row in ipairs(calls.list) do list[i] = signature_of(row, env) end
   table.sort(list, function(a, b) return a.nr < b.nr end)
-  cached = list
+  cached[model] = list
   return list
 end
 

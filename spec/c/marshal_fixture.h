@@ -66,7 +66,7 @@ __attribute__((unused)) static int run_in_words(struct run *r,
   arena_reset(&r->arena);
   counter.reads = 0;
   r->fault = (struct marshal_fault){-1, 0, 0};
-  r->vp = plan_select(r->plan, r->words);
+  r->vp = plan_select(r->plan, r->words, r->w->cage->narrow);
   int status = marshal_in(r->w->cage, r->vp, r->words, NULL, r->snaps, &r->arena, &r->fault);
   r->reads = counter.reads;
   return status;

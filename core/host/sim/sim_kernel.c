@@ -315,7 +315,7 @@ int64_t sim_translate(const struct sim_memory *m, struct sim_temp *temp, int32_t
                       const uint64_t words[LENCASE_MAXARGS], uint64_t out[LENCASE_MAXARGS]) {
   const struct signature *sig = sig_by_nr(nr);
   if (sig == NULL) return -ENOSYS;
-  struct passage p = {.m = m, .temp = temp, .v = sig_select(sig, words), .words = words};
+  struct passage p = {.m = m, .temp = temp, .v = sig_select(sig, words, false), .words = words};
   temp->used = 0;
   memset(out, 0, LENCASE_MAXARGS * sizeof *out);
   for (int i = 0; i < p.v->nparams; i++) {
