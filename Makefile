@@ -36,7 +36,7 @@ CFLAGS = -std=gnu11 -D_GNU_SOURCE= -O2 -g -fPIC $(WARNINGS)
 VARIANT =
 COMPILE = $(CC) $(CFLAGS) $(VARIANT) -MMD -MP
 
-SOURCES := $(wildcard core/*.c core/bind/*.c core/host/sim/*.c core/host/trace/*.c)
+SOURCES := $(wildcard core/*.c core/bind/*.c core/host/*/*.c)
 HEADERS := $(wildcard core/*.h core/bind/*.h core/host/*.h core/host/*/*.h)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
 GENERATED = core/signature_data.c

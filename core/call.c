@@ -386,6 +386,18 @@ enum verdict call_down(struct call *call, int32_t nr, const uint64_t words[LENCA
   return call_down_with(call, nr, words, NULL, NULL);
 }
 
+enum verdict call_unhandled(struct lencase_cage *cage, void *thread, int32_t nr,
+                            const uint64_t words[LENCASE_MAXARGS], struct call **out) {
+  struct call *call = call_new(cage, thread, nr, words);
+  enum verdict verdict;
+  *out = call;
+  if (call == NULL) return VERDICT_DONE;
+  call->bare = call->parked = true;
+  verdict = cage->ops->carry_out(call, nr, words, &call->result);
+  if (verdict == VERDICT_DONE) call->parked = false;
+  return verdict;
+}
+
 int64_t call_detached(struct lencase_cage *cage, const struct route_table *to, int32_t nr,
                       const uint64_t words[LENCASE_MAXARGS]) {
   const struct route_entry *entry = wanted(to, nr, words);

@@ -52,6 +52,13 @@ enum verdict call_arrive(struct lencase_cage *cage, void *thread, int32_t nr,
                          const uint64_t words[LENCASE_MAXARGS], struct call **out);
 
 /*
+** Nobody handles a call that arrived: it is carried out as it is, and may be parked as any other.
+** DONE or PARKED; *out as above.
+*/
+enum verdict call_unhandled(struct lencase_cage *cage, void *thread, int32_t nr,
+                            const uint64_t words[LENCASE_MAXARGS], struct call **out);
+
+/*
 ** What carry_out parked is done, with the kernel's result. The verdict is
 ** DONE or PARKED again.
 */

@@ -127,8 +127,8 @@ LENCASE_PUBLIC int lencase_grate_new(lencase_state *st, const lencase_interface 
   struct native *n;
   struct lencase_grate *g;
   int status;
-  if (st->run != NULL)
-    return state_fail(st, LENCASE_EPERM, "cages run already: their filter cannot be widened");
+  status = state_check_outside(st);
+  if (status != LENCASE_OK) return status;
   n = state_new(st, native_size(interface));
   g = n != NULL ? grate_bare(st) : NULL;
   if (g == NULL) {

@@ -53,6 +53,10 @@ LENCASE_PUBLIC lencase_state *lencase_new(const lencase_config *config) {
 
 LENCASE_PUBLIC void lencase_close(lencase_state *st) {
   if (st == NULL) return;
+  if (state_check_outside(st) != LENCASE_OK) {
+    state_log(st, "lencase_close: somebody is inside of the state: it stays open");
+    return;
+  }
   call_cages_close(st);
   call_pool_close(st);
   if (st->close_grates != NULL) st->close_grates(st);

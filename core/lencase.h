@@ -350,6 +350,103 @@ int lencase_cage_write(lencase_cage *cage, uint64_t addr, const void *data, size
 
 /* }========================================================================= */
 
+/* {========================= cages of an embedder's own ==================== */
+
+/*
+** A program that holds cages itself (a runtime, an interpreter, a program that runs a policy over
+** its own operations) tells where their memory is and how calls are carried out, and says when a
+** cage makes a call. Cages are named by their ids: a function gets LENCASE_EGONE for one that is gone.
+*/
+#define LENCASE_ILP32 1u      /* pointers, long and size_t have 4 bytes, as on wasm32; else LP64 */
+#define LENCASE_OWN_MEMORY 2u /* its addresses are this process's own */
+
+/* The struct is copied. Every member may be 0. */
+typedef struct lencase_cage_config {
+  const char *name; /* of the program: for messages and as comm; up to 31 bytes are copied */
+  int64_t pid;      /* for people and scripts; 0: the cage's id */
+  unsigned flags;   /* LENCASE_ILP32, LENCASE_OWN_MEMORY */
+  void *ud;         /* for the callbacks below */
+
+  /*
+  ** The memory: 'size' bytes at 'base', which is the cage's address 0 (no object is there: 0 is the
+  ** null pointer); or callbacks that move as many of 'size' bytes as there are, from the first on, and
+  ** return how many that was; or LENCASE_OWN_MEMORY. 'base' must stay valid as long as the cage, or
+  ** until lencase_cage_memory().
+  */
+  void *base;
+  uint64_t size;
+  size_t (*read)(void *ud, uint64_t addr, void *data, size_t size);
+  size_t (*write)(void *ud, uint64_t addr, const void *data, size_t size);
+
+  /*
+  ** 'room_size' bytes of the cage's memory that the program leaves to lencase: what handlers put in
+  ** the place of arguments lies there during the call, and what calls of theirs fill. Without room such calls
+  ** fail with ENOMEM. Not looked at with LENCASE_OWN_MEMORY.
+  */
+  uint64_t room_addr, room_size;
+
+  /*
+  ** Carries out a call that no grate answers: the kernel's kind of result to *result and
+  ** LENCASE_VERDICT_DONE, or LENCASE_VERDICT_PARKED when it will take its time: then
+  ** lencase_cage_call() returns with a parked call. It runs inside of the state: of the functions for
+  ** cages only lencase_cage_new (fork), _exec, _exit, _memory, _read, _write and _kill are for it.
+  ** NULL: -ENOSYS; with LENCASE_OWN_MEMORY: syscall(2).
+  */
+  lencase_verdict (*carry_out)(void *ud, uint64_t cage, int32_t callnum,
+                               const uint64_t words[LENCASE_MAXARGS], int64_t *result);
+
+  /* What a descriptor (-100: the working directory) refers to: its path to 'buf', the length; or a
+  ** negative errno. NULL: -ENOSYS; with LENCASE_OWN_MEMORY: /proc/self/fd. */
+  int (*fd_path)(void *ud, int fd, char *buf, size_t size);
+
+  /* A grate has ended the cage: it makes no calls any more. */
+  void (*kill)(void *ud);
+} lencase_cage_config;
+
+/*
+** A new cage; *id names it. With a parent (not 0) it is its fork: it inherits routes and the
+** grates' state, its memory is its own. The grates' on_start and on_cage run in here.
+** LENCASE_EINVAL: the config makes no sense; LENCASE_EGONE: no such parent; LENCASE_ENOMEM.
+*/
+int lencase_cage_new(lencase_state *st, const lencase_cage_config *config, uint64_t parent,
+                     uint64_t *id);
+
+/* The memory has moved or grown (memory.grow). LENCASE_EINVAL: it was not given by 'base'. */
+int lencase_cage_memory(lencase_state *st, uint64_t cage, void *base, uint64_t size);
+
+/* The cage runs another program from now on, of this name (NULL: the same). */
+int lencase_cage_exec(lencase_state *st, uint64_t cage, const char *name);
+
+/*
+** The cage has ended, 'wstatus' as in waitpid(2): its grates are told, parked calls are dropped. Inside of
+** a call of its own it ends when that is over: lencase_cage_call() returns LENCASE_EGONE then.
+*/
+int lencase_cage_exit(lencase_state *st, uint64_t cage, int wstatus);
+
+/*
+** The cage's program makes a call: the grates are asked, then 'carry_out'. LENCASE_OK: *result is
+** what the program gets, or *parked (never NULL as a pointer) is the call that waits for
+** lencase_call_complete() or lencase_call_drop(); meanwhile the state is free for other calls and
+** other threads. In an ILP32 cage words are zero-extended. LENCASE_EGONE: the cage is gone, or ended in this
+** call; LENCASE_EPERM: the state is in use, by another thread, or by a handler or callback that calls this;
+** LENCASE_ENOMEM: it could not be parked.
+*/
+int lencase_cage_call(lencase_state *st, uint64_t cage, int32_t callnum,
+                      const uint64_t words[LENCASE_MAXARGS], int64_t *result,
+                      lencase_call **parked);
+
+/*
+** What was parked has been carried out, with result 'done'. As lencase_cage_call() from there on: *result
+** is there, or the call is parked again. LENCASE_EINVAL: the call is not parked.
+*/
+int lencase_call_complete(lencase_state *st, lencase_call *parked, int64_t done, int64_t *result,
+                          lencase_call **still);
+
+/* The thread that made the call is gone: the call's handlers are told, and nobody gets a result. */
+int lencase_call_drop(lencase_state *st, lencase_call *parked);
+
+/* }========================================================================= */
+
 /* {================================== trace ================================ */
 
 /*

@@ -517,8 +517,7 @@ static uint64_t place_strv(const struct snapshot *s, size_t width, const struct 
   uint32_t i;
   *used += aligned((s->nparts + (size_t)1) * width);
   for (i = 0; i < s->nparts; i++)
-    store_word(pointers + i * width, width,
-               put(seg, used, s->parts[i].data, s->parts[i].size + 1));
+    store_word(pointers + i * width, width, put(seg, used, s->parts[i].data, s->parts[i].size + 1));
   store_word(pointers + i * width, width, 0);
   return addr;
 }
@@ -532,7 +531,8 @@ static uint64_t place_iovec(const struct snapshot *s, size_t width, const struct
   *used += aligned(s->nparts * 2 * width);
   for (i = 0; i < s->nparts; i++, iov += 2 * width) {
     const struct snap_part *part = &s->parts[i];
-    store_word(iov, width, part->data != NULL ? put(seg, used, part->data, part->size) : part->addr);
+    store_word(iov, width,
+               part->data != NULL ? put(seg, used, part->data, part->size) : part->addr);
     store_word(iov + width, width, part->size);
   }
   return addr;

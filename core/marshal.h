@@ -51,7 +51,7 @@ struct variant_plan {
 struct plan {
   const struct signature *sig;
   lencase_policy policy;
-  uint16_t nvariants;            /* those of sig->narrow behind the others */
+  uint16_t nvariants; /* those of sig->narrow behind the others */
   struct variant_plan *variants;
 };
 

@@ -59,3 +59,37 @@ LENCASE_PUBLIC const char *lencase_status_name(int status) {
   if (status > 0 || i >= sizeof status_names / sizeof *status_names) return "?";
   return status_names[i];
 }
+
+/* {================================ threads ================================ */
+
+/* Threads are told apart by the address of something of their own. */
+static void *this_thread(void) {
+  static _Thread_local char mark;
+  return &mark;
+}
+
+static int refuse(struct lencase_state *st, const void *who) {
+  if (who != this_thread()) return LENCASE_EPERM;
+  return state_fail(st, LENCASE_EPERM,
+                    "a handler or callback called a function that is not for them: park the call, "
+                    "and call it when the state is left");
+}
+
+int state_enter(struct lencase_state *st) {
+  void *who = NULL;
+  if (__atomic_compare_exchange_n(&st->inside, &who, this_thread(), false, __ATOMIC_ACQUIRE,
+                                  __ATOMIC_RELAXED))
+    return LENCASE_OK;
+  return refuse(st, who);
+}
+
+int state_check_outside(struct lencase_state *st) {
+  const void *who = __atomic_load_n(&st->inside, __ATOMIC_RELAXED);
+  return who == NULL ? LENCASE_OK : refuse(st, who);
+}
+
+void state_leave(struct lencase_state *st) {
+  __atomic_store_n(&st->inside, NULL, __ATOMIC_RELEASE);
+}
+
+/* }========================================================================= */

@@ -28,7 +28,8 @@ struct lencase_state {
   struct lencase_grate *grates;                 /* grate.c: a list, newest first */
   int (*reload_grates)(struct lencase_state *); /* likewise */
   void (*close_grates)(struct lencase_state *); /* set by the room that made one */
-  void *run; /* a host's own while it runs cages of this state, else NULL */
+  void *inside; /* a mark of the thread that is at work in the state; NULL: nobody is */
+  void *run;    /* a host's own while it runs cages of this state, else NULL */
 };
 
 /* Memory of the state: NULL when there is none left. 'osize' must be right. */
@@ -38,6 +39,16 @@ void state_free(struct lencase_state *st, void *ptr, size_t size);
 
 /* Keeps the message for lencase_error() and returns 'status'. */
 int state_fail(struct lencase_state *st, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/*
+** Nobody else is inside of the state from here to state_leave: LENCASE_OK. LENCASE_EPERM: this thread
+** is (a handler or callback called back), with a message; or another one, without: lencase_error()
+** belongs to it.
+*/
+int state_enter(struct lencase_state *st);
+void state_leave(struct lencase_state *st);
+/* LENCASE_OK when nobody is inside; LENCASE_EPERM as above. */
+int state_check_outside(struct lencase_state *st);
 
 /* Sends a message for people to the log function. */
 void state_log(struct lencase_state *st, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -38,6 +38,7 @@ local MAY_KNOW = {
   bind = "public state host signature policy cage route marshal call grate host/sim host/trace",
   ["host/sim"] = CONCRETE_HOST,
   ["host/trace"] = CONCRETE_HOST,
+  ["host/embed"] = CONCRETE_HOST,
   ["host/inline"] = CONCRETE_HOST,
   ["host/lind"] = CONCRETE_HOST,
 }

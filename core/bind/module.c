@@ -71,7 +71,8 @@ LENCASE_PUBLIC int lencase_load(lencase_state *st, const char *filename, int arg
                                 const char *const argv[], const char *path, const char *cpath,
                                 lencase_grate **out) {
   lencase_grate *g;
-  int status = grate_new(st, luaopen_lencase_core, path, cpath, &g);
+  int status = state_check_outside(st);
+  if (status == LENCASE_OK) status = grate_new(st, luaopen_lencase_core, path, cpath, &g);
   if (status == LENCASE_OK) status = grate_run_file(g, filename, argc, argv);
   if (status == LENCASE_OK && out != NULL) *out = g;
   return status;

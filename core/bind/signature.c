@@ -138,13 +138,10 @@ static struct sig_variant variant_of(struct builder *b) {
   return v;
 }
 
-static void build(struct builder *b, struct signature *sig) {
+/* The variants of the table on top, and how many they are. */
+static const struct sig_variant *variants_of(struct builder *b, size_t *count) {
   struct sig_variant *variants;
-  size_t i, n;
-  sig->name = string_of(b, "name");
-  sig->prototype = string_of(b, "prototype");
-  sig->flags = (uint8_t)integer_of(b, "flags", UINT8_MAX);
-  n = array_of(b, "variants", UINT8_MAX);
+  size_t i, n = array_of(b, "variants", UINT8_MAX);
   if (n == 0) luaL_error(b->L, "bad signature: it has no variants");
   variants = box(b, n, sizeof *variants);
   for (i = 0; i < n; i++) {
@@ -155,17 +152,32 @@ static void build(struct builder *b, struct signature *sig) {
   if (variants[n - 1].when.op != TEST_ALWAYS)
     luaL_error(b->L, "bad signature: the last variant has a condition");
   lua_pop(b->L, 1);
-  sig->nvariants = (uint8_t)n;
-  sig->variants = variants;
+  *count = n;
+  return variants;
 }
 
-/* core.signature(nr, table) -> userdata */
+static void build(struct builder *b, struct signature *sig, int table, int narrow) {
+  size_t n, others;
+  lua_pushvalue(b->L, table);
+  sig->name = string_of(b, "name");
+  sig->prototype = string_of(b, "prototype");
+  sig->flags = (uint8_t)integer_of(b, "flags", UINT8_MAX);
+  sig->variants = variants_of(b, &n);
+  sig->nvariants = (uint8_t)n;
+  lua_pushvalue(b->L, narrow);
+  sig->narrow = variants_of(b, &others);
+  lua_pop(b->L, 2);
+  if (others != n) luaL_error(b->L, "bad signature: its narrow form has other variants");
+}
+
+/* core.signature(nr, table, narrow) -> userdata; 'narrow' is the same where pointers have 4 bytes */
 static int signature_new(lua_State *L) {
-  struct builder b = {L, 3};
+  struct builder b = {L, 4};
   struct signature *sig;
   int32_t nr = (int32_t)luaL_checkinteger(L, 1);
   luaL_checktype(L, 2, LUA_TTABLE);
-  lua_settop(L, 2);
+  luaL_checktype(L, 3, LUA_TTABLE);
+  lua_settop(L, 3);
   lua_newtable(L);
   sig = lua_newuserdatauv(L, sizeof *sig, 1);
   memset(sig, 0, sizeof *sig);
@@ -173,9 +185,7 @@ static int signature_new(lua_State *L) {
   lua_setiuservalue(L, -2, 1);
   luaL_setmetatable(L, signature_name);
   sig->nr = nr;
-  lua_pushvalue(L, 2);
-  build(&b, sig);
-  lua_pop(L, 1);
+  build(&b, sig, 2, 3);
   return 1;
 }
 

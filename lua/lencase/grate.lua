@@ -253,7 +253,7 @@ local function own_signature(where, name, nr, text)
   local prototype = require "lencase.prototype" -- its grammar takes longer than all else at the start
   local parsed, message = prototype.parse(text)
   if not parsed then fail(where, "%s: prototype: %s", name, message) end
-  local signature = core.signature(nr, parsed)
+  local signature = core.signature(nr, parsed, prototype.parse(text, prototype.env "ilp32"))
   local described = core.describe(signature)
   local other = core.callnum(described.name)
   if nr > KERNEL_MAX and other and other ~= nr then

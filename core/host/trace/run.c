@@ -69,9 +69,13 @@ LENCASE_PUBLIC int lencase_trace_run(lencase_state *st, char *const argv[], int 
   int rc;
   if (argv == NULL || argv[0] == NULL || wstatus == NULL)
     return state_fail(st, LENCASE_EINVAL, "lencase_trace_run wants a program and a wstatus");
-  if (st->run != NULL) return state_fail(st, LENCASE_EPERM, "a run is on in this state");
+  rc = state_enter(st);
+  if (rc != LENCASE_OK) return rc;
   run = state_new(st, sizeof *run);
-  if (run == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a run");
+  if (run == NULL) {
+    state_leave(st);
+    return state_fail(st, LENCASE_ENOMEM, "no memory for a run");
+  }
   run->st = st;
   run->listener = -1;
   run->window.fd = run->window.grow_fd = -1;
@@ -79,5 +83,6 @@ LENCASE_PUBLIC int lencase_trace_run(lencase_state *st, char *const argv[], int 
   rc = run_open(run, argv, wstatus);
   st->run = NULL;
   state_free(st, run, sizeof *run);
+  state_leave(st);
   return rc;
 }
