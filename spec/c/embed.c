@@ -204,7 +204,7 @@ static const char narrow[] =
              "read = function(fd, buf, n) return 2, nil, 'ok' end, "
              "[2000] = { prototype = 'struct p { long a; void *b; long long c; }; int frob(const "
              "struct p *x);', "
-             "  function(x) return x.a + x.b + x.c end } }";
+             "  nil, function(x) return x.a + x.b + x.c end } }";
 
 static uint32_t word32(const struct program *p, uint64_t addr) {
   uint32_t n;

@@ -104,7 +104,7 @@ static void every_pointer(void) {
   world_open(&w, NULL, NULL);
   for (size_t i = 0; i < sig_table_size; i++) {
     const struct signature *sig = &sig_table[i];
-    const struct sig_variant *v = sig_select(sig, (uint64_t[6]){1, 1, 1, 1, 1, 1});
+    const struct sig_variant *v = sig_select(sig, (uint64_t[6]){1, 1, 1, 1, 1, 1}, false);
     if (!has_pointers(v) || sig->nr == SYS_clone || sig->nr == SYS_set_tid_address)
       continue; /* sim answers those and looks at no pointer */
     bool all = true;
