@@ -136,7 +136,7 @@ asan:
 	@scripts/install-deps test
 	@$(MAKE) -s BUILD=build-asan VARIANT='$(SANITIZE)' \
 	  TEST_FLAGS='--spec-prefix "$(ASAN_SPECS)"' \
-	  SPECS='$(filter-out spec/install_spec.lua,$(SPECS))' run-tests
+	  SPECS='$(filter-out spec/install_spec.lua spec/embed_spec.lua,$(SPECS))' run-tests
 
 # valgrind cannot follow what ptrace does to a traced program: only what runs on sim.
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
@@ -163,7 +163,7 @@ bench: all $(BUILD)/bench/bench-stack
 
 # --- checks --------------------------------------------------------------------------------
 
-C_FILES = $(filter-out $(GENERATED),$(SOURCES) $(HEADERS) $(wildcard spec/c/*.[ch] scripts/*.c))
+C_FILES = $(filter-out $(GENERATED),$(SOURCES) $(HEADERS) $(wildcard spec/c/*.[ch] scripts/*.c examples/embed/*.c examples/embed/wasm/*.c))
 LUA_FILES = $(shell find lua scripts examples spec -name '*.lua'; grep -lsE '^\#!.*lua' scripts/*)
 
 check:

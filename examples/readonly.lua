@@ -28,9 +28,10 @@ local function writes(flags)
   return flags & O_ACCMODE ~= 0 or flags & (O_CREAT | O_TRUNC) ~= 0 or flags & O_TMPFILE ~= 0
 end
 
+-- What cannot be looked at is.
 local function is_protected(fd)
   local n, _, st = sys.fstat(fd)
-  return n == 0 and protected(st)
+  return n ~= 0 or protected(st)
 end
 
 -- Nobody is there: it would be made, if its directory is there.
