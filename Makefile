@@ -36,7 +36,9 @@ CFLAGS = -std=gnu11 -D_GNU_SOURCE= -O2 -g -fPIC $(WARNINGS)
 VARIANT =
 COMPILE = $(CC) $(CFLAGS) $(VARIANT) -MMD -MP
 
-SOURCES := $(wildcard core/*.c core/bind/*.c core/host/*/*.c)
+# The host for Lind's grates is linked into those alone: its functions are Lind's.
+LIND := $(wildcard core/host/lind/*.c)
+SOURCES := $(filter-out $(LIND),$(wildcard core/*.c core/bind/*.c core/host/*/*.c))
 HEADERS := $(wildcard core/*.h core/bind/*.h core/host/*.h core/host/*/*.h)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
 GENERATED = core/signature_data.c
@@ -105,7 +107,9 @@ demo:
 
 $(BUILD)/spec/c/%: spec/c/%.c $(BUILD)/liblencase.a
 	@mkdir -p $(@D)
-	$(COMPILE) -Icore $(LUA_CFLAGS) -o $@ $< $(BUILD)/liblencase.a $(LUA_LIBS) $(LIBS)
+	$(COMPILE) -Icore $(LUA_CFLAGS) -o $@ $(filter %.c %.o,$^) $(BUILD)/liblencase.a $(LUA_LIBS) $(LIBS)
+
+$(BUILD)/spec/c/lind: $(LIND:%.c=$(BUILD)/obj/%.o)
 
 # Programs that specs run in a cage: plain ones, whatever the variant of the library is, and
 # static, so that no dynamic linker makes calls of its own.
@@ -163,7 +167,7 @@ bench: all $(BUILD)/bench/bench-stack
 
 # --- checks --------------------------------------------------------------------------------
 
-C_FILES = $(filter-out $(GENERATED),$(SOURCES) $(HEADERS) $(wildcard spec/c/*.[ch] scripts/*.c examples/embed/*.c examples/embed/wasm/*.c))
+C_FILES = $(filter-out $(GENERATED),$(SOURCES) $(LIND) $(HEADERS) $(wildcard spec/c/*.[ch] scripts/*.c examples/embed/*.c examples/embed/wasm/*.c))
 LUA_FILES = $(shell find lua scripts examples spec -name '*.lua'; grep -lsE '^\#!.*lua' scripts/*)
 
 check:

@@ -229,15 +229,24 @@ static int (*const follow[])(struct marshal *, const struct want *) = {
     [WANT_IOVEC] = iovec_read,
 };
 
+static bool is_string_apart(const struct marshal *m, const struct want *w) {
+  return w->op == WANT_STRING && m->cage->ops->read_string != NULL;
+}
+
 /* Fetches the wants from *w on, at most a batch; *w is the first one left over. */
 static int fetch_batch(struct marshal *m, struct want **w) {
+  const struct host_ops *ops = m->cage->ops;
   struct mem_seg segs[BATCH];
-  struct want *first = *w, *p;
+  struct want *first = *w, *p = first;
+  bool apart = is_string_apart(m, first);
   size_t n = 0, done = 0;
   int status;
-  for (p = first; p != NULL && n < BATCH; p = p->next) segs[n++] = p->seg;
+  do {
+    segs[n++] = p->seg;
+    p = p->next;
+  } while (!apart && p != NULL && n < BATCH && !is_string_apart(m, p));
   *w = p;
-  status = m->cage->ops->read(m->cage, segs, n, &done);
+  status = apart ? ops->read_string(m->cage, segs, &done) : ops->read(m->cage, segs, n, &done);
   if (status != LENCASE_OK) return failed(m, status, first->arg, first->seg.addr, 0);
   for (p = first; p != *w; p = p->next) {
     if (done < p->seg.size)

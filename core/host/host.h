@@ -42,6 +42,12 @@ struct host_ops {
   */
   int (*read)(struct lencase_cage *cage, const struct mem_seg *segs, size_t n, size_t *done);
 
+  /*
+  ** The same for a piece of a string: bytes behind its NUL need not be read, and are zeros then. NULL:
+  ** 'read' does.
+  */
+  int (*read_string)(struct lencase_cage *cage, const struct mem_seg *seg, size_t *done);
+
   /* Writes one segment, whole: LENCASE_OK, LENCASE_EFAULT, LENCASE_EGONE. */
   int (*write)(struct lencase_cage *cage, const struct mem_seg *seg);
 
