@@ -8,6 +8,7 @@
 #   make check-hard   every test on a build with the smallest caches and poisoned frees
 #   make asan         tests under the address and undefined-behaviour sanitizers
 #   make tsan         the test with threads under the thread sanitizer
+#   make wasm-objects what a grate of Lind's is made of, compiled for wasm32
 #   make valgrind     tests that trace no program, under valgrind
 #   make format       the C files as make check wants them
 #   make bench        what an intercepted call costs
@@ -51,7 +52,7 @@ LIBRARY = $(BUILD)/liblencase.a $(BUILD)/liblencase.so
 MODULE = $(BUILD)/lencase/core.so
 
 .DELETE_ON_ERROR:
-.PHONY: all demo generate test run-tests check-hard asan tsan valgrind bench check check-layers \
+.PHONY: all demo generate test run-tests check-hard asan tsan wasm-objects valgrind bench check check-layers \
         check-generated check-lua check-style check-static check-symbols format install \
         uninstall clean
 
@@ -145,6 +146,19 @@ asan:
 # valgrind cannot follow what ptrace does to a traced program: only what runs on sim.
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
 TRACING := $(shell grep -lsE 'lencase_trace_run|trace_fixture|scripts/lencase|support.lencase' $(wildcard spec/c/*.c) $(SPECS))
+
+# What of the library a Lind grate is made of, compiled to wasm32 as far as headers go: Debian's
+# libc for wasm32 is not Lind's (core/host/lind/README.md), so nothing is linked.
+WASM = clang --target=wasm32-wasi --sysroot=/usr -std=gnu11 -O2 -Wall -Wextra -Wno-format \
+       -Wno-implicit-function-declaration -Wno-pointer-integer-compare -Wno-int-conversion -Werror
+WASM_SOURCES = $(filter-out core/bind/%,$(wildcard core/*.c)) core/bind/interface.c core/bind/signature.c $(LIND)
+
+wasm-objects:
+	@scripts/install-deps wasm
+	@mkdir -p build-wasm && : > build-wasm/lua5.4-deb-multiarch.h
+	@set -e; for file in $(WASM_SOURCES); do \
+	  $(WASM) -Icore -Ibuild-wasm $(LUA_CFLAGS) -c -o build-wasm/$$(basename $$file .c).o $$file; done
+	@echo "wasm-objects: $(words $(WASM_SOURCES)) files compiled for wasm32"
 
 tsan:
 	@scripts/install-deps test
@@ -252,6 +266,6 @@ uninstall:
 	rm -rf $(LUADIR) $(LUALIBDIR) $(DESTDIR)$(PREFIX)/share/lencase
 
 clean:
-	rm -rf build build-hard build-asan build-tsan
+	rm -rf build build-hard build-asan build-tsan build-wasm
 
 -include $(OBJECTS:.o=.d) $(C_TESTS:=.d) $(C_HELPERS:=.d)

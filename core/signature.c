@@ -4,7 +4,9 @@
 
 #include "signature.h"
 
+#ifndef __wasm__
 #include <seccomp.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,11 +41,32 @@ const struct signature *sig_by_name(const char *name) {
   return NULL;
 }
 
+#ifdef __wasm__
+/* In a grate of Lind's there is no libseccomp: calls that nobody described have numbers and no names. */
+static int number_of(const char *name) {
+  (void)name;
+  return -1;
+}
+
+static char *new_name_of(int32_t nr) {
+  (void)nr;
+  return NULL;
+}
+#else
+static int number_of(const char *name) {
+  return seccomp_syscall_resolve_name(name);
+}
+
+static char *new_name_of(int32_t nr) {
+  return seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, nr);
+}
+#endif
+
 int32_t sig_callnum(const char *name) {
   const struct signature *sig = sig_by_name(name);
   int nr;
   if (sig != NULL) return sig->nr;
-  nr = seccomp_syscall_resolve_name(name);
+  nr = number_of(name);
   return nr < 0 ? -1 : nr; /* pseudo numbers: calls this architecture lacks */
 }
 
@@ -51,7 +74,7 @@ const char *sig_name(int32_t nr, char *buf, size_t size) {
   const struct signature *sig = sig_by_nr(nr);
   char *name;
   if (sig != NULL) return sig->name;
-  name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, nr);
+  name = new_name_of(nr);
   if (name != NULL)
     snprintf(buf, size, "%s", name);
   else

@@ -6,7 +6,9 @@
 
 #include "signature.h"
 
+#ifdef __x86_64__
 #include <sys/syscall.h>
+#endif
 
 /* clang-format off */
 
@@ -4670,6 +4672,7 @@ static const struct sig_variant variants_copy_handler_table_to_cage_2[] = {
   {.nparams = 3, .params = params_copy_handler_table_to_cage_2},
 };
 
+#ifdef __x86_64__
 _Static_assert(__NR_read == 0, "callnum of read");
 _Static_assert(__NR_write == 1, "callnum of write");
 _Static_assert(__NR_open == 2, "callnum of open");
@@ -4978,6 +4981,7 @@ _Static_assert(__NR_fchmodat2 == 452, "callnum of fchmodat2");
 _Static_assert(LENCASE_REGISTER_HANDLER == 1001, "callnum of register_handler");
 _Static_assert(LENCASE_COPY_DATA_BETWEEN_CAGES == 1002, "callnum of copy_data_between_cages");
 _Static_assert(LENCASE_COPY_HANDLER_TABLE_TO_CAGE == 1003, "callnum of copy_handler_table_to_cage");
+#endif
 
 const struct signature sig_table[] = {
   {.name = "read", .prototype = "ssize_t read(int fd, void buf[.count], size_t count);", .nvariants = 1, .variants = variants_read, .narrow = variants_read_2},

@@ -219,6 +219,7 @@ local FIRST_THREEI = 1001 -- Lind's numbers: lencase.h has them
 
 -- The numbers are calls.lua's; the kernel's headers (of 3i: lencase.h) must agree.
 local function emit_assertions(list)
+  emit "#ifdef __x86_64__"
   for _, sig in ipairs(list) do
     local check = ("_Static_assert(__NR_%s == %d, \"callnum of %s\");"):format(sig.name, sig.nr, sig.name)
     if sig.nr >= FIRST_THREEI then
@@ -227,6 +228,7 @@ local function emit_assertions(list)
     end
     emit("%s", check)
   end
+  emit "#endif"
 end
 
 local function emit_exported(type, name, rows)
@@ -253,7 +255,9 @@ emit [[
 
 #include "signature.h"
 
+#ifdef __x86_64__
 #include <sys/syscall.h>
+#endif
 
 /* clang-format off */
 ]]
