@@ -1,6 +1,6 @@
 # lencase: build, tests, checks, installation (GNU make)
 #
-#   make              the library and the Lua module, into build/
+#   make              the library, the Lua module and the manual, into build/
 #   make demo         count the bytes that a real program writes (installs what is missing)
 #   make test         every test (installs what is missing); ends in `N passed, N failed`
 #   make check        layers, generated files, style, static analysis, exported symbols
@@ -47,13 +47,14 @@ SPECS := $(wildcard spec/*_spec.lua examples/*_spec.lua)
 
 LIBRARY = $(BUILD)/liblencase.a $(BUILD)/liblencase.so
 MODULE = $(BUILD)/lencase/core.so
+MANUAL = $(BUILD)/man/lencase.1 $(BUILD)/man/lencase.3
 
 .DELETE_ON_ERROR:
 .PHONY: all demo generate test run-tests check-hard asan tsan valgrind bench check check-layers \
         check-generated check-lua check-style check-static check-symbols format install \
         uninstall clean
 
-all: $(LIBRARY) $(MODULE)
+all: $(LIBRARY) $(MODULE) $(MANUAL)
 
 # --- the library and the module ------------------------------------------------------------
 
@@ -81,6 +82,11 @@ $(BUILD)/liblencase.so: $(BUILD)/liblencase.so.$(VERSION)
 $(MODULE): $(OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(VARIANT) -shared -Wl,-z,now -Wl,-Bsymbolic -o $@ $^ $(LIBS)
+
+# One source for each page: the command's own parser, the header's comments.
+$(BUILD)/man/lencase.%: scripts/gen-manual.lua scripts/lencase core/lencase.h
+	@mkdir -p $(@D)
+	$(LUA) $< $* > $@
 
 generate:
 	$(LUA) scripts/gen-signatures.lua > $(GENERATED)
@@ -212,6 +218,7 @@ INCLUDEDIR = $(DESTDIR)$(PREFIX)/include
 LUADIR = $(DESTDIR)$(PREFIX)/share/lua/5.4/lencase
 LUALIBDIR = $(DESTDIR)$(PREFIX)/lib/lua/5.4/lencase
 EXAMPLEDIR = $(DESTDIR)$(PREFIX)/share/lencase/examples
+MANDIR = $(DESTDIR)$(PREFIX)/share/man
 
 define PKGCONFIG_FILE
 prefix=$(PREFIX)
@@ -229,7 +236,8 @@ endef
 export PKGCONFIG_FILE
 
 install: all
-	$(INSTALL) -d $(BINDIR) $(LIBDIR)/pkgconfig $(INCLUDEDIR) $(LUADIR) $(LUALIBDIR) $(EXAMPLEDIR)
+	$(INSTALL) -d $(BINDIR) $(LIBDIR)/pkgconfig $(INCLUDEDIR) $(LUADIR) $(LUALIBDIR) $(EXAMPLEDIR) \
+	  $(MANDIR)/man1 $(MANDIR)/man3
 	$(INSTALL) scripts/lencase $(BINDIR)
 	$(INSTALL) -m 644 $(BUILD)/liblencase.a $(LIBDIR)
 	$(INSTALL) $(BUILD)/liblencase.so.$(VERSION) $(LIBDIR)
@@ -239,12 +247,15 @@ install: all
 	$(INSTALL) -m 644 lua/lencase/*.lua $(LUADIR)
 	$(INSTALL) $(MODULE) $(LUALIBDIR)
 	$(INSTALL) -m 644 $(filter-out %_spec.lua,$(wildcard examples/*.lua)) $(EXAMPLEDIR)
+	$(INSTALL) -m 644 $(BUILD)/man/lencase.1 $(MANDIR)/man1
+	$(INSTALL) -m 644 $(BUILD)/man/lencase.3 $(MANDIR)/man3
 	echo "$$PKGCONFIG_FILE" > $(LIBDIR)/pkgconfig/lencase.pc
 	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" -eq 0 ]; then ldconfig; fi
 
 uninstall:
 	rm -f $(BINDIR)/lencase $(LIBDIR)/liblencase.a $(LIBDIR)/liblencase.so* \
-	  $(INCLUDEDIR)/lencase.h $(LIBDIR)/pkgconfig/lencase.pc
+	  $(INCLUDEDIR)/lencase.h $(LIBDIR)/pkgconfig/lencase.pc \
+	  $(MANDIR)/man1/lencase.1 $(MANDIR)/man3/lencase.3
 	rm -rf $(LUADIR) $(LUALIBDIR) $(DESTDIR)$(PREFIX)/share/lencase
 
 clean:
