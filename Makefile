@@ -134,7 +134,8 @@ check-hard:
 
 # The stock lua5.4 that runs the specs was not built with ASan, so its runtime is preloaded. Leaks
 # are looked for in the C tests alone: the programs that specs trace inherit the preload, and
-# LeakSanitizer does not work under a tracer. What is installed is the ordinary build.
+# LeakSanitizer does not work under a tracer. What is installed, and what README's commands build, is
+# the ordinary build.
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 ASAN_SPECS = env LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0
 
@@ -142,7 +143,7 @@ asan:
 	@scripts/install-deps test
 	@$(MAKE) -s BUILD=build-asan VARIANT='$(SANITIZE)' \
 	  TEST_FLAGS='--spec-prefix "$(ASAN_SPECS)"' \
-	  SPECS='$(filter-out spec/install_spec.lua,$(SPECS))' run-tests
+	  SPECS='$(filter-out spec/install_spec.lua spec/readme_spec.lua,$(SPECS))' run-tests
 
 # valgrind cannot follow what ptrace does to a traced program: only what runs on sim.
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite

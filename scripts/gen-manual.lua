@@ -34,10 +34,10 @@ local function verbatim(text) return (text:gsub("[\\'`^~]", characters):gsub("%-
 local function bold(text) return "\\fB" .. verbatim(text) .. "\\fR" end
 local function italic(text) return "\\fI" .. verbatim(text) .. "\\fR" end
 
--- Names of the library in text: what is called and what is written in capitals.
-local function named(word)
-  local name = word:match "^%*?[%w_]+" or word
-  if name:find "^lencase_%l" or name:find "^LENCASE_%u" then return bold(name) .. verbatim(word:sub(#name + 1)) end
+-- Names of the library in text, and what is written in capitals: never hyphenated.
+local function named(name)
+  if name:find "^lencase_%l" or name:find "^LENCASE_%u" then return "\\%" .. bold(name) end
+  if name:find "^%u[%u%d_]+$" then return "\\%" .. verbatim(name) end
 end
 
 -- Running text: a hyphen within a word may stay one, all others are typed. 'word' names a parameter.
