@@ -34,11 +34,13 @@ local function verbatim(text) return (text:gsub("[\\'`^~]", characters):gsub("%-
 local function bold(text) return "\\fB" .. verbatim(text) .. "\\fR" end
 local function italic(text) return "\\fI" .. verbatim(text) .. "\\fR" end
 
--- Names of the library in text, and what is written in capitals: never hyphenated.
+-- Names of the library in text.
 local function named(name)
-  if name:find "^lencase_%l" or name:find "^LENCASE_%u" then return "\\%" .. bold(name) end
-  if name:find "^%u[%u%d_]+$" then return "\\%" .. verbatim(name) end
+  if name:find "^lencase_%l" or name:find "^LENCASE_%u" then return bold(name) end
 end
+
+-- A word with a name in it is not torn apart at the end of a line.
+local function whole(word) return (word:find "%u%u%u" or word:find "lencase_") and "\3" .. word or nil end
 
 -- Running text: a hyphen within a word may stay one, all others are typed. 'word' names a parameter.
 local function prose(text)
@@ -47,6 +49,7 @@ local function prose(text)
     table.insert(marks, roff)
     return ("\1%d\2"):format(#marks)
   end
+  text = text:gsub("%S+", whole)
   text = text:gsub("'([%a_][%w_]*)'", function(name) return mark(italic(name)) end)
   text = text:gsub("[%w_]+", function(word)
     local roff = named(word)
@@ -54,7 +57,7 @@ local function prose(text)
   end)
   text = text:gsub("%f[%w%-](%-%-?%a[%w%-]*)", function(option) return mark(bold(option)) end)
   text = text:gsub("(%a)%-%f[%a]", function(letter) return letter .. mark "-" end)
-  return (verbatim(text):gsub("\1(%d+)\2", function(i) return marks[tonumber(i)] end))
+  return (verbatim(text):gsub("\1(%d+)\2", function(i) return marks[tonumber(i)] end):gsub("\3", "\\%%"))
 end
 
 -- A usage line: commands and options are typed, capitals and <words> stand for something.
