@@ -8,6 +8,7 @@
 #   make check-hard   every test on a build with the smallest caches and poisoned frees
 #   make asan         tests under the address and undefined-behaviour sanitizers
 #   make tsan         the test with threads under the thread sanitizer
+#   make fuzz         [SECONDS=60] the C API in any order, by clang's libFuzzer if there is a clang
 #   make valgrind     tests that trace no program, under valgrind
 #   make format       the C files as make check wants them
 #   make bench        what an intercepted call costs
@@ -50,7 +51,7 @@ MODULE = $(BUILD)/lencase/core.so
 MANUAL = $(BUILD)/man/lencase.1 $(BUILD)/man/lencase.3
 
 .DELETE_ON_ERROR:
-.PHONY: all demo generate test run-tests check-hard asan tsan valgrind bench check check-layers \
+.PHONY: all demo generate test run-tests check-hard asan tsan fuzz fuzz-clang fuzz-seeds valgrind bench check check-layers \
         check-generated check-lua check-style check-static check-symbols format install \
         uninstall clean
 
@@ -144,6 +145,30 @@ asan:
 	@$(MAKE) -s BUILD=build-asan VARIANT='$(SANITIZE)' \
 	  TEST_FLAGS='--spec-prefix "$(ASAN_SPECS)"' \
 	  SPECS='$(filter-out spec/install_spec.lua spec/readme_spec.lua,$(SPECS))' run-tests
+
+# With clang the strings are made to reach new code, and those that did are kept in build-fuzz/corpus;
+# without, they are of ever new seeds. A string that failed is left in build-fuzz/.
+SECONDS = 60
+CLANG = $(firstword $(foreach c,clang clang-14 clang-16 clang-19,$(shell command -v $(c))))
+LIBFUZZER = -max_total_time=$(SECONDS) -max_len=4096 -len_control=0 -timeout=20 -print_final_stats=1 \
+  -close_fd_mask=1 -artifact_prefix=build-fuzz/
+
+fuzz:
+	@scripts/install-deps test
+	@$(if $(CLANG),$(MAKE) -s CLANG=$(CLANG) fuzz-clang,$(MAKE) -s fuzz-seeds)
+
+fuzz-clang:
+	@$(MAKE) -s BUILD=build-fuzz CC=$(CLANG) WARNINGS= \
+	  VARIANT='$(SANITIZE) -fsanitize=fuzzer-no-link -DLENCASE_LIBFUZZER' \
+	  LIBS='$(LIBS) -fsanitize=fuzzer' build-fuzz/spec/c/fuzz_api
+	@mkdir -p build-fuzz/corpus
+	@for i in 1 2 3 4 5 6 7 8; do head -c 4096 /dev/urandom > build-fuzz/corpus/random-$$i; done
+	build-fuzz/spec/c/fuzz_api $(LIBFUZZER) build-fuzz/corpus
+
+fuzz-seeds:
+	@$(MAKE) -s BUILD=build-asan VARIANT='$(SANITIZE)' build-asan/spec/c/fuzz_api
+	build-asan/spec/c/fuzz_api -s $(SECONDS) > build-asan/fuzz.log; tail -n 8 build-asan/fuzz.log; \
+	  tail -n 1 build-asan/fuzz.log | grep -q ' 0 failed'
 
 # valgrind cannot follow what ptrace does to a traced program: only what runs on sim.
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
@@ -260,6 +285,6 @@ uninstall:
 	rm -rf $(LUADIR) $(LUALIBDIR) $(DESTDIR)$(PREFIX)/share/lencase
 
 clean:
-	rm -rf build build-hard build-asan build-tsan
+	rm -rf build build-hard build-asan build-tsan build-fuzz
 
 -include $(OBJECTS:.o=.d) $(C_TESTS:=.d) $(C_HELPERS:=.d)

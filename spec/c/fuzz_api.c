@@ -78,17 +78,26 @@ static uint64_t word(struct fuzz *f) {
   return w;
 }
 
+/* A cage that is there, or NULL. */
+static struct lencase_cage *any_cage(struct fuzz *f) {
+  struct lencase_cage *cage = NULL;
+  unsigned at = below(f, CAGES);
+  for (unsigned i = 0; cage == NULL && i < CAGES; i++)
+    cage = lencase_cage_by_id(f->w.st, f->cages[(at + i) % CAGES]);
+  return cage;
+}
+
 static uint64_t any_cage_id(struct fuzz *f) {
-  return below(f, 16) == 0 ? word(f) : f->cages[below(f, CAGES)];
+  const struct lencase_cage *cage = any_cage(f);
+  unsigned kind = below(f, 16);
+  if (kind == 0) return word(f);
+  return kind > 2 && cage != NULL ? lencase_cage_id(cage) : f->cages[below(f, CAGES)];
 }
 
 static uint64_t any_grate_id(struct fuzz *f) {
-  return below(f, 16) == 0 ? word(f) : f->grates[below(f, 2 * GRATES)];
-}
-
-/* A cage that is there, or NULL. */
-static struct lencase_cage *any_cage(struct fuzz *f) {
-  return lencase_cage_by_id(f->w.st, f->cages[below(f, CAGES)]);
+  unsigned kind = below(f, 16);
+  if (kind < 2 || f->ngrates == 0) return kind == 0 ? word(f) : 0;
+  return f->grates[below(f, f->ngrates)];
 }
 
 static uint64_t any_address(struct fuzz *f) {
@@ -113,18 +122,29 @@ static uint64_t any_size(struct fuzz *f) {
   }
 }
 
+/* Most often one of the first, and seldom one of the last, which are no numbers of calls. */
 static const int32_t callnums[] = {
-    SYS_write,  SYS_read,    SYS_open,       SYS_openat,   SYS_close,         SYS_fstat,
-    SYS_stat,   SYS_writev,  SYS_readv,      SYS_unlinkat, SYS_fcntl,         SYS_socket,
-    SYS_execve, SYS_recvmsg, SYS_rename,     SYS_getppid,  SYS_ioctl,         SYS_poll,
-    SYS_select, SYS_futex,   SYS_getdents64, SYS_fork,     SYS_exit_group,    1001,
-    1002,       1003,        2000,           2001,         LENCASE_MATCH_ALL, -7,
-    77777,      INT32_MAX,
+    SYS_write, SYS_read,     SYS_open,   SYS_writev,  SYS_stat,       2000,
+    SYS_fork,  SYS_unlinkat, SYS_openat, SYS_close,   SYS_fstat,      SYS_readv,
+    SYS_fcntl, SYS_socket,   SYS_execve, SYS_recvmsg, SYS_rename,     SYS_getppid,
+    SYS_ioctl, SYS_poll,     SYS_select, SYS_futex,   SYS_getdents64, SYS_exit_group,
+    1001,      1002,         1003,       2001,        77777,          LENCASE_MATCH_ALL,
+    -7,        INT32_MAX,
 };
-enum { CALLNUMS = sizeof callnums / sizeof *callnums };
+enum { CALLNUMS = sizeof callnums / sizeof *callnums, HOT = 5, COLD = 3 };
 
 static int32_t any_callnum(struct fuzz *f) {
-  return callnums[below(f, CALLNUMS)];
+  unsigned kind = below(f, 64);
+  if (kind == 0) return callnums[CALLNUMS - 1 - below(f, COLD)];
+  return callnums[below(f, kind < 48 ? HOT : CALLNUMS - COLD)];
+}
+
+/* One that some grate of C handlers has, or any. */
+static int32_t handled_callnum(struct fuzz *f) {
+  const struct native *n = f->nnatives > 0 ? &f->natives[below(f, f->nnatives)] : NULL;
+  unsigned e = below(f, ENTRIES);
+  if (n == NULL || n->entries[e].callnum == 0 || below(f, 8) == 0) return any_callnum(f);
+  return n->entries[e].callnum;
 }
 
 static uint64_t any_word(struct fuzz *f) {
@@ -137,21 +157,26 @@ static uint64_t any_word(struct fuzz *f) {
   }
 }
 
+/* Most often such that a write, an open or a writev could be well. */
 static void any_words(struct fuzz *f, uint64_t words[LENCASE_MAXARGS]) {
-  for (int i = 0; i < LENCASE_MAXARGS; i++) words[i] = any_word(f);
+  for (int i = 0; i < LENCASE_MAXARGS; i++)
+    if (below(f, 4) == 0)
+      words[i] = any_word(f);
+    else
+      words[i] = i == 2 ? below(f, 8) : f->objects[below(f, OBJECTS)];
 }
 
 static lencase_policy any_policy(struct fuzz *f) {
   static const lencase_policy sets[] = {LENCASE_COPY_ALL_ARGS, LENCASE_PASS_THROUGH_POINTERS,
                                         LENCASE_PASS_THROUGH_ALL};
   lencase_policy p = sets[below(f, 3)];
-  int n = (int)below(f, LENCASE_MAXARGS) + 1;
-  switch (below(f, 8)) {
+  int n = (int)below(f, below(f, 16) == 0 ? LENCASE_MAXARGS : 3) + 1;
+  switch (below(f, 16)) {
     case 0: return p | LENCASE_PASS(n);
     case 1: return p | LENCASE_COPY(n);
     case 2: return p | LENCASE_ADDR(n);
     case 3: return p | LENCASE_ONCE(n);
-    case 4: return word(f);
+    case 4: return below(f, 4) == 0 ? word(f) : p;
     default: return p;
   }
 }
@@ -171,13 +196,18 @@ __attribute__((format(printf, 2, 3))) static void wrong(struct fuzz *f, const ch
 #define CAN(status) (1u << -(status))
 
 /* 'can': the statuses that 'what' is documented to return besides LENCASE_OK. */
-static int check(struct fuzz *f, const char *what, int status, unsigned can) {
+static int among(struct fuzz *f, const char *what, int status, unsigned can) {
   if (verbose) note("  %s: %s", what, lencase_status_name(status));
   if (status > 0 || status < LENCASE_EPERM || ((can | CAN(LENCASE_OK)) >> -status & 1) == 0)
     wrong(f, "%s returned %s: %s", what, lencase_status_name(status), lencase_error(f->w.st));
+  return status;
+}
+
+/* The same of a public function: lencase_error() tells more. */
+static int check(struct fuzz *f, const char *what, int status, unsigned can) {
   if (status != LENCASE_OK && lencase_error(f->w.st)[0] == '\0')
     wrong(f, "%s failed (%s) and lencase_error() is empty", what, lencase_status_name(status));
-  return status;
+  return among(f, what, status, can);
 }
 
 struct table {
@@ -196,14 +226,15 @@ static void table_of(const struct lencase_cage *cage, struct table *t) {
 static void do_register(struct fuzz *f) {
   static const unsigned flags[] = {0, LENCASE_REPLACE, LENCASE_DEREGISTER, LENCASE_OVERWRITE, 64};
   uint64_t id = any_cage_id(f), grate = any_grate_id(f);
-  int32_t nr = any_callnum(f);
+  int32_t nr = below(f, 4) == 0 ? LENCASE_MATCH_ALL : handled_callnum(f);
   struct lencase_cage *cage = lencase_cage_by_id(f->w.st, id);
   struct table before, after;
   if (cage != NULL) table_of(cage, &before);
-  int status = check(f, "register_handler",
-                     lencase_register_handler(f->w.st, id, nr, grate, flags[below(f, 5)]),
-                     CAN(LENCASE_EGONE) | CAN(LENCASE_ENOENT) | CAN(LENCASE_EEXIST) |
-                         CAN(LENCASE_EPERM) | CAN(LENCASE_EINVAL) | CAN(LENCASE_ENOMEM));
+  int status = check(
+      f, "register_handler",
+      lencase_register_handler(f->w.st, id, nr, grate, flags[below(f, below(f, 8) == 0 ? 5 : 3)]),
+      CAN(LENCASE_EGONE) | CAN(LENCASE_ENOENT) | CAN(LENCASE_EEXIST) | CAN(LENCASE_EPERM) |
+          CAN(LENCASE_EINVAL) | CAN(LENCASE_ENOMEM));
   if (status == LENCASE_OK || cage == NULL) return;
   table_of(cage, &after);
   if (memcmp(&before, &after, sizeof before) != 0)
@@ -214,14 +245,15 @@ static void do_copy_table(struct fuzz *f) {
   static const unsigned flags[] = {0, LENCASE_REPLACE, LENCASE_OVERWRITE, LENCASE_DEREGISTER};
   uint64_t target = any_cage_id(f), source = any_cage_id(f);
   check(f, "copy_handler_table",
-        lencase_copy_handler_table_to_cage(f->w.st, target, source, flags[below(f, 4)]),
+        lencase_copy_handler_table_to_cage(f->w.st, target, source,
+                                           flags[below(f, below(f, 8) == 0 ? 4 : 3)]),
         CAN(LENCASE_EGONE) | CAN(LENCASE_EINVAL) | CAN(LENCASE_ENOMEM));
 }
 
 static void do_copy_data(struct fuzz *f) {
   uint64_t to = any_cage_id(f), dest = any_address(f), from = any_cage_id(f), src = any_address(f);
   uint64_t len = any_size(f), copied = 0;
-  unsigned type = below(f, 3);
+  unsigned type = below(f, 16) == 0 ? 2 : below(f, 2);
   int status = check(f, "copy_data",
                      lencase_copy_data_between_cages(f->w.st, to, dest, from, src, len, type,
                                                      below(f, 2) ? &copied : NULL),
@@ -291,11 +323,11 @@ static lencase_verdict call_down_somehow(struct fuzz *f, lencase_call *call) {
   any_words(f, words);
   switch (below(f, 4)) {
     case 0: return lencase_call_down(call, lencase_call_number(call), words);
-    case 1: return lencase_call_down(call, any_callnum(f), words);
+    case 1: return lencase_call_down(call, handled_callnum(f), words);
     case 2: return lencase_call_forward(call);
     default:
       for (int i = 0; i < LENCASE_MAXARGS; i++) cages[i] = any_cage_id(f);
-      return lencase_make_call(call, any_callnum(f), words, any_cage_id(f),
+      return lencase_make_call(call, handled_callnum(f), words, any_cage_id(f),
                                below(f, 2) ? cages : NULL);
   }
 }
@@ -327,6 +359,7 @@ static lencase_verdict handler(lencase_call *call, lencase_event event, void *ud
   struct fuzz *f = ((struct native *)ud)->f;
   lencase_verdict verdict = LENCASE_VERDICT_DONE;
   if (event != LENCASE_EVENT_START && f->outstanding-- == 0) wrong(f, "an event for nobody");
+  if (verbose) note("  event %d of call %d", (int)event, lencase_call_number(call));
   f->depth++;
   if (event == LENCASE_EVENT_DROP)
     look_at(f, call);
@@ -556,8 +589,10 @@ static void do_call(struct fuzz *f) {
   uint64_t id = lencase_cage_id(cage);
   bool may_wait = w->call == NULL || lencase_cage_by_id(f->w.st, w->cage) == NULL;
   any_words(f, words);
-  check(f, "sim_call", sim_call(cage, any_callnum(f), words, &result, may_wait ? &parked : NULL),
+  int32_t nr = handled_callnum(f);
+  among(f, "sim_call", sim_call(cage, nr, words, &result, may_wait ? &parked : NULL),
         CAN(LENCASE_EGONE) | CAN(LENCASE_ENOMEM));
+  if (verbose) note("  call %d: result %" PRId64 ", waits: %d", nr, result, parked != NULL);
   if (may_wait) *w = (struct waiting){id, parked};
 }
 
@@ -570,7 +605,7 @@ static void do_step(struct fuzz *f) {
   if (below(f, 4) == 0) {
     sim_drop(w->call);
     w->call = NULL;
-  } else if (check(f, "sim_step", sim_step(w->call, &result, &still), CAN(LENCASE_EGONE)) ==
+  } else if (among(f, "sim_step", sim_step(w->call, &result, &still), CAN(LENCASE_EGONE)) ==
              LENCASE_OK) {
     w->call = still;
   }
@@ -585,14 +620,21 @@ static const struct kind {
   void (*run)(struct fuzz *);
   unsigned often;
 } kinds[] = {
-    {"call", do_call, 10},       {"step", do_step, 5},      {"object", do_object, 5},
+    {"call", do_call, 16},       {"step", do_step, 8},      {"object", do_object, 5},
     {"cage", do_cage, 3},        {"grate", do_grate, 3},    {"register", do_register, 4},
     {"table", do_copy_table, 2}, {"data", do_copy_data, 4}, {"memory", do_memory, 2},
     {"kill", do_kill, 1},        {"exit", do_cage_exit, 2}, {"load", do_load, 1},
-    {"branch", do_branch, 2},    {"start", do_start, 1},    {"reload", do_reload, 1},
+    {"branch", do_branch, 1},    {"start", do_start, 1},    {"reload", do_reload, 1},
     {"finish", do_finish, 1},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
+
+/* Most strings begin with some grates and then some cages. */
+static void begin(struct fuzz *f) {
+  for (unsigned n = 1 + below(f, 4); n > 0; n--) below(f, 8) == 0 ? do_load(f) : do_grate(f);
+  for (unsigned n = below(f, 4); n > 0; n--) do_cage(f);
+  for (unsigned n = below(f, 8); n > 0; n--) do_object(f);
+}
 
 static const struct kind *any_kind(struct fuzz *f) {
   unsigned sum = 0, at;
@@ -620,6 +662,7 @@ static bool open_world(struct fuzz *f) {
   if (below(f, 8) == 0) config.max_grate_bytes = 1 + below(f, 65536) * 64u;
   fail_somewhere(f);
   f->open = world_state(&f->w, &config);
+  for (int i = 0; i < OBJECTS; i++) f->objects[i] = SIM_BASE;
   return f->open;
 }
 
@@ -638,7 +681,8 @@ static void close_world(struct fuzz *f) {
 static void fuzz_run(struct fuzz *f, const uint8_t *data, size_t size) {
   *f = (struct fuzz){.data = data, .left = size};
   write_scripts();
-  if (open_world(f))
+  if (open_world(f)) begin(f);
+  if (f->open)
     while (f->left > 0 && f->steps < STEPS && f->wrong[0] == '\0') {
       const struct kind *s = any_kind(f);
       fail_somewhere(f);
@@ -651,7 +695,7 @@ static void fuzz_run(struct fuzz *f, const uint8_t *data, size_t size) {
 
 /* }========================================================================= */
 
-#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+#ifdef LENCASE_LIBFUZZER
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
