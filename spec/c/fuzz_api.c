@@ -332,6 +332,19 @@ static lencase_verdict call_down_somehow(struct fuzz *f, lencase_call *call) {
   }
 }
 
+/* The event will come, also to a handler that then says and does what makes no sense. */
+static lencase_verdict parked(struct fuzz *f, lencase_call *call) {
+  f->outstanding++;
+  switch (below(f, 16)) {
+    case 0: return LENCASE_VERDICT_DONE;
+    case 1: return LENCASE_VERDICT_PASS;
+    case 2:
+      if (call_down_somehow(f, call) != LENCASE_VERDICT_PARKED) wrong(f, "a second call at once");
+      return LENCASE_VERDICT_PARKED;
+    default: return LENCASE_VERDICT_PARKED;
+  }
+}
+
 /* What a handler does until it has said what becomes of the call. */
 static lencase_verdict handle(struct fuzz *f, lencase_call *call, bool fresh) {
   for (;;) switch (below(f, 8)) {
@@ -347,10 +360,7 @@ static lencase_verdict handle(struct fuzz *f, lencase_call *call, bool fresh) {
       default:
         fresh = false;
         if (f->depth > NESTED) return LENCASE_VERDICT_DONE;
-        if (call_down_somehow(f, call) == LENCASE_VERDICT_PARKED) {
-          f->outstanding++;
-          return LENCASE_VERDICT_PARKED;
-        }
+        if (call_down_somehow(f, call) == LENCASE_VERDICT_PARKED) return parked(f, call);
         lencase_call_answer(call, lencase_call_result(call));
     }
 }
