@@ -60,7 +60,7 @@ static struct variant_plan only(const struct call_cross *x, const struct lencase
 /* Reads what the arguments of cage 'of' point to. */
 static int take_from(struct call *call, struct lencase_cage *of) {
   struct call_cross *x = call->cross;
-  struct snapshot snaps[LENCASE_MAXARGS];
+  struct snapshot snaps[LENCASE_MAXARGS] = {0};
   struct marshal_fault fault;
   const struct variant_plan vp = only(x, of);
   int i, status = marshal_in(of, &vp, call->words, NULL, snaps, &call->arena, &fault);
@@ -114,8 +114,10 @@ static int get_memory(struct call *call) {
   int i, status = LENCASE_OK;
   for (i = 0; i < v->nparams && status == LENCASE_OK; i++) {
     if (x->cages[i] == NULL) continue;
-    n = marshal_placed_size(&v->params[i], &x->given[i]);
-    if (x->given[i].state == SNAP_HELD) window += n > 0 ? n : aligned(1); /* an address, at least */
+    if (x->given[i].state == SNAP_HELD) {
+      n = marshal_placed_size(&v->params[i], &x->given[i]);
+      window += n > 0 ? n : aligned(1); /* empty bytes have an address too */
+    }
     status = scratch_of(call, i, &n);
     scratch += n;
   }
