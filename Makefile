@@ -51,9 +51,9 @@ MODULE = $(BUILD)/lencase/core.so
 MANUAL = $(BUILD)/man/lencase.1 $(BUILD)/man/lencase.3
 
 .DELETE_ON_ERROR:
-.PHONY: all demo generate test run-tests check-hard asan tsan fuzz fuzz-clang fuzz-seeds valgrind bench check check-layers \
-        check-generated check-lua check-style check-static check-symbols format install \
-        uninstall clean
+.PHONY: all demo generate test run-tests check-hard asan tsan fuzz fuzz-clang \
+        fuzz-seeds valgrind bench check check-layers check-generated check-lua check-style \
+        check-static check-symbols format install uninstall clean
 
 all: $(LIBRARY) $(MODULE) $(MANUAL)
 
@@ -146,16 +146,19 @@ asan:
 	  TEST_FLAGS='--spec-prefix "$(ASAN_SPECS)"' \
 	  SPECS='$(filter-out spec/install_spec.lua spec/readme_spec.lua,$(SPECS))' run-tests
 
-# With clang the strings are made to reach new code, and those that did are kept in build-fuzz/corpus;
-# without, they are of ever new seeds. A string that failed is left in build-fuzz/.
+# With a clang that has libFuzzer the strings are made to reach new code, and those that did are kept
+# in build-fuzz/corpus; a string that failed is left in build-fuzz/. Without, they are of seeds.
 SECONDS = 60
-CLANG = $(firstword $(foreach c,clang clang-14 clang-16 clang-19,$(shell command -v $(c))))
+CLANGS = clang clang-19 clang-16 clang-14
+HAS_LIBFUZZER = echo 'int LLVMFuzzerTestOneInput(void); int LLVMFuzzerTestOneInput(void) { return 0; }' | \
+  $(c) -fsanitize=fuzzer -x c -o /dev/null - 2> /dev/null && echo $(c)
+CLANG = $(firstword $(foreach c,$(CLANGS),$(shell $(HAS_LIBFUZZER))))
 LIBFUZZER = -max_total_time=$(SECONDS) -max_len=4096 -len_control=0 -timeout=20 -print_final_stats=1 \
   -close_fd_mask=1 -artifact_prefix=build-fuzz/
 
 fuzz:
 	@scripts/install-deps test
-	@$(if $(CLANG),$(MAKE) -s CLANG=$(CLANG) fuzz-clang,$(MAKE) -s fuzz-seeds)
+	@clang='$(CLANG)'; if [ "$$clang" ]; then $(MAKE) -s CLANG=$$clang fuzz-clang; else $(MAKE) -s fuzz-seeds; fi
 
 fuzz-clang:
 	@$(MAKE) -s BUILD=build-fuzz CC=$(CLANG) WARNINGS= \
@@ -167,7 +170,7 @@ fuzz-clang:
 
 fuzz-seeds:
 	@$(MAKE) -s BUILD=build-asan VARIANT='$(SANITIZE)' build-asan/spec/c/fuzz_api
-	build-asan/spec/c/fuzz_api -s $(SECONDS) > build-asan/fuzz.log; tail -n 8 build-asan/fuzz.log; \
+	build-asan/spec/c/fuzz_api -s $(SECONDS) $$(date +%s) > build-asan/fuzz.log; tail -n 8 build-asan/fuzz.log; \
 	  tail -n 1 build-asan/fuzz.log | grep -q ' 0 failed'
 
 # valgrind cannot follow what ptrace does to a traced program: only what runs on sim.

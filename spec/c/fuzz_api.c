@@ -6,7 +6,10 @@
 ** and from inside of handlers. As a test it runs the strings of some fixed seeds; built with
 ** clang's -fsanitize=fuzzer ('make fuzz') it is LLVMFuzzerTestOneInput.
 **
-**   build/spec/c/fuzz_api [-s SECONDS] [SEED [HOW MANY]]
+**   build/spec/c/fuzz_api                     the test
+**   build/spec/c/fuzz_api SEED                one string, and tells what happens
+**   build/spec/c/fuzz_api SEED HOW-MANY
+**   build/spec/c/fuzz_api -s SECONDS [SEED]   from the seed on until the time is over
 **
 ** What must hold: functions return the statuses that lencase.h documents; an error has a message; a
 ** failed register_handler changes nothing; a handler that parked a call hears of it again; the
@@ -750,9 +753,9 @@ static unsigned some(uint64_t seed, unsigned n) {
 int main(int argc, char **argv) {
   bool timed = argc > 2 && strcmp(argv[1], "-s") == 0;
   time_t end = time(NULL) + (timed ? atoi(argv[2]) : 0);
-  uint64_t seed = argc > 1 && !timed ? strtoull(argv[1], NULL, 10) : 1;
-  unsigned n = argc > 2 && !timed ? (unsigned)atoi(argv[2]) : argc > 1 && !timed ? 1 : SEEDS;
-  unsigned made = 0;
+  const char *from = timed ? argv[3] : argv[1], *many = from != NULL && !timed ? argv[2] : NULL;
+  uint64_t seed = from != NULL ? strtoull(from, NULL, 10) : 1;
+  unsigned n = many != NULL ? (unsigned)atoi(many) : argc == 2 ? 1 : SEEDS, made = 0;
   verbose = argc == 2;
   do {
     made += some(seed, n);
