@@ -42,13 +42,13 @@ describe("README's", function()
     .. "-u LUA_PATH_5_4 -u LUA_CPATH_5_4 "
 
   -- /tmp is shared by the users of a machine, who would find each other's files there.
-  local function here(text) return (text:gsub("/tmp/", (dir .. "/tmp/"):gsub("%%", "%%%%"))) end
+  local function here(text) return (text:gsub("/tmp/", (dir:gsub("%%", "%%%%")) .. "/tmp/")) end
   local function there(text) return (text:gsub((dir .. "/tmp/"):gsub("%p", "%%%0"), "/tmp/")) end
 
   -- Runs a command in the scratch copy as a newcomer does: nothing of this process's build is known.
   local function run(command, settings)
     local out, err, status, how = support.sh(("cd %s/tree && %s %s sh -c %s < /dev/null")
-      :format(dir, clean, settings or "", support.quote(here(command))))
+      :format(dir, clean, settings or "", support.quote(command)))
     return there(out), there(err), status, how
   end
 
@@ -81,7 +81,7 @@ describe("README's", function()
       local command = line:gsub("%s+#.*$", "")
       if command ~= "" and not command:find "^#" and not skipped[command] then
         local promise = promised[command] or {}
-        local out, err = must_run(command)
+        local out, err = must_run(here(command))
         keep(promise.out, command .. "\n", out)
         keep(promise.err, command .. "\n", err)
         if promise.said then assert.is_truthy(README:find(promise.said, 1, true), promise.said) end
@@ -108,7 +108,7 @@ describe("README's", function()
     must_run("make -s install PREFIX=" .. prefix)
     support.write_file(dir .. "/tree/embed.c", block.text)
     must_run(line:gsub("^cc", "cc -Wall -Wextra -Werror"), settings)
-    local out, err = must_run("./a.out count.lua sh -c 'echo hello > /tmp/greeting; echo said'", settings)
+    local out, err = must_run(here "./a.out count.lua sh -c 'echo hello > /tmp/greeting; echo said'", settings)
     assert.are.equal("said\n", out)
     assert.is_truthy(err:find "%f[^\n\0]6 /tmp/greeting\n", err)
     assert.are.equal(7, status_of "./a.out count.lua sh -c 'exit 7'")
