@@ -1,6 +1,6 @@
 # lencase: build, tests, checks, installation (GNU make)
 #
-#   make              the library and the Lua module, into build/
+#   make              the library, the Lua module and the manual, into build/
 #   make demo         count the bytes that a real program writes (installs what is missing)
 #   make test         every test (installs what is missing); ends in `N passed, N failed`
 #   make check        layers, generated files, style, static analysis, exported symbols
@@ -9,6 +9,7 @@
 #   make asan         tests under the address and undefined-behaviour sanitizers
 #   make tsan         the test with threads under the thread sanitizer
 #   make wasm-objects what a grate of Lind's is made of, compiled for wasm32
+#   make fuzz         [SECONDS=60] the C API in any order, by clang's libFuzzer if there is a clang
 #   make valgrind     tests that trace no program, under valgrind
 #   make format       the C files as make check wants them
 #   make bench        what an intercepted call costs
@@ -50,13 +51,14 @@ SPECS := $(wildcard spec/*_spec.lua examples/*_spec.lua)
 
 LIBRARY = $(BUILD)/liblencase.a $(BUILD)/liblencase.so
 MODULE = $(BUILD)/lencase/core.so
+MANUAL = $(BUILD)/man/lencase.1 $(BUILD)/man/lencase.3
 
 .DELETE_ON_ERROR:
-.PHONY: all demo generate test run-tests check-hard asan tsan wasm-objects valgrind bench check check-layers \
-        check-generated check-lua check-style check-static check-symbols format install \
-        uninstall clean
+.PHONY: all demo generate test run-tests check-hard asan tsan wasm-objects fuzz fuzz-clang \
+        fuzz-seeds valgrind bench check check-layers check-generated check-lua check-style \
+        check-static check-symbols format install uninstall clean
 
-all: $(LIBRARY) $(MODULE)
+all: $(LIBRARY) $(MODULE) $(MANUAL)
 
 # --- the library and the module ------------------------------------------------------------
 
@@ -84,6 +86,11 @@ $(BUILD)/liblencase.so: $(BUILD)/liblencase.so.$(VERSION)
 $(MODULE): $(OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(VARIANT) -shared -Wl,-z,now -Wl,-Bsymbolic -o $@ $^ $(LIBS)
+
+# One source for each page: the command's own parser, the header's comments.
+$(BUILD)/man/lencase.%: scripts/gen-manual.lua scripts/lencase core/lencase.h
+	@mkdir -p $(@D)
+	$(LUA) $< $* > $@
 
 generate:
 	$(LUA) scripts/gen-signatures.lua > $(GENERATED)
@@ -133,7 +140,8 @@ check-hard:
 
 # The stock lua5.4 that runs the specs was not built with ASan, so its runtime is preloaded. Leaks
 # are looked for in the C tests alone: the programs that specs trace inherit the preload, and
-# LeakSanitizer does not work under a tracer. What is installed is the ordinary build.
+# LeakSanitizer does not work under a tracer. What is installed, and what README's commands build, is
+# the ordinary build.
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 ASAN_SPECS = env LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0
 
@@ -141,7 +149,34 @@ asan:
 	@scripts/install-deps test
 	@$(MAKE) -s BUILD=build-asan VARIANT='$(SANITIZE)' \
 	  TEST_FLAGS='--spec-prefix "$(ASAN_SPECS)"' \
-	  SPECS='$(filter-out spec/install_spec.lua spec/embed_spec.lua,$(SPECS))' run-tests
+	  SPECS='$(filter-out spec/install_spec.lua spec/embed_spec.lua spec/readme_spec.lua,$(SPECS))' run-tests
+
+# With a clang that has libFuzzer the strings are made to reach new code, and those that did are kept
+# in build-fuzz/corpus; a string that failed is left in build-fuzz/. Without, they are of seeds.
+SECONDS = 60
+CLANGS = clang clang-19 clang-16 clang-14
+HAS_LIBFUZZER = echo 'int LLVMFuzzerTestOneInput(void); int LLVMFuzzerTestOneInput(void) { return 0; }' | \
+  $(c) -fsanitize=fuzzer -x c -o /dev/null - 2> /dev/null && echo $(c)
+CLANG = $(firstword $(foreach c,$(CLANGS),$(shell $(HAS_LIBFUZZER))))
+LIBFUZZER = -max_total_time=$(SECONDS) -max_len=4096 -len_control=0 -timeout=20 -print_final_stats=1 \
+  -close_fd_mask=1 -artifact_prefix=build-fuzz/
+
+fuzz:
+	@scripts/install-deps test
+	@clang='$(CLANG)'; if [ "$$clang" ]; then $(MAKE) -s CLANG=$$clang fuzz-clang; else $(MAKE) -s fuzz-seeds; fi
+
+fuzz-clang:
+	@$(MAKE) -s BUILD=build-fuzz CC=$(CLANG) WARNINGS= \
+	  VARIANT='$(SANITIZE) -fsanitize=fuzzer-no-link -DLENCASE_LIBFUZZER' \
+	  LIBS='$(LIBS) -fsanitize=fuzzer' build-fuzz/spec/c/fuzz_api
+	@mkdir -p build-fuzz/corpus
+	@for i in 1 2 3 4 5 6 7 8; do head -c 4096 /dev/urandom > build-fuzz/corpus/random-$$i; done
+	build-fuzz/spec/c/fuzz_api $(LIBFUZZER) build-fuzz/corpus
+
+fuzz-seeds:
+	@$(MAKE) -s BUILD=build-asan VARIANT='$(SANITIZE)' build-asan/spec/c/fuzz_api
+	build-asan/spec/c/fuzz_api -s $(SECONDS) $$(date +%s) > build-asan/fuzz.log; tail -n 8 build-asan/fuzz.log; \
+	  tail -n 1 build-asan/fuzz.log | grep -q ' 0 failed'
 
 # valgrind cannot follow what ptrace does to a traced program: only what runs on sim.
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
@@ -230,6 +265,7 @@ INCLUDEDIR = $(DESTDIR)$(PREFIX)/include
 LUADIR = $(DESTDIR)$(PREFIX)/share/lua/5.4/lencase
 LUALIBDIR = $(DESTDIR)$(PREFIX)/lib/lua/5.4/lencase
 EXAMPLEDIR = $(DESTDIR)$(PREFIX)/share/lencase/examples
+MANDIR = $(DESTDIR)$(PREFIX)/share/man
 
 define PKGCONFIG_FILE
 prefix=$(PREFIX)
@@ -247,7 +283,8 @@ endef
 export PKGCONFIG_FILE
 
 install: all
-	$(INSTALL) -d $(BINDIR) $(LIBDIR)/pkgconfig $(INCLUDEDIR) $(LUADIR) $(LUALIBDIR) $(EXAMPLEDIR)
+	$(INSTALL) -d $(BINDIR) $(LIBDIR)/pkgconfig $(INCLUDEDIR) $(LUADIR) $(LUALIBDIR) $(EXAMPLEDIR) \
+	  $(MANDIR)/man1 $(MANDIR)/man3
 	$(INSTALL) scripts/lencase $(BINDIR)
 	$(INSTALL) -m 644 $(BUILD)/liblencase.a $(LIBDIR)
 	$(INSTALL) $(BUILD)/liblencase.so.$(VERSION) $(LIBDIR)
@@ -257,15 +294,18 @@ install: all
 	$(INSTALL) -m 644 lua/lencase/*.lua $(LUADIR)
 	$(INSTALL) $(MODULE) $(LUALIBDIR)
 	$(INSTALL) -m 644 $(filter-out %_spec.lua,$(wildcard examples/*.lua)) $(EXAMPLEDIR)
+	$(INSTALL) -m 644 $(BUILD)/man/lencase.1 $(MANDIR)/man1
+	$(INSTALL) -m 644 $(BUILD)/man/lencase.3 $(MANDIR)/man3
 	echo "$$PKGCONFIG_FILE" > $(LIBDIR)/pkgconfig/lencase.pc
 	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" -eq 0 ]; then ldconfig; fi
 
 uninstall:
 	rm -f $(BINDIR)/lencase $(LIBDIR)/liblencase.a $(LIBDIR)/liblencase.so* \
-	  $(INCLUDEDIR)/lencase.h $(LIBDIR)/pkgconfig/lencase.pc
+	  $(INCLUDEDIR)/lencase.h $(LIBDIR)/pkgconfig/lencase.pc \
+	  $(MANDIR)/man1/lencase.1 $(MANDIR)/man3/lencase.3
 	rm -rf $(LUADIR) $(LUALIBDIR) $(DESTDIR)$(PREFIX)/share/lencase
 
 clean:
-	rm -rf build build-hard build-asan build-tsan build-wasm
+	rm -rf build build-hard build-asan build-tsan build-fuzz build-wasm
 
 -include $(OBJECTS:.o=.d) $(C_TESTS:=.d) $(C_HELPERS:=.d)

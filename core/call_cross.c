@@ -60,7 +60,7 @@ static struct variant_plan only(const struct call_cross *x, const struct lencase
 /* Reads what the arguments of cage 'of' point to. */
 static int take_from(struct call *call, struct lencase_cage *of) {
   struct call_cross *x = call->cross;
-  struct snapshot snaps[LENCASE_MAXARGS];
+  struct snapshot snaps[LENCASE_MAXARGS] = {0};
   struct marshal_fault fault;
   const struct variant_plan vp = only(x, of);
   int i, status = marshal_in(of, &vp, call->words, NULL, snaps, &call->arena, &fault);
@@ -80,21 +80,30 @@ static int room_of(const struct call *call, int i, uint64_t *room) {
   return status;
 }
 
+/* The runs of an iovec, whose sizes are what a cage has written there. */
+static int room_of_runs(const struct call *call, const struct snapshot *given, size_t *size) {
+  uint64_t left = call->cage->st->config.max_call_bytes;
+  uint32_t k;
+  for (k = 0; k < given->nparts; k++) {
+    if (given->parts[k].size > left || given->parts[k].size > SIZE_MAX / 4 - *size)
+      return LENCASE_ELIMIT;
+    left -= given->parts[k].size;
+    *size += aligned(given->parts[k].size);
+  }
+  return LENCASE_OK;
+}
+
 /* Bytes of scratch that argument 'i' takes: what the call writes. */
 static int scratch_of(const struct call *call, int i, size_t *size) {
   const struct snapshot *given = &call->cross->given[i];
   const struct sig_param *p = &call->cross->vp->variant->params[i];
   uint64_t room = 0;
-  uint32_t k;
-  int status = LENCASE_OK;
+  int status;
   *size = 0;
   if (call->words[i] == 0 || (p->dir & SIG_OUT) == 0) return LENCASE_OK;
-  if (p->kind == SIG_IOVEC)
-    for (k = 0; k < given->nparts; k++) *size += aligned(given->parts[k].size);
-  else
-    status = room_of(call, i, &room);
-  if (*size > call->cage->st->config.max_call_bytes) return LENCASE_ELIMIT;
-  *size += aligned((size_t)room);
+  if (p->kind == SIG_IOVEC) return room_of_runs(call, given, size);
+  status = room_of(call, i, &room);
+  *size = aligned((size_t)room);
   return status;
 }
 
@@ -105,7 +114,10 @@ static int get_memory(struct call *call) {
   int i, status = LENCASE_OK;
   for (i = 0; i < v->nparams && status == LENCASE_OK; i++) {
     if (x->cages[i] == NULL) continue;
-    if (x->given[i].state == SNAP_HELD) window += marshal_placed_size(&v->params[i], &x->given[i]);
+    if (x->given[i].state == SNAP_HELD) {
+      n = marshal_placed_size(&v->params[i], &x->given[i]);
+      window += n > 0 ? n : aligned(1); /* empty bytes have an address too */
+    }
     status = scratch_of(call, i, &n);
     scratch += n;
   }

@@ -45,6 +45,15 @@ static enum verdict bad_verdict(struct call *call, const char *what) {
   return VERDICT_DONE;
 }
 
+/* The host is at work for the call, or a grate below: it waits, whatever its handler says. */
+static enum verdict still_parked(struct call *call, lencase_verdict verdict) {
+  char where[160];
+  if (verdict != LENCASE_VERDICT_PARKED)
+    state_log(call->cage->st, "%s: %s: it was parked, and so it waits", call->entry->where,
+              call_where(call, where, sizeof where));
+  return VERDICT_PARKED;
+}
+
 /* Verdicts that the host could not act on are not handed on to it. */
 static enum verdict native_handler(struct call *call, enum handler_event ev) {
   static const lencase_event events[] = {[HANDLER_START] = LENCASE_EVENT_START,
@@ -53,9 +62,10 @@ static enum verdict native_handler(struct call *call, enum handler_event ev) {
   const struct native_entry *e = call->entry->ud;
   lencase_verdict verdict =
       e->handler((lencase_call *)call, events[ev], e->grate->native->interface.ud);
-  if (verdict == LENCASE_VERDICT_DONE || ev == HANDLER_DROP) return VERDICT_DONE;
-  if (verdict == LENCASE_VERDICT_PARKED)
-    return call->parked ? VERDICT_PARKED : bad_verdict(call, "nothing was parked");
+  if (ev == HANDLER_DROP) return VERDICT_DONE;
+  if (call->parked) return still_parked(call, verdict);
+  if (verdict == LENCASE_VERDICT_DONE) return VERDICT_DONE;
+  if (verdict == LENCASE_VERDICT_PARKED) return bad_verdict(call, "nothing was parked");
   if (call->downcalls > 0) return bad_verdict(call, "passing it would make it a second time");
   return VERDICT_PASS;
 }
@@ -206,7 +216,8 @@ static lencase_verdict verdict_of(enum verdict verdict) {
 
 LENCASE_PUBLIC lencase_verdict lencase_call_down(lencase_call *call, int32_t callnum,
                                                  const uint64_t words[LENCASE_MAXARGS]) {
-  return verdict_of(call_down(call_of(call), callnum, words));
+  struct call *c = call_of(call);
+  return c->parked ? LENCASE_VERDICT_PARKED : verdict_of(call_down(c, callnum, words));
 }
 
 /* What was copied and the call does not fill is read from the window. */
@@ -233,6 +244,7 @@ static int forward_window(struct call *c, uint64_t words[LENCASE_MAXARGS]) {
 LENCASE_PUBLIC lencase_verdict lencase_call_forward(lencase_call *call) {
   struct call *c = call_of(call);
   uint64_t words[LENCASE_MAXARGS];
+  if (c->parked) return LENCASE_VERDICT_PARKED;
   memcpy(words, c->words, sizeof words);
   if (forward_window(c, words) == LENCASE_OK)
     return verdict_of(call_down_with(c, c->nr, words, NULL, NULL));
@@ -278,6 +290,7 @@ LENCASE_PUBLIC lencase_verdict lencase_make_call(lencase_call *call, int32_t cal
   struct lencase_cage *to = named(c, target, c->cage), *of[LENCASE_MAXARGS];
   bool all = to != NULL;
   int i;
+  if (c->parked) return LENCASE_VERDICT_PARKED;
   for (i = 0; i < LENCASE_MAXARGS && all; i++) {
     of[i] = named(c, cages != NULL ? cages[i] : 0, to);
     all = of[i] != NULL;

@@ -250,6 +250,7 @@ void lencase_call_answer(lencase_call *call, int64_t result);
 /*
 ** Makes a call on behalf of the cage, to the grates below or the kernel. LENCASE_VERDICT_DONE:
 ** lencase_call_result() has its result; LENCASE_VERDICT_PARKED: return it, and the event will come.
+** A call that is parked makes no other: these return LENCASE_VERDICT_PARKED at once.
 ** lencase_call_forward makes the very call in flight; copied in-arguments are read by the kernel
 ** from memory that the cage cannot change any more.
 */

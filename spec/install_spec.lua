@@ -63,6 +63,27 @@ describe("an installed lencase", function()
     assert.are.equal("6 bytes\n", err)
   end)
 
+  -- Below the prefix.
+  local files = {
+    "bin/lencase", "include/lencase.h", "lib/liblencase.a", "lib/liblencase.so", "lib/liblencase.so.0",
+    "lib/pkgconfig/lencase.pc", "lib/lua/5.4/lencase/core.so", "share/lua/5.4/lencase/init.lua",
+    "share/lencase/examples/count_writes.lua", "share/man/man1/lencase.1", "share/man/man3/lencase.3",
+  }
+
+  it("is complete, and all of it can be removed", function()
+    support.in_folder(function(dir)
+      local make = ("make -s %%s DESTDIR=%s PREFIX=/usr BUILD=%s"):format(dir, support.build)
+      local _, err, status = support.sh(make:format "install")
+      assert.are.equal(0, status, err)
+      for _, file in ipairs(files) do
+        assert.are.equal(0, (select(3, support.sh(("test -f %s/usr/%s"):format(dir, file)))), file)
+      end
+      _, err, status = support.sh(make:format "uninstall")
+      assert.are.equal(0, status, err)
+      assert.are.equal("", (support.sh(("find %s -type f -o -type l"):format(dir))))
+    end)
+  end)
+
   it("is a module of a stock Lua", function()
     local paths = ("LUA_PATH='%s/share/lua/5.4/?.lua;%s/share/lua/5.4/?/init.lua;;' LUA_CPATH='%s/lib/lua/5.4/?.so;;'")
         :format(prefix, prefix, prefix)

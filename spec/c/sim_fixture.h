@@ -47,7 +47,7 @@ static void *counting_alloc(void *ud, void *ptr, size_t osize, size_t nsize) {
     return NULL;
   }
   c->made++;
-  if (fails(c)) return NULL;
+  if (fails(c) || nsize > (size_t)1 << 32) return NULL; /* more is never there */
   union block *moved = malloc(sizeof *moved + nsize);
   if (moved == NULL) return NULL;
   moved->size = nsize;

@@ -450,6 +450,14 @@ static void bytes_of_others(void) {
   is_int(make(&w, &g, 0, SYS_writev, (uint64_t[6]){out, runs, 2}, id), 11, "and out again");
   is_int(read(fds[0], got, sizeof got), 11, "all of it");
   ok(memcmp(got, "scatter", 8) == 0, "in order");
+  is_int(make(&w, &g, 0, SYS_writev, (uint64_t[6]){out, runs, 0}, id), 0, "no runs at all");
+  struct iovec huge[4]; /* their sum is 0 again */
+  for (int i = 0; i < 4; i++) huge[i] = (struct iovec){(void *)(uintptr_t)there, (size_t)1 << 62};
+  uint64_t all = sim_alloc(other, sizeof huge);
+  need(lencase_cage_write(other, all, huge, sizeof huge) == LENCASE_OK);
+  need(write(fds[1], "x", 1) == 1);
+  is_int(make(&w, &g, 0, SYS_readv, (uint64_t[6]){in, all, 4}, id), -ENOMEM, "more than there is");
+  is_int(read(fds[0], got, sizeof got), 1, "nothing was read");
   sim_cage_exit(other, 0);
   is_int(make(&w, &g, 0, SYS_write, (uint64_t[6]){out, there, 15}, id), -ESRCH, "it is gone");
   is_int(make(&w, &g, id, SYS_getppid, (uint64_t[6]){0}, 0), -ESRCH, "so nothing is done for it");

@@ -1,0 +1,145 @@
+-- README's fenced blocks, each one run: what a newcomer copies works, and does what README says.
+
+local support = require "spec.support"
+
+local README = support.read_file "README.md"
+
+-- { language =, line =, text = } in their order.
+local function blocks_of(text)
+  local blocks, block, n = {}, nil, 0
+  for line in text:gmatch "([^\n]*)\n" do
+    n = n + 1
+    local fence = line:match "^%s*```(.*)$"
+    if fence and block then
+      table.insert(blocks, block)
+      block = nil
+    elseif fence then
+      block = { language = fence, line = n, text = "" }
+    elseif block then
+      block.text = block.text .. line .. "\n"
+    end
+  end
+  assert(not block, "README.md: a block has no end")
+  return blocks
+end
+
+-- Commands that are not run here, and why.
+local skipped = {
+  ["make test"] = "it runs this spec",
+}
+
+-- What README says about a command: where to look for it, as a pattern.
+local promised = {
+  ["make demo"] = { err = "%d+ [^\n]*core%.tar\n" },
+  ["scripts/lencase run count.lua -- sh -c 'echo hello > /tmp/greeting'"] = {
+    said = "`6 /tmp/greeting`", out = "^$", err = "%f[^\n\0]6 /tmp/greeting\n",
+  },
+}
+
+describe("README's", function()
+  local dir -- of the scratch copy, of what is installed from it, and of what stands for /tmp
+  local clean = "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES -u LENCASE_BUILD -u LUA_PATH -u LUA_CPATH "
+    .. "-u LUA_PATH_5_4 -u LUA_CPATH_5_4 "
+
+  -- /tmp is shared by the users of a machine, who would find each other's files there.
+  local function here(text) return (text:gsub("/tmp/", (dir:gsub("%%", "%%%%")) .. "/tmp/")) end
+  local function there(text) return (text:gsub((dir .. "/tmp/"):gsub("%p", "%%%0"), "/tmp/")) end
+
+  -- Runs a command in the scratch copy as a newcomer does: nothing of this process's build is known.
+  local function run(command, settings)
+    local out, err, status, how = support.sh(("cd %s/tree && %s %s sh -c %s < /dev/null")
+      :format(dir, clean, settings or "", support.quote(command)))
+    return there(out), there(err), status, how
+  end
+
+  local function must_run(command, settings)
+    local out, err, status = run(command, settings)
+    assert.are.equal(0, status, command .. "\n" .. out .. err)
+    return out, err
+  end
+
+  setup(function()
+    local pipe = assert(io.popen "mktemp -d")
+    dir = pipe:read "l"
+    pipe:close()
+    local _, err, status = support.sh(("mkdir %s/tree %s/tmp && tar cf - --exclude='./build*' --exclude=./.git . | tar xf - -C %s/tree")
+      :format(dir, dir, dir))
+    assert(status == 0, err)
+  end)
+
+  teardown(function() os.execute("rm -rf " .. support.quote(dir)) end)
+
+  local function keep(promise, said, text)
+    if promise then assert.is_truthy(text:find(promise), said .. text) end
+  end
+
+  local runners = {}
+
+  -- A line is a command, unless it goes on in the next.
+  function runners.sh(block)
+    for line in block.text:gsub("\\\n", " "):gmatch "[^\n]+" do
+      local command = line:gsub("%s+#.*$", "")
+      if command ~= "" and not command:find "^#" and not skipped[command] then
+        local promise = promised[command] or {}
+        local out, err = must_run(here(command))
+        keep(promise.out, command .. "\n", out)
+        keep(promise.err, command .. "\n", err)
+        if promise.said then assert.is_truthy(README:find(promise.said, 1, true), promise.said) end
+        promise.kept = true
+      end
+    end
+  end
+
+  -- A script is named by its first line; the blocks behind it run it.
+  function runners.lua(block)
+    local name = assert(block.text:match "^%-%- ([%w_]+%.lua)\n", "its first line does not name it")
+    assert(load(block.text, "@" .. name, "t"))
+    support.write_file(dir .. "/tree/" .. name, block.text)
+  end
+
+  -- How README says that it is compiled and where its script finds the module.
+  function runners.c(block)
+    local line = assert(README:match "`(cc embed%.c [^`]+)`", "README does not say how embed.c is compiled")
+    local prefix = dir .. "/prefix"
+    local settings = ("PKG_CONFIG_PATH=%s/lib/pkgconfig LD_LIBRARY_PATH=%s/lib "):format(prefix, prefix)
+      .. ("LUA_PATH='%s/share/lua/5.4/?.lua;%s/share/lua/5.4/?/init.lua;;' LUA_CPATH='%s/lib/lua/5.4/?.so;;'")
+        :format(prefix, prefix, prefix)
+    local function status_of(command) return (select(3, run(command, settings))) end
+    must_run("make -s install PREFIX=" .. prefix)
+    support.write_file(dir .. "/tree/embed.c", block.text)
+    must_run(line:gsub("^cc", "cc -Wall -Wextra -Werror"), settings)
+    local out, err = must_run(here "./a.out count.lua sh -c 'echo hello > /tmp/greeting; echo said'", settings)
+    assert.are.equal("said\n", out)
+    assert.is_truthy(err:find "%f[^\n\0]6 /tmp/greeting\n", err)
+    assert.are.equal(7, status_of "./a.out count.lua sh -c 'exit 7'")
+    assert.are.equal(128 + 15, status_of "./a.out count.lua sh -c 'kill -TERM $$'")
+    assert.are.equal(125, status_of "./a.out count.lua /nonexistent/program")
+    assert.are.equal(125, status_of "./a.out nonexistent.lua true")
+    assert.are.equal(125, status_of "./a.out")
+  end
+
+  for _, block in ipairs(blocks_of(README)) do
+    it(("%s block of line %d works"):format(block.language, block.line), function()
+      local runner = assert(runners[block.language], "nobody knows how to run a block in '" .. block.language .. "'")
+      runner(block)
+    end)
+  end
+
+  it("promises are about commands that it shows", function()
+    for command, promise in pairs(promised) do assert.is_true(promise.kept, command) end
+    for command in pairs(skipped) do assert.is_truthy(README:find("\n" .. command, 1, true), command) end
+  end)
+
+  it("exit statuses are what lencase run ends with", function()
+    local function status_of(program, script)
+      local _, _, status = run(("scripts/lencase run %s -- %s"):format(script or "count.lua", program))
+      return status
+    end
+    must_run "grep -q '125,$' README.md && grep -q '^126, 127 as with env(1)' README.md"
+    assert.are.equal(7, status_of "sh -c 'exit 7'")
+    assert.are.equal(128 + 15, status_of "sh -c 'kill -TERM $$'")
+    assert.are.equal(125, status_of("true", "nonexistent.lua"))
+    assert.are.equal(126, status_of "./README.md")
+    assert.are.equal(127, status_of "/nonexistent/program")
+  end)
+end)
