@@ -117,7 +117,7 @@ $(BUILD)/spec/c/%: spec/c/%.c $(BUILD)/liblencase.a
 	@mkdir -p $(@D)
 	$(COMPILE) -Icore $(LUA_CFLAGS) -o $@ $(filter %.c %.o,$^) $(BUILD)/liblencase.a $(LUA_LIBS) $(LIBS)
 
-$(BUILD)/spec/c/lind: $(LIND:%.c=$(BUILD)/obj/%.o)
+$(BUILD)/spec/c/lind: $(BUILD)/obj/core/host/lind/lind.o
 
 # Programs that specs run in a cage: plain ones, whatever the variant of the library is, and
 # static, so that no dynamic linker makes calls of its own.
