@@ -72,8 +72,18 @@ $(BUILD)/liblencase.a: $(OBJECTS)
 	rm -f $@
 	$(AR) rcs $@ $^
 
-$(BUILD)/liblencase.so.$(VERSION): $(OBJECTS)
-	$(CC) $(VARIANT) -shared -Wl,-soname,$(SONAME) -Wl,-z,defs -o $@ $^ $(LUA_LIBS) $(LIBS)
+$(BUILD)/liblencase.so.$(VERSION): $(OBJECTS) $(BUILD)/liblencase.map
+	$(CC) $(VARIANT) -shared -Wl,-soname,$(SONAME) -Wl,-z,defs -Wl,--version-script,$(BUILD)/liblencase.map \
+	  -o $@ $(filter %.o,$^) $(LUA_LIBS) $(LIBS)
+
+# What lencase.h declares, and nothing else, is there for others.
+$(BUILD)/declared: core/lencase.h
+	@mkdir -p $(@D)
+	@{ echo luaopen_lencase_core; \
+	  sed -n '/^typedef/d; s/^[a-z].*[ *]\(lencase_[a-z_]*\)(.*/\1/p' $<; } | sort > $@
+
+$(BUILD)/liblencase.map: $(BUILD)/declared
+	@{ echo 'LENCASE_$(ABI) {'; echo 'global:'; sed 's/$$/;/' $<; echo 'local: *;'; echo '};'; } > $@
 
 $(BUILD)/liblencase.so: $(BUILD)/liblencase.so.$(VERSION)
 	ln -sf $(<F) $(BUILD)/$(SONAME)
@@ -247,11 +257,8 @@ check-static:
 
 # liblencase.so exports what lencase.h declares, the Lua module's entry, and nothing else.
 check-symbols: all
-	{ echo luaopen_lencase_core; \
-	  sed -n '/^typedef/d; s/^[a-z].*[ *]\(lencase_[a-z_]*\)(.*/\1/p' core/lencase.h; } | sort > \
-	  $(BUILD)/declared
-	nm -D --defined-only $(BUILD)/liblencase.so | awk '{ print $$3 }' | sort | \
-	  diff -u $(BUILD)/declared -
+	nm -D --defined-only $(BUILD)/liblencase.so | awk '$$2 != "A" { sub("@.*", "", $$3); print $$3 }' | \
+	  sort | diff -u $(BUILD)/declared -
 
 # Rewrites the C files as check-style wants them.
 format:

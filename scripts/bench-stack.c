@@ -75,12 +75,20 @@ static const char lua_calling[] =
 struct world {
   lencase_state *st;
   struct lencase_cage *cage;
+  uint64_t embedded; /* the id of an embedder's cage */
 };
 
 static int64_t bottom(void *ud, struct lencase_cage *cage, int32_t nr,
                       const uint64_t words[LENCASE_MAXARGS]) {
   (void)ud, (void)cage, (void)nr;
   return work_pointer(words[0], words[1], words[2]);
+}
+
+static lencase_verdict embedded_bottom(void *ud, uint64_t cage, int32_t nr,
+                                       const uint64_t words[LENCASE_MAXARGS], int64_t *result) {
+  *result = bottom(ud, NULL, nr, words);
+  (void)cage;
+  return LENCASE_VERDICT_DONE;
 }
 
 static void say(void *ud, const char *line) {
@@ -138,6 +146,14 @@ static struct world stack(int levels, lencase_handler c, const char *lua) {
   return w;
 }
 
+/* The same, with a cage of an embedder's. */
+static struct world embedded(int levels, lencase_handler c, const char *lua) {
+  static const lencase_cage_config config = {.carry_out = embedded_bottom};
+  struct world w = stack(levels, c, lua);
+  must(w.st, lencase_cage_new(w.st, &config, 0, &w.embedded), "lencase_cage_new");
+  return w;
+}
+
 static void close_world(struct world *w) {
   if (w->cage != NULL) sim_cage_exit(w->cage, 0);
   lencase_close(w->st);
@@ -153,6 +169,18 @@ static void calls(void *ud, long n) {
     const uint64_t words[LENCASE_MAXARGS] = {3, (uint64_t)n, 1};
     int64_t result;
     if (sim_call(w->cage, NR, words, &result, NULL) != LENCASE_OK || result != 4 + n)
+      give_up("a call", lencase_error(w->st));
+  }
+}
+
+static void embedded_calls(void *ud, long n) {
+  struct world *w = ud;
+  while (n-- > 0) {
+    const uint64_t words[LENCASE_MAXARGS] = {3, (uint64_t)n, 1};
+    int64_t result;
+    lencase_call *parked;
+    if (lencase_cage_call(w->st, w->embedded, NR, words, &result, &parked) != LENCASE_OK ||
+        result != 4 + n)
       give_up("a call", lencase_error(w->st));
   }
 }
@@ -207,21 +235,25 @@ static const struct way {
   int levels;
   lencase_handler c;
   const char *lua;
+  bool embedded;
 } ways[] = {
-    {"a bare function pointer", 0, NULL, NULL},
-    {"a bare lua_pcall", 0, NULL, lua_answering},
-    {"a bare lua_resume of a lua_pcallk", 0, answering, lua_answering},
-    {"sim, no grate", 0, letting, NULL},
-    {"C, answers", 1, answering, NULL},
-    {"C, lets through", 1, letting, NULL},
-    {"C, lets through, 8 levels", LEVELS, letting, NULL},
-    {"C, makes the call", 1, calling, NULL},
-    {"C, makes the call, 8 levels", LEVELS, calling, NULL},
-    {"Lua, answers", 1, NULL, lua_answering},
-    {"Lua, lets through", 1, NULL, lua_letting},
-    {"Lua, lets through, 8 levels", LEVELS, NULL, lua_letting},
-    {"Lua, makes the call", 1, NULL, lua_calling},
-    {"Lua, makes the call, 8 levels", LEVELS, NULL, lua_calling},
+    {"a bare function pointer", 0, NULL, NULL, false},
+    {"a bare lua_pcall", 0, NULL, lua_answering, false},
+    {"a bare lua_resume of a lua_pcallk", 0, answering, lua_answering, false},
+    {"sim, no grate", 0, letting, NULL, false},
+    {"C, answers", 1, answering, NULL, false},
+    {"C, lets through", 1, letting, NULL, false},
+    {"C, lets through, 8 levels", LEVELS, letting, NULL, false},
+    {"C, makes the call", 1, calling, NULL, false},
+    {"C, makes the call, 8 levels", LEVELS, calling, NULL, false},
+    {"Lua, answers", 1, NULL, lua_answering, false},
+    {"Lua, lets through", 1, NULL, lua_letting, false},
+    {"Lua, lets through, 8 levels", LEVELS, NULL, lua_letting, false},
+    {"Lua, makes the call", 1, NULL, lua_calling, false},
+    {"Lua, makes the call, 8 levels", LEVELS, NULL, lua_calling, false},
+    {"an embedder's cage, no grate", 0, letting, NULL, true},
+    {"an embedder's cage, C answers", 1, answering, NULL, true},
+    {"an embedder's cage, Lua answers", 1, NULL, lua_answering, true},
 };
 enum {
   POINTER,
@@ -238,6 +270,9 @@ enum {
   L_LETS_8,
   L_CALLS,
   L_CALLS_8,
+  EMBEDDED,
+  EMBEDDED_C,
+  EMBEDDED_LUA,
   NWAYS
 };
 
@@ -264,13 +299,13 @@ static void way_open(const struct way *way, struct running *r) {
     r->ud = way->lua != NULL ? bare_lua(way->lua) : NULL;
     return;
   }
-  r->run = calls;
-  r->w = stack(way->levels, way->c, way->lua);
+  r->run = way->embedded ? embedded_calls : calls;
+  r->w = (way->embedded ? embedded : stack)(way->levels, way->c, way->lua);
   r->ud = &r->w;
 }
 
 static void way_close(struct running *r) {
-  if (r->run == calls) close_world(&r->w);
+  if (r->run == calls || r->run == embedded_calls) close_world(&r->w);
   if (r->run == pcalls || r->run == resumes) lua_close(r->ud);
 }
 
