@@ -22,7 +22,16 @@
 
 #include "grate_fixture.h"
 
-enum { CAGES = 10, GRATES = 8, ENTRIES = 4, OBJECTS = 24, PARKED = 8, STEPS = 80, NESTED = 3 };
+enum {
+  CAGES = 10,
+  GRATES = 8,
+  ENTRIES = 4,
+  OBJECTS = 24,
+  PARKED = 8,
+  STEPS = 80,
+  NESTED = 3,
+  EMBEDDED = 4
+};
 
 struct fuzz;
 
@@ -39,6 +48,14 @@ struct waiting {
   struct call *call;
 };
 
+/* A cage of an embedder's own, and its calls that wait. */
+struct embedded {
+  struct fuzz *f;
+  uint64_t id;
+  unsigned char memory[4096];
+  lencase_call *parked[PARKED];
+};
+
 struct fuzz {
   struct world w;
   const uint8_t *data; /* what is to happen */
@@ -50,6 +67,7 @@ struct fuzz {
   uint64_t last_cage;
   uint64_t objects[OBJECTS]; /* addresses that are objects in some cage */
   struct waiting waiting[PARKED];
+  struct embedded embedded[EMBEDDED];
   unsigned outstanding; /* handlers that parked and were not called again */
   unsigned depth;       /* of handlers inside of one another */
   unsigned steps;
@@ -626,6 +644,135 @@ static void do_step(struct fuzz *f) {
 
 /* }========================================================================= */
 
+/* {============================ embedders' cages =========================== */
+
+static size_t lying(struct embedded *e, uint64_t addr, size_t size) {
+  size_t there = addr < sizeof e->memory ? sizeof e->memory - (size_t)addr : 0;
+  if (size > there) size = there;
+  return below(e->f, 64) == 0 ? size + below(e->f, 9) : size;
+}
+
+static size_t embedded_read(void *ud, uint64_t addr, void *data, size_t size) {
+  struct embedded *e = ud;
+  size_t told = lying(e, addr, size), n = told < size ? told : size;
+  if (n > 0 && addr + n <= sizeof e->memory) memcpy(data, e->memory + addr, n);
+  return told;
+}
+
+static size_t embedded_write(void *ud, uint64_t addr, const void *data, size_t size) {
+  struct embedded *e = ud;
+  size_t told = lying(e, addr, size), n = told < size ? told : size;
+  if (n > 0 && addr + n <= sizeof e->memory) memcpy(e->memory + addr, data, n);
+  return told;
+}
+
+static lencase_verdict embedded_bottom(void *ud, uint64_t cage, int32_t nr,
+                                       const uint64_t words[LENCASE_MAXARGS], int64_t *result) {
+  struct embedded *e = ud;
+  struct fuzz *f = e->f;
+  lencase_call *parked;
+  int64_t other;
+  *result = (int64_t)word(f);
+  if (!f->open) return LENCASE_VERDICT_DONE;
+  switch (below(f, 12)) {
+    case 0:
+      if (lencase_cage_call(f->w.st, cage, nr, words, &other, &parked) != LENCASE_EPERM)
+        wrong(f, "a callback could make a call");
+      break;
+    case 1:
+      if (below(f, 4) == 0) lencase_cage_exit(f->w.st, cage, (int)below(f, 65536));
+      break;
+    case 2:
+      if (below(f, 4) == 0) lencase_cage_kill(lencase_cage_by_id(f->w.st, cage));
+      break;
+    case 3: lencase_cage_exec(f->w.st, cage, "other"); break;
+    case 4:
+    case 5:
+    case 6: return LENCASE_VERDICT_PARKED;
+    case 7: return (lencase_verdict)below(f, 3);
+    default: break;
+  }
+  return LENCASE_VERDICT_DONE;
+}
+
+static bool is_there(struct fuzz *f, const struct embedded *e) {
+  return e->id != 0 && lencase_cage_by_id(f->w.st, e->id) != NULL;
+}
+
+static void do_embed(struct fuzz *f) {
+  struct embedded *e = &f->embedded[below(f, EMBEDDED)];
+  uint64_t parent = below(f, 4) == 0 ? f->embedded[below(f, EMBEDDED)].id : 0, id = 0;
+  lencase_cage_config config = {.ud = e, .room_addr = 2048, .room_size = below(f, 2049)};
+  if (is_there(f, e)) return;
+  config.flags = below(f, 2) ? LENCASE_ILP32 : below(f, 16) == 0 ? (unsigned)word(f) & 1021u : 0;
+  if (below(f, 2)) {
+    config.base = e->memory;
+    config.size = below(f, 8) == 0 ? word(f) % sizeof e->memory : sizeof e->memory;
+  } else {
+    config.read = below(f, 16) == 0 ? NULL : embedded_read;
+    config.write = embedded_write;
+  }
+  if (below(f, 8) != 0) config.carry_out = embedded_bottom;
+  *e = (struct embedded){.f = f};
+  memset(e->memory, 'a', sizeof e->memory / 2);
+  if (check(f, "cage_new", lencase_cage_new(f->w.st, &config, parent, &id),
+            CAN(LENCASE_EINVAL) | CAN(LENCASE_EGONE) | CAN(LENCASE_ENOMEM)) != LENCASE_OK)
+    return;
+  e->id = id;
+  if (id <= f->last_cage) wrong(f, "an id is given twice");
+  f->last_cage = id;
+}
+
+static void do_embedded_call(struct fuzz *f) {
+  struct embedded *e = &f->embedded[below(f, EMBEDDED)];
+  lencase_call **parked = &e->parked[below(f, PARKED)];
+  uint64_t words[LENCASE_MAXARGS];
+  int64_t result = 0;
+  lencase_call *still = NULL;
+  bool there = is_there(f, e);
+  if (there && *parked != NULL) return;
+  any_words(f, words);
+  for (int i = 0; i < LENCASE_MAXARGS; i++)
+    if (below(f, 2)) words[i] = below(f, sizeof e->memory + 16);
+  int status = among(f, "cage_call",
+                     lencase_cage_call(f->w.st, e->id, handled_callnum(f), words, &result, &still),
+                     CAN(LENCASE_EGONE) | CAN(LENCASE_ENOMEM));
+  if (!there && status != LENCASE_EGONE) wrong(f, "a dead cage made a call");
+  if (there && status == LENCASE_OK) *parked = still;
+}
+
+static void do_embedded_step(struct fuzz *f) {
+  struct embedded *e = &f->embedded[below(f, EMBEDDED)];
+  lencase_call **parked = &e->parked[below(f, PARKED)], *still = NULL;
+  int64_t result;
+  if (!is_there(f, e) || *parked == NULL) return;
+  if (below(f, 4) == 0) {
+    if (lencase_call_drop(f->w.st, *parked) != LENCASE_OK) wrong(f, "a parked call is not dropped");
+  } else {
+    among(f, "call_complete",
+          lencase_call_complete(f->w.st, *parked, (int64_t)word(f), &result, &still),
+          CAN(LENCASE_EGONE) | CAN(LENCASE_ENOMEM));
+  }
+  *parked = is_there(f, e) ? still : NULL;
+}
+
+static void do_embedded_change(struct fuzz *f) {
+  struct embedded *e = &f->embedded[below(f, EMBEDDED)];
+  unsigned can = CAN(LENCASE_EGONE) | CAN(LENCASE_EINVAL);
+  switch (below(f, 6)) {
+    case 0: check(f, "cage_exit", lencase_cage_exit(f->w.st, e->id, (int)word(f)), can); break;
+    case 1: check(f, "cage_exec", lencase_cage_exec(f->w.st, e->id, NULL), can); break;
+    case 2:
+      if (is_there(f, e)) lencase_cage_kill(lencase_cage_by_id(f->w.st, e->id));
+      break;
+    default:
+      check(f, "cage_memory",
+            lencase_cage_memory(f->w.st, e->id, e->memory, below(f, sizeof e->memory + 1)), can);
+  }
+}
+
+/* }========================================================================= */
+
 /* {================================== runs ================================= */
 
 static const struct kind {
@@ -633,12 +780,16 @@ static const struct kind {
   void (*run)(struct fuzz *);
   unsigned often;
 } kinds[] = {
-    {"call", do_call, 16},       {"step", do_step, 8},      {"object", do_object, 5},
-    {"cage", do_cage, 3},        {"grate", do_grate, 3},    {"register", do_register, 4},
-    {"table", do_copy_table, 2}, {"data", do_copy_data, 4}, {"memory", do_memory, 2},
-    {"kill", do_kill, 1},        {"exit", do_cage_exit, 2}, {"load", do_load, 1},
-    {"branch", do_branch, 1},    {"start", do_start, 1},    {"reload", do_reload, 1},
-    {"finish", do_finish, 1},
+    {"call", do_call, 16},          {"step", do_step, 8},
+    {"object", do_object, 5},       {"cage", do_cage, 3},
+    {"grate", do_grate, 3},         {"register", do_register, 4},
+    {"table", do_copy_table, 2},    {"data", do_copy_data, 4},
+    {"memory", do_memory, 2},       {"kill", do_kill, 1},
+    {"exit", do_cage_exit, 2},      {"load", do_load, 1},
+    {"branch", do_branch, 1},       {"start", do_start, 1},
+    {"reload", do_reload, 1},       {"finish", do_finish, 1},
+    {"embed", do_embed, 3},         {"ecall", do_embedded_call, 12},
+    {"estep", do_embedded_step, 6}, {"echange", do_embedded_change, 1},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
