@@ -352,6 +352,10 @@ static enum verdict descend(struct call *child, const struct route_entry *entry)
   return child_verdict(child, ask_downwards(child, entry));
 }
 
+bool call_is_asked(const struct call *call, int32_t nr, const struct route_table *to) {
+  return route_links(to != NULL ? to : call->entry->below, nr) != NULL;
+}
+
 enum verdict call_down_with(struct call *call, int32_t nr, const uint64_t words[LENCASE_MAXARGS],
                             const struct snapshot *have, const struct route_table *to) {
   const struct route_entry *entry = wanted(to != NULL ? to : call->entry->below, nr, words);

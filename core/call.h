@@ -102,6 +102,9 @@ int32_t call_next_wanted(const struct lencase_cage *cage, int32_t after,
 
 /* {============================== for handlers ============================= */
 
+/* Whether some grate below, or in branch 'to', may be asked when the handler makes call 'nr'. */
+bool call_is_asked(const struct call *call, int32_t nr, const struct route_table *to);
+
 /*
 ** make_call: carries out a call on behalf of the calling cage, one step further
 ** down: by the next grate in the table of the handler's own, or at the bottom. VERDICT_DONE: call->down_result is there; VERDICT_PARKED: the

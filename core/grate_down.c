@@ -40,8 +40,9 @@ struct put {
   struct lencase_cage *target; /* on whose behalf */
   struct lencase_cage *cages[LENCASE_MAXARGS]; /* whose memory the words are of */
   uint64_t words[LENCASE_MAXARGS];
-  struct snapshot snaps[LENCASE_MAXARGS];
-  uint8_t where[LENCASE_MAXARGS];
+  bool placed;                            /* some argument has bytes: see 'where' */
+  uint8_t where[LENCASE_MAXARGS];         /* enum put_where */
+  struct snapshot snaps[LENCASE_MAXARGS]; /* of those that are not PUT_WORD; others are not set */
 };
 
 /* The caller has an argument here that nil can stand for. */
@@ -131,16 +132,29 @@ static bool is_own_view(lua_State *L, const struct put *u, int i) {
          v->size == snap->size && v->nparts == snap->nparts;
 }
 
-static void put_arg(lua_State *L, struct put *u, int i) {
+static void put_value(lua_State *L, struct put *u, int i) {
   if (cage_pointer(L, i + 1, &u->cages[i], &u->words[i])) return;
-  if (lua_isnoneornil(L, i + 1) || (caller_has(u, i) && is_own_view(L, u, i)))
+  if (caller_has(u, i) && is_own_view(L, u, i))
     put_nil(L, u, i);
   else if (value_is_null(L, i + 1))
     u->words[i] = 0;
-  else if (lua_type(L, i + 1) == LUA_TNUMBER)
-    u->words[i] = (uint64_t)luaL_checkinteger(L, i + 1);
   else
     put_bytes(L, u, i);
+}
+
+static void put_arg(lua_State *L, struct put *u, int i) {
+  int type = lua_type(L, i + 1);
+  u->where[i] = PUT_WORD;
+  if (type == LUA_TNUMBER) {
+    u->words[i] = (uint64_t)luaL_checkinteger(L, i + 1);
+    return;
+  }
+  if (u->v->params[i].kind != SIG_INT) u->snaps[i] = (struct snapshot){0};
+  if (type == LUA_TNIL || type == LUA_TNONE)
+    put_nil(L, u, i);
+  else
+    put_value(L, u, i);
+  u->placed |= u->where[i] != PUT_WORD;
 }
 
 /* How many elements an argument in the window has. */
@@ -163,10 +177,11 @@ static void check_count(lua_State *L, const struct put *u, int i, uint64_t have)
 static void fit_count(lua_State *L, struct put *u, int i) {
   const struct sig_param *p = &u->v->params[i];
   const struct call *call = u->f->call;
-  bool replaced = !lua_isnoneornil(L, i + 1);
-  bool recounted = u->words[p->size_arg] != call->words[p->size_arg];
+  bool replaced, recounted;
   uint64_t room;
   if (p->size != SIZE_ARG) return;
+  replaced = !lua_isnoneornil(L, i + 1);
+  recounted = u->words[p->size_arg] != call->words[p->size_arg];
   if (u->where[i] == PUT_WINDOW) {
     if (replaced && lua_isnoneornil(L, p->size_arg + 1))
       u->words[p->size_arg] = put_count(u, i);
@@ -219,8 +234,9 @@ static void into_cage(lua_State *L, struct put *u) {
   struct call *call = u->f->call;
   int i, status;
   for (i = 0; i < u->v->nparams; i++) {
-    struct mem_seg seg = {u->words[i], u->snaps[i].data, u->snaps[i].size};
+    struct mem_seg seg;
     if (u->where[i] != PUT_SCRATCH && u->where[i] != PUT_CALLER) continue;
+    seg = (struct mem_seg){u->words[i], u->snaps[i].data, u->snaps[i].size};
     if (seg.data == NULL || seg.size == 0) continue;
     status = call->cage->ops->write(call->cage, &seg);
     if (status != LENCASE_OK) down_failed(L, u, status);
@@ -232,6 +248,12 @@ static bool any_put(const struct put *u, enum put_where where) {
   for (i = 0; i < u->v->nparams; i++)
     if (u->where[i] == where) return true;
   return false;
+}
+
+static void place(lua_State *L, struct put *u) {
+  if (any_put(u, PUT_WINDOW)) into_window(L, u);
+  if (any_put(u, PUT_SCRATCH)) into_scratch(L, u);
+  into_cage(L, u);
 }
 
 /* Pushes what a downcall gave: n, nil, outs... or -1, errno. */
@@ -246,8 +268,10 @@ static int down_push(lua_State *L, struct frame *f) {
     lua_pushinteger(L, -call->down_result);
     return 2;
   }
-  status = marshal_out(call->cage, d->vp, d->words, call->down_result, d->own ? call->snaps : NULL,
-                       f->outs, &call->arena, &fault);
+  status = d->vp->nout == 0
+               ? LENCASE_OK
+               : marshal_out(call->cage, d->vp, d->words, call->down_result,
+                             d->own ? call->snaps : NULL, f->outs, &call->arena, &fault);
   call_down_over(call);
   luaL_checkstack(L, LENCASE_MAXARGS + LUA_MINSTACK, "results of a call");
   lua_pushinteger(L, call->down_result);
@@ -277,7 +301,10 @@ static const struct variant_plan *down_plan(const struct put *u) {
 /* An argument that this variant has no place for (open's mode) is no mistake: any has one. */
 static void choose_variant(lua_State *L, struct put *u) {
   int i;
-  if (u->own) memcpy(u->words, u->f->call->words, sizeof u->words);
+  if (u->own)
+    memcpy(u->words, u->f->call->words, sizeof u->words);
+  else
+    memset(u->words, 0, sizeof u->words);
   for (i = 0; i < LENCASE_MAXARGS; i++)
     if (lua_isinteger(L, i + 1)) u->words[i] = (uint64_t)lua_tointeger(L, i + 1);
   u->v = sig_select(u->sig, u->words, u->f->call->cage->narrow);
@@ -290,8 +317,8 @@ static void choose_variant(lua_State *L, struct put *u) {
 static void held_for_below(const struct put *u, struct snapshot have[LENCASE_MAXARGS]) {
   const struct call *call = u->f->call;
   int i;
+  memset(have, 0, LENCASE_MAXARGS * sizeof *have);
   for (i = 0; i < LENCASE_MAXARGS; i++) {
-    have[i] = (struct snapshot){0};
     if (i < u->v->nparams && u->where[i] == PUT_WINDOW) {
       have[i] = u->snaps[i];
       have[i].kind = u->v->params[i].kind;
@@ -316,6 +343,8 @@ static enum verdict make_call(struct put *u) {
   struct call *call = u->f->call;
   int i;
   if (!crosses(u)) {
+    if (!call_is_asked(call, u->nr, u->to))
+      return call_down_with(call, u->nr, u->words, NULL, u->to);
     held_for_below(u, have);
     return call_down_with(call, u->nr, u->words, have, u->to);
   }
@@ -331,9 +360,7 @@ static int down(lua_State *L, struct put *u) {
   for (i = 0; i < LENCASE_MAXARGS; i++) u->cages[i] = f->call->cage;
   for (i = 0; i < u->v->nparams; i++) put_arg(L, u, i);
   for (i = 0; i < u->v->nparams; i++) fit_count(L, u, i);
-  if (any_put(u, PUT_WINDOW)) into_window(L, u);
-  if (any_put(u, PUT_SCRATCH)) into_scratch(L, u);
-  into_cage(L, u);
+  if (u->placed) place(L, u);
   f->down.vp = down_plan(u);
   f->down.own = u->own;
   memcpy(f->down.words, u->words, sizeof u->words);
@@ -461,9 +488,12 @@ int grate_sys(lua_State *L) {
   int32_t nr = (int32_t)lua_tointeger(L, lua_upvalueindex(1));
   struct frame *f = grate_frame(L);
   char buf[64];
-  struct put u = {.f = f, .nr = nr, .name = sig_name(nr, buf, sizeof buf)};
+  struct put u; /* large, and in most calls little of it is used */
+  u.f = f;
+  u.nr = nr;
+  u.placed = false;
   u.sig = lua_touserdata(L, lua_upvalueindex(2));
-  if (u.sig != &sig_unknown) u.name = u.sig->name;
+  u.name = u.sig != &sig_unknown ? u.sig->name : sig_name(nr, buf, sizeof buf);
   u.plan = lua_touserdata(L, lua_upvalueindex(3));
   u.to = lua_touserdata(L, lua_upvalueindex(4));
   if (f == NULL && call_is_threei(nr)) return detached(L, nr);
