@@ -39,7 +39,7 @@ end
 local function required_in(text)
   local names = {}
   for _, word in ipairs { "require", "when_needed" } do
-    for name in text:gmatch(word .. "%s*%(?%s*[\"']([%w_.%-]+)[\"']") do table.insert(names, name) end
+    for name in text:gmatch(word .. "%s*[(,]?%s*[\"']([%w_.%-]+)[\"']") do table.insert(names, name) end
   end
   return names
 end

@@ -184,8 +184,8 @@ local HEAD = [[
 ** Define the functions that are declared here, in a file that includes this one, and put the grate
 ** into a state with NAME_new(st, ud, &grate). They are handlers as lencase.h says (lencase_handler):
 ** called for each event of a call, with its arguments in C's types. A pointer leads to the bytes as
-** they were copied, NULL if they were not (lencase_call_bytes tells how many); what is not copied
-** is the address in the cage.
+** they were copied (lencase_call_bytes tells how many), and is NULL if the cage's is or if none were;
+** what is not copied, or filled by the call, is the address in the cage.
 */
 
 #ifndef %s
@@ -225,11 +225,26 @@ static inline int NAME_new(lencase_state *st, void *ud, lencase_grate **out) {
 
 local WIDTH = 100
 
+-- The words one after the other, on as many lines as it takes; `indent` is for all but the first.
+local function filled(words, indent)
+  local lines, line = {}, nil
+  for _, word in ipairs(words) do
+    if line and #line + 1 + #word > WIDTH then
+      table.insert(lines, line)
+      line = nil
+    end
+    line = line and line .. " " .. word or (#lines > 0 and indent or "") .. word
+  end
+  table.insert(lines, line)
+  return table.concat(lines, "\n")
+end
+
 -- "head(a, b, c)tail", on several lines where one is too long.
 local function listed(head, items, tail)
-  local line = head .. "(" .. table.concat(items, ", ") .. ")" .. tail
-  if #line <= WIDTH then return line end
-  return head .. "(\n    " .. table.concat(items, ",\n    ") .. ")" .. tail
+  local words = {}
+  for i, item in ipairs(items) do words[i] = item .. (i < #items and "," or ")" .. tail) end
+  words[1] = head .. "(" .. words[1]
+  return filled(words, head:match "^%s*" .. "    ")
 end
 
 local function callnum_text(row)
@@ -237,10 +252,25 @@ local function callnum_text(row)
   return is_sys and "SYS_" .. row.described.name or tostring(row.nr), is_sys
 end
 
+-- Parameters that some variants of the call have and others have not.
+local function absent_text(row)
+  local least, names = #row.params, {}
+  for _, variant in ipairs(row.described.variants) do least = math.min(least, #variant.params) end
+  for i = least + 1, #row.params do table.insert(names, row.params[i].name) end
+  return #names > 0 and table.concat(names, ", ") .. ": not in every call."
+end
+
+-- What the handler is for, as a comment.
 local function heading(row)
-  local of = row.of and ((" (%s of '%s')"):format(row.partly and "some of its calls are those" or "of the family",
-                                                  row.of)) or ""
-  return ("/* %s%s */"):format(compile.commented(row.described.prototype), of)
+  local parts = { (row.described.prototype:gsub("/%*%s*(.-)%s*%*/", "[%1]")) }
+  if row.of then
+    table.insert(parts, (row.partly and "Some of its calls are of" or "Of") .. " the family of '" .. row.of .. "'.")
+  end
+  table.insert(parts, absent_text(row) or nil)
+  local words = { "/*" }
+  for word in compile.commented(table.concat(parts, " ")):gmatch "%S+" do table.insert(words, word) end
+  table.insert(words, "*/")
+  return filled(words, "** ")
 end
 
 local function handler_text(row)
@@ -255,7 +285,7 @@ local function handler_text(row)
     listed("lencase_verdict NAME_" .. row.name, params, ";"), "",
     listed("static inline lencase_verdict NAME_" .. row.name .. "_typed",
            { "lencase_call *call", "lencase_event event", "void *ud" }, " {"),
-    "  " .. listed("return NAME_" .. row.name, values, ";"), "}", "",
+    listed("  return NAME_" .. row.name, values, ";"), "}", "",
   }, "\n")
 end
 
@@ -309,7 +339,7 @@ function header.to_h(options)
   table.insert(out, "};\n")
   local flags = interface.options.registered == false and "LENCASE_UNREGISTERED" or "0"
   table.insert(out, (TAIL:format(compile.quoted(name), flags)))
-  return (table.concat(out, "\n"):gsub("NAME", name))
+  return (table.concat(out, "\n"):gsub("%f[%w_]NAME_", name .. "_"))
 end
 
 -- }==========================================================================
