@@ -129,8 +129,8 @@ int grate_check_compiled(struct lencase_state *st, const lencase_compiled *compi
 int grate_preload(struct lencase_grate *g, const lencase_compiled *compiled);
 
 /* The release of the Lua that runs here: "Lua 5.4.4". */
-enum { LUA_NAME_MAX = 32 };
-const char *grate_lua_name(char buf[LUA_NAME_MAX]);
+enum { GRATE_LUA_NAME = 32 };
+const char *grate_lua_name(char buf[GRATE_LUA_NAME]);
 
 /* The grate that 'L' belongs to; NULL when it is an ordinary Lua state. */
 struct lencase_grate *grate_of(lua_State *L);

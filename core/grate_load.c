@@ -47,7 +47,7 @@ static bool is_bytecode(const char *data, size_t size) {
 /* Raises an error that says what is wrong with bytecode that is not of this Lua. */
 static void check_header(lua_State *L, const char *name, const char *data, size_t size) {
   struct header own;
-  char lua[LUA_NAME_MAX];
+  char lua[GRATE_LUA_NAME];
   own_header(L, &own);
   if (size >= HEADER_SIZE && memcmp(data, own.bytes, HEADER_SIZE) == 0) return;
   if (size < HEADER_SIZE || memcmp(data, LUA_SIGNATURE, HEADER_VERSION) != 0)
@@ -62,14 +62,14 @@ static void check_header(lua_State *L, const char *name, const char *data, size_
 }
 
 /* lua_ident is "$LuaVersion: Lua 5.4.4  Copyright (C) ...". */
-const char *grate_lua_name(char buf[LUA_NAME_MAX]) {
+const char *grate_lua_name(char buf[GRATE_LUA_NAME]) {
   const char *start = strstr(lua_ident, ": ");
   size_t n;
   start = start != NULL ? start + 2 : lua_ident;
   n = strcspn(start, " ");
   n += strspn(start + n, " ");
   n += strcspn(start + n, " ");
-  if (n >= LUA_NAME_MAX) n = LUA_NAME_MAX - 1;
+  if (n >= GRATE_LUA_NAME) n = GRATE_LUA_NAME - 1;
   memcpy(buf, start, n);
   buf[n] = '\0';
   return buf;
@@ -171,7 +171,7 @@ static int foreign(struct lencase_state *st, const lencase_compiled *c, const ch
 }
 
 int grate_check_compiled(struct lencase_state *st, const lencase_compiled *c) {
-  char lua[LUA_NAME_MAX], by[80];
+  char lua[GRATE_LUA_NAME], by[80];
   int status = LENCASE_OK;
   size_t i;
   if (c->form != LENCASE_COMPILED)

@@ -146,14 +146,14 @@ int lencase_load(lencase_state *st, const char *filename, int argc, const char *
 /*
 ** Loads a grate from memory: 'size' bytes of a script's text, or of bytecode of this very Lua. 'name' is
 ** for messages and the script's arg[0]; no file of that name is looked at, and lencase_reload leaves the
-** grate as it is. The bytes are copied. Bytecode can do anything to this process: give none that is
+** grate as it is, with a message. The bytes are copied. Bytecode can do anything to this process: give none that is
 ** not your own. Errors as for lencase_load.
 */
 int lencase_load_buffer(lencase_state *st, const char *name, const void *data, size_t size,
                         int argc, const char *const argv[], const char *path, const char *cpath,
                         lencase_grate **out);
 
-#define LENCASE_COMPILED 1 /* the form of these structs, which 'lencase compile' writes */
+#define LENCASE_COMPILED 1 /* the form of what lencase compile writes */
 
 /* Bytecode, and what lencase compile found its checksum to be (FNV-1a, 64 bits). */
 typedef struct lencase_chunk {

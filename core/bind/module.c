@@ -50,7 +50,7 @@ static const luaL_Reg functions[] = {
     {"errnos", errnos}, {"strerror", strerror_of}, {"raise", raise_signal}, {NULL, NULL}};
 
 LENCASE_PUBLIC int luaopen_lencase_core(lua_State *L) {
-  char lua[LUA_NAME_MAX];
+  char lua[GRATE_LUA_NAME];
   luaL_newlib(L, functions);
   lua_pushstring(L, LENCASE_VERSION);
   lua_setfield(L, -2, "version");
