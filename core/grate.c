@@ -344,19 +344,26 @@ static const struct sig_fold *any_fold(int32_t member, int32_t family) {
   return NULL;
 }
 
+int grate_member_policy(struct lencase_state *st, int32_t member, int32_t family,
+                        lencase_policy policy, lencase_policy *out) {
+  const struct sig_fold *fold = member != family ? any_fold(member, family) : NULL;
+  const struct signature *sig = sig_by_nr(family);
+  int status;
+  *out = policy;
+  if (fold == NULL) return LENCASE_OK;
+  status = policy_check(st, policy, sig->name, fold->nparams);
+  if (status == LENCASE_OK) *out = folded_policy(fold, sig, policy);
+  return status;
+}
+
 static int entry_plan(struct lencase_grate *g, struct grate_entry *e, const struct grate_decl *d) {
-  const struct sig_fold *fold = d->nr != d->family ? any_fold(d->nr, d->family) : NULL;
-  lencase_policy policy = d->policy;
+  lencase_policy policy;
   int status;
   e->route.family = d->family;
   e->route.denied = d->denied;
   if (d->denied && e->route.handler == NULL) return LENCASE_OK; /* hundreds of them */
-  if (fold != NULL) {
-    const struct signature *family = sig_by_nr(d->family);
-    status = policy_check(g->st, policy, family->name, fold->nparams);
-    if (status != LENCASE_OK) return status;
-    policy = folded_policy(fold, family, policy);
-  }
+  status = grate_member_policy(g->st, d->nr, d->family, d->policy, &policy);
+  if (status != LENCASE_OK) return status;
   status = plan_new(g->st, d->sig != NULL ? d->sig : &sig_unknown, policy, &e->plan);
   e->route.plan = e->plan;
   return status;
@@ -660,8 +667,7 @@ static void close_all(struct lencase_state *st) {
   }
 }
 
-/* Takes the message on the stack of g into the state. */
-static int script_failed(struct lencase_grate *g, const char *filename) {
+int grate_script_failed(struct lencase_grate *g, const char *filename) {
   bool named = lua_type(g->L, -1) == LUA_TSTRING;
   int status = state_fail(g->st, LENCASE_ESCRIPT, "%s%s%s", named ? "" : filename,
                           named ? "" : ": ", message_of(g->L));
@@ -697,56 +703,9 @@ int grate_new(struct lencase_state *st, lua_CFunction open, const char *path, co
   set_frame(g->L, NULL);
   lua_pushcfunction(g->L, build);
   lua_pushlightuserdata(g->L, &o);
-  if (lua_pcall(g->L, 1, 0, 0) != LUA_OK) return script_failed(g, "lencase");
+  if (lua_pcall(g->L, 1, 0, 0) != LUA_OK) return grate_script_failed(g, "lencase");
   *out = g;
   return LENCASE_OK;
-}
-
-struct script {
-  const char *filename;
-  int argc;
-  const char *const *argv;
-};
-
-/* The table 'arg' of a script, as lua(1) makes it. */
-static void set_arg(lua_State *L, const struct script *s) {
-  int i;
-  lua_createtable(L, s->argc, 1);
-  lua_pushstring(L, s->filename);
-  lua_rawseti(L, -2, 0);
-  for (i = 0; i < s->argc; i++) {
-    lua_pushstring(L, s->argv[i]);
-    lua_rawseti(L, -2, i + 1);
-  }
-  lua_setglobal(L, "arg");
-}
-
-/* Runs protected: loads and runs the script, installs what it returns. */
-static int run_script(lua_State *L) {
-  const struct script *s = lua_touserdata(L, 1);
-  int i;
-  set_arg(L, s);
-  if (luaL_loadfile(L, s->filename) != LUA_OK) return lua_error(L);
-  luaL_checkstack(L, s->argc, "too many arguments for the script");
-  for (i = 0; i < s->argc; i++) lua_pushstring(L, s->argv[i]);
-  lua_call(L, s->argc, 1);
-  if (luaL_getmetafield(L, -1, "__install") == LUA_TNIL)
-    return luaL_error(L, "%s: the script must end with 'return lencase.grate { ... }'",
-                      s->filename);
-  lua_pushvalue(L, -2);
-  lua_call(L, 1, 0);
-  return 0;
-}
-
-int grate_run_file(struct lencase_grate *g, const char *filename, int argc,
-                   const char *const argv[]) {
-  struct script s = {filename, argc, argv};
-  int status;
-  begin_time(g, g->L);
-  lua_pushcfunction(g->L, run_script);
-  lua_pushlightuserdata(g->L, &s);
-  status = lua_pcall(g->L, 1, 0, 0);
-  return status == LUA_OK ? LENCASE_OK : script_failed(g, filename);
 }
 
 /* }========================================================================= */

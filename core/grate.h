@@ -52,8 +52,10 @@ struct lencase_grate {
   enum on_error on_error;
   int error; /* ON_ERROR_ERRNO: the errno */
   uint32_t handler_ms;
-  bool frozen;    /* it has started: no more registering */
-  bool reloading; /* grate_register stages */
+  const struct grate_script *script; /* while it runs */
+  bool in_memory;                    /* its script was not read from a file */
+  bool frozen;                       /* it has started: no more registering */
+  bool reloading;                    /* grate_register stages */
 };
 
 /* What a handler asked the host for and now waits for. */
@@ -99,9 +101,36 @@ void native_free(struct lencase_grate *g);
 int grate_new(struct lencase_state *st, lua_CFunction open, const char *path, const char *cpath,
               struct lencase_grate **out);
 
+/* The script of a grate and its arguments. */
+struct grate_script {
+  const char *name; /* for messages; that of its file */
+  const char *data; /* its text or bytecode; NULL: it is read from the file */
+  size_t size;
+  int argc;
+  const char *const *argv;
+};
+
 /* Runs the script of a grate and takes what it returned as its interface. A status. */
-int grate_run_file(struct lencase_grate *g, const char *filename, int argc,
-                   const char *const argv[]);
+int grate_run(struct lencase_grate *g, const struct grate_script *script);
+
+/*
+** Pushes the text of the script that is running, "" for bytecode or when it has run; false, and pushes
+** nothing, when it is one of a file.
+*/
+bool grate_push_text(lua_State *L);
+
+/* Takes the message on top of the grate's stack into its state: LENCASE_ESCRIPT. */
+int grate_script_failed(struct lencase_grate *g, const char *name);
+
+/* LENCASE_OK when this liblencase, and this Lua, can run what was compiled; LENCASE_ESCRIPT. */
+int grate_check_compiled(struct lencase_state *st, const lencase_compiled *compiled);
+
+/* What was compiled beside the script is there for 'require', and loaded when it is asked for. */
+int grate_preload(struct lencase_grate *g, const lencase_compiled *compiled);
+
+/* The release of the Lua that runs here: "Lua 5.4.4". */
+enum { GRATE_LUA_NAME = 32 };
+const char *grate_lua_name(char buf[GRATE_LUA_NAME]);
 
 /* The grate that 'L' belongs to; NULL when it is an ordinary Lua state. */
 struct lencase_grate *grate_of(lua_State *L);
@@ -117,6 +146,10 @@ struct grate_decl {
   bool denied;  /* a layer's default for what it does not provide */
   bool dormant; /* not in force before register_handler */
 };
+
+/* What a family's policy means for the arguments of a member. LENCASE_EINVAL: it does not fit the family. */
+int grate_member_policy(struct lencase_state *st, int32_t member, int32_t family,
+                        lencase_policy policy, lencase_policy *out);
 
 /*
 ** Adds a handler: the function on top of the stack, which is popped; or a constant, when a

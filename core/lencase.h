@@ -144,6 +144,43 @@ int lencase_load(lencase_state *st, const char *filename, int argc, const char *
                  const char *path, const char *cpath, lencase_grate **out);
 
 /*
+** Loads a grate from memory: 'size' bytes of a script's text, or of bytecode of this very Lua. 'name' is
+** for messages and the script's arg[0]; no file of that name is looked at, and lencase_reload leaves the
+** grate as it is, with a message. The bytes are copied. Bytecode can do anything to this process: give none that is
+** not your own. Errors as for lencase_load.
+*/
+int lencase_load_buffer(lencase_state *st, const char *name, const void *data, size_t size,
+                        int argc, const char *const argv[], const char *path, const char *cpath,
+                        lencase_grate **out);
+
+#define LENCASE_COMPILED 1 /* the form of what lencase compile writes */
+
+/* Bytecode, and what lencase compile found its checksum to be (FNV-1a, 64 bits). */
+typedef struct lencase_chunk {
+  const char *name; /* of the script; of a module */
+  const unsigned char *data;
+  size_t size;
+  uint64_t checksum;
+} lencase_chunk;
+
+typedef struct lencase_compiled {
+  int form;                    /* LENCASE_COMPILED */
+  const char *version;         /* LENCASE_VERSION */
+  const char *lua;             /* the release of Lua that wrote the bytecode */
+  const lencase_chunk *chunks; /* the script, then the modules that it requires */
+  size_t nchunks;
+} lencase_compiled;
+
+/*
+** Loads what lencase compile wrote: the function NAME_load of its file calls this. Nothing is read or
+** parsed, and the tables must outlive the state. LENCASE_ESCRIPT: it was compiled by another
+** lencase or for another Lua, its bytes have changed, or as for lencase_load.
+*/
+int lencase_load_compiled(lencase_state *st, const lencase_compiled *compiled, int argc,
+                          const char *const argv[], const char *path, const char *cpath,
+                          lencase_grate **out);
+
+/*
 ** Between opening and closing, the grates that are loaded are a branch: a stack inside of the
 ** grate that is loaded next, which says for each call whether it goes there. Branches nest; a grate
 ** has at most 8. LENCASE_ENOMEM, LENCASE_EINVAL (none is open), LENCASE_ELIMIT.

@@ -139,6 +139,8 @@ Other commands end with 0, or with 125 and a message on standard error.]],
       "lencase run clamp.lua --prefix /tmp/new %{ imfs.lua %} -- \\\n"
         .. "  sh -c 'mkdir -p /tmp/new && echo hello > /tmp/new/a && cat /tmp/new/a'" },
     { "Who handles which calls in a stack:", "lencase run --routes readonly.lua strace.lua" },
+    { "The C file of a grate that a program loads without reading a script:",
+      "lencase compile count_writes.lua -o count_writes.c" },
     { "What a policy does with each argument of a call:", "lencase plan write --policy PASS_THROUGH_POINTERS" },
   },
   see_also = { "strace(1)", "env(1)", "ptrace(2)", "seccomp(2)", "syscalls(2)", "lencase(3)" },

@@ -21,9 +21,10 @@ describe("examples/embed", function()
       local out, err, status = run("make -s -C examples/embed check OUT=" .. quote(dir .. "/out"))
       assert.are.equal(0, status, err)
       for _, line in ipairs { "lencase-policy.log: saved", "lencase-policy.txt: Operation not permitted",
-                              "counted\n8 bytes in 1 calls", "whole: 500000 bytes\ndouble: 1000000 bytes" } do
+                              "counted\n8 bytes in 1 calls", "\ncompiled\n", "whole: 500000 bytes\ndouble: 1000000 bytes" } do
         assert.is_truthy(out:find(line, 1, true), out)
       end
+      assert.is_truthy(err:find "\n +9 +1  total\n", err)
       out = run(dir .. "/out/policy examples/readonly.lua")
       assert.are.equal("/tmp/lencase-policy.log: Read-only file system\n/tmp/lencase-policy.txt: Read-only file system\n", out)
       out, err, status = run(dir .. "/out/policy /no/such.lua")

@@ -275,6 +275,14 @@ static int interface_grate_id(lua_State *L) {
   return 1;
 }
 
+/*
+** core.script_text() -> the text of the script that is being loaded, when it lies in memory; "" for
+** bytecode, and later; nil for a script of a file
+*/
+static int interface_script_text(lua_State *L) {
+  return grate_push_text(L) ? 1 : 0;
+}
+
 static const luaL_Reg functions[] = {{"register", interface_register},
                                      {"reload_begin", interface_reload_begin},
                                      {"reload_end", interface_reload_end},
@@ -298,6 +306,7 @@ static const luaL_Reg functions[] = {{"register", interface_register},
                                      {"at", cage_at},
                                      {"cage_id", interface_cage_id},
                                      {"grate_id", interface_grate_id},
+                                     {"script_text", interface_script_text},
                                      {NULL, NULL}};
 
 void bind_open_interface(lua_State *L) {

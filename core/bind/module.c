@@ -50,9 +50,14 @@ static const luaL_Reg functions[] = {
     {"errnos", errnos}, {"strerror", strerror_of}, {"raise", raise_signal}, {NULL, NULL}};
 
 LENCASE_PUBLIC int luaopen_lencase_core(lua_State *L) {
+  char lua[GRATE_LUA_NAME];
   luaL_newlib(L, functions);
   lua_pushstring(L, LENCASE_VERSION);
   lua_setfield(L, -2, "version");
+  lua_pushinteger(L, LENCASE_COMPILED);
+  lua_setfield(L, -2, "compiled");
+  lua_pushstring(L, grate_lua_name(lua));
+  lua_setfield(L, -2, "lua");
   lua_pushlightuserdata(L, NULL);
   lua_setfield(L, -2, "NULL");
   bind_open_signature(L);
@@ -67,15 +72,43 @@ LENCASE_PUBLIC int luaopen_lencase_core(lua_State *L) {
   return 1;
 }
 
-LENCASE_PUBLIC int lencase_load(lencase_state *st, const char *filename, int argc,
-                                const char *const argv[], const char *path, const char *cpath,
-                                lencase_grate **out) {
+static int load(lencase_state *st, const struct grate_script *script,
+                const lencase_compiled *compiled, const char *path, const char *cpath,
+                lencase_grate **out) {
   lencase_grate *g;
   int status = state_check_outside(st);
   if (status == LENCASE_OK) status = grate_new(st, luaopen_lencase_core, path, cpath, &g);
-  if (status == LENCASE_OK) status = grate_run_file(g, filename, argc, argv);
+  if (status == LENCASE_OK && compiled != NULL) status = grate_preload(g, compiled);
+  if (status == LENCASE_OK) status = grate_run(g, script);
   if (status == LENCASE_OK && out != NULL) *out = g;
   return status;
+}
+
+LENCASE_PUBLIC int lencase_load(lencase_state *st, const char *filename, int argc,
+                                const char *const argv[], const char *path, const char *cpath,
+                                lencase_grate **out) {
+  const struct grate_script script = {.name = filename, .argc = argc, .argv = argv};
+  return load(st, &script, NULL, path, cpath, out);
+}
+
+LENCASE_PUBLIC int lencase_load_buffer(lencase_state *st, const char *name, const void *data,
+                                       size_t size, int argc, const char *const argv[],
+                                       const char *path, const char *cpath, lencase_grate **out) {
+  const struct grate_script script = {name, size > 0 ? data : "", size, argc, argv};
+  return load(st, &script, NULL, path, cpath, out);
+}
+
+LENCASE_PUBLIC int lencase_load_compiled(lencase_state *st, const lencase_compiled *compiled,
+                                         int argc, const char *const argv[], const char *path,
+                                         const char *cpath, lencase_grate **out) {
+  struct grate_script script = {.argc = argc, .argv = argv};
+  int status = state_check_outside(st);
+  if (status == LENCASE_OK) status = grate_check_compiled(st, compiled);
+  if (status != LENCASE_OK) return status;
+  script.name = compiled->chunks->name;
+  script.data = (const char *)compiled->chunks->data;
+  script.size = compiled->chunks->size;
+  return load(st, &script, compiled, path, cpath, out);
 }
 
 LENCASE_PUBLIC int lencase_branch_open(lencase_state *st) {

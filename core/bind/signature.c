@@ -254,7 +254,7 @@ static void set_string(lua_State *L, const char *name, const char *value) {
 }
 
 static void param_push(lua_State *L, const struct sig_param *p) {
-  lua_createtable(L, 0, 8);
+  lua_createtable(L, 0, 11);
   set_string(L, "name", p->name);
   set_string(L, "ctype", p->ctype);
   set_string(L, "kind", kind_names[p->kind]);
@@ -265,6 +265,10 @@ static void param_push(lua_State *L, const struct sig_param *p) {
   lua_setfield(L, -2, "address");
   lua_pushboolean(L, p->filled == FILLED_RESULT);
   lua_setfield(L, -2, "filled");
+  lua_pushinteger(L, p->width);
+  lua_setfield(L, -2, "width");
+  lua_pushboolean(L, p->is_signed);
+  lua_setfield(L, -2, "signed");
   if (p->size != SIZE_ARG || !sig_is_pointer(p)) return;
   lua_pushinteger(L, p->size_arg + 1);
   lua_setfield(L, -2, "count");
@@ -272,6 +276,7 @@ static void param_push(lua_State *L, const struct sig_param *p) {
 
 /*
 ** { params = { { name =, ctype =, kind =, dir =, pointer =, address =, filled = (by the result),
+** width =, signed = (of an integer),
 ** count = (which argument has the number of its elements) }, ... } }
 */
 static void variant_push(lua_State *L, const struct sig_variant *v) {
@@ -345,6 +350,20 @@ static int members(lua_State *L) {
   return 2;
 }
 
+/* core.member_policy(member, family, policy) -> what the family's policy means for the member's arguments */
+static int member_policy(lua_State *L) {
+  int32_t member = (int32_t)luaL_checkinteger(L, 1), family = (int32_t)luaL_checkinteger(L, 2);
+  lencase_policy policy = (lencase_policy)luaL_checkinteger(L, 3);
+  lencase_state *st = lencase_new(NULL);
+  int status;
+  if (st == NULL) return luaL_error(L, "no memory for a policy");
+  status = grate_member_policy(st, member, family, policy, &policy);
+  lua_pushinteger(L, (lua_Integer)policy);
+  if (status != LENCASE_OK) lua_pushstring(L, lencase_error(st));
+  lencase_close(st);
+  return status == LENCASE_OK ? 1 : lua_error(L);
+}
+
 /* core.plan(nr | signature, policy) -> the plan's steps as text, or nil, message */
 static int plan_text(lua_State *L) {
   const struct signature *sig = bind_signature_at(L, 1);
@@ -369,10 +388,15 @@ static int plan_text(lua_State *L) {
 
 /* }========================================================================= */
 
-static const luaL_Reg functions[] = {
-    {"signature", signature_new}, {"callnum", callnum}, {"callname", callname},
-    {"describe", describe},       {"names", names},     {"members", members},
-    {"plan", plan_text},          {NULL, NULL}};
+static const luaL_Reg functions[] = {{"signature", signature_new},
+                                     {"callnum", callnum},
+                                     {"callname", callname},
+                                     {"describe", describe},
+                                     {"names", names},
+                                     {"members", members},
+                                     {"plan", plan_text},
+                                     {"member_policy", member_policy},
+                                     {NULL, NULL}};
 
 void bind_open_signature(lua_State *L) {
   luaL_setfuncs(L, functions, 0);

@@ -20,14 +20,11 @@
 -- may be left out, and then anything goes. An argument that is not there (the mode of an open that
 -- creates nothing, a buffer that the call is to fill) is not judged.
 
-local lpeg = require "lpeg"
 local core = require "lencase.core"
 local parsing = require "lencase.parsing"
 local policy = require "lencase.policy"
 local did_you_mean = parsing.did_you_mean
 
-local P, R, S = lpeg.P, lpeg.R, lpeg.S
-local C, Cc, Cg, Cp, Ct = lpeg.C, lpeg.Cc, lpeg.Cg, lpeg.Cp, lpeg.Ct
 local fail = parsing.fail
 
 local contract = {}
@@ -43,37 +40,43 @@ contract.fields = { args = "table", returns = "string", errors = "table", on_vio
 
 -- {================================= grammar ================================
 
-local space = S " \t\r\n" ^ 0
-local letter, digit = R("az", "AZ") + "_", R "09"
-local wordend = -(letter + digit)
+local function build(lpeg)
+  local P, R, S = lpeg.P, lpeg.R, lpeg.S
+  local C, Cc, Cg, Cp, Ct = lpeg.C, lpeg.Cc, lpeg.Cg, lpeg.Cp, lpeg.Ct
+  local space = S " \t\r\n" ^ 0
+  local letter, digit = R("az", "AZ") + "_", R "09"
+  local wordend = -(letter + digit)
 
-local function token(p) return p * space end
-local function wanted(p, what) return token(p) + parsing.expected(what) end
+  local function token(p) return p * space end
+  local function wanted(p, what) return token(p) + parsing.expected(what) end
 
-local kind = C(P "string" + "bytes") * wordend
-local alone = C(P "integer" + "null") * wordend
-local numeral = lpeg.Cmt(C(P "0x" * R("09", "af", "AF") ^ 1 + digit ^ 1) * wordend, function(_, pos, text)
-  local n = math.tointeger(tonumber(text))
-  return n and pos, n -- what 64 bits do not hold is no number
-end)
-local name = letter * (letter + digit) ^ 0
-local term = Ct(Cg(Cp(), "pos") * (Cg(numeral, "number") + Cg(C(name), "name")))
+  local kind = C(P "string" + "bytes") * wordend
+  local alone = C(P "integer" + "null") * wordend
+  local numeral = lpeg.Cmt(C(P "0x" * R("09", "af", "AF") ^ 1 + digit ^ 1) * wordend, function(_, pos, text)
+    local n = math.tointeger(tonumber(text))
+    return n and pos, n -- what 64 bits do not hold is no number
+  end)
+  local name = letter * (letter + digit) ^ 0
+  local term = Ct(Cg(Cp(), "pos") * (Cg(numeral, "number") + Cg(C(name), "name")))
 
-local function signed(sign, what) return Ct(Cg(sign, "sign") * Cg(wanted(term, what), "term")) end
+  local function signed(sign, what) return Ct(Cg(sign, "sign") * Cg(wanted(term, what), "term")) end
 
-local minus, plus = token(P "-") * Cc(-1), token(P "+") * Cc(1)
-local WHAT = "a number or a parameter's name"
-local first = signed(minus, WHAT) + Ct(Cg(Cc(1), "sign") * Cg(token(term), "term"))
-local bound = Ct(first * signed(plus + minus, WHAT) ^ 0)
-local dots = token(P "..")
-local range = Ct(dots * Cg(bound, "high")
-                 + Cg(bound, "low") * (dots * Cg(bound, "high") ^ -1 + Cg(Cc(true), "one")))
-local thing = Ct(Cg(Cp(), "pos") * (Cg(token(alone), "kind")
-                 + Cg(token(kind), "kind") * Cg(range, "range") ^ -1
-                 + Cg(Cc "integer", "kind") * Cg(range, "range")))
-              + parsing.expected "a range (0..4096), integer, null, string or bytes"
-local bar = wanted(P "|", "'|'")
-local grammar = space * Ct(thing * (bar * thing) ^ 0) * (-P(1) + parsing.expected "the end")
+  local minus, plus = token(P "-") * Cc(-1), token(P "+") * Cc(1)
+  local WHAT = "a number or a parameter's name"
+  local first = signed(minus, WHAT) + Ct(Cg(Cc(1), "sign") * Cg(token(term), "term"))
+  local bound = Ct(first * signed(plus + minus, WHAT) ^ 0)
+  local dots = token(P "..")
+  local range = Ct(dots * Cg(bound, "high")
+                   + Cg(bound, "low") * (dots * Cg(bound, "high") ^ -1 + Cg(Cc(true), "one")))
+  local thing = Ct(Cg(Cp(), "pos") * (Cg(token(alone), "kind")
+                   + Cg(token(kind), "kind") * Cg(range, "range") ^ -1
+                   + Cg(Cc "integer", "kind") * Cg(range, "range")))
+                + parsing.expected "a range (0..4096), integer, null, string or bytes"
+  local bar = wanted(P "|", "'|'")
+  return space * Ct(thing * (bar * thing) ^ 0) * (-P(1) + parsing.expected "the end")
+end
+
+local grammar = { name = "the contract", build = build }
 
 -- }==========================================================================
 

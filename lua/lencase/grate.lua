@@ -3,6 +3,7 @@
 -- Checking needs no program and no grate; installing (done by the core when the script has
 -- returned) turns entries into routes and plans.
 
+local compiled = require "lencase.compiled"
 local core = require "lencase.core"
 local fdtable = require "lencase.fdtable"
 local parsing = require "lencase.parsing"
@@ -67,29 +68,39 @@ local function is_failure(value) return getmetatable(value) == grate.failure_met
 
 local function is_lua(fn) return type(fn) == "function" and debug.getinfo(fn, "S").what ~= "C" end
 
+local STRIPPED = "=?" -- the source of bytecode that does not say any more where it comes from
+
 -- The script that a definition stands in. Most call lencase.grate as a tail call, which leaves
 -- no trace on the stack: any function in it tells.
 local function script_of(definition)
   for _, value in pairs(type(definition) == "table" and definition or {}) do
     local fn = type(value) == "table" and value[2] or value
-    if is_lua(fn) then return debug.getinfo(fn, "S").source:match "^@(.*)" end
+    local source = is_lua(fn) and debug.getinfo(fn, "S").source
+    if source and source ~= STRIPPED then return source:match "^@(.*)" end
   end
   return type(arg) == "table" and arg[0] or nil
 end
 
+-- What stands in a script, wherever it came from; nil when it cannot be read.
+local function text_of(script)
+  local text = core.script_text and core.script_text()
+  local file = not text and io.open(script, "rb")
+  if not file then return text end
+  text = file:read "a"
+  file:close()
+  return text
+end
+
 -- The first line on which the script sets `key`, as in "key =" or "[1] =".
 local function line_of(script, key)
-  local file = io.open(script)
-  if not file then return nil end
+  if compiled.lines[key] then return compiled.lines[key] end
   local name = tostring(key):gsub("%p", "%%%0")
   local pattern = math.type(key) and "%[%s*" .. name .. "%s*%]%s*=" or "%f[%w_]" .. name .. "%s*=[^=]"
-  local n, found = 0, nil
-  for line in file:lines() do
+  local n = 0
+  for line in (text_of(script) or ""):gmatch "([^\n]*)\n?" do
     n = n + 1
-    if not found and line:find(pattern) then found = n end
+    if line:find(pattern) then return compiled.found("lines", key, n) end
   end
-  file:close()
-  return found
 end
 
 -- "script.lua:12" of what is said about a key of a definition.
@@ -98,7 +109,8 @@ local function where_of(definition, key)
   local fn = type(value) == "table" and value[2] or value
   if is_lua(fn) then
     local info = debug.getinfo(fn, "S")
-    return info.short_src .. ":" .. info.linedefined
+    local source = info.source == STRIPPED and script_of(definition) or info.short_src
+    return source .. ":" .. info.linedefined
   end
   local script = script_of(definition)
   local line = script and key and line_of(script, key)
@@ -250,10 +262,16 @@ local KERNEL_MAX = 511 -- above: 3i's numbers and an author's own
 
 -- The signature that an entry brings itself, as userdata, and its description.
 local function own_signature(where, name, nr, text)
-  local prototype = require "lencase.prototype" -- its grammar takes longer than all else at the start
-  local parsed, message = prototype.parse(text)
-  if not parsed then fail(where, "%s: prototype: %s", name, message) end
-  local signature = core.signature(nr, parsed, prototype.parse(text, prototype.env "ilp32"))
+  local wide, narrow = table.unpack(compiled.prototypes[text] or {})
+  if not wide then
+    local prototype = require "lencase.prototype" -- its grammar takes longer than all else at the start
+    local message
+    wide, message = prototype.parse(text)
+    if not wide then fail(where, "%s: prototype: %s", name, message) end
+    narrow = prototype.parse(text, prototype.env "ilp32")
+    compiled.found("prototypes", text, { wide, narrow })
+  end
+  local signature = core.signature(nr, wide, narrow)
   local described = core.describe(signature)
   local other = core.callnum(described.name)
   if nr > KERNEL_MAX and other and other ~= nr then
@@ -360,7 +378,8 @@ local function check_layer(definition, interface)
   if given.provide then given.provide = layer.provide(where_of(definition, "provide"), given.provide, callnum) end
   if not given.uses then return end
   interface.uses_at = where_of(definition, "uses")
-  given.uses = layer.uses(interface.uses_at, given.uses, callnum, script_of(definition))
+  local script = script_of(definition)
+  given.uses = layer.uses(interface.uses_at, given.uses, callnum, script, script and text_of(script))
 end
 
 ---@param definition lencase.definition

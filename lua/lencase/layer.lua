@@ -14,11 +14,8 @@
 -- The grate itself may make these calls through sys, and no others. Neither list can name a call
 -- that a grate below denies.
 
-local lpeg = require "lpeg"
 local core = require "lencase.core"
 local policy = require "lencase.policy"
-
-local P, R, S = lpeg.P, lpeg.R, lpeg.S
 
 local layer = {}
 
@@ -193,28 +190,30 @@ end
 
 -- {================================== uses ==================================
 
-local letter = R("az", "AZ") + "_"
-local name = letter * (letter + R "09") ^ 0
-local space = S " \t\r\n" ^ 0
-local long = lpeg.Cmt("[" * lpeg.C(P "=" ^ 0) * "[", function(text, pos, level)
-  local _, stop = text:find("]" .. level .. "]", pos, true)
-  return (stop or #text) + 1
-end) / 0
-local comment = "--" * (long + (1 - P "\n") ^ 0)
-local function quoted(mark) return mark * ("\\" * P(1) + 1 - S(mark .. "\n")) ^ 0 * P(mark) ^ -1 end
-local dot = space * "." * -P "." * space
-local access = (P "lencase" * dot) ^ -1 * "sys" * -(letter + R "09") * dot * lpeg.Ct(lpeg.Cp() * lpeg.C(name))
-local chain = name * (space * S ".:" * -S ".:" * space * name) ^ 0
-local source = lpeg.Ct((comment + long + quoted '"' + quoted "'" + access + chain + 1) ^ 0)
+-- A pattern: the places and names of sys.NAME in a script.
+local function calls_made()
+  local lpeg = require "lpeg"
+  local P, R, S = lpeg.P, lpeg.R, lpeg.S
+  local letter = R("az", "AZ") + "_"
+  local name = letter * (letter + R "09") ^ 0
+  local space = S " \t\r\n" ^ 0
+  local long = lpeg.Cmt("[" * lpeg.C(P "=" ^ 0) * "[", function(text, pos, level)
+    local _, stop = text:find("]" .. level .. "]", pos, true)
+    return (stop or #text) + 1
+  end) / 0
+  local comment = "--" * (long + (1 - P "\n") ^ 0)
+  local function quoted(mark) return mark * ("\\" * P(1) + 1 - S(mark .. "\n")) ^ 0 * P(mark) ^ -1 end
+  local dot = space * "." * -P "." * space
+  local access = (P "lencase" * dot) ^ -1 * "sys" * -(letter + R "09") * dot * lpeg.Ct(lpeg.Cp() * lpeg.C(name))
+  local chain = name * (space * S ".:" * -S ".:" * space * name) ^ 0
+  return lpeg.Ct((comment + long + quoted '"' + quoted "'" + access + chain + 1) ^ 0)
+end
 
 local function line_at(text, pos) return select(2, text:sub(1, pos - 1):gsub("\n", "")) + 1 end
 
-local function check_source(script, uses)
-  local file = io.open(script, "rb")
-  if not file then return end
-  local text = file:read "a"
-  file:close()
-  for _, found in ipairs(source:match(text)) do
+local function check_source(script, text, uses)
+  if text == "" then return end -- it was looked through when it was compiled
+  for _, found in ipairs(calls_made():match(text)) do
     local nr = core.callnum(found[2])
     if nr and not uses[nr] then
       error(("%s:%d: sys.%s is not among this grate's uses"):format(script, line_at(text, found[1]), found[2]), 0)
@@ -226,16 +225,17 @@ end
 ---@param where string for messages
 ---@param raw (string|integer)[]
 ---@param number_of fun(where: string, key: any): integer
----@param script? string
+---@param script? string its name
+---@param text? string what stands in it
 ---@return table<integer, boolean>
-function layer.uses(where, raw, number_of, script)
+function layer.uses(where, raw, number_of, script, text)
   for key in pairs(raw) do
     if math.type(key) ~= "integer" then
       error(("%s: uses is a list of calls, '%s' is none"):format(where, tostring(key)), 0)
     end
   end
   local uses = numbers(where, "uses", raw, number_of)
-  if script then check_source(script, uses) end
+  if text then check_source(script, text, uses) end
   return uses
 end
 

@@ -3,8 +3,11 @@
 -- A pattern names what it wants by expected(): it fails, and notes it at its position. When the
 -- whole text does not match, what was noted farthest to the right is the message.
 
-local lpeg = require "lpeg"
+local compiled = require "lencase.compiled"
 local suggest = require "lencase.suggest"
+
+-- Loaded when a text is to be parsed: a compiled script brings what its texts mean.
+local lpeg = setmetatable({}, { __index = function(_, key) return require "lpeg"[key] end })
 
 local parsing = {}
 
@@ -59,7 +62,7 @@ function parsing.expected(what)
 end
 
 --- The text itself, as a capture.
-parsing.text = lpeg.Carg(1) / function(state) return state.text end
+function parsing.text() return lpeg.Carg(1) / function(state) return state.text end end
 
 local function found_at(text, pos)
   local word = text:match("^[%w_]+", pos) or text:match("^%.%.%.", pos) or text:match("^%S", pos)
@@ -72,15 +75,34 @@ local function one_of(wanted)
   return table.concat(wanted, ", ", 1, #wanted - 1) .. " or " .. last
 end
 
---- The capture of a pattern that matches the whole text; else fail().
----@param pattern userdata
+---@class lencase.grammar
+---@field name string what the texts are that it reads
+---@field build fun(lpeg: table): userdata makes its pattern, when the first text is to be read
+
+-- The pattern of a grammar. A compiled script has come upon a text that it had not when it was compiled.
+local function pattern_of(grammar, text)
+  if grammar.pattern then return grammar.pattern end
+  local ok, found = pcall(require, "lpeg")
+  if not ok then
+    error(("%s \"%s\" must be parsed, and there is no LPeg: compile the script with arguments with which it says this, "
+           .. "or install LPeg"):format(grammar.name, text), 0)
+  end
+  grammar.pattern = grammar.build(found)
+  return grammar.pattern
+end
+
+--- The capture of a grammar, or pattern, that matches the whole text; else fail().
+---@param grammar lencase.grammar|userdata
 ---@param text string
 ---@param hint? fun(rest: string): string what to say of the text from where it stopped
 ---@return any
-function parsing.match(pattern, text, hint)
+function parsing.match(grammar, text, hint)
+  local name = type(grammar) == "table" and grammar.name
+  local known = name and compiled.trees[compiled.key_of(name, text)]
+  if known then return known() end
   local state = { text = text, pos = 0, wanted = {} }
-  local tree = pattern:match(text, 1, state)
-  if tree then return tree end
+  local tree = (name and pattern_of(grammar, text) or grammar):match(text, 1, state)
+  if tree then return name and compiled.found("trees", compiled.key_of(name, text), tree) or tree end
   parsing.fail(state.pos, "expected %s, found %s%s", one_of(state.wanted), found_at(text, state.pos),
                hint and hint(text:sub(state.pos)) or "")
 end

@@ -11,12 +11,9 @@
 --
 -- What is said of an argument itself wins over what is said of all.
 
-local lpeg = require "lpeg"
 local enum = require "lencase.enum"
 local parsing = require "lencase.parsing"
 
-local P, R, S = lpeg.P, lpeg.R, lpeg.S
-local C, Cg, Cp, Ct = lpeg.C, lpeg.Cg, lpeg.Cp, lpeg.Ct
 local fail = parsing.fail
 
 local policy = {}
@@ -98,21 +95,27 @@ end
 
 -- {================================= parsing ================================
 
-local space = S " \t\r\n" ^ 0
-local letter = R("az", "AZ") + "_"
-local word = C(letter * (letter + R "09") ^ 0)
-local number = C(R "09" ^ 1)
+local function build(lpeg)
+  local P, R, S = lpeg.P, lpeg.R, lpeg.S
+  local C, Cg, Cp, Ct = lpeg.C, lpeg.Cg, lpeg.Cp, lpeg.Ct
+  local space = S " \t\r\n" ^ 0
+  local letter = R("az", "AZ") + "_"
+  local word = C(letter * (letter + R "09") ^ 0)
+  local number = C(R "09" ^ 1)
 
-local function token(p, what) return p * space + parsing.expected(what) end
+  local function token(p, what) return p * space + parsing.expected(what) end
 
-local verb_word = (P "copy" + "pass" + "addr" + "once") * -(letter + R "09")
-local verb = Cg(Cp(), "pos") * Cg(token(C(verb_word), "copy, pass, addr or once"), "verb")
-local no_verb = Ct(Cg(Cp(), "pos") * Cg(word - verb_word, "no_verb")) * P(1) ^ 0
-local target = Ct(Cg(Cp(), "pos") * token(Cg(word, "name") + Cg(number, "number"),
-                                          "a parameter's name or number, pointers or all"))
-local clause = no_verb + Ct(verb * Cg(Ct(target ^ 1), "targets"))
-local comma = token(P ",", "','")
-local grammar = space * Ct(clause * (comma * clause) ^ 0) * (-P(1) + parsing.expected "the end")
+  local verb_word = (P "copy" + "pass" + "addr" + "once") * -(letter + R "09")
+  local verb = Cg(Cp(), "pos") * Cg(token(C(verb_word), "copy, pass, addr or once"), "verb")
+  local no_verb = Ct(Cg(Cp(), "pos") * Cg(word - verb_word, "no_verb")) * P(1) ^ 0
+  local target = Ct(Cg(Cp(), "pos") * token(Cg(word, "name") + Cg(number, "number"),
+                                            "a parameter's name or number, pointers or all"))
+  local clause = no_verb + Ct(verb * Cg(Ct(target ^ 1), "targets"))
+  local comma = token(P ",", "','")
+  return space * Ct(clause * (comma * clause) ^ 0) * (-P(1) + parsing.expected "the end")
+end
+
+local grammar = { name = "the policy", build = build }
 
 local verbs = { "copy", "pass", "addr", "once" }
 local policy_of_verb = { copy = policy.COPY, pass = policy.PASS, addr = policy.ADDR, once = policy.ONCE }

@@ -123,7 +123,7 @@ local function declarator(what)
 end
 
 -- A comment where a note could stand is kept, to say that it is none.
-local parameter = Ct(Cg(Cp(), "pos") * Cg(parsing.text, "text")
+local parameter = Ct(Cg(Cp(), "pos") * Cg(parsing.text(), "text")
                      * (Cg(note, "note") + Cg(C(comment), "comment") * blank) ^ -1
                      * Cg(Cp(), "start") * specifiers * declarator "the parameter's name" * Cg(Cp(), "stop"))
 local list = Ct(parameter * (P "," * space * -P "..." * parameter) ^ 0)

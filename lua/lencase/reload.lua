@@ -133,6 +133,7 @@ end
 ---@return boolean?, string?
 function reload.run(prepare)
   if busy or not words then return nil, "there is nothing to reload" end
+  if core.script_text() then return nil, words[0] .. ": it was loaded from memory, there is no file to reload" end
   busy = true
   local ok, message = core.untimed(function() return try(prepare) end)
   busy = false

@@ -484,16 +484,32 @@ static void write_scripts(void) {
   atexit(remove_scripts);
 }
 
-static void do_load(struct fuzz *f) {
+/* From a file, from memory, or from there as something that nobody compiled. */
+static int load_somehow(struct fuzz *f, unsigned which, lencase_grate **g) {
   static const char *const argv[] = {"a", "--b"};
+  unsigned how = below(f, 8);
+  int argc = (int)below(f, 3);
+  char text[2048];
+  int n = snprintf(text, sizeof text, PROLOGUE "%s", which < SCRIPTS ? scripts[which] : "\x1bLua");
+  const lencase_chunk chunk = {"chunk", (const unsigned char *)text, (size_t)n, word(f)};
+  const lencase_compiled c = {(int)below(f, 2), how == 0 ? "0" : LENCASE_VERSION, "Lua 5", &chunk,
+                              below(f, 2)};
+  if (how < 2) return lencase_load_compiled(f->w.st, &c, argc, argv, lua_path, NULL, g);
+  if (how < 5)
+    return lencase_load_buffer(f->w.st, "fuzz", which < SCRIPTS ? text : "\x1bLua\x54",
+                               which < SCRIPTS ? (size_t)n : 5, argc, argv, lua_path, NULL, g);
+  return lencase_load(f->w.st, which < SCRIPTS ? script_paths[which] : "/nonexistent/x.lua", argc,
+                      argv, lua_path, NULL, g);
+}
+
+static void do_load(struct fuzz *f) {
   lencase_grate *g = NULL;
   unsigned which = below(f, SCRIPTS + 1);
   if (f->nscripts == 3) return; /* they take their time */
   f->nscripts++;
-  if (check(f, "load",
-            lencase_load(f->w.st, which < SCRIPTS ? script_paths[which] : "/nonexistent/x.lua",
-                         (int)below(f, 3), argv, lua_path, NULL, &g),
-            CAN(LENCASE_ESCRIPT) | CAN(LENCASE_ENOENT) | CAN(LENCASE_ENOMEM)) == LENCASE_OK)
+  if (check(f, "load", load_somehow(f, which, &g),
+            CAN(LENCASE_ESCRIPT) | CAN(LENCASE_ENOENT) | CAN(LENCASE_ENOMEM) |
+                CAN(LENCASE_EINVAL)) == LENCASE_OK)
     keep_grate(f, g);
 }
 
