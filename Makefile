@@ -46,6 +46,8 @@ C_HELPERS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(wildcard spec/c/helper_*.c)
 SPECS := $(wildcard spec/*_spec.lua examples/*_spec.lua)
 
 LIBRARY = $(BUILD)/liblencase.a $(BUILD)/liblencase.so
+INLINE = $(BUILD)/liblencase-inline.so $(BUILD)/liblencase-engine.so
+INLINE_SOURCES := $(wildcard core/host/inline/preload/*.c)
 MODULE = $(BUILD)/lencase/core.so
 
 .DELETE_ON_ERROR:
@@ -53,11 +55,15 @@ MODULE = $(BUILD)/lencase/core.so
         check-generated check-lua check-style check-static check-symbols format install \
         uninstall clean
 
-all: $(LIBRARY) $(MODULE)
+all: $(LIBRARY) $(MODULE) $(INLINE)
 
 # --- the library and the module ------------------------------------------------------------
 
 $(filter $(BUILD)/obj/core/grate% $(BUILD)/obj/core/bind/%,$(OBJECTS)): CFLAGS += $(LUA_CFLAGS)
+
+# Thread pointers and stacks are switched in there.
+$(filter $(BUILD)/obj/core/host/inline/%,$(OBJECTS)): CFLAGS += -fno-stack-protector
+$(BUILD)/obj/core/host/inline/preload/engine.o: CFLAGS += -fno-stack-protector
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -81,6 +87,16 @@ $(BUILD)/liblencase.so: $(BUILD)/liblencase.so.$(VERSION)
 $(MODULE): $(OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(VARIANT) -shared -Wl,-z,now -Wl,-Bsymbolic -o $@ $^ $(LIBS)
+
+# What a program that runs inline preloads, and what that loads into a link namespace of its own:
+# the library and Lua. Debian's liblua5.4.a is not position-independent, and a namespace needs no
+# hidden symbols: liblua5.4.so there is another than the program's.
+$(BUILD)/liblencase-inline.so: core/host/inline/preload/preload.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -MMD -MP -fvisibility=hidden -shared -Wl,-z,defs -o $@ $<
+
+$(BUILD)/liblencase-engine.so: $(BUILD)/obj/core/host/inline/preload/engine.o $(OBJECTS)
+	$(CC) $(VARIANT) -shared -Wl,-z,now -Wl,-z,defs -o $@ $^ $(LUA_LIBS) $(LIBS)
 
 generate:
 	$(LUA) scripts/gen-signatures.lua > $(GENERATED)
@@ -163,7 +179,7 @@ bench: all $(BUILD)/bench/bench-stack
 
 # --- checks --------------------------------------------------------------------------------
 
-C_FILES = $(filter-out $(GENERATED),$(SOURCES) $(HEADERS) $(wildcard spec/c/*.[ch] scripts/*.c))
+C_FILES = $(filter-out $(GENERATED),$(SOURCES) $(INLINE_SOURCES) $(HEADERS) $(wildcard spec/c/*.[ch] scripts/*.c))
 LUA_FILES = $(shell find lua scripts examples spec -name '*.lua'; grep -lsE '^\#!.*lua' scripts/*)
 
 check:
@@ -172,7 +188,7 @@ check:
 	@echo "check: all is well"
 
 check-layers:
-	$(LUA) scripts/check-layers.lua $(SOURCES) $(HEADERS)
+	$(LUA) scripts/check-layers.lua $(SOURCES) $(INLINE_SOURCES) $(HEADERS)
 
 check-generated:
 	$(LUA) scripts/gen-signatures.lua | diff -u $(GENERATED) -
@@ -190,7 +206,7 @@ CPPCHECK = cppcheck -q --std=c11 --language=c --enable=warning,style,performance
   --inline-suppr --error-exitcode=1
 
 check-static:
-	$(CPPCHECK) $(filter-out $(GENERATED),$(SOURCES))
+	$(CPPCHECK) $(filter-out $(GENERATED),$(SOURCES)) $(INLINE_SOURCES)
 
 # liblencase.so exports what lencase.h declares, the Lua module's entry, and nothing else.
 check-symbols: all
@@ -235,6 +251,7 @@ install: all
 	$(INSTALL) $(BUILD)/liblencase.so.$(VERSION) $(LIBDIR)
 	ln -sf liblencase.so.$(VERSION) $(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(LIBDIR)/liblencase.so
+	$(INSTALL) $(INLINE) $(LIBDIR)
 	$(INSTALL) -m 644 core/lencase.h $(INCLUDEDIR)
 	$(INSTALL) -m 644 lua/lencase/*.lua $(LUADIR)
 	$(INSTALL) $(MODULE) $(LUALIBDIR)
