@@ -43,6 +43,7 @@ GENERATED = core/signature_data.c
 
 C_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter-out spec/c/helper_%,$(wildcard spec/c/*.c)))
 C_HELPERS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(wildcard spec/c/helper_*.c))
+C_HELPERS += $(patsubst spec/c/helper_%.c,$(BUILD)/spec/dynamic_%,$(wildcard spec/c/helper_*.c))
 SPECS := $(wildcard spec/*_spec.lua examples/*_spec.lua)
 
 LIBRARY = $(BUILD)/liblencase.a $(BUILD)/liblencase.so
@@ -128,6 +129,11 @@ $(BUILD)/spec/c/%: spec/c/%.c $(BUILD)/liblencase.a
 $(BUILD)/spec/helper_%: spec/c/helper_%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -static -o $@ $< -lpthread
+
+# The same with a dynamic linker, for the host that needs one.
+$(BUILD)/spec/dynamic_%: spec/c/helper_%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -MMD -MP -o $@ $< -lpthread
 
 TEST_FLAGS =
 
