@@ -242,11 +242,54 @@ static int64_t carry_io_uring(const struct trap *t, int64_t nr,
   return t->h->wants ? -ENOSYS : inline_carry_plain(t, nr, words);
 }
 
+static bool is_kept(const struct trap *t, uint64_t fd) {
+  return t->h->place.kept > 0 && (uint32_t)fd == (uint32_t)t->h->place.kept;
+}
+
+/* To the program our descriptor is not there. */
+static int64_t carry_close(const struct trap *t, int64_t nr,
+                           const uint64_t words[LENCASE_MAXARGS]) {
+  if (is_kept(t, words[0])) return -EBADF;
+  return inline_carry_plain(t, nr, words);
+}
+
+static int64_t carry_dup(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  if (is_kept(t, words[0]) || is_kept(t, words[1])) return -EBADF;
+  return inline_carry_plain(t, nr, words);
+}
+
+/* Around our descriptor, when it is in between. */
+static int64_t carry_close_range(const struct trap *t, int64_t nr,
+                                 const uint64_t words[LENCASE_MAXARGS]) {
+  uint64_t kept = (uint64_t)t->h->place.kept, first = (uint32_t)words[0], last = (uint32_t)words[1];
+  uint64_t own[LENCASE_MAXARGS] = {first, kept - 1, words[2]};
+  int64_t result = 0;
+  if (kept == 0 || kept < first || kept > last) return inline_carry_plain(t, nr, words);
+  if (first < kept) result = inline_carry_plain(t, nr, own);
+  own[0] = kept + 1;
+  own[1] = words[1];
+  return result == 0 && kept < last ? inline_carry_plain(t, nr, own) : result;
+}
+
+static const struct {
+  int16_t nr;
+  inline_carrier carrier;
+} carriers[] = {
+    {SYS_close, carry_close},
+    {SYS_dup2, carry_dup},
+    {SYS_dup3, carry_dup},
+    {SYS_close_range, carry_close_range},
+    {SYS_prctl, carry_prctl},
+    {SYS_io_uring_setup, carry_io_uring},
+    {SYS_execve, inline_carry_exec},
+    {SYS_execveat, inline_carry_exec},
+};
+
 static inline_carrier carrier_of(int64_t nr) {
   inline_carrier carrier;
-  if (nr == SYS_prctl) return carry_prctl;
-  if (nr == SYS_io_uring_setup) return carry_io_uring;
-  if (nr == SYS_execve || nr == SYS_execveat) return inline_carry_exec;
+  size_t i;
+  for (i = 0; i < sizeof carriers / sizeof *carriers; i++)
+    if (carriers[i].nr == nr) return carriers[i].carrier;
   carrier = inline_signal_carrier(nr);
   return carrier != NULL ? carrier : inline_process_carrier(nr);
 }

@@ -25,11 +25,29 @@ enum { FAILED = 125, WORDS_MAX = 4096 };
 
 extern char **environ;
 
+/*
+** Where messages and io.stderr go: what was standard error when the program began. Programs close
+** theirs before they end, and on_exit comes after that.
+*/
+static int messages = STDERR_FILENO;
+
+static int keep_messages(void) {
+  static const int wanted[] = {1000, 200, 10};
+  size_t i;
+  int fd = -1;
+  for (i = 0; i < sizeof wanted / sizeof *wanted && fd < 0; i++)
+    fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, wanted[i]);
+  if (fd < 0) return 0;
+  stderr->_fileno = fd; /* glibc's, and ours alone: the program's stdio is another */
+  messages = fd;
+  return fd;
+}
+
 static void say(void *ud, const char *line) {
   struct iovec parts[] = {
       {(void *)"lencase: ", 9}, {(void *)(uintptr_t)line, strlen(line)}, {(void *)"\n", 1}};
   (void)ud;
-  if (writev(STDERR_FILENO, parts, 3) < 0) return;
+  if (writev(messages, parts, 3) < 0) return;
 }
 
 /* {================================== place ================================ */
@@ -201,11 +219,12 @@ struct boot {
   int status;
 };
 
-static int boot_inside(const struct boot *b) {
+static int boot_inside(struct boot *b) {
   void (*ctype_init)(void) = (void (*)(void))dlsym(RTLD_DEFAULT, "__ctype_init");
   struct script *s = calloc(1, sizeof *s);
   char *preload = strdup(b->preload), *text = strdup(b->text);
   if (ctype_init != NULL) ctype_init();
+  b->place.kept = keep_messages();
   own_environment();
   if (s == NULL || preload == NULL || text == NULL || !script_read(s, text)) {
     say(NULL, "inline: no memory, or too many words");
