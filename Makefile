@@ -128,12 +128,12 @@ $(BUILD)/spec/c/%: spec/c/%.c $(BUILD)/liblencase.a
 # static, so that no dynamic linker makes calls of its own.
 $(BUILD)/spec/helper_%: spec/c/helper_%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -static -o $@ $< -lpthread
+	$(CC) $(CFLAGS) -MMD -MP -static -o $@ $< -lpthread -lm
 
 # The same with a dynamic linker, for the host that needs one.
 $(BUILD)/spec/dynamic_%: spec/c/helper_%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -o $@ $< -lpthread
+	$(CC) $(CFLAGS) -MMD -MP -o $@ $< -lpthread -lm
 
 TEST_FLAGS =
 
@@ -162,7 +162,7 @@ asan:
 
 # valgrind cannot follow what ptrace does to a traced program: only what runs on sim.
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
-TRACING := $(shell grep -lsE 'lencase_trace_run|trace_fixture|scripts/lencase|support.lencase' $(wildcard spec/c/*.c) $(SPECS))
+TRACING := $(shell grep -lsE 'lencase_trace_run|lencase_inline_start|trace_fixture|scripts/lencase|support.lencase' $(wildcard spec/c/*.c) $(SPECS))
 
 tsan:
 	@scripts/install-deps test

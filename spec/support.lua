@@ -97,7 +97,8 @@ end
 
 support.hosts = {}
 for _, name in ipairs { "sim", "trace", "inline" } do
-  table.insert(support.hosts, { name = name, run = function(...) return run(starts[name], ...) end })
+  local possible = name ~= "inline" or not support.sanitized -- the engine's namespace has no sanitizer's runtime
+  if possible then table.insert(support.hosts, { name = name, run = function(...) return run(starts[name], ...) end }) end
 end
 
 -- }==========================================================================

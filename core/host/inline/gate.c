@@ -222,6 +222,23 @@ void inline_engine(struct inline_host *h, void (*fn)(void *), void *arg) {
   fs_set(h, fs);
 }
 
+struct elsewhere {
+  const struct inline_host *h;
+  int64_t nr, result;
+  uint64_t word;
+};
+
+static void call_elsewhere(void *arg) {
+  struct elsewhere *e = arg;
+  e->result = inline_raw3(e->h, e->nr, e->word, 0, 0);
+}
+
+int64_t inline_raw_on_stack(const struct inline_host *h, int64_t nr, uint64_t word, uint64_t sp) {
+  struct elsewhere e = {h, nr, 0, word};
+  gate_on_stack(call_elsewhere, &e, (sp - 256) & ~(uint64_t)15); /* 256: the red zone and more */
+  return e.result;
+}
+
 /* }========================================================================= */
 
 /* {================================= threads =============================== */

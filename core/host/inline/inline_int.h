@@ -111,6 +111,9 @@ int64_t inline_raw3(const struct inline_host *h, int64_t nr, uint64_t a, uint64_
 int64_t inline_raw5(const struct inline_host *h, int64_t nr, uint64_t a, uint64_t b, uint64_t c,
                     uint64_t d, uint64_t e);
 
+/* With one argument, and the stack pointer somewhere below 'sp'. */
+int64_t inline_raw_on_stack(const struct inline_host *h, int64_t nr, uint64_t word, uint64_t sp);
+
 /* The same for words that make a thread on another stack: there it goes on with the trap's registers. */
 int64_t inline_raw_clone(const struct trap *t, const uint64_t words[LENCASE_MAXARGS]);
 

@@ -92,22 +92,28 @@ static int64_t carry_sigreturn(const struct trap *t, int64_t nr,
 
 /* {============================ alternate stacks =========================== */
 
-static bool on_it(const struct trap *t) {
-  const stack_t *s = &t->uc->uc_stack;
-  return (uint64_t)t->uc->uc_mcontext.gregs[REG_RSP] - (uintptr_t)s->ss_sp - 1 < s->ss_size;
+static uint64_t program_sp(const struct trap *t) {
+  return (uint64_t)t->uc->uc_mcontext.gregs[REG_RSP];
 }
 
-static int64_t new_stack(const struct trap *t, stack_t *s) {
-  unsigned mode = (unsigned)s->ss_flags & ~(1u << 31); /* SS_AUTODISARM */
-  if (on_it(t)) return -EPERM;
-  if (mode != SS_DISABLE && mode != SS_ONSTACK && mode != 0) return -EINVAL;
-  if (mode != SS_DISABLE && s->ss_size < 2048) return -ENOMEM;
-  if (mode == SS_DISABLE) {
-    s->ss_sp = NULL;
-    s->ss_size = 0;
-  }
-  t->uc->uc_stack = *s; /* in force when our handler returns */
-  return 0;
+static bool is_on(const stack_t *s, uint64_t sp) {
+  return sp - (uintptr_t)s->ss_sp - 1 < s->ss_size;
+}
+
+/*
+** Our handler may be on the stack that is to be changed, while the program is not: then the kernel would
+** refuse, and sigreturn (since Linux 6.12) would not do it either. So the call is made on the
+** program's stack, where nothing of ours lies.
+*/
+static int64_t new_stack(const struct trap *t, const stack_t *s) {
+  const stack_t *current = &t->uc->uc_stack;
+  bool move = is_on(current, (uintptr_t)__builtin_frame_address(0)) &&
+              !is_on(current, program_sp(t));
+  int64_t result = move ? inline_raw_on_stack(t->h, SYS_sigaltstack, (uintptr_t)s, program_sp(t))
+                        : inline_raw3(t->h, SYS_sigaltstack, (uintptr_t)s, 0, 0);
+  /* sigreturn sets it once more */
+  if (result == 0) inline_raw3(t->h, SYS_sigaltstack, 0, (uintptr_t)&t->uc->uc_stack, 0);
+  return result;
 }
 
 static int64_t carry_altstack(const struct trap *t, int64_t nr,
@@ -115,8 +121,11 @@ static int64_t carry_altstack(const struct trap *t, int64_t nr,
   stack_t old = t->uc->uc_stack, new;
   int64_t result = 0;
   (void)nr;
-  if (on_it(t)) old.ss_flags |= SS_ONSTACK;
-  else if (old.ss_size == 0) old.ss_flags = SS_DISABLE;
+  old.ss_flags &= (int)(1u << 31); /* SS_AUTODISARM; whether it is in use is ours to say */
+  if (old.ss_size == 0)
+    old.ss_flags = SS_DISABLE;
+  else if (is_on(&old, program_sp(t)))
+    old.ss_flags |= SS_ONSTACK;
   if (words[0] != 0) {
     if (inline_peek(t->h, words[0], &new, sizeof new) != sizeof new) return -EFAULT;
     result = new_stack(t, &new);
