@@ -55,6 +55,7 @@ static void on_cage(void *ud, lencase_cage *cage, lencase_cage *parent) {
 static const lencase_entry entries[] = {
     {.callnum = SYS_write, .handler = on_write},
     {.callnum = SYS_mmap, .handler = on_mmap},
+    {.callnum = SYS_mprotect, .handler = on_mmap},
     {.callnum = SYS_brk, .handler = on_mmap},
     {.callnum = SYS_geteuid, .constant = 4242},
     {.callnum = SYS_socket, .constant = -EPERM},
@@ -76,29 +77,36 @@ int main(void) {
   lencase_state *st = lencase_new(NULL);
   pthread_t threads[4];
   int ends[2], status, i;
-  char got[8] = "";
-  CHECK(pipe(ends) == 0);
-  CHECK(lencase_grate_new(st, &interface, NULL) == LENCASE_OK);
-  CHECK(lencase_inline_start(st) == LENCASE_OK);
-  CHECK(lencase_inline_start(st) == LENCASE_EPERM);
-  CHECK(counts.cages == 1);
+  char got[8] = "", seen[sizeof counts.seen];
+  ssize_t n;
+  int err;
+  need(st != NULL && pipe(ends) == 0);
+  need(lencase_grate_new(st, &interface, NULL) == LENCASE_OK);
+  if (!is_int(lencase_inline_start(st), LENCASE_OK, "goes inline")) return test_end();
+  is_int(lencase_inline_start(st), LENCASE_EPERM, "once");
+  is_int(counts.cages, 1, "the process is a cage");
 
-  CHECK(geteuid() == 4242);
-  CHECK(syscall(SYS_socket, 1, 1, 0) == -1 && errno == EPERM);
+  is_int(geteuid(), 4242, "a constant");
+  ok(syscall(SYS_socket, 1, 1, 0) == -1 && errno == EPERM, "an errno");
   errno = 77;
-  CHECK(write(ends[1], "hello", 5) == 5 && errno == 77);
-  CHECK(read(ends[0], got, 5) == 5 && strcmp(got, "hello") == 0);
-  CHECK(counts.writes == 1 && strcmp(counts.seen, "hello") == 0);
-  CHECK(write(-1, "x", 1) == -1 && errno == EBADF);
-  CHECK(write(ends[1], (void *)16, 5) == -1 && errno == EFAULT);
+  n = write(ends[1], "hello", 5);
+  err = errno;
+  memcpy(seen, counts.seen, sizeof seen); /* what this test prints is seen, too */
+  is_int(n, 5, "a call that is handed on");
+  is_int(err, 77, "errno stays the program's");
+  is_int(read(ends[0], got, 5), 5, "a call that nobody handles");
+  is_str(got, "hello", "what was written");
+  is_str(seen, "hello", "what the handler saw");
+  ok(write(-1, "x", 1) == -1 && errno == EBADF, "the kernel's errno");
+  ok(syscall(SYS_write, ends[1], 16, 5) == -1 && errno == EFAULT, "a pointer that leads nowhere");
 
-  for (i = 0; i < 4; i++) CHECK(pthread_create(&threads[i], NULL, many_blocks, NULL) == 0);
-  for (i = 0; i < 4; i++) CHECK(pthread_join(threads[i], NULL) == 0);
-  CHECK(counts.maps > 8);
+  for (i = 0; i < 4; i++) need(pthread_create(&threads[i], NULL, many_blocks, NULL) == 0);
+  for (i = 0; i < 4; i++) need(pthread_join(threads[i], NULL) == 0);
+  ok(counts.maps > 8, "malloc's calls, of four threads");
 
   if (fork() == 0) _exit(geteuid() == 4242 && counts.cages == 2 ? 5 : 6);
-  CHECK(wait(&status) > 0 && WEXITSTATUS(status) == 5);
-  CHECK(counts.cages == 1); /* the child's copy learnt of it */
-  CHECK(WEXITSTATUS(system("exit 9")) == 9);
-  return test_done("inline");
+  ok(wait(&status) > 0 && WEXITSTATUS(status) == 5, "a fork is a cage");
+  is_int(counts.cages, 1, "its copy of the grate learnt of it");
+  is_int(WEXITSTATUS(system("exit 9")), 9, "a program is executed");
+  return test_end();
 }
