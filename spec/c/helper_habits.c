@@ -305,11 +305,13 @@ static void spawns(void) {
   char *good[] = {"sh", "-c", "echo spawned; exit 7", NULL}, *bad[] = {"no such program", NULL};
   char *bare[] = {NULL};
   pid_t pid = 0;
-  say("good", posix_spawnp(&pid, "sh", NULL, NULL, good, environ));
+  int result = posix_spawnp(&pid, "sh", NULL, NULL, good, environ);
   wait_for(pid);
+  say("good", result);
   say("ENOENT", posix_spawnp(&pid, bad[0], NULL, NULL, bad, environ) == ENOENT);
-  say("bare", posix_spawn(&pid, "/bin/sh", NULL, NULL, good, bare));
+  result = posix_spawn(&pid, "/bin/sh", NULL, NULL, good, bare);
   wait_for(pid);
+  say("bare", result);
 }
 
 static int on_own_stack(void *arg) {

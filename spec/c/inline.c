@@ -29,6 +29,7 @@ static lencase_verdict on_write(lencase_call *call, lencase_event event, void *u
     return LENCASE_VERDICT_DONE;
   }
   bytes = lencase_call_bytes(call, 2, &size);
+  memset(c->seen, 0, sizeof c->seen);
   if (bytes != NULL && size < sizeof c->seen) memcpy(c->seen, bytes, size);
   return lencase_call_forward(call);
 }

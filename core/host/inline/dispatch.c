@@ -14,6 +14,17 @@ enum { DISPATCHED = 2 }; /* si_code: SYS_USER_DISPATCH */
 
 struct inline_host *inline_the_host;
 
+/* From one visit of the engine to the next. */
+struct visit {
+  const struct trap *t;
+  struct process *proc;
+  uintptr_t thread;
+  struct flight *f;
+  uint64_t id;
+  int64_t result; /* of what was carried out; then the call's */
+  enum verdict verdict;
+};
+
 /* {================================= flights =============================== */
 
 void inline_flight_put(struct inline_host *h, struct flight *f) {
@@ -30,30 +41,36 @@ void inline_flight_drop(struct inline_host *h, struct flight *f) {
   inline_flight_put(h, f);
 }
 
-static bool on_alternate_stack(const struct trap *t) {
-  uint64_t sp = (uint64_t)t->uc->uc_mcontext.gregs[REG_RSP];
-  return sp - (uintptr_t)t->uc->uc_stack.ss_sp < t->uc->uc_stack.ss_size;
+static bool is_inside(const stack_t *s, uint64_t sp) {
+  return sp - (uintptr_t)s->ss_sp < s->ss_size;
 }
 
 /*
 ** A signal handler of the program's has left by longjmp, and with it the call that it came into: the
 ** thread is now further up the same stack.
 */
-static void drop_abandoned(struct inline_host *h, pid_t tid, uint64_t sp, bool alt) {
+static void drop_abandoned(struct inline_host *h, const struct visit *v) {
   struct flight *f = h->flights, *next;
+  stack_t alternate;
+  inline_raw3(h, SYS_sigaltstack, 0, (uintptr_t)&alternate, 0);
   for (; f != NULL; f = next) {
     next = f->next;
-    if (f->tid == tid && f->alt == alt && f->sp < sp) inline_flight_drop(h, f);
+    if (f->thread == v->thread && f->proc == v->proc && f->sp < v->t->sp &&
+        is_inside(&alternate, f->sp) == is_inside(&alternate, v->t->sp))
+      inline_flight_drop(h, f);
   }
 }
 
-static struct flight *flight_new(const struct trap *t, struct process *proc) {
-  struct inline_host *h = t->h;
-  uint64_t sp = (uint64_t)t->uc->uc_mcontext.gregs[REG_RSP];
-  pid_t tid = (pid_t)inline_raw3(h, SYS_gettid, 0, 0, 0);
-  bool alt = on_alternate_stack(t);
+static bool is_nested(const struct inline_host *h, const struct visit *v) {
+  const struct flight *f = h->flights;
+  while (f != NULL && f->thread != v->thread) f = f->next;
+  return f != NULL;
+}
+
+static struct flight *flight_new(const struct visit *v) {
+  struct inline_host *h = v->t->h;
   struct flight *f;
-  if (h->flights != NULL) drop_abandoned(h, tid, sp, alt);
+  if (is_nested(h, v)) drop_abandoned(h, v);
   f = h->idle;
   if (f != NULL)
     h->idle = f->next;
@@ -61,7 +78,7 @@ static struct flight *flight_new(const struct trap *t, struct process *proc) {
     f = state_new(h->st, sizeof *f);
   if (f == NULL) return NULL;
   *f = (struct flight){
-      .proc = proc, .id = ++h->last_id, .tid = tid, .sp = sp, .alt = alt, .next = h->flights};
+      .proc = v->proc, .id = ++h->last_id, .thread = v->thread, .sp = v->t->sp, .next = h->flights};
   h->flights = f;
   return f;
 }
@@ -69,15 +86,6 @@ static struct flight *flight_new(const struct trap *t, struct process *proc) {
 /* }========================================================================= */
 
 /* {================================ one call =============================== */
-
-/* From one visit of the engine to the next. */
-struct visit {
-  const struct trap *t;
-  struct flight *f;
-  uint64_t id;
-  int64_t result; /* of what was carried out; then the call's */
-  enum verdict verdict;
-};
 
 static void settle(struct visit *s) {
   struct flight *f = s->f;
@@ -89,13 +97,13 @@ static void settle(struct visit *s) {
 
 static void step_arrive(void *arg) {
   struct visit *s = arg;
-  struct process *proc = inline_self(s->t->h);
-  s->f = proc != NULL ? flight_new(s->t, proc) : NULL;
+  s->proc = inline_self(s->t->h);
+  s->f = s->proc != NULL ? flight_new(s) : NULL;
   s->verdict = VERDICT_DONE;
   s->result = -ENOMEM;
   if (s->f == NULL) return;
   s->id = s->f->id;
-  s->verdict = call_arrive(proc->cage, s->f, (int32_t)s->t->nr, s->t->words, &s->f->call);
+  s->verdict = call_arrive(s->proc->cage, s->f, (int32_t)s->t->nr, s->t->words, &s->f->call);
   settle(s);
 }
 
@@ -124,7 +132,7 @@ static void take_step(struct visit *s, void (*fn)(void *)) {
 
 static int64_t ask(const struct trap *t) {
   struct inline_host *h = t->h;
-  struct visit s = {.t = t};
+  struct visit s = {.t = t, .thread = inline_thread(h)};
   inline_lock(h);
   take_step(&s, step_arrive);
   while (s.verdict == VERDICT_PARKED) {
@@ -144,6 +152,10 @@ static int64_t ask(const struct trap *t) {
 static bool is_wanted(const struct inline_host *h, int64_t nr) {
   if (nr < 0 || nr > INT32_MAX) return false;
   return nr < INLINE_NRS ? h->wanted[nr / 8] >> nr % 8 & 1 : h->far_wanted;
+}
+
+int64_t inline_arrive(const struct trap *t) {
+  return is_wanted(t->h, t->nr) && !t->h->off ? ask(t) : inline_carry(t, t->nr, t->words);
 }
 
 /* }========================================================================= */
@@ -171,6 +183,7 @@ static struct trap trap_of(struct inline_host *h, ucontext_t *uc) {
                        .words = {(uint64_t)g[REG_RDI], (uint64_t)g[REG_RSI], (uint64_t)g[REG_RDX],
                                  (uint64_t)g[REG_R10], (uint64_t)g[REG_R8], (uint64_t)g[REG_R9]},
                        .mask = (inline_mask *)&uc->uc_sigmask,
+                       .sp = (uint64_t)g[REG_RSP],
                        .uc = uc};
 }
 
@@ -185,11 +198,10 @@ static void on_sigsys(int sig, siginfo_t *info, void *data) {
   }
   if (inline_in_engine(h, (uint64_t)uc->uc_mcontext.gregs[REG_RSP]))
     result = inline_raw(h, t.nr, t.words);
-  else if (is_wanted(h, t.nr) && !h->off)
-    result = ask(&t);
   else
-    result = inline_carry(&t, t.nr, t.words);
+    result = inline_arrive(&t);
   uc->uc_mcontext.gregs[REG_RAX] = result;
+  if (h->place.code != 0) inline_patch_hot(h, (uintptr_t)uc->uc_mcontext.gregs[REG_RIP]);
 }
 
 int inline_install(struct inline_host *h) {
@@ -292,6 +304,10 @@ static inline_carrier carrier_of(int64_t nr) {
     if (carriers[i].nr == nr) return carriers[i].carrier;
   carrier = inline_signal_carrier(nr);
   return carrier != NULL ? carrier : inline_process_carrier(nr);
+}
+
+bool inline_is_tamed(int64_t nr) {
+  return carrier_of(nr) != NULL;
 }
 
 int64_t inline_carry(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {

@@ -204,6 +204,10 @@ bool inline_in_engine(const struct inline_host *h, uint64_t sp) {
   return sp - h->stack <= INLINE_STACK;
 }
 
+uintptr_t inline_thread(const struct inline_host *h) {
+  return h->wrfsbase ? fs_get(h) : (uintptr_t)inline_raw3(h, SYS_gettid, 0, 0, 0);
+}
+
 static void on_stack(struct inline_host *h, void (*fn)(void *), void *arg) {
   gate_on_stack(fn, arg, h->stack + INLINE_STACK);
 }

@@ -29,7 +29,7 @@
 #include <sys/types.h>
 #include <sys/ucontext.h>
 
-enum { INLINE_STACK = 1 << 20, INLINE_NRS = 1024 };
+enum { INLINE_STACK = 1 << 20, INLINE_NRS = 1024, INLINE_SITES = 64 };
 
 /* The kernel's sigset_t. */
 typedef uint64_t inline_mask;
@@ -58,10 +58,9 @@ struct flight {
   struct process *proc;
   struct call *call;
   uint64_t id; /* never used again: whoever waited for the kernel sees whether it is still there */
-  pid_t tid;
-  uintptr_t sp; /* of the code that made the call */
-  bool alt;     /* on the thread's alternate stack */
-  int32_t nr;   /* what it has the kernel do */
+  uintptr_t thread; /* which one made it: its thread pointer, or its tid */
+  uintptr_t sp;     /* of the code that made the call */
+  int32_t nr;       /* what it has the kernel do */
   uint64_t words[LENCASE_MAXARGS];
   struct flight *next;
 };
@@ -72,7 +71,8 @@ struct trap {
   int64_t nr;
   uint64_t words[LENCASE_MAXARGS];
   inline_mask *mask; /* the program's signal mask; the kernel's is MASK_ALL meanwhile */
-  ucontext_t *uc;    /* the program's registers */
+  uint64_t sp;       /* of the code that made the call */
+  ucontext_t *uc;    /* the program's registers; NULL: it came from a patched site */
 };
 
 /* Memory for a program's environment, given back when it was executed by a child that shares ours. */
@@ -100,6 +100,13 @@ struct inline_host {
   struct flight *flights, *idle;
   uint64_t last_id;
   struct exec_block *exec_blocks;
+  uintptr_t stubs; /* patch.c */
+  uint32_t nstubs;
+  bool unpatchable, patched_all;
+  struct {
+    uint32_t after, count;
+  } sites[INLINE_SITES];         /* how often they have raised SIGSYS */
+  uint8_t slow[INLINE_NRS / 8];  /* calls that are somebody's: a grate's, or the host's own */
   struct kernel_action sigsys; /* what the program believes to have installed */
 };
 
@@ -148,6 +155,20 @@ extern const struct host_ops inline_ops;
 extern struct inline_host *inline_the_host;
 
 int inline_install(struct inline_host *h);
+
+/* A call of the program's: asks its grates, or carries it out. The result. */
+int64_t inline_arrive(const struct trap *t);
+
+/* Which thread this is, as flights have it. */
+uintptr_t inline_thread(const struct inline_host *h);
+
+/* True when more is to be done about a call than to make it. */
+bool inline_is_tamed(int64_t nr);
+
+/* patch.c: a site raised SIGSYS, 'after' is the address behind it; a thread is about to be made. */
+void inline_patch_hot(struct inline_host *h, uintptr_t after);
+void inline_patch_all(struct inline_host *h);
+void inline_patch_open(struct inline_host *h);
 
 /* Carries out a call of the program's, or of its grate's for it, as the kernel would without us. */
 int64_t inline_carry(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);

@@ -53,11 +53,11 @@ struct process *inline_self(struct inline_host *h) {
   return proc != NULL ? proc : process_new(h, pid, parent_of(h), false);
 }
 
-static void flights_drop(struct inline_host *h, const struct process *proc, pid_t tid) {
+static void flights_drop(struct inline_host *h, const struct process *proc, uintptr_t thread) {
   struct flight *f, *next;
   for (f = h->flights; f != NULL; f = next) {
     next = f->next;
-    if ((proc == NULL || f->proc == proc) && (tid == 0 || f->tid == tid)) inline_flight_drop(h, f);
+    if ((proc == NULL || f->proc == proc) && (thread == 0 || f->thread == thread)) inline_flight_drop(h, f);
   }
 }
 
@@ -106,20 +106,25 @@ static int64_t carry_exit_group(const struct trap *t, int64_t nr,
   return inline_raw(h, nr, words);
 }
 
+struct leaving {
+  struct inline_host *h;
+  uintptr_t thread;
+};
+
 static void step_thread_end(void *arg) {
-  const struct ending *e = arg;
-  flights_drop(e->h, NULL, e->pid);
+  const struct leaving *l = arg;
+  flights_drop(l->h, NULL, l->thread);
 }
 
 static int64_t carry_exit(const struct trap *t, int64_t nr,
                           const uint64_t words[LENCASE_MAXARGS]) {
   struct inline_host *h = t->h;
-  struct ending e = {h, (pid_t)inline_raw3(h, SYS_gettid, 0, 0, 0), 0};
+  struct leaving l = {h, inline_thread(h)};
   if (own_pid(h) != h->pid) return carry_exit_group(t, nr, words);
   if (__atomic_sub_fetch(&h->threads, 1, __ATOMIC_RELAXED) == 0)
     return carry_exit_group(t, nr, words);
   inline_lock(h);
-  if (!h->off) inline_engine(h, step_thread_end, &e);
+  if (!h->off) inline_engine(h, step_thread_end, &l);
   inline_unlock(h);
   return inline_raw(h, nr, words); /* signals stay blocked: nobody is left to take one */
 }
@@ -193,6 +198,7 @@ static int64_t carry_vfork(const struct trap *t, int64_t nr,
 static int64_t clone_thread(const struct trap *t, const uint64_t words[LENCASE_MAXARGS]) {
   uint32_t *threads = &t->h->threads;
   int64_t result;
+  inline_patch_all(t->h);
   __atomic_add_fetch(threads, 1, __ATOMIC_RELAXED);
   result = inline_raw_clone(t, words);
   if (result < 0) __atomic_sub_fetch(threads, 1, __ATOMIC_RELAXED);
@@ -239,6 +245,7 @@ static int64_t clone_apart(const struct trap *t, const uint64_t words[LENCASE_MA
 
 static int64_t carry_clone(const struct trap *t, int64_t nr,
                            const uint64_t words[LENCASE_MAXARGS]) {
+  if (t->uc == NULL) return -ENOSYS; /* a grate makes it in place of a call of another kind */
   if ((words[0] & CLONE_VM) == 0 || words[1] == 0) return clone_apart(t, words);
   (void)nr;
   return words[0] & CLONE_THREAD ? clone_thread(t, words) : clone_sharing(t, words);

@@ -86,15 +86,11 @@ static int64_t carry_sigaction(const struct trap *t, int64_t nr,
 static int64_t carry_sigreturn(const struct trap *t, int64_t nr,
                                const uint64_t words[LENCASE_MAXARGS]) {
   (void)words;
-  if (t->nr != nr) return -ENOSYS; /* it takes its registers from the stack it is called on */
-  inline_sigreturn(t->h, (uint64_t)t->uc->uc_mcontext.gregs[REG_RSP]);
+  if (t->nr != nr || t->uc == NULL) return -ENOSYS; /* it takes its registers from the stack it is called on */
+  inline_sigreturn(t->h, t->sp);
 }
 
 /* {============================ alternate stacks =========================== */
-
-static uint64_t program_sp(const struct trap *t) {
-  return (uint64_t)t->uc->uc_mcontext.gregs[REG_RSP];
-}
 
 static bool is_on(const stack_t *s, uint64_t sp) {
   return sp - (uintptr_t)s->ss_sp - 1 < s->ss_size;
@@ -108,8 +104,8 @@ static bool is_on(const stack_t *s, uint64_t sp) {
 static int64_t new_stack(const struct trap *t, const stack_t *s) {
   const stack_t *current = &t->uc->uc_stack;
   bool move = is_on(current, (uintptr_t)__builtin_frame_address(0)) &&
-              !is_on(current, program_sp(t));
-  int64_t result = move ? inline_raw_on_stack(t->h, SYS_sigaltstack, (uintptr_t)s, program_sp(t))
+              !is_on(current, t->sp);
+  int64_t result = move ? inline_raw_on_stack(t->h, SYS_sigaltstack, (uintptr_t)s, t->sp)
                         : inline_raw3(t->h, SYS_sigaltstack, (uintptr_t)s, 0, 0);
   /* sigreturn sets it once more */
   if (result == 0) inline_raw3(t->h, SYS_sigaltstack, 0, (uintptr_t)&t->uc->uc_stack, 0);
@@ -118,13 +114,14 @@ static int64_t new_stack(const struct trap *t, const stack_t *s) {
 
 static int64_t carry_altstack(const struct trap *t, int64_t nr,
                               const uint64_t words[LENCASE_MAXARGS]) {
-  stack_t old = t->uc->uc_stack, new;
+  stack_t old, new;
   int64_t result = 0;
-  (void)nr;
+  if (t->uc == NULL) return inline_carry_plain(t, nr, words);
+  old = t->uc->uc_stack;
   old.ss_flags &= (int)(1u << 31); /* SS_AUTODISARM; whether it is in use is ours to say */
   if (old.ss_size == 0)
     old.ss_flags = SS_DISABLE;
-  else if (is_on(&old, program_sp(t)))
+  else if (is_on(&old, t->sp))
     old.ss_flags |= SS_ONSTACK;
   if (words[0] != 0) {
     if (inline_peek(t->h, words[0], &new, sizeof new) != sizeof new) return -EFAULT;

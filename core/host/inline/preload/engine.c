@@ -239,14 +239,18 @@ static void set_thread_pointer(uintptr_t fs) {
 }
 
 /* 0, or the status that the process shall end with. */
-ENGINE_PUBLIC int lencase_engine_boot(const char *preload, const char *text);
+ENGINE_PUBLIC int lencase_engine_boot(const char *preload, const char *text, uintptr_t code,
+                                      size_t code_size);
 
-ENGINE_PUBLIC int lencase_engine_boot(const char *preload, const char *text) {
+ENGINE_PUBLIC int lencase_engine_boot(const char *preload, const char *text, uintptr_t code,
+                                      size_t code_size) {
   struct boot b = {.preload = preload, .text = text, .status = FAILED};
   uintptr_t before;
   __asm__("mov %%fs:0, %0" : "=r"(before));
   b.place.fs = thread_pointer();
   b.place.flush = flush;
+  b.place.code = code;
+  b.place.code_size = code_size;
   if (b.place.fs == 0 || !find_place(&b.place)) {
     say(NULL, "inline: this C library is not one that we know; run the program traced instead");
     return FAILED;
