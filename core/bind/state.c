@@ -273,11 +273,19 @@ static int state_close(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg methods[] = {
-    {"load", state_load},  {"start", state_start},   {"reload", state_reload},
-    {"run", state_run},    {"finish", state_finish}, {"close", state_close},
-    {"inline", state_inline}, {"sim", bind_sim_new}, {"routes", state_routes}, {"branch", state_branch},
-    {"__gc", state_close}, {"__close", state_close}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"load", state_load},
+                                   {"start", state_start},
+                                   {"reload", state_reload},
+                                   {"run", state_run},
+                                   {"finish", state_finish},
+                                   {"close", state_close},
+                                   {"inline", state_inline},
+                                   {"sim", bind_sim_new},
+                                   {"routes", state_routes},
+                                   {"branch", state_branch},
+                                   {"__gc", state_close},
+                                   {"__close", state_close},
+                                   {NULL, NULL}};
 
 static const luaL_Reg functions[] = {{"state", state_new_lua}, {NULL, NULL}};
 

@@ -355,12 +355,24 @@ static const struct {
   const char *name;
   void (*habit)(void);
 } habits[] = {
-    {"interrupted", interrupted}, {"restarted", restarted}, {"leaps", leaps},
-    {"masks", masks},             {"stacks", stacks},       {"faults", faults},
-    {"own_sigsys", own_sigsys},   {"killed", killed},       {"threads", threads},
-    {"inherits", inherits},       {"cancelled", cancelled}, {"main_leaves", main_leaves},
-    {"forks", forks},             {"vforks", vforks},       {"spawns", spawns},
-    {"clones", clones},           {"pipes", pipes},         {"execs", execs},
+    {"interrupted", interrupted},
+    {"restarted", restarted},
+    {"leaps", leaps},
+    {"masks", masks},
+    {"stacks", stacks},
+    {"faults", faults},
+    {"own_sigsys", own_sigsys},
+    {"killed", killed},
+    {"threads", threads},
+    {"inherits", inherits},
+    {"cancelled", cancelled},
+    {"main_leaves", main_leaves},
+    {"forks", forks},
+    {"vforks", vforks},
+    {"spawns", spawns},
+    {"clones", clones},
+    {"pipes", pipes},
+    {"execs", execs},
 };
 
 int main(int argc, char **argv) {

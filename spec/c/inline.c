@@ -54,12 +54,9 @@ static void on_cage(void *ud, lencase_cage *cage, lencase_cage *parent) {
 }
 
 static const lencase_entry entries[] = {
-    {.callnum = SYS_write, .handler = on_write},
-    {.callnum = SYS_mmap, .handler = on_mmap},
-    {.callnum = SYS_mprotect, .handler = on_mmap},
-    {.callnum = SYS_brk, .handler = on_mmap},
-    {.callnum = SYS_geteuid, .constant = 4242},
-    {.callnum = SYS_socket, .constant = -EPERM},
+    {.callnum = SYS_write, .handler = on_write},   {.callnum = SYS_mmap, .handler = on_mmap},
+    {.callnum = SYS_mprotect, .handler = on_mmap}, {.callnum = SYS_brk, .handler = on_mmap},
+    {.callnum = SYS_geteuid, .constant = 4242},    {.callnum = SYS_socket, .constant = -EPERM},
 };
 
 static void *many_blocks(void *arg) {

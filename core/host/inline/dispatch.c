@@ -142,7 +142,8 @@ static int64_t ask(const struct trap *t) {
     inline_unlock(h);
     s.result = inline_carry(t, nr, words);
     inline_lock(h);
-    if (s.f->id != s.id) s.verdict = VERDICT_DONE; /* dropped meanwhile: we are the child of a fork */
+    if (s.f->id != s.id)
+      s.verdict = VERDICT_DONE; /* dropped meanwhile: we are the child of a fork */
     if (s.verdict == VERDICT_PARKED) take_step(&s, step_carried);
   }
   inline_unlock(h);
@@ -170,7 +171,8 @@ static void foreign(const struct inline_host *h, int sig, siginfo_t *info, ucont
     ((void (*)(int, siginfo_t *, void *))action.handler)(sig, info, uc); /* NOLINT */
     return;
   }
-  if (action.handler == 1 && info->si_code <= 0) return; /* ignored; what the kernel forces is not */
+  if (action.handler == 1 && info->si_code <= 0)
+    return; /* ignored; what the kernel forces is not */
   action = (struct kernel_action){0};
   inline_raw5(h, SYS_rt_sigaction, (uint64_t)sig, (uintptr_t)&action, 0, sizeof unblocked, 0);
   inline_raw3(h, SYS_tkill, (uint64_t)inline_raw3(h, SYS_gettid, 0, 0, 0), (uint64_t)sig, 0);
@@ -287,14 +289,10 @@ static const struct {
   int16_t nr;
   inline_carrier carrier;
 } carriers[] = {
-    {SYS_close, carry_close},
-    {SYS_dup2, carry_dup},
-    {SYS_dup3, carry_dup},
-    {SYS_close_range, carry_close_range},
-    {SYS_prctl, carry_prctl},
-    {SYS_io_uring_setup, carry_io_uring},
-    {SYS_execve, inline_carry_exec},
-    {SYS_execveat, inline_carry_exec},
+    {SYS_close, carry_close},        {SYS_dup2, carry_dup},
+    {SYS_dup3, carry_dup},           {SYS_close_range, carry_close_range},
+    {SYS_prctl, carry_prctl},        {SYS_io_uring_setup, carry_io_uring},
+    {SYS_execve, inline_carry_exec}, {SYS_execveat, inline_carry_exec},
 };
 
 static inline_carrier carrier_of(int64_t nr) {

@@ -187,15 +187,11 @@ static char **environment(const struct inline_host *h, struct room *r, uint64_t 
 /* {================================== blocks =============================== */
 
 static struct exec_block *block_new(struct inline_host *h, size_t size) {
-  const uint64_t words[LENCASE_MAXARGS] = {0,
-                                           size,
-                                           PROT_READ | PROT_WRITE,
-                                           MAP_PRIVATE | MAP_ANONYMOUS,
-                                           (uint64_t)-1,
-                                           0};
+  const uint64_t words[LENCASE_MAXARGS] = {
+      0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0};
   int64_t at = inline_raw(h, SYS_mmap, words);
-  struct exec_block *b = (struct exec_block *)(uintptr_t)at; /* NOLINT */
-  if (at < 0 && at > -4096) return NULL;
+  struct exec_block *b = at < 0 ? NULL : (struct exec_block *)(uintptr_t)at; /* NOLINT */
+  if (b == NULL) return NULL;
   b->size = size;
   b->pid = (pid_t)inline_raw3(h, SYS_getpid, 0, 0, 0);
   inline_lock(h);
@@ -242,9 +238,10 @@ struct notice {
 
 static void step_tell(void *arg) {
   const struct notice *n = arg;
-  state_log(n->h->st,
-            "%s %s: it cannot run inline, the caller gets EACCES; without --inline it is traced and runs",
-            n->path, n->why);
+  state_log(
+      n->h->st,
+      "%s %s: it cannot run inline, the caller gets EACCES; without --inline it is traced and runs",
+      n->path, n->why);
 }
 
 /* True: it was refused, and that was said. */
@@ -273,8 +270,8 @@ static int64_t with_environment(const struct trap *t, int64_t nr,
   struct inline_host *h = t->h;
   int where = nr == SYS_execveat ? 3 : 2;
   int64_t n = count_strings(h, words[where]), result = -ENOMEM;
-  size_t size = sizeof(struct exec_block) + ((size_t)n + 8) * sizeof(char *) +
-                strlen(h->preload) + strlen(h->script) + ((size_t)128 << 10);
+  size_t size = sizeof(struct exec_block) + ((size_t)n + 8) * sizeof(char *) + strlen(h->preload) +
+                strlen(h->script) + ((size_t)128 << 10);
   struct exec_block *b;
   uint64_t own[LENCASE_MAXARGS];
   struct room r;
@@ -294,7 +291,8 @@ static int64_t with_environment(const struct trap *t, int64_t nr,
 }
 
 int64_t inline_carry_exec(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  if (t->h->script == NULL) return inline_carry_plain(t, nr, words); /* an embedder's: it ends here */
+  if (t->h->script == NULL)
+    return inline_carry_plain(t, nr, words); /* an embedder's: it ends here */
   if (refused(t->h, nr, words)) return -EACCES;
   return with_environment(t, nr, words);
 }
@@ -321,8 +319,8 @@ static int refuse_program(struct lencase_state *st, const char *name, int *err) 
   const char *why = find_program(name, path, sizeof path) ? inline_refusal(path) : NULL;
   *err = EACCES;
   if (why == NULL) return LENCASE_OK;
-  return state_fail(st, LENCASE_EPERM, "%s %s: it cannot run inline; run it traced, without --inline",
-                    path, why);
+  return state_fail(st, LENCASE_EPERM,
+                    "%s %s: it cannot run inline; run it traced, without --inline", path, why);
 }
 
 int inline_exec(struct lencase_state *st, char *const argv[], const char *preload,

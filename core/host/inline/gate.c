@@ -146,8 +146,8 @@ void inline_sigreturn(const struct inline_host *h, uint64_t sp) {
 }
 
 int64_t inline_dispatch_on(const struct inline_host *h) {
-  return inline_raw5(h, SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON,
-                     h->place.begin, h->place.size, 0);
+  return inline_raw5(h, SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, h->place.begin,
+                     h->place.size, 0);
 }
 
 size_t inline_peek(const struct inline_host *h, uint64_t addr, void *data, size_t size) {
@@ -272,7 +272,7 @@ int64_t inline_raw_clone(const struct trap *t, const uint64_t words[LENCASE_MAXA
   const struct _libc_fpstate *fpu = t->uc->uc_mcontext.fpregs;
   uint64_t own[LENCASE_MAXARGS];
   struct newborn *n;
-  uintptr_t at = words[1] - sizeof *n - 256; /* below it lies nothing that anybody reads */
+  uintptr_t at = words[1] - sizeof *n - 256;         /* below it lies nothing that anybody reads */
   n = (struct newborn *)((at & ~(uintptr_t)15) + 8); /* NOLINT */
   *n = (struct newborn){.entry = (uintptr_t)gate_newborn,
                         .h = t->h,

@@ -95,7 +95,7 @@ struct inline_host {
   uint8_t wanted[INLINE_NRS / 8];
   bool far_wanted;
   pid_t pid;
-  uintptr_t stack;          /* the engine's: INLINE_STACK bytes from here */
+  uintptr_t stack;           /* the engine's: INLINE_STACK bytes from here */
   struct process *processes; /* the first one last */
   struct flight *flights, *idle;
   uint64_t last_id;
@@ -107,7 +107,8 @@ struct inline_host {
     uint32_t after, count;
   } sites[INLINE_SITES];         /* how often they have raised SIGSYS */
   uint8_t slow[INLINE_NRS / 8];  /* calls that are somebody's: a grate's, or the host's own */
-  struct kernel_action sigsys; /* what the program believes to have installed */
+  uint8_t aside[INLINE_NRS / 8]; /* calls that go by SIGSYS, always */
+  struct kernel_action sigsys;   /* what the program believes to have installed */
 };
 
 /* {================================== gate ================================= */
@@ -174,8 +175,7 @@ void inline_patch_open(struct inline_host *h);
 int64_t inline_carry(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
 /* The same for calls that need nothing done about them. */
-int64_t inline_carry_plain(const struct trap *t, int64_t nr,
-                           const uint64_t words[LENCASE_MAXARGS]);
+int64_t inline_carry_plain(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
 typedef int64_t (*inline_carrier)(const struct trap *t, int64_t nr,
                                   const uint64_t words[LENCASE_MAXARGS]);

@@ -1,16 +1,17 @@
 /*
 ** patch.c - call sites of the program's C library that jump to us, instead of raising SIGSYS
 **
-** 'mov $nr, %eax; syscall' is most of a C library's sites. The five bytes of the mov become a jump to a
-** stub nearby, which goes on to inline_patched_entry; the syscall stays where it is, for a call that the kernel
-** restarts. A call that nobody named is then made at once; the others are dispatched as by SIGSYS,
+** 'mov $nr, %eax; syscall' is most of a C library's sites; syscall(3) itself has 'mov 8(%rsp), %r9' there.
+** The five bytes of the mov become a jump to a stub nearby, which does the mov and goes on to
+** inline_patched_entry; the syscall stays where it is, for a call that the kernel restarts, and for
+** calls that need a signal frame or do not come back: these go there and raise SIGSYS. A call that nobody named is then made at once; the others are dispatched as by SIGSYS,
 ** without the kernel's signal frame.
 **
 ** The bytes are written only while there is one thread, so that nobody executes them meanwhile: a site that
 ** is hot, when it has raised SIGSYS a few times; all of the library, when the second thread is about to
 ** be made. No other code is patched: in the C library nothing but xmm registers can be
 ** alive at a call (it is compiled for every x86-64), so that xsavec, which takes as long as a whole handler
-** in Lua, is not needed. Calls that need a signal frame, or that do not come back, are left alone.
+** in Lua, is not needed.
 */
 
 #include "inline_int.h"
@@ -20,9 +21,9 @@
 #include <sys/syscall.h>
 
 enum {
-  SITE = 7,       /* mov $nr, %eax: 5; syscall: 2 */
-  STUB = 24,      /* bytes from one stub to the next */
-  STUBS_AT = 16,  /* before them: where they all go on */
+  SITE = 7,      /* mov $nr, %eax: 5; syscall: 2 */
+  STUB = 24,     /* bytes from one stub to the next */
+  STUBS_AT = 16, /* before them: where they all go on */
   STUBS = 640,
   HOT = 4,
   PAGE = 4096
@@ -32,6 +33,7 @@ enum {
 
 /* What inline_patched_entry goes by. */
 const uint8_t *inline_slow __attribute__((visibility("hidden")));
+const uint8_t *inline_aside __attribute__((visibility("hidden")));
 uintptr_t inline_gate_now __attribute__((visibility("hidden")));
 void inline_patched_entry(void);
 
@@ -52,6 +54,11 @@ __asm__(".pushsection .text\n"
         "  .cfi_startproc\n"
         "  .cfi_def_cfa %rsp, 0\n"
         "  .cfi_register %rip, %rcx\n"
+        "  cmp $1024, %rax\n" /* INLINE_NRS */
+        "  jae 2f\n"
+        "  mov inline_aside(%rip), %r11\n"
+        "  bt %rax, (%r11)\n"
+        "  jc 2f\n"
         "  lea -128(%rsp), %rsp\n"
         "  .cfi_adjust_cfa_offset 128\n"
         "  push %rcx\n"
@@ -139,6 +146,9 @@ __asm__(".pushsection .text\n"
         "  lea 128(%rsp), %rsp\n"
         "  .cfi_adjust_cfa_offset -128\n"
         "  jmp *%rcx\n"
+        "2:\n"
+        "  sub $2, %rcx\n" /* the syscall itself */
+        "  jmp *%rcx\n"
         "  .cfi_endproc\n"
         ".popsection\n");
 
@@ -180,13 +190,13 @@ static void put32(unsigned char *at, uint32_t n) {
   memcpy(at, &n, sizeof n);
 }
 
-/* mov $nr, %eax; movabs $after, %rcx; jmp *(where they all go on) */
-static uintptr_t stub_new(struct inline_host *h, uint32_t nr, uintptr_t after) {
+/* The site's mov; movabs $after, %rcx; jmp *(where they all go on) */
+static uintptr_t stub_new(struct inline_host *h, const unsigned char *site) {
+  uintptr_t after = (uintptr_t)site + SITE;
   uintptr_t at = h->stubs + STUBS_AT + (uintptr_t)h->nstubs * STUB;
   unsigned char *p = (unsigned char *)at; /* NOLINT */
   h->nstubs++;
-  p[0] = 0xb8;
-  put32(p + 1, nr);
+  memcpy(p, site, SITE - 2);
   p[5] = 0x48;
   p[6] = 0xb9;
   memcpy(p + 7, &after, sizeof after);
@@ -200,22 +210,19 @@ static uintptr_t stub_new(struct inline_host *h, uint32_t nr, uintptr_t after) {
 
 /* {================================== sites ================================ */
 
-/* Their handlers change the registers of the signal frame, or they do not come back. */
-static bool is_left_alone(uint32_t nr) {
-  static const int16_t numbers[] = {SYS_clone,       SYS_clone3, SYS_fork,       SYS_vfork,
-                                    SYS_execve,      SYS_execveat, SYS_exit,     SYS_exit_group,
-                                    SYS_sigaltstack, SYS_rt_sigreturn};
-  size_t i;
-  for (i = 0; i < sizeof numbers / sizeof *numbers; i++)
-    if ((uint32_t)numbers[i] == nr) return true;
-  return nr >= INLINE_NRS;
+static bool is_set(const uint8_t *bits, uint32_t nr) {
+  return bits[nr / 8] >> nr % 8 & 1;
 }
 
 /* A REX prefix before it would make it a mov to another register. */
-static bool is_site(const unsigned char *p, uint32_t *nr) {
-  if (p[0] != 0xb8 || p[5] != 0x0f || p[6] != 0x05 || (p[-1] & 0xf0) == 0x40) return false;
-  memcpy(nr, p + 1, sizeof *nr);
-  return !is_left_alone(*nr);
+static bool is_site(const struct inline_host *h, const unsigned char *p) {
+  static const unsigned char by_register[] = {0x4c, 0x8b, 0x4c, 0x24, 0x08};
+  uint32_t nr;
+  if (p[5] != 0x0f || p[6] != 0x05) return false;
+  if (memcmp(p, by_register, sizeof by_register) == 0) return true;
+  if (p[0] != 0xb8 || (p[-1] & 0xf0) == 0x40) return false;
+  memcpy(&nr, p + 1, sizeof nr);
+  return nr < INLINE_NRS && !is_set(h->aside, nr);
 }
 
 static bool make_writable(const struct inline_host *h, uintptr_t at, size_t size, bool writable) {
@@ -224,10 +231,10 @@ static bool make_writable(const struct inline_host *h, uintptr_t at, size_t size
   return inline_raw3(h, SYS_mprotect, begin, at + size - begin, (uint64_t)prot) == 0;
 }
 
-static void patch(struct inline_host *h, unsigned char *site, uint32_t nr) {
+static void patch(struct inline_host *h, unsigned char *site) {
   uintptr_t at = (uintptr_t)site, stub;
   if (h->nstubs == STUBS) return;
-  stub = stub_new(h, nr, at + SITE);
+  stub = stub_new(h, site);
   site[0] = 0xe9;
   put32(site + 1, (uint32_t)(stub - (at + 5)));
 }
@@ -239,41 +246,52 @@ static bool may_patch(struct inline_host *h) {
   return !h->unpatchable;
 }
 
-static void patch_one(struct inline_host *h, unsigned char *site, uint32_t nr) {
+static void patch_one(struct inline_host *h, unsigned char *site) {
   if (!may_patch(h)) return;
   h->unpatchable = !make_writable(h, (uintptr_t)site, SITE, true);
   if (h->unpatchable) return;
-  patch(h, site, nr);
+  patch(h, site);
   make_writable(h, (uintptr_t)site, SITE, false);
 }
 
 void inline_patch_hot(struct inline_host *h, uintptr_t after) {
   unsigned char *site = (unsigned char *)after - SITE; /* NOLINT */
-  uint32_t nr, slot = (uint32_t)(after >> 1) % INLINE_SITES;
+  uint32_t slot = (uint32_t)(after >> 1) % INLINE_SITES;
   if (after - h->place.code < SITE + 1 || after - h->place.code > h->place.code_size) return;
   if (h->sites[slot].after != (uint32_t)after) h->sites[slot].count = 0;
   h->sites[slot].after = (uint32_t)after;
-  if (++h->sites[slot].count == HOT && is_site(site, &nr)) patch_one(h, site, nr);
+  if (++h->sites[slot].count == HOT && is_site(h, site)) patch_one(h, site);
 }
 
 void inline_patch_all(struct inline_host *h) {
-  unsigned char *p = (unsigned char *)h->place.code + 1, *end; /* NOLINT */
-  uint32_t nr;
+  const unsigned char syscall_code[] = {0x0f, 0x05};
+  unsigned char *p = (unsigned char *)h->place.code, *end = p + h->place.code_size; /* NOLINT */
   if (h->patched_all || !may_patch(h)) return;
   h->patched_all = true;
-  end = p - 1 + h->place.code_size - SITE;
   if (!make_writable(h, h->place.code, h->place.code_size, true)) return;
-  for (; p < end && (p = memchr(p, 0xb8, (size_t)(end - p))) != NULL; p++)
-    if (is_site(p, &nr)) patch(h, p, nr);
+  for (p += SITE; p < end; p++) {
+    p = memmem(p, (size_t)(end - p), syscall_code, sizeof syscall_code);
+    if (p == NULL) break;
+    if (is_site(h, p - (SITE - 2))) patch(h, p - (SITE - 2));
+  }
   make_writable(h, h->place.code, h->place.code_size, false);
 }
 
+static void set(uint8_t *bits, int64_t nr) {
+  bits[nr / 8] |= (uint8_t)(1 << nr % 8);
+}
+
 void inline_patch_open(struct inline_host *h) {
+  static const int16_t aside[] = {SYS_clone,       SYS_clone3,      SYS_fork, SYS_vfork,
+                                  SYS_execve,      SYS_execveat,    SYS_exit, SYS_exit_group,
+                                  SYS_sigaltstack, SYS_rt_sigreturn};
   int64_t nr;
+  size_t i;
+  for (i = 0; i < sizeof aside / sizeof *aside; i++) set(h->aside, aside[i]);
   for (nr = 0; nr < INLINE_NRS; nr++)
-    if (inline_is_tamed(nr) || (h->wanted[nr / 8] >> nr % 8 & 1))
-      h->slow[nr / 8] |= (uint8_t)(1 << nr % 8);
+    if (inline_is_tamed(nr) || is_set(h->wanted, (uint32_t)nr)) set(h->slow, nr);
   inline_slow = h->slow;
+  inline_aside = h->aside;
   inline_gate_now = h->place.gate;
 }
 

@@ -57,7 +57,8 @@ static void flights_drop(struct inline_host *h, const struct process *proc, uint
   struct flight *f, *next;
   for (f = h->flights; f != NULL; f = next) {
     next = f->next;
-    if ((proc == NULL || f->proc == proc) && (thread == 0 || f->thread == thread)) inline_flight_drop(h, f);
+    if ((proc == NULL || f->proc == proc) && (thread == 0 || f->thread == thread))
+      inline_flight_drop(h, f);
   }
 }
 
@@ -116,8 +117,7 @@ static void step_thread_end(void *arg) {
   flights_drop(l->h, NULL, l->thread);
 }
 
-static int64_t carry_exit(const struct trap *t, int64_t nr,
-                          const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_exit(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   struct inline_host *h = t->h;
   struct leaving l = {h, inline_thread(h)};
   if (own_pid(h) != h->pid) return carry_exit_group(t, nr, words);
@@ -154,7 +154,8 @@ static void step_flush(void *arg) {
 }
 
 /* Nobody is inside of the engine while the memory is copied. */
-static int64_t fork_locked(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t fork_locked(const struct trap *t, int64_t nr,
+                           const uint64_t words[LENCASE_MAXARGS]) {
   struct inline_host *h = t->h;
   struct birth b = {h, nr == SYS_clone && (words[0] & CLONE_FILES) != 0};
   int64_t result;
@@ -172,8 +173,7 @@ static int64_t fork_locked(const struct trap *t, int64_t nr, const uint64_t word
   return result;
 }
 
-static int64_t carry_fork(const struct trap *t, int64_t nr,
-                          const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_fork(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   return fork_locked(t, nr, words);
 }
 

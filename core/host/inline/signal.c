@@ -56,7 +56,8 @@ static int64_t poke(const struct trap *t, uint64_t addr, const void *data, size_
   /* By the kernel, which says EFAULT where we would be killed: there is no call that only copies. */
   uint64_t pid = (uint64_t)inline_raw3(t->h, SYS_getpid, 0, 0, 0);
   uint64_t here[2] = {(uintptr_t)data, size}, there[2] = {addr, size};
-  int64_t n = inline_raw5(t->h, SYS_process_vm_writev, pid, (uintptr_t)here, 1, (uintptr_t)there, 1);
+  int64_t n =
+      inline_raw5(t->h, SYS_process_vm_writev, pid, (uintptr_t)here, 1, (uintptr_t)there, 1);
   return n == (int64_t)size ? 0 : -EFAULT;
 }
 
@@ -86,7 +87,8 @@ static int64_t carry_sigaction(const struct trap *t, int64_t nr,
 static int64_t carry_sigreturn(const struct trap *t, int64_t nr,
                                const uint64_t words[LENCASE_MAXARGS]) {
   (void)words;
-  if (t->nr != nr || t->uc == NULL) return -ENOSYS; /* it takes its registers from the stack it is called on */
+  if (t->nr != nr || t->uc == NULL)
+    return -ENOSYS; /* it takes its registers from the stack it is called on */
   inline_sigreturn(t->h, t->sp);
 }
 
@@ -103,8 +105,7 @@ static bool is_on(const stack_t *s, uint64_t sp) {
 */
 static int64_t new_stack(const struct trap *t, const stack_t *s) {
   const stack_t *current = &t->uc->uc_stack;
-  bool move = is_on(current, (uintptr_t)__builtin_frame_address(0)) &&
-              !is_on(current, t->sp);
+  bool move = is_on(current, (uintptr_t)__builtin_frame_address(0)) && !is_on(current, t->sp);
   int64_t result = move ? inline_raw_on_stack(t->h, SYS_sigaltstack, (uintptr_t)s, t->sp)
                         : inline_raw3(t->h, SYS_sigaltstack, (uintptr_t)s, 0, 0);
   /* sigreturn sets it once more */

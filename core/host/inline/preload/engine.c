@@ -199,9 +199,8 @@ static void own_environment(void) {
 
 static int run(struct script *s, const struct inline_place *place, const char *preload,
                const char *text) {
-  lencase_config config = {.log = say,
-                           .handler_ms = (uint32_t)number_of(s, 't'),
-                           .max_call_bytes = number_of(s, 'b')};
+  lencase_config config = {
+      .log = say, .handler_ms = (uint32_t)number_of(s, 't'), .max_call_bytes = number_of(s, 'b')};
   lencase_state *st = lencase_new(&config);
   int rc = st != NULL ? load_all(st, s) : LENCASE_ENOMEM;
   if (rc == LENCASE_OK && lencase_start(st) != LENCASE_OK) return FAILED; /* it has been told */
