@@ -1,6 +1,6 @@
 # lencase: build, tests, checks, installation (GNU make)
 #
-#   make              the library and the Lua module, into build/
+#   make              the library, the Lua module and what runs inline, into build/
 #   make demo         count the bytes that a real program writes (installs what is missing)
 #   make test         every test (installs what is missing); ends in `N passed, N failed`
 #   make check        layers, generated files, style, static analysis, exported symbols
@@ -267,10 +267,11 @@ install: all
 
 uninstall:
 	rm -f $(BINDIR)/lencase $(LIBDIR)/liblencase.a $(LIBDIR)/liblencase.so* \
+	  $(patsubst $(BUILD)/%,$(LIBDIR)/%,$(INLINE)) \
 	  $(INCLUDEDIR)/lencase.h $(LIBDIR)/pkgconfig/lencase.pc
 	rm -rf $(LUADIR) $(LUALIBDIR) $(DESTDIR)$(PREFIX)/share/lencase
 
 clean:
 	rm -rf build build-hard build-asan build-tsan
 
--include $(OBJECTS:.o=.d) $(C_TESTS:=.d) $(C_HELPERS:=.d)
+-include $(OBJECTS:.o=.d) $(BUILD)/obj/core/host/inline/preload/engine.d $(C_TESTS:=.d) $(C_HELPERS:=.d)

@@ -170,6 +170,52 @@ static void killed(void) {
   raise(SIGTERM);
 }
 
+static volatile sig_atomic_t storm;
+
+static void during(int sig) {
+  double before = 1.5, after;
+  int err = errno;
+  (void)sig;
+  storm++;
+  if (getppid() < 0 || write(-1, "x", 1) != -1) storm = -1000000;
+  after = before * 2;
+  if (after > 3.0 || after < 3.0) storm = -1000000;
+  errno = err;
+}
+
+static void *in_the_storm(void *arg) {
+  long i, bad = 0;
+  char c;
+  int own[2];
+  if (pipe(own) != 0) return NULL;
+  for (i = 0; i < 4000; i++) {
+    double sum = (double)i * 0.5;
+    char *p = malloc((size_t)(i % 100) << 8 | 1);
+    bad += write(own[1], "y", 1) != 1;
+    errno = 0;
+    bad += read(own[0], &c, 1) != 1 || c != 'y' || errno != 0;
+    bad += write(-1, p, 1) != -1 || errno != EBADF;
+    bad += sum > (double)i * 0.5 || sum < (double)i * 0.5;
+    free(p);
+  }
+  return bad == 0 ? arg : NULL;
+}
+
+static void storms(void) {
+  struct itimerval t = {{0, 300}, {0, 300}}, off = {{0, 0}, {0, 0}};
+  pthread_t other;
+  void *got;
+  on(SIGALRM, during, SA_RESTART);
+  setitimer(ITIMER_REAL, &t, NULL);
+  say("alone", in_the_storm(&t) != NULL);
+  pthread_create(&other, NULL, in_the_storm, &t);
+  say("two", in_the_storm(&t) != NULL);
+  pthread_join(other, &got);
+  setitimer(ITIMER_REAL, &off, NULL);
+  say("other", got != NULL);
+  say("storm", storm > 10);
+}
+
 /* }========================================================================= */
 
 /* {================================= threads =============================== */
@@ -373,6 +419,7 @@ static const struct {
     {"clones", clones},
     {"pipes", pipes},
     {"execs", execs},
+    {"storms", storms},
 };
 
 int main(int argc, char **argv) {
