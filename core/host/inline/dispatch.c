@@ -130,6 +130,14 @@ static void take_step(struct visit *s, void (*fn)(void *)) {
     }
 }
 
+/* Nothing of ours comes after it: signals may come in from here on. */
+static int64_t carry_last(const struct trap *t) {
+  if (inline_is_tamed(t->nr)) return inline_carry(t, t->nr, t->words);
+  inline_raw5(t->h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)t->mask, 0, sizeof *t->mask, 0);
+  *t->open = true;
+  return inline_raw(t->h, t->nr, t->words);
+}
+
 static int64_t ask(const struct trap *t) {
   struct inline_host *h = t->h;
   struct visit s = {.t = t, .thread = inline_thread(h)};
@@ -147,7 +155,7 @@ static int64_t ask(const struct trap *t) {
     if (s.verdict == VERDICT_PARKED) take_step(&s, step_carried);
   }
   inline_unlock(h);
-  return s.verdict == VERDICT_PASS ? inline_carry(t, t->nr, t->words) : s.result;
+  return s.verdict == VERDICT_PASS ? carry_last(t) : s.result;
 }
 
 static bool is_wanted(const struct inline_host *h, int64_t nr) {
@@ -156,7 +164,7 @@ static bool is_wanted(const struct inline_host *h, int64_t nr) {
 }
 
 int64_t inline_arrive(const struct trap *t) {
-  return is_wanted(t->h, t->nr) && !t->h->off ? ask(t) : inline_carry(t, t->nr, t->words);
+  return is_wanted(t->h, t->nr) && !t->h->off ? ask(t) : carry_last(t);
 }
 
 /* }========================================================================= */
@@ -178,7 +186,7 @@ static void foreign(const struct inline_host *h, int sig, siginfo_t *info, ucont
   inline_raw3(h, SYS_tkill, (uint64_t)inline_raw3(h, SYS_gettid, 0, 0, 0), (uint64_t)sig, 0);
 }
 
-static struct trap trap_of(struct inline_host *h, ucontext_t *uc) {
+static struct trap trap_of(struct inline_host *h, ucontext_t *uc, bool *open) {
   const greg_t *g = uc->uc_mcontext.gregs;
   return (struct trap){.h = h,
                        .nr = (int32_t)g[REG_RAX],
@@ -186,13 +194,15 @@ static struct trap trap_of(struct inline_host *h, ucontext_t *uc) {
                                  (uint64_t)g[REG_R10], (uint64_t)g[REG_R8], (uint64_t)g[REG_R9]},
                        .mask = (inline_mask *)&uc->uc_sigmask,
                        .sp = (uint64_t)g[REG_RSP],
+                       .open = open,
                        .uc = uc};
 }
 
 static void on_sigsys(int sig, siginfo_t *info, void *data) {
   struct inline_host *h = inline_the_host;
   ucontext_t *uc = data;
-  struct trap t = trap_of(h, uc);
+  bool open = false;
+  struct trap t = trap_of(h, uc, &open);
   int64_t result;
   if (info->si_code != DISPATCHED) {
     foreign(h, sig, info, uc);

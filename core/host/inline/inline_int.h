@@ -72,6 +72,7 @@ struct trap {
   uint64_t words[LENCASE_MAXARGS];
   inline_mask *mask; /* the program's signal mask; the kernel's is MASK_ALL meanwhile */
   uint64_t sp;       /* of the code that made the call */
+  bool *open;        /* set when the kernel's mask is the program's again, and stays so */
   ucontext_t *uc;    /* the program's registers; NULL: it came from a patched site */
 };
 

@@ -156,12 +156,14 @@ int64_t inline_patched(const struct patched *p, uint64_t sp) {
   struct inline_host *h = inline_the_host;
   const inline_mask all = MASK_ALL;
   inline_mask mask;
-  struct trap t = {.h = h, .nr = (int64_t)p->nr, .mask = &mask, .sp = sp};
+  bool open = false;
+  struct trap t = {.h = h, .nr = (int64_t)p->nr, .mask = &mask, .sp = sp, .open = &open};
   int64_t result;
   if (inline_in_engine(h, sp)) return inline_raw(h, t.nr, p->words);
   memcpy(t.words, p->words, sizeof t.words);
   inline_raw5(h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)&all, (uintptr_t)&mask, sizeof all, 0);
   result = inline_arrive(&t);
+  if (open) return result;
   inline_raw5(h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)&mask, 0, sizeof all, 0);
   return result;
 }
@@ -247,11 +249,20 @@ static bool may_patch(struct inline_host *h) {
 }
 
 static void patch_one(struct inline_host *h, unsigned char *site) {
-  if (!may_patch(h)) return;
+  if (!may_patch(h) || !is_site(h, site)) return;
   h->unpatchable = !make_writable(h, (uintptr_t)site, SITE, true);
   if (h->unpatchable) return;
   patch(h, site);
   make_writable(h, (uintptr_t)site, SITE, false);
+}
+
+/* The call is over, and signals may have been let in already. */
+static void patch_undisturbed(struct inline_host *h, unsigned char *site) {
+  const inline_mask all = MASK_ALL;
+  inline_mask mask;
+  inline_raw5(h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)&all, (uintptr_t)&mask, sizeof all, 0);
+  patch_one(h, site);
+  inline_raw5(h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)&mask, 0, sizeof all, 0);
 }
 
 void inline_patch_hot(struct inline_host *h, uintptr_t after) {
@@ -260,7 +271,7 @@ void inline_patch_hot(struct inline_host *h, uintptr_t after) {
   if (after - h->place.code < SITE + 1 || after - h->place.code > h->place.code_size) return;
   if (h->sites[slot].after != (uint32_t)after) h->sites[slot].count = 0;
   h->sites[slot].after = (uint32_t)after;
-  if (++h->sites[slot].count == HOT && is_site(h, site)) patch_one(h, site);
+  if (++h->sites[slot].count == HOT) patch_undisturbed(h, site);
 }
 
 void inline_patch_all(struct inline_host *h) {

@@ -248,7 +248,7 @@ static int64_t carry_clone(const struct trap *t, int64_t nr,
   if (t->uc == NULL) return -ENOSYS; /* a grate makes it in place of a call of another kind */
   if ((words[0] & CLONE_VM) == 0 || words[1] == 0) return clone_apart(t, words);
   (void)nr;
-  return words[0] & CLONE_THREAD ? clone_thread(t, words) : clone_sharing(t, words);
+  return (words[0] & CLONE_THREAD) != 0 ? clone_thread(t, words) : clone_sharing(t, words);
 }
 
 /* Whoever uses it knows what to do on a kernel that lacks it: clone. */

@@ -12,6 +12,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <link.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@
 
 #define ENGINE_PUBLIC __attribute__((visibility("default")))
 
-enum { FAILED = 125, WORDS_MAX = 4096 };
+enum { FAILED = 125, WORDS_MAX = 4096, BIG = 16 << 20 };
 
 extern char **environ;
 
@@ -91,24 +92,21 @@ static void flush(void) {
 
 /*
 ** A thread control block as the dynamic linker makes them, with the thread-local data of all that is
-** loaded. The words that the first thread's has at its head hold for it as well.
+** loaded. What the first thread's has in these of its words holds for it as well; the x86-64 ABI of
+** threads has them there.
 */
-struct head {
-  void *tcb, *dtv, *self;
-  int multiple_threads, gscope_flag;
-  uintptr_t sysinfo, stack_guard, pointer_guard;
-};
+enum { TCB = 0, SELF = 2, SYSINFO = 4, STACK_GUARD = 5, POINTER_GUARD = 6 };
 
 static uintptr_t thread_pointer(void) {
   void *(*allocate)(void *) = (void *(*)(void *))dlsym(RTLD_DEFAULT, "_dl_allocate_tls");
-  const struct head *first;
-  struct head *own = allocate != NULL ? allocate(NULL) : NULL;
+  uintptr_t *own = allocate != NULL ? allocate(NULL) : NULL;
+  const uintptr_t *first;
   if (own == NULL) return 0;
   __asm__("mov %%fs:0, %0" : "=r"(first));
-  own->tcb = own->self = own;
-  own->sysinfo = first->sysinfo;
-  own->stack_guard = first->stack_guard;
-  own->pointer_guard = first->pointer_guard;
+  own[TCB] = own[SELF] = (uintptr_t)own;
+  own[SYSINFO] = first[SYSINFO];
+  own[STACK_GUARD] = first[STACK_GUARD];
+  own[POINTER_GUARD] = first[POINTER_GUARD];
   return (uintptr_t)own;
 }
 
@@ -223,6 +221,8 @@ static int boot_inside(struct boot *b) {
   struct script *s = calloc(1, sizeof *s);
   char *preload = strdup(b->preload), *text = strdup(b->text);
   if (ctype_init != NULL) ctype_init();
+  mallopt(M_MMAP_THRESHOLD, BIG); /* buffers come and go with each call */
+  mallopt(M_TRIM_THRESHOLD, BIG);
   b->place.kept = keep_messages();
   own_environment();
   if (s == NULL || preload == NULL || text == NULL || !script_read(s, text)) {
