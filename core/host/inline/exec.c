@@ -236,6 +236,11 @@ struct notice {
   const char *path, *why;
 };
 
+/* What a grate has printed would go with the memory. */
+static void step_flush(void *arg) {
+  ((struct inline_host *)arg)->place.flush();
+}
+
 static void step_tell(void *arg) {
   const struct notice *n = arg;
   state_log(
@@ -294,6 +299,11 @@ int64_t inline_carry_exec(const struct trap *t, int64_t nr, const uint64_t words
   if (t->h->script == NULL)
     return inline_carry_plain(t, nr, words); /* an embedder's: it ends here */
   if (refused(t->h, nr, words)) return -EACCES;
+  if (t->h->place.flush != NULL) {
+    inline_lock(t->h);
+    inline_engine(t->h, step_flush, t->h);
+    inline_unlock(t->h);
+  }
   return with_environment(t, nr, words);
 }
 
