@@ -1,6 +1,6 @@
 # lencase: build, tests, checks, installation (GNU make)
 #
-#   make              the library, the Lua module and the manual, into build/
+#   make              library, Lua module, manual and what runs inline, into build/
 #   make demo         count the bytes that a real program writes (installs what is missing)
 #   make test         every test (installs what is missing); ends in `N passed, N failed`
 #   make check        layers, generated files, style, static analysis, exported symbols
@@ -47,9 +47,12 @@ GENERATED = core/signature_data.c
 
 C_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter-out spec/c/helper_%,$(wildcard spec/c/*.c)))
 C_HELPERS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(wildcard spec/c/helper_*.c))
+C_HELPERS += $(patsubst spec/c/helper_%.c,$(BUILD)/spec/dynamic_%,$(wildcard spec/c/helper_*.c))
 SPECS := $(wildcard spec/*_spec.lua examples/*_spec.lua)
 
 LIBRARY = $(BUILD)/liblencase.a $(BUILD)/liblencase.so
+INLINE = $(BUILD)/liblencase-inline.so $(BUILD)/liblencase-engine.so
+INLINE_SOURCES := $(wildcard core/host/inline/preload/*.c)
 MODULE = $(BUILD)/lencase/core.so
 MANUAL = $(BUILD)/man/lencase.1 $(BUILD)/man/lencase.3
 
@@ -58,11 +61,15 @@ MANUAL = $(BUILD)/man/lencase.1 $(BUILD)/man/lencase.3
         fuzz-seeds valgrind bench check check-layers check-generated check-lua check-style \
         check-static check-symbols format install uninstall clean
 
-all: $(LIBRARY) $(MODULE) $(MANUAL)
+all: $(LIBRARY) $(MODULE) $(INLINE) $(MANUAL)
 
 # --- the library and the module ------------------------------------------------------------
 
 $(filter $(BUILD)/obj/core/grate% $(BUILD)/obj/core/bind/%,$(OBJECTS)): CFLAGS += $(LUA_CFLAGS)
+
+# Thread pointers and stacks are switched in there.
+$(filter $(BUILD)/obj/core/host/inline/%,$(OBJECTS)): CFLAGS += -fno-stack-protector
+$(BUILD)/obj/core/host/inline/preload/engine.o: CFLAGS += -fno-stack-protector
 
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -102,6 +109,16 @@ $(BUILD)/man/lencase.%: scripts/gen-manual.lua scripts/lencase core/lencase.h
 	@mkdir -p $(@D)
 	$(LUA) $< $* > $@
 
+# What a program that runs inline preloads, and what that loads into a link namespace of its own:
+# the library and Lua. Debian's liblua5.4.a is not position-independent, and a namespace needs no
+# hidden symbols: liblua5.4.so there is another than the program's.
+$(BUILD)/liblencase-inline.so: core/host/inline/preload/preload.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -MMD -MP -fvisibility=hidden -shared -Wl,-z,defs -o $@ $<
+
+$(BUILD)/liblencase-engine.so: $(BUILD)/obj/core/host/inline/preload/engine.o $(OBJECTS)
+	$(CC) $(VARIANT) -shared -Wl,-z,now -Wl,-z,defs -o $@ $^ $(LUA_LIBS) $(LIBS)
+
 generate:
 	$(LUA) scripts/gen-signatures.lua > $(GENERATED)
 
@@ -133,7 +150,12 @@ $(BUILD)/spec/c/lind: $(BUILD)/obj/core/host/lind/lind.o
 # static, so that no dynamic linker makes calls of its own.
 $(BUILD)/spec/helper_%: spec/c/helper_%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -static -o $@ $< -lpthread
+	$(CC) $(CFLAGS) -MMD -MP -static -o $@ $< -lpthread -lm
+
+# The same with a dynamic linker, for the host that needs one.
+$(BUILD)/spec/dynamic_%: spec/c/helper_%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -MMD -MP -o $@ $< -lpthread -lm
 
 TEST_FLAGS =
 
@@ -190,7 +212,7 @@ fuzz-seeds:
 
 # valgrind cannot follow what ptrace does to a traced program: only what runs on sim.
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
-TRACING := $(shell grep -lsE 'lencase_trace_run|trace_fixture|scripts/lencase|support.lencase' $(wildcard spec/c/*.c) $(SPECS))
+TRACING := $(shell grep -lsE 'lencase_trace_run|lencase_inline_start|trace_fixture|scripts/lencase|support.lencase' $(wildcard spec/c/*.c) $(SPECS))
 
 # What of the library a Lind grate is made of, compiled to wasm32 as far as headers go: Debian's
 # libc for wasm32 is not Lind's (core/host/lind/README.md), so nothing is linked.
@@ -226,7 +248,7 @@ bench: all $(BUILD)/bench/bench-stack
 
 # --- checks --------------------------------------------------------------------------------
 
-C_FILES = $(filter-out $(GENERATED),$(SOURCES) $(LIND) $(HEADERS) $(wildcard spec/c/*.[ch] scripts/*.c examples/embed/*.c examples/embed/wasm/*.c))
+C_FILES = $(filter-out $(GENERATED),$(SOURCES) $(LIND) $(INLINE_SOURCES) $(HEADERS) $(wildcard spec/c/*.[ch] scripts/*.c examples/embed/*.c examples/embed/wasm/*.c))
 LUA_FILES = $(shell find lua scripts examples spec -name '*.lua'; grep -lsE '^\#!.*lua' scripts/*)
 
 check:
@@ -235,7 +257,7 @@ check:
 	@echo "check: all is well"
 
 check-layers:
-	$(LUA) scripts/check-layers.lua $(SOURCES) $(HEADERS)
+	$(LUA) scripts/check-layers.lua $(SOURCES) $(INLINE_SOURCES) $(HEADERS)
 
 check-generated:
 	$(LUA) scripts/gen-signatures.lua | diff -u $(GENERATED) -
@@ -253,7 +275,7 @@ CPPCHECK = cppcheck -q --std=c11 --language=c --enable=warning,style,performance
   --inline-suppr --error-exitcode=1
 
 check-static:
-	$(CPPCHECK) $(filter-out $(GENERATED),$(SOURCES))
+	$(CPPCHECK) $(filter-out $(GENERATED),$(SOURCES)) $(INLINE_SOURCES)
 
 # liblencase.so exports what lencase.h declares, the Lua module's entry, and nothing else.
 check-symbols: all
@@ -297,6 +319,7 @@ install: all
 	$(INSTALL) $(BUILD)/liblencase.so.$(VERSION) $(LIBDIR)
 	ln -sf liblencase.so.$(VERSION) $(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(LIBDIR)/liblencase.so
+	$(INSTALL) $(INLINE) $(LIBDIR)
 	$(INSTALL) -m 644 core/lencase.h $(INCLUDEDIR)
 	$(INSTALL) -m 644 lua/lencase/*.lua $(LUADIR)
 	$(INSTALL) $(MODULE) $(LUALIBDIR)
@@ -308,6 +331,7 @@ install: all
 
 uninstall:
 	rm -f $(BINDIR)/lencase $(LIBDIR)/liblencase.a $(LIBDIR)/liblencase.so* \
+	  $(patsubst $(BUILD)/%,$(LIBDIR)/%,$(INLINE)) \
 	  $(INCLUDEDIR)/lencase.h $(LIBDIR)/pkgconfig/lencase.pc \
 	  $(MANDIR)/man1/lencase.1 $(MANDIR)/man3/lencase.3
 	rm -rf $(LUADIR) $(LUALIBDIR) $(DESTDIR)$(PREFIX)/share/lencase
@@ -315,4 +339,4 @@ uninstall:
 clean:
 	rm -rf build build-hard build-asan build-tsan build-fuzz build-wasm
 
--include $(OBJECTS:.o=.d) $(C_TESTS:=.d) $(C_HELPERS:=.d)
+-include $(OBJECTS:.o=.d) $(BUILD)/obj/core/host/inline/preload/engine.d $(C_TESTS:=.d) $(C_HELPERS:=.d)

@@ -20,6 +20,7 @@ local ROOMS = {
   { "^core/bind/[%w_]+%.[ch]$", "bind" },
   { "^core/host/host%.h$", "host" },
   { "^core/host/(%w+)/[%w_]+%.[ch]$", "host/%1" },
+  { "^core/host/inline/preload/[%w_]+%.c$", "host/inline" },
 }
 
 -- What the files of a room may include besides their own: exactly the arrows, each written out.
@@ -35,7 +36,7 @@ local MAY_KNOW = {
   marshal = "public state host signature policy cage",
   call = "public state host signature policy cage route marshal",
   grate = "public state host signature policy cage route marshal call",
-  bind = "public state host signature policy cage route marshal call grate host/sim host/trace",
+  bind = "public state host signature policy cage route marshal call grate host/sim host/trace host/inline",
   ["host/sim"] = CONCRETE_HOST,
   ["host/trace"] = CONCRETE_HOST,
   ["host/embed"] = CONCRETE_HOST,

@@ -78,6 +78,8 @@ local starts = {
   sim = "LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH='BUILD/?.so;;' "
     .. "lua5.4 spec/sim_caller.lua SCRIPTLIST REPORT CALLS",
   trace = "truncate -s 1M REPORT && " .. support.lencase .. " run SCRIPTS -- BUILD/spec/helper_caller CALLS 9<>REPORT",
+  inline = "truncate -s 1M REPORT && " .. support.lencase
+    .. " run --inline SCRIPTS -- BUILD/spec/dynamic_caller CALLS 9<>REPORT",
 }
 
 -- `scripts` are the paths of a stack, the bottom first.
@@ -94,8 +96,9 @@ local function run(start, scripts, calls, dir)
 end
 
 support.hosts = {}
-for _, name in ipairs { "sim", "trace" } do
-  table.insert(support.hosts, { name = name, run = function(...) return run(starts[name], ...) end })
+for _, name in ipairs { "sim", "trace", "inline" } do
+  local possible = name ~= "inline" or not support.sanitized -- the engine's namespace has no sanitizer's runtime
+  if possible then table.insert(support.hosts, { name = name, run = function(...) return run(starts[name], ...) end }) end
 end
 
 -- }==========================================================================

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "../host/inline/inline.h"
 #include "bind.h"
 
 static const char state_name[] = "lencase.state";
@@ -153,6 +154,33 @@ static int state_run(lua_State *L) {
   return 4;
 }
 
+/*
+** state:inline{ program, arguments... , preload =, script = }: executes the program in this very
+** process, see inline.h. Returns only when that failed: nil, status, message [, errno]
+*/
+static int state_inline(lua_State *L) {
+  struct bind_state *b = bind_state_at(L, 1);
+  char **argv;
+  int i, n, status, err = 0;
+  luaL_checktype(L, 2, LUA_TTABLE);
+  n = (int)lua_rawlen(L, 2);
+  luaL_argcheck(L, n >= 1, 2, "a program must be named");
+  argv = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *argv, 0);
+  luaL_checkstack(L, n + 6, "too many arguments");
+  for (i = 0; i < n; i++) {
+    lua_rawgeti(L, 2, i + 1);
+    argv[i] = (char *)(uintptr_t)luaL_checkstring(L, -1);
+  }
+  argv[n] = NULL;
+  lua_getfield(L, 2, "preload");
+  lua_getfield(L, 2, "script");
+  status = inline_exec(b->st, argv, luaL_checkstring(L, -2), luaL_checkstring(L, -1), &err);
+  failed(L, b, status);
+  if (status != LENCASE_EEXEC) return 3;
+  lua_pushinteger(L, err);
+  return 4;
+}
+
 /* state:start() -> true, or nil, status, message */
 static int state_start(lua_State *L) {
   struct bind_state *b = bind_state_at(L, 1);
@@ -245,11 +273,19 @@ static int state_close(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg methods[] = {
-    {"load", state_load},  {"start", state_start},   {"reload", state_reload},
-    {"run", state_run},    {"finish", state_finish}, {"close", state_close},
-    {"sim", bind_sim_new}, {"routes", state_routes}, {"branch", state_branch},
-    {"__gc", state_close}, {"__close", state_close}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"load", state_load},
+                                   {"start", state_start},
+                                   {"reload", state_reload},
+                                   {"run", state_run},
+                                   {"finish", state_finish},
+                                   {"close", state_close},
+                                   {"inline", state_inline},
+                                   {"sim", bind_sim_new},
+                                   {"routes", state_routes},
+                                   {"branch", state_branch},
+                                   {"__gc", state_close},
+                                   {"__close", state_close},
+                                   {NULL, NULL}};
 
 static const luaL_Reg functions[] = {{"state", state_new_lua}, {NULL, NULL}};
 

@@ -1,0 +1,326 @@
+/*
+** dispatch.c - SIGSYS: a call of the program's arrives, and its way through the grates
+*/
+
+#include "inline_int.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { DISPATCHED = 2 }; /* si_code: SYS_USER_DISPATCH */
+
+struct inline_host *inline_the_host;
+
+/* From one visit of the engine to the next. */
+struct visit {
+  const struct trap *t;
+  struct process *proc;
+  uintptr_t thread;
+  struct flight *f;
+  uint64_t id;
+  int64_t result; /* of what was carried out; then the call's */
+  enum verdict verdict;
+};
+
+/* {================================= flights =============================== */
+
+void inline_flight_put(struct inline_host *h, struct flight *f) {
+  struct flight **p = &h->flights;
+  while (*p != f) p = &(*p)->next;
+  *p = f->next;
+  f->id = 0;
+  f->next = h->idle;
+  h->idle = f;
+}
+
+void inline_flight_drop(struct inline_host *h, struct flight *f) {
+  call_drop(f->call);
+  inline_flight_put(h, f);
+}
+
+static bool is_inside(const stack_t *s, uint64_t sp) {
+  return sp - (uintptr_t)s->ss_sp < s->ss_size;
+}
+
+/*
+** A signal handler of the program's has left by longjmp, and with it the call that it came into: the
+** thread is now further up the same stack.
+*/
+static void drop_abandoned(struct inline_host *h, const struct visit *v) {
+  struct flight *f = h->flights, *next;
+  stack_t alternate;
+  inline_raw3(h, SYS_sigaltstack, 0, (uintptr_t)&alternate, 0);
+  for (; f != NULL; f = next) {
+    next = f->next;
+    if (f->thread == v->thread && f->proc == v->proc && f->sp < v->t->sp &&
+        is_inside(&alternate, f->sp) == is_inside(&alternate, v->t->sp))
+      inline_flight_drop(h, f);
+  }
+}
+
+static bool is_nested(const struct inline_host *h, const struct visit *v) {
+  const struct flight *f = h->flights;
+  while (f != NULL && f->thread != v->thread) f = f->next;
+  return f != NULL;
+}
+
+static struct flight *flight_new(const struct visit *v) {
+  struct inline_host *h = v->t->h;
+  struct flight *f;
+  if (is_nested(h, v)) drop_abandoned(h, v);
+  f = h->idle;
+  if (f != NULL)
+    h->idle = f->next;
+  else
+    f = state_new(h->st, sizeof *f);
+  if (f == NULL) return NULL;
+  *f = (struct flight){
+      .proc = v->proc, .id = ++h->last_id, .thread = v->thread, .sp = v->t->sp, .next = h->flights};
+  h->flights = f;
+  return f;
+}
+
+/* }========================================================================= */
+
+/* {================================ one call =============================== */
+
+static void settle(struct visit *s) {
+  struct flight *f = s->f;
+  if (s->verdict == VERDICT_PARKED) return;
+  if (s->verdict == VERDICT_DONE) s->result = f->call != NULL ? f->call->result : -ENOMEM;
+  if (f->call != NULL) call_end(f->call);
+  inline_flight_put(s->t->h, f);
+}
+
+static void step_arrive(void *arg) {
+  struct visit *s = arg;
+  s->proc = inline_self(s->t->h);
+  s->f = s->proc != NULL ? flight_new(s) : NULL;
+  s->verdict = VERDICT_DONE;
+  s->result = -ENOMEM;
+  if (s->f == NULL) return;
+  s->id = s->f->id;
+  s->verdict = call_arrive(s->proc->cage, s->f, (int32_t)s->t->nr, s->t->words, &s->f->call);
+  settle(s);
+}
+
+static void step_carried(void *arg) {
+  struct visit *s = arg;
+  s->verdict = call_carried_out(s->f->call, s->result);
+  settle(s);
+}
+
+static void end_killed(struct inline_host *h) {
+  inline_process_end(h, SIGKILL);
+  inline_raw3(h, SYS_kill, (uint64_t)inline_raw3(h, SYS_getpid, 0, 0, 0), SIGKILL, 0);
+}
+
+/* With the lock held. A grate may have ended its own process: that has to wait until it is outside. */
+static void take_step(struct visit *s, void (*fn)(void *)) {
+  struct inline_host *h = s->t->h;
+  const struct process *proc;
+  inline_engine(h, fn, s);
+  for (proc = h->processes; proc != NULL; proc = proc->next)
+    if (proc->killed && proc->pid == (pid_t)inline_raw3(h, SYS_getpid, 0, 0, 0)) {
+      end_killed(h);
+      return;
+    }
+}
+
+/* Nothing of ours comes after it: signals may come in from here on. */
+static int64_t carry_last(const struct trap *t) {
+  if (inline_is_tamed(t->nr)) return inline_carry(t, t->nr, t->words);
+  inline_raw5(t->h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)t->mask, 0, sizeof *t->mask, 0);
+  *t->open = true;
+  return inline_raw(t->h, t->nr, t->words);
+}
+
+static int64_t ask(const struct trap *t) {
+  struct inline_host *h = t->h;
+  struct visit s = {.t = t, .thread = inline_thread(h)};
+  inline_lock(h);
+  take_step(&s, step_arrive);
+  while (s.verdict == VERDICT_PARKED) {
+    uint64_t words[LENCASE_MAXARGS];
+    int32_t nr = s.f->nr;
+    memcpy(words, s.f->words, sizeof words);
+    inline_unlock(h);
+    s.result = inline_carry(t, nr, words);
+    inline_lock(h);
+    if (s.f->id != s.id)
+      s.verdict = VERDICT_DONE; /* dropped meanwhile: we are the child of a fork */
+    if (s.verdict == VERDICT_PARKED) take_step(&s, step_carried);
+  }
+  inline_unlock(h);
+  return s.verdict == VERDICT_PASS ? carry_last(t) : s.result;
+}
+
+static bool is_wanted(const struct inline_host *h, int64_t nr) {
+  if (nr < 0 || nr > INT32_MAX) return false;
+  return nr < INLINE_NRS ? h->wanted[nr / 8] >> nr % 8 & 1 : h->far_wanted;
+}
+
+int64_t inline_arrive(const struct trap *t) {
+  return is_wanted(t->h, t->nr) && !t->h->off ? ask(t) : carry_last(t);
+}
+
+/* }========================================================================= */
+
+/* {================================= SIGSYS ================================ */
+
+/* A SIGSYS that is none of ours goes to the program, or ends it. */
+static void foreign(const struct inline_host *h, int sig, siginfo_t *info, ucontext_t *uc) {
+  struct kernel_action action = h->sigsys;
+  inline_mask unblocked = 0;
+  if (action.handler > 1) {
+    ((void (*)(int, siginfo_t *, void *))action.handler)(sig, info, uc); /* NOLINT */
+    return;
+  }
+  if (action.handler == 1 && info->si_code <= 0)
+    return; /* ignored; what the kernel forces is not */
+  action = (struct kernel_action){0};
+  inline_raw5(h, SYS_rt_sigaction, (uint64_t)sig, (uintptr_t)&action, 0, sizeof unblocked, 0);
+  inline_raw3(h, SYS_tkill, (uint64_t)inline_raw3(h, SYS_gettid, 0, 0, 0), (uint64_t)sig, 0);
+}
+
+static struct trap trap_of(struct inline_host *h, ucontext_t *uc, bool *open) {
+  const greg_t *g = uc->uc_mcontext.gregs;
+  return (struct trap){.h = h,
+                       .nr = (int32_t)g[REG_RAX],
+                       .words = {(uint64_t)g[REG_RDI], (uint64_t)g[REG_RSI], (uint64_t)g[REG_RDX],
+                                 (uint64_t)g[REG_R10], (uint64_t)g[REG_R8], (uint64_t)g[REG_R9]},
+                       .mask = (inline_mask *)&uc->uc_sigmask,
+                       .sp = (uint64_t)g[REG_RSP],
+                       .open = open,
+                       .uc = uc};
+}
+
+static void on_sigsys(int sig, siginfo_t *info, void *data) {
+  struct inline_host *h = inline_the_host;
+  ucontext_t *uc = data;
+  bool open = false;
+  struct trap t = trap_of(h, uc, &open);
+  int64_t result;
+  if (info->si_code != DISPATCHED) {
+    foreign(h, sig, info, uc);
+    return;
+  }
+  if (inline_in_engine(h, (uint64_t)uc->uc_mcontext.gregs[REG_RSP]))
+    result = inline_raw(h, t.nr, t.words);
+  else
+    result = inline_arrive(&t);
+  uc->uc_mcontext.gregs[REG_RAX] = result;
+  if (h->place.code != 0) inline_patch_hot(h, (uintptr_t)uc->uc_mcontext.gregs[REG_RIP]);
+}
+
+int inline_install(struct inline_host *h) {
+  struct kernel_action action = {.handler = (uintptr_t)on_sigsys,
+                                 .flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | 0x04000000,
+                                 .restorer = h->place.restorer,
+                                 .mask = MASK_ALL};
+  inline_mask sigsys = MASK_OF(SIGSYS);
+  int64_t rc = inline_raw5(h, SYS_rt_sigaction, SIGSYS, (uintptr_t)&action, (uintptr_t)&h->sigsys,
+                           sizeof sigsys, 0);
+  inline_raw5(h, SYS_rt_sigprocmask, SIG_UNBLOCK, (uintptr_t)&sigsys, 0, sizeof sigsys, 0);
+  if (rc == 0) rc = inline_dispatch_on(h);
+  if (rc == 0) return LENCASE_OK;
+  return state_fail(h->st, LENCASE_EHOST,
+                    "system calls cannot be dispatched here: prctl(PR_SET_SYSCALL_USER_DISPATCH): "
+                    "%s; run the program traced instead",
+                    strerror((int)-rc));
+}
+
+/* }========================================================================= */
+
+/* {============================ carrying out calls ========================= */
+
+/*
+** Under the program's own mask, so that signals interrupt the call as ever, and handlers that
+** come into it make calls of their own. What the call does to the mask is the program's mask
+** from now on.
+*/
+int64_t inline_carry_plain(const struct trap *t, int64_t nr,
+                           const uint64_t words[LENCASE_MAXARGS]) {
+  const inline_mask all = MASK_ALL;
+  int64_t result;
+  inline_raw5(t->h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)t->mask, 0, sizeof all, 0);
+  result = inline_raw(t->h, nr, words);
+  inline_raw5(t->h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)&all, (uintptr_t)t->mask,
+              sizeof all, 0);
+  return result;
+}
+
+/* Dispatch is ours. To the program this is a kernel without it. */
+static int64_t carry_prctl(const struct trap *t, int64_t nr,
+                           const uint64_t words[LENCASE_MAXARGS]) {
+  if ((uint32_t)words[0] == 59) return -EINVAL;
+  return inline_carry_plain(t, nr, words);
+}
+
+/* Opens files without a system call that could be seen. */
+static int64_t carry_io_uring(const struct trap *t, int64_t nr,
+                              const uint64_t words[LENCASE_MAXARGS]) {
+  return t->h->wants ? -ENOSYS : inline_carry_plain(t, nr, words);
+}
+
+static bool is_kept(const struct trap *t, uint64_t fd) {
+  return t->h->place.kept > 0 && (uint32_t)fd == (uint32_t)t->h->place.kept;
+}
+
+/* To the program our descriptor is not there. */
+static int64_t carry_close(const struct trap *t, int64_t nr,
+                           const uint64_t words[LENCASE_MAXARGS]) {
+  if (is_kept(t, words[0])) return -EBADF;
+  return inline_carry_plain(t, nr, words);
+}
+
+static int64_t carry_dup(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  if (is_kept(t, words[0]) || is_kept(t, words[1])) return -EBADF;
+  return inline_carry_plain(t, nr, words);
+}
+
+/* Around our descriptor, when it is in between. */
+static int64_t carry_close_range(const struct trap *t, int64_t nr,
+                                 const uint64_t words[LENCASE_MAXARGS]) {
+  uint64_t kept = (uint64_t)t->h->place.kept, first = (uint32_t)words[0], last = (uint32_t)words[1];
+  uint64_t own[LENCASE_MAXARGS] = {first, kept - 1, words[2]};
+  int64_t result = 0;
+  if (kept == 0 || kept < first || kept > last) return inline_carry_plain(t, nr, words);
+  if (first < kept) result = inline_carry_plain(t, nr, own);
+  own[0] = kept + 1;
+  own[1] = words[1];
+  return result == 0 && kept < last ? inline_carry_plain(t, nr, own) : result;
+}
+
+static const struct {
+  int16_t nr;
+  inline_carrier carrier;
+} carriers[] = {
+    {SYS_close, carry_close},        {SYS_dup2, carry_dup},
+    {SYS_dup3, carry_dup},           {SYS_close_range, carry_close_range},
+    {SYS_prctl, carry_prctl},        {SYS_io_uring_setup, carry_io_uring},
+    {SYS_execve, inline_carry_exec}, {SYS_execveat, inline_carry_exec},
+};
+
+static inline_carrier carrier_of(int64_t nr) {
+  inline_carrier carrier;
+  size_t i;
+  for (i = 0; i < sizeof carriers / sizeof *carriers; i++)
+    if (carriers[i].nr == nr) return carriers[i].carrier;
+  carrier = inline_signal_carrier(nr);
+  return carrier != NULL ? carrier : inline_process_carrier(nr);
+}
+
+bool inline_is_tamed(int64_t nr) {
+  return carrier_of(nr) != NULL;
+}
+
+int64_t inline_carry(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  inline_carrier carrier = carrier_of(nr);
+  return (carrier != NULL ? carrier : inline_carry_plain)(t, nr, words);
+}
+
+/* }========================================================================= */

@@ -1,0 +1,301 @@
+/*
+** gate.c - the machine's side: the gate, the engine's stack, threads on stacks of their own
+**
+** Compiled without stack protectors (Makefile): thread pointers are switched in here.
+*/
+
+#include "inline_int.h"
+
+#include <asm/prctl.h>
+#include <errno.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#ifndef PR_SET_SYSCALL_USER_DISPATCH
+#define PR_SET_SYSCALL_USER_DISPATCH 59
+#define PR_SYS_DISPATCH_ON 1
+#endif
+#include <sys/prctl.h>
+
+/* {================================= assembly ============================== */
+
+/*
+** lencase_gate: the place of programs that link the library. The restorer is what unwinders
+** know a signal frame by, so that a thread can be cancelled inside of a call. The nops keep what
+** follows a 'syscall' inside of the range: the kernel looks at the address behind it.
+*/
+__asm__(".pushsection .text\n"
+        ".balign 64\n"
+        ".globl inline_gate_begin\n.hidden inline_gate_begin\n"
+        ".globl inline_gate_restorer\n.hidden inline_gate_restorer\n"
+        ".globl inline_gate_end\n.hidden inline_gate_end\n"
+        "inline_gate_begin:\n"
+        "  syscall\n"
+        "  ret\n"
+        "  .balign 16, 0x90\n"
+        "inline_gate_restorer:\n"
+        "  .byte 0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00\n" /* mov $15, %rax */
+        "  syscall\n"
+        "  nop\n"
+        "  .balign 64, 0x90\n"
+        "inline_gate_end:\n"
+
+        /* gate_call(nr, words, gate): the gate's 'ret' is ours. */
+        ".balign 16\n"
+        "gate_call:\n"
+        "  .cfi_startproc\n"
+        "  mov %rdi, %rax\n"
+        "  mov %rdx, %r11\n"
+        "  mov 0(%rsi), %rdi\n"
+        "  mov 16(%rsi), %rdx\n"
+        "  mov 24(%rsi), %r10\n"
+        "  mov 32(%rsi), %r8\n"
+        "  mov 40(%rsi), %r9\n"
+        "  mov 8(%rsi), %rsi\n"
+        "  jmp *%r11\n"
+        "  .cfi_endproc\n"
+
+        /* gate_sigreturn(sp, gate) */
+        ".balign 16\n"
+        "gate_sigreturn:\n"
+        "  mov %rdi, %rsp\n"
+        "  mov $15, %eax\n"
+        "  jmp *%rsi\n"
+
+        /* gate_on_stack(fn, arg, top) */
+        ".balign 16\n"
+        "gate_on_stack:\n"
+        "  .cfi_startproc\n"
+        "  push %rbp\n"
+        "  .cfi_adjust_cfa_offset 8\n"
+        "  .cfi_rel_offset %rbp, 0\n"
+        "  mov %rsp, %rbp\n"
+        "  .cfi_def_cfa_register %rbp\n"
+        "  mov %rdx, %rsp\n"
+        "  mov %rdi, %rax\n"
+        "  mov %rsi, %rdi\n"
+        "  call *%rax\n"
+        "  leave\n"
+        "  .cfi_def_cfa %rsp, 8\n"
+        "  ret\n"
+        "  .cfi_endproc\n"
+
+        /* A new thread, at a struct newborn: its registers, then on. */
+        ".balign 16\n"
+        "gate_newborn:\n"
+        "  .cfi_startproc\n"
+        "  .cfi_undefined %rip\n"
+        "  mov %rsp, %rdi\n"
+        "  call gate_newborn_start\n"
+        "  add $24, %rsp\n" /* host, mask, fpu */
+        "  pop %rdi\n"
+        "  pop %rsi\n"
+        "  pop %rdx\n"
+        "  pop %r8\n"
+        "  pop %r9\n"
+        "  pop %r10\n"
+        "  pop %rbx\n"
+        "  pop %rbp\n"
+        "  pop %r12\n"
+        "  pop %r13\n"
+        "  pop %r14\n"
+        "  pop %r15\n"
+        "  pop %rcx\n" /* as the kernel leaves it: where it goes on */
+        "  xor %eax, %eax\n"
+        "  pop %rsp\n"
+        "  jmp *%rcx\n"
+        "  .cfi_endproc\n"
+        ".popsection\n");
+
+extern const char inline_gate_begin[], inline_gate_restorer[], inline_gate_end[];
+int64_t gate_call(int64_t nr, const uint64_t *words, uintptr_t gate);
+void gate_sigreturn(uint64_t sp, uintptr_t gate) __attribute__((noreturn));
+void gate_on_stack(void (*fn)(void *), void *arg, uintptr_t top);
+void gate_newborn(void);
+
+struct inline_place inline_own_place(void) {
+  uintptr_t begin = (uintptr_t)inline_gate_begin;
+  return (struct inline_place){.begin = begin,
+                               .size = (uintptr_t)inline_gate_end - begin,
+                               .gate = begin,
+                               .restorer = (uintptr_t)inline_gate_restorer};
+}
+
+/* }========================================================================= */
+
+/* {================================ raw calls ============================== */
+
+int64_t inline_raw(const struct inline_host *h, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  return gate_call(nr, words, h->place.gate);
+}
+
+int64_t inline_raw5(const struct inline_host *h, int64_t nr, uint64_t a, uint64_t b, uint64_t c,
+                    uint64_t d, uint64_t e) {
+  const uint64_t words[LENCASE_MAXARGS] = {a, b, c, d, e, 0};
+  return inline_raw(h, nr, words);
+}
+
+int64_t inline_raw3(const struct inline_host *h, int64_t nr, uint64_t a, uint64_t b, uint64_t c) {
+  return inline_raw5(h, nr, a, b, c, 0, 0);
+}
+
+void inline_sigreturn(const struct inline_host *h, uint64_t sp) {
+  gate_sigreturn(sp, h->place.gate);
+}
+
+int64_t inline_dispatch_on(const struct inline_host *h) {
+  return inline_raw5(h, SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, h->place.begin,
+                     h->place.size, 0);
+}
+
+size_t inline_peek(const struct inline_host *h, uint64_t addr, void *data, size_t size) {
+  struct iovec here = {data, size}, there = {(void *)(uintptr_t)addr, size}; /* NOLINT */
+  uint64_t pid = (uint64_t)inline_raw3(h, SYS_getpid, 0, 0, 0);
+  int64_t n = inline_raw5(h, SYS_process_vm_readv, pid, (uintptr_t)&here, 1, (uintptr_t)&there, 1);
+  return n < 0 ? 0 : (size_t)n;
+}
+
+/* }========================================================================= */
+
+/* {============================= the engine's lock ========================= */
+
+enum { FREE, TAKEN, AWAITED };
+
+static void lock_wait(struct inline_host *h) {
+  inline_raw5(h, SYS_futex, (uintptr_t)&h->lock, FUTEX_WAIT_PRIVATE, AWAITED, 0, 0);
+}
+
+void inline_lock(struct inline_host *h) {
+  uint32_t seen = FREE;
+  if (__atomic_compare_exchange_n(&h->lock, &seen, TAKEN, false, __ATOMIC_ACQUIRE,
+                                  __ATOMIC_RELAXED))
+    return;
+  while (__atomic_exchange_n(&h->lock, AWAITED, __ATOMIC_ACQUIRE) != FREE) lock_wait(h);
+}
+
+void inline_unlock(struct inline_host *h) {
+  if (__atomic_exchange_n(&h->lock, FREE, __ATOMIC_RELEASE) == AWAITED)
+    inline_raw5(h, SYS_futex, (uintptr_t)&h->lock, FUTEX_WAKE_PRIVATE, 1, 0, 0);
+}
+
+/* }========================================================================= */
+
+/* {================================ the engine ============================= */
+
+static uintptr_t fs_get(const struct inline_host *h) {
+  uintptr_t fs = 0;
+  if (h->wrfsbase)
+    __asm__ volatile("rdfsbase %0" : "=r"(fs));
+  else
+    inline_raw3(h, SYS_arch_prctl, ARCH_GET_FS, (uintptr_t)&fs, 0);
+  return fs;
+}
+
+static void fs_set(const struct inline_host *h, uintptr_t fs) {
+  if (h->wrfsbase)
+    __asm__ volatile("wrfsbase %0" : : "r"(fs) : "memory");
+  else
+    inline_raw3(h, SYS_arch_prctl, ARCH_SET_FS, fs, 0);
+}
+
+bool inline_in_engine(const struct inline_host *h, uint64_t sp) {
+  return sp - h->stack <= INLINE_STACK;
+}
+
+uintptr_t inline_thread(const struct inline_host *h) {
+  return h->wrfsbase ? fs_get(h) : (uintptr_t)inline_raw3(h, SYS_gettid, 0, 0, 0);
+}
+
+static void on_stack(struct inline_host *h, void (*fn)(void *), void *arg) {
+  gate_on_stack(fn, arg, h->stack + INLINE_STACK);
+}
+
+void inline_engine(struct inline_host *h, void (*fn)(void *), void *arg) {
+  uintptr_t fs;
+  if (h->place.fs == 0) { /* the program's own libc: errno is the program's, too */
+    int before = errno;
+    on_stack(h, fn, arg);
+    errno = before;
+    return;
+  }
+  fs = fs_get(h);
+  fs_set(h, h->place.fs);
+  on_stack(h, fn, arg);
+  fs_set(h, fs);
+}
+
+struct elsewhere {
+  const struct inline_host *h;
+  int64_t nr, result;
+  uint64_t word;
+};
+
+static void call_elsewhere(void *arg) {
+  struct elsewhere *e = arg;
+  e->result = inline_raw3(e->h, e->nr, e->word, 0, 0);
+}
+
+int64_t inline_raw_on_stack(const struct inline_host *h, int64_t nr, uint64_t word, uint64_t sp) {
+  struct elsewhere e = {h, nr, 0, word};
+  gate_on_stack(call_elsewhere, &e, (sp - 256) & ~(uint64_t)15); /* 256: the red zone and more */
+  return e.result;
+}
+
+/* }========================================================================= */
+
+/* {================================= threads =============================== */
+
+/* What a new thread finds on its stack, in the order of gate_newborn. */
+struct newborn {
+  uint64_t entry; /* the gate's 'ret' takes it */
+  const struct inline_host *h;
+  inline_mask mask;
+  uint32_t mxcsr;
+  uint16_t fcw, pad;
+  uint64_t rdi, rsi, rdx, r8, r9, r10, rbx, rbp, r12, r13, r14, r15, rip, rsp;
+};
+
+void gate_newborn_start(struct newborn *n) __attribute__((used));
+
+/* The thread has the state that its parent had, instead of a signal handler's. */
+void gate_newborn_start(struct newborn *n) {
+  n = (struct newborn *)((uint64_t *)n - 1); /* the entry was taken */
+  __asm__ volatile("ldmxcsr %0\n\tfldcw %1" : : "m"(n->mxcsr), "m"(n->fcw));
+  inline_dispatch_on(n->h);
+  inline_raw5(n->h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)&n->mask, 0, sizeof n->mask, 0);
+}
+
+int64_t inline_raw_clone(const struct trap *t, const uint64_t words[LENCASE_MAXARGS]) {
+  const greg_t *g = t->uc->uc_mcontext.gregs;
+  const struct _libc_fpstate *fpu = t->uc->uc_mcontext.fpregs;
+  uint64_t own[LENCASE_MAXARGS];
+  struct newborn *n;
+  uintptr_t at = words[1] - sizeof *n - 256;         /* below it lies nothing that anybody reads */
+  n = (struct newborn *)((at & ~(uintptr_t)15) + 8); /* NOLINT */
+  *n = (struct newborn){.entry = (uintptr_t)gate_newborn,
+                        .h = t->h,
+                        .mask = *t->mask,
+                        .mxcsr = fpu != NULL ? fpu->mxcsr : 0x1f80,
+                        .fcw = fpu != NULL ? fpu->cwd : 0x37f,
+                        .rdi = (uint64_t)g[REG_RDI],
+                        .rsi = (uint64_t)g[REG_RSI],
+                        .rdx = (uint64_t)g[REG_RDX],
+                        .r8 = (uint64_t)g[REG_R8],
+                        .r9 = (uint64_t)g[REG_R9],
+                        .r10 = (uint64_t)g[REG_R10],
+                        .rbx = (uint64_t)g[REG_RBX],
+                        .rbp = (uint64_t)g[REG_RBP],
+                        .r12 = (uint64_t)g[REG_R12],
+                        .r13 = (uint64_t)g[REG_R13],
+                        .r14 = (uint64_t)g[REG_R14],
+                        .r15 = (uint64_t)g[REG_R15],
+                        .rip = (uint64_t)g[REG_RIP],
+                        .rsp = words[1]};
+  memcpy(own, words, sizeof own);
+  own[1] = (uintptr_t)n;
+  return inline_raw(t->h, SYS_clone, own);
+}
+
+/* }========================================================================= */

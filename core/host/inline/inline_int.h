@@ -1,0 +1,207 @@
+/*
+** inline_int.h - what the files of the inline host share
+**
+** Why syscall user dispatch and not a seccomp filter with SECCOMP_RET_TRAP: a filter survives exec,
+** and the new program's dynamic linker would die of its first named call, before anybody could
+** install a handler. Dispatch ends with exec; the preloaded library begins it anew. Its price is
+** that every call of the program is dispatched, also one that nobody named.
+**
+** It is no boundary: program and grate are in one address space, and a program that wants to can jump
+** to the gate, or write into the grate.
+**
+** Three kinds of code run in a thread of the program:
+** - the program's own: its calls raise SIGSYS;
+** - the handler's (dispatch.c and its like), on the stack of whoever made the call. It uses no TLS, no
+**   libc and no stack to speak of, and makes its calls by the gate. All signals but SIGSYS are blocked;
+** - the engine's: the rooms above host.h, Lua, and their libc. One thread at a time is in there, on one
+**   stack and with one thread pointer of the engine's own, so that no thread of the program needs
+**   anything of ours, however it was made. What it does without the gate raises SIGSYS, too, and is
+**   let through.
+** No thread waits for the kernel inside of the engine, nor with the lock held.
+*/
+
+#ifndef INLINE_INT_H
+#define INLINE_INT_H
+
+#include "inline.h"
+
+#include <signal.h>
+#include <sys/types.h>
+#include <sys/ucontext.h>
+
+enum { INLINE_STACK = 1 << 20, INLINE_NRS = 1024, INLINE_SITES = 64 };
+
+/* The kernel's sigset_t. */
+typedef uint64_t inline_mask;
+#define MASK_OF(sig) (UINT64_C(1) << ((sig)-1))
+#define MASK_ALL (~MASK_OF(SIGSYS)) /* SIGSYS is never blocked: a dispatched call would kill */
+
+/* The kernel's struct sigaction. */
+struct kernel_action {
+  uintptr_t handler;
+  uint64_t flags;
+  uintptr_t restorer;
+  inline_mask mask;
+};
+
+/* A process of this address space: the host's part of a cage. */
+struct process {
+  struct lencase_cage *cage;
+  pid_t pid;
+  bool here;   /* false: it is a process of its own, we are its child by fork */
+  bool killed; /* it ends when the call that is at work lets go of the engine */
+  struct process *next;
+};
+
+/* A call of the program's that a grate has: the call's 'thread'. */
+struct flight {
+  struct process *proc;
+  struct call *call;
+  uint64_t id; /* never used again: whoever waited for the kernel sees whether it is still there */
+  uintptr_t thread; /* which one made it: its thread pointer, or its tid */
+  uintptr_t sp;     /* of the code that made the call */
+  int32_t nr;       /* what it has the kernel do */
+  uint64_t words[LENCASE_MAXARGS];
+  struct flight *next;
+};
+
+/* What was dispatched. */
+struct trap {
+  struct inline_host *h;
+  int64_t nr;
+  uint64_t words[LENCASE_MAXARGS];
+  inline_mask *mask; /* the program's signal mask; the kernel's is MASK_ALL meanwhile */
+  uint64_t sp;       /* of the code that made the call */
+  bool *open;        /* set when the kernel's mask is the program's again, and stays so */
+  ucontext_t *uc;    /* the program's registers; NULL: it came from a patched site */
+};
+
+/* Memory for a program's environment, given back when it was executed by a child that shares ours. */
+struct exec_block {
+  size_t size;
+  pid_t pid;
+  struct exec_block *next;
+};
+
+struct inline_host {
+  struct lencase_state *st;
+  struct inline_place place;
+  const char *preload, *script;
+  uint32_t lock;   /* lock.c */
+  uint32_t others; /* processes that share the memory, besides the first */
+  uint32_t threads;
+  bool wrfsbase; /* the processor's instruction may be used */
+  bool off;      /* the state is closed: everything is let through */
+  bool wants;    /* some grate handles something */
+  uint8_t wanted[INLINE_NRS / 8];
+  bool far_wanted;
+  pid_t pid;
+  uintptr_t stack;           /* the engine's: INLINE_STACK bytes from here */
+  struct process *processes; /* the first one last */
+  struct flight *flights, *idle;
+  uint64_t last_id;
+  struct exec_block *exec_blocks;
+  uintptr_t stubs; /* patch.c */
+  uint32_t nstubs;
+  bool unpatchable, patched_all;
+  struct {
+    uint32_t after, count;
+  } sites[INLINE_SITES];         /* how often they have raised SIGSYS */
+  uint8_t slow[INLINE_NRS / 8];  /* calls that are somebody's: a grate's, or the host's own */
+  uint8_t aside[INLINE_NRS / 8]; /* calls that go by SIGSYS, always */
+  struct kernel_action sigsys;   /* what the program believes to have installed */
+};
+
+/* {================================== gate ================================= */
+
+/* A system call by the gate: the kernel's result. */
+int64_t inline_raw(const struct inline_host *h, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
+int64_t inline_raw3(const struct inline_host *h, int64_t nr, uint64_t a, uint64_t b, uint64_t c);
+int64_t inline_raw5(const struct inline_host *h, int64_t nr, uint64_t a, uint64_t b, uint64_t c,
+                    uint64_t d, uint64_t e);
+
+/* With one argument, and the stack pointer somewhere below 'sp'. */
+int64_t inline_raw_on_stack(const struct inline_host *h, int64_t nr, uint64_t word, uint64_t sp);
+
+/* The same for words that make a thread on another stack: there it goes on with the trap's registers. */
+int64_t inline_raw_clone(const struct trap *t, const uint64_t words[LENCASE_MAXARGS]);
+
+/* rt_sigreturn with the frame that lies at 'sp'. */
+void inline_sigreturn(const struct inline_host *h, uint64_t sp) __attribute__((noreturn));
+
+/* This library's own place, for programs that link it. */
+struct inline_place inline_own_place(void);
+
+/* Calls of this thread are dispatched from now on. 0 or -errno. */
+int64_t inline_dispatch_on(const struct inline_host *h);
+
+/* Runs fn(arg) in the engine. The lock is held. */
+void inline_engine(struct inline_host *h, void (*fn)(void *), void *arg);
+
+/* True when 'sp' is the engine's. */
+bool inline_in_engine(const struct inline_host *h, uint64_t sp);
+
+void inline_lock(struct inline_host *h);
+void inline_unlock(struct inline_host *h);
+
+/* Bytes of the program's that may not be there: how many were copied. */
+size_t inline_peek(const struct inline_host *h, uint64_t addr, void *data, size_t size);
+
+/* }========================================================================= */
+
+/* {================================ the calls ============================== */
+
+extern const struct host_ops inline_ops;
+
+/* The one of this process: signal handlers have no argument of ours. */
+extern struct inline_host *inline_the_host;
+
+int inline_install(struct inline_host *h);
+
+/* A call of the program's: asks its grates, or carries it out. The result. */
+int64_t inline_arrive(const struct trap *t);
+
+/* Which thread this is, as flights have it. */
+uintptr_t inline_thread(const struct inline_host *h);
+
+/* True when more is to be done about a call than to make it. */
+bool inline_is_tamed(int64_t nr);
+
+/* patch.c: a site raised SIGSYS, 'after' is the address behind it; a thread is about to be made. */
+void inline_patch_hot(struct inline_host *h, uintptr_t after);
+void inline_patch_all(struct inline_host *h);
+void inline_patch_open(struct inline_host *h);
+
+/* Carries out a call of the program's, or of its grate's for it, as the kernel would without us. */
+int64_t inline_carry(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
+
+/* The same for calls that need nothing done about them. */
+int64_t inline_carry_plain(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
+
+typedef int64_t (*inline_carrier)(const struct trap *t, int64_t nr,
+                                  const uint64_t words[LENCASE_MAXARGS]);
+
+inline_carrier inline_signal_carrier(int64_t nr);  /* signal.c; NULL: none */
+inline_carrier inline_process_carrier(int64_t nr); /* process.c */
+int64_t inline_carry_exec(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
+
+/* In the engine: the process that makes this call; NULL: no memory. */
+struct process *inline_self(struct inline_host *h);
+
+/* In the engine: the call is over, or nobody is left who waits for it. */
+void inline_flight_put(struct inline_host *h, struct flight *f);
+void inline_flight_drop(struct inline_host *h, struct flight *f);
+
+/* The process ends: its grates are told. 'wstatus' as in waitpid(2). Lock held, outside of the engine. */
+void inline_process_end(struct inline_host *h, int wstatus);
+
+/* Gives back what the child with this pid had its program's environment in. Lock held. */
+void inline_exec_forget(struct inline_host *h, pid_t pid);
+
+/* mem.c: an allocator in the manner of lencase_alloc, with memory of its own. NULL: none left. */
+struct inline_memory *inline_memory_open(void);
+void *inline_memory_alloc(void *ud, void *ptr, size_t osize, size_t nsize);
+
+/* }========================================================================= */
+
+#endif

@@ -1,0 +1,263 @@
+/*
+** engine.c - liblencase-engine.so: the grates of a program that runs inline
+**
+** Lives in a link namespace of its own, with a libc of its own (preload.c). Calls of that libc are
+** not dispatched. What runs in here runs with a thread pointer of its own, too: no thread of the
+** program's has set up this libc, nor has it to.
+*/
+
+#include "../inline.h"
+
+#include <asm/prctl.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <link.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define ENGINE_PUBLIC __attribute__((visibility("default")))
+
+enum { FAILED = 125, WORDS_MAX = 4096, BIG = 16 << 20 };
+
+extern char **environ;
+
+/*
+** Where messages and io.stderr go: what was standard error when the program began. Programs close
+** theirs before they end, and on_exit comes after that.
+*/
+static int messages = STDERR_FILENO;
+
+static int keep_messages(void) {
+  static const int wanted[] = {1000, 200, 10};
+  size_t i;
+  int fd = -1;
+  for (i = 0; i < sizeof wanted / sizeof *wanted && fd < 0; i++)
+    fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, wanted[i]);
+  if (fd < 0) return 0;
+  stderr->_fileno = fd; /* glibc's, and ours alone: the program's stdio is another */
+  messages = fd;
+  return fd;
+}
+
+static void say(void *ud, const char *line) {
+  struct iovec parts[] = {
+      {(void *)"lencase: ", 9}, {(void *)(uintptr_t)line, strlen(line)}, {(void *)"\n", 1}};
+  (void)ud;
+  if (writev(messages, parts, 3) < 0) return;
+}
+
+/* {================================== place ================================ */
+
+/* The code of the object that has our libc's getpid. */
+static int find_libc(struct dl_phdr_info *info, size_t size, void *arg) {
+  struct inline_place *place = arg;
+  uintptr_t wanted = (uintptr_t)getpid;
+  int i;
+  (void)size;
+  for (i = 0; i < info->dlpi_phnum; i++) {
+    const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+    uintptr_t begin = info->dlpi_addr + p->p_vaddr;
+    if (p->p_type != PT_LOAD || !(p->p_flags & PF_X) || wanted - begin >= p->p_memsz) continue;
+    place->begin = begin;
+    place->size = p->p_memsz;
+    return 1;
+  }
+  return 0;
+}
+
+/* Where these bytes are; 0: nowhere. */
+static uintptr_t find_code(uintptr_t begin, size_t size, const void *code, size_t n) {
+  const void *at = memmem((const void *)begin, size, code, n); /* NOLINT */
+  return (uintptr_t)at;
+}
+
+static bool find_place(struct inline_place *place) {
+  static const unsigned char gate[] = {0x0f, 0x05, 0xc3}; /* syscall; ret: as in getpid */
+  static const unsigned char restorer[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
+  if (dl_iterate_phdr(find_libc, place) == 0) return false;
+  place->gate = find_code((uintptr_t)getpid, 16, gate, sizeof gate);
+  if (place->gate == 0) place->gate = find_code(place->begin, place->size, gate, sizeof gate);
+  place->restorer = find_code(place->begin, place->size, restorer, sizeof restorer);
+  return place->gate != 0 && place->restorer != 0;
+}
+
+static void flush(void) {
+  fflush(NULL);
+}
+
+/*
+** A thread control block as the dynamic linker makes them, with the thread-local data of all that is
+** loaded. What the first thread's has in these of its words holds for it as well; the x86-64 ABI of
+** threads has them there.
+*/
+enum { TCB = 0, SELF = 2, SYSINFO = 4, STACK_GUARD = 5, POINTER_GUARD = 6 };
+
+static uintptr_t thread_pointer(void) {
+  void *(*allocate)(void *) = (void *(*)(void *))dlsym(RTLD_DEFAULT, "_dl_allocate_tls");
+  uintptr_t *own = allocate != NULL ? allocate(NULL) : NULL;
+  const uintptr_t *first;
+  if (own == NULL) return 0;
+  __asm__("mov %%fs:0, %0" : "=r"(first));
+  own[TCB] = own[SELF] = (uintptr_t)own;
+  own[SYSINFO] = first[SYSINFO];
+  own[STACK_GUARD] = first[STACK_GUARD];
+  own[POINTER_GUARD] = first[POINTER_GUARD];
+  return (uintptr_t)own;
+}
+
+/* }========================================================================= */
+
+/* {================================== script =============================== */
+
+/*
+** LENCASE_INLINE: words with a letter before them, each ended by a newline; a newline and a percent
+** sign inside of one are %0a and %25. 'p' and 'c' are package.path and package.cpath, 't' the
+** handler's milliseconds, 'b' max_call_bytes, 'g' a grate, 'a' an argument of it, '{' and '}'
+** a branch.
+*/
+struct script {
+  char *text;
+  char *words[WORDS_MAX];
+  size_t n;
+};
+
+static char *decode(char *word) {
+  char *in = word, *out = word;
+  while (*in != '\0') {
+    bool escaped = in[0] == '%' && in[1] != '\0' && in[2] != '\0';
+    *out++ = escaped ? (in[1] == '0' ? '\n' : '%') : *in;
+    in += escaped ? 3 : 1;
+  }
+  *out = '\0';
+  return word;
+}
+
+static bool script_read(struct script *s, const char *text) {
+  char *save = NULL, *word;
+  s->text = strdup(text);
+  if (s->text == NULL) return false;
+  for (word = strtok_r(s->text, "\n", &save); word != NULL && s->n < WORDS_MAX;
+       word = strtok_r(NULL, "\n", &save))
+    s->words[s->n++] = decode(word);
+  return word == NULL;
+}
+
+static const char *value_of(const struct script *s, char letter) {
+  size_t i;
+  for (i = 0; i < s->n; i++)
+    if (s->words[i][0] == letter) return s->words[i] + 1;
+  return NULL;
+}
+
+static uint64_t number_of(const struct script *s, char letter) {
+  const char *value = value_of(s, letter);
+  return value != NULL ? strtoull(value, NULL, 10) : 0;
+}
+
+/* The grate at word 'i' with its arguments. */
+static int load_grate(lencase_state *st, const struct script *s, size_t i) {
+  const char *argv[WORDS_MAX];
+  int argc = 0;
+  size_t at;
+  for (at = i + 1; at < s->n && s->words[at][0] == 'a'; at++) argv[argc++] = s->words[at] + 1;
+  return lencase_load(st, s->words[i] + 1, argc, argv, value_of(s, 'p'), value_of(s, 'c'), NULL);
+}
+
+static int load_all(lencase_state *st, const struct script *s) {
+  int rc = LENCASE_OK;
+  size_t i;
+  for (i = 0; i < s->n && rc == LENCASE_OK; i++) {
+    if (s->words[i][0] == '{') rc = lencase_branch_open(st);
+    if (s->words[i][0] == '}') rc = lencase_branch_close(st);
+    if (s->words[i][0] == 'g') rc = load_grate(st, s, i);
+  }
+  return rc;
+}
+
+/* Programs that a grate runs (io.popen) are none of the program's. */
+static void own_environment(void) {
+  size_t n = 0, i, k = 0;
+  char **own;
+  while (environ[n] != NULL) n++;
+  own = calloc(n + 1, sizeof *own);
+  if (own == NULL) return;
+  for (i = 0; i < n; i++)
+    if (strncmp(environ[i], "LD_PRELOAD=", 11) != 0 &&
+        strncmp(environ[i], INLINE_VARIABLE "=", sizeof INLINE_VARIABLE) != 0)
+      own[k++] = environ[i];
+  environ = own;
+}
+
+/* }========================================================================= */
+
+static int run(struct script *s, const struct inline_place *place, const char *preload,
+               const char *text) {
+  lencase_config config = {
+      .log = say, .handler_ms = (uint32_t)number_of(s, 't'), .max_call_bytes = number_of(s, 'b')};
+  lencase_state *st = lencase_new(&config);
+  int rc = st != NULL ? load_all(st, s) : LENCASE_ENOMEM;
+  if (rc == LENCASE_OK && lencase_start(st) != LENCASE_OK) return FAILED; /* it has been told */
+  if (rc == LENCASE_OK) rc = inline_start_at(st, place, preload, text);
+  if (rc == LENCASE_OK) return 0;
+  say(NULL, st != NULL ? lencase_error(st) : "no memory for a state");
+  return FAILED;
+}
+
+/* {=================================== boot ================================ */
+
+struct boot {
+  const char *preload, *text;
+  struct inline_place place;
+  int status;
+};
+
+static int boot_inside(struct boot *b) {
+  void (*ctype_init)(void) = (void (*)(void))dlsym(RTLD_DEFAULT, "__ctype_init");
+  struct script *s = calloc(1, sizeof *s);
+  char *preload = strdup(b->preload), *text = strdup(b->text);
+  if (ctype_init != NULL) ctype_init();
+  mallopt(M_MMAP_THRESHOLD, BIG); /* buffers come and go with each call */
+  mallopt(M_TRIM_THRESHOLD, BIG);
+  b->place.kept = keep_messages();
+  own_environment();
+  if (s == NULL || preload == NULL || text == NULL || !script_read(s, text)) {
+    say(NULL, "inline: no memory, or too many words");
+    return FAILED;
+  }
+  return run(s, &b->place, preload, text);
+}
+
+/* By our libc, whose calls are never dispatched. */
+static void set_thread_pointer(uintptr_t fs) {
+  syscall(SYS_arch_prctl, ARCH_SET_FS, fs);
+}
+
+/* 0, or the status that the process shall end with. */
+ENGINE_PUBLIC int lencase_engine_boot(const char *preload, const char *text, uintptr_t code,
+                                      size_t code_size);
+
+ENGINE_PUBLIC int lencase_engine_boot(const char *preload, const char *text, uintptr_t code,
+                                      size_t code_size) {
+  struct boot b = {.preload = preload, .text = text, .status = FAILED};
+  uintptr_t before;
+  __asm__("mov %%fs:0, %0" : "=r"(before));
+  b.place.fs = thread_pointer();
+  b.place.flush = flush;
+  b.place.code = code;
+  b.place.code_size = code_size;
+  if (b.place.fs == 0 || !find_place(&b.place)) {
+    say(NULL, "inline: this C library is not one that we know; run the program traced instead");
+    return FAILED;
+  }
+  set_thread_pointer(b.place.fs);
+  b.status = boot_inside(&b);
+  set_thread_pointer(before);
+  return b.status;
+}
+
+/* }========================================================================= */

@@ -1,0 +1,275 @@
+/*
+** process.c - threads, forks and ends of processes
+**
+** The child of a fork has a copy of everything, also of the grates: what a grate learns from then
+** on it learns in one of the two. A child that shares the memory (posix_spawn) is a cage beside the
+** first, until it executes a program or ends.
+*/
+
+#include "inline_int.h"
+
+#include <errno.h>
+#include <linux/sched.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static pid_t own_pid(const struct inline_host *h) {
+  return (pid_t)inline_raw3(h, SYS_getpid, 0, 0, 0);
+}
+
+/* {================================ processes ============================== */
+
+static struct process *find(const struct inline_host *h, pid_t pid) {
+  struct process *proc = h->processes;
+  while (proc != NULL && !(proc->here && proc->pid == pid)) proc = proc->next;
+  return proc;
+}
+
+static struct process *process_new(struct inline_host *h, pid_t pid, struct process *parent,
+                                   bool shares_files) {
+  struct process *proc = state_new(h->st, sizeof *proc);
+  if (proc == NULL) return NULL;
+  *proc = (struct process){.pid = pid, .here = true, .next = h->processes};
+  proc->cage = call_cage_new(h->st, &inline_ops, proc, pid, parent != NULL ? parent->cage : NULL,
+                             shares_files);
+  if (proc->cage == NULL) {
+    state_free(h->st, proc, sizeof *proc);
+    return NULL;
+  }
+  h->processes = proc;
+  return proc;
+}
+
+/* The last of the list is the program's first process, or the one that forked us. */
+static struct process *parent_of(const struct inline_host *h) {
+  struct process *proc = find(h, (pid_t)inline_raw3(h, SYS_getppid, 0, 0, 0));
+  return proc != NULL ? proc : find(h, h->pid);
+}
+
+struct process *inline_self(struct inline_host *h) {
+  pid_t pid = __atomic_load_n(&h->others, __ATOMIC_RELAXED) > 0 ? own_pid(h) : h->pid;
+  struct process *proc = find(h, pid);
+  return proc != NULL ? proc : process_new(h, pid, parent_of(h), false);
+}
+
+static void flights_drop(struct inline_host *h, const struct process *proc, uintptr_t thread) {
+  struct flight *f, *next;
+  for (f = h->flights; f != NULL; f = next) {
+    next = f->next;
+    if ((proc == NULL || f->proc == proc) && (thread == 0 || f->thread == thread))
+      inline_flight_drop(h, f);
+  }
+}
+
+static void process_forget(struct inline_host *h, struct process *proc, int wstatus) {
+  struct process **p = &h->processes;
+  flights_drop(h, proc, 0);
+  call_cage_exit(proc->cage, wstatus);
+  while (*p != proc) p = &(*p)->next;
+  *p = proc->next;
+  state_free(h->st, proc, sizeof *proc);
+}
+
+/* }========================================================================= */
+
+/* {=================================== ends ================================ */
+
+struct ending {
+  struct inline_host *h;
+  pid_t pid;
+  int wstatus;
+};
+
+static void step_end(void *arg) {
+  const struct ending *e = arg;
+  struct inline_host *h = e->h;
+  struct process *proc = find(h, e->pid);
+  if (proc != NULL) process_forget(h, proc, e->wstatus);
+  if (e->pid != h->pid) return; /* it shares the memory of one that goes on */
+  h->off = true;
+  lencase_finish(h->st, e->wstatus);
+  if (h->place.flush != NULL) h->place.flush();
+}
+
+void inline_process_end(struct inline_host *h, int wstatus) {
+  struct ending e = {h, own_pid(h), wstatus};
+  inline_engine(h, step_end, &e);
+}
+
+/* The lock is held to the end, so that no other thread finds a grate that has finished. */
+static int64_t carry_exit_group(const struct trap *t, int64_t nr,
+                                const uint64_t words[LENCASE_MAXARGS]) {
+  struct inline_host *h = t->h;
+  inline_lock(h);
+  if (!h->off) inline_process_end(h, (int)(words[0] & 0xff) << 8);
+  if (own_pid(h) != h->pid) inline_unlock(h); /* the others are there still */
+  return inline_raw(h, nr, words);
+}
+
+struct leaving {
+  struct inline_host *h;
+  uintptr_t thread;
+};
+
+static void step_thread_end(void *arg) {
+  const struct leaving *l = arg;
+  flights_drop(l->h, NULL, l->thread);
+}
+
+static int64_t carry_exit(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  struct inline_host *h = t->h;
+  struct leaving l = {h, inline_thread(h)};
+  if (own_pid(h) != h->pid) return carry_exit_group(t, nr, words);
+  if (__atomic_sub_fetch(&h->threads, 1, __ATOMIC_RELAXED) == 0)
+    return carry_exit_group(t, nr, words);
+  inline_lock(h);
+  if (!h->off) inline_engine(h, step_thread_end, &l);
+  inline_unlock(h);
+  return inline_raw(h, nr, words); /* signals stay blocked: nobody is left to take one */
+}
+
+/* }========================================================================= */
+
+/* {=================================== fork ================================ */
+
+struct birth {
+  struct inline_host *h;
+  bool shares_files;
+};
+
+/* In the child: other threads' calls are not there, and the parent is somewhere else. */
+static void step_born(void *arg) {
+  const struct birth *b = arg;
+  struct inline_host *h = b->h;
+  struct process *parent = find(h, h->pid), *proc;
+  flights_drop(h, NULL, 0);
+  for (proc = h->processes; proc != NULL; proc = proc->next) proc->here = false;
+  h->pid = own_pid(h);
+  process_new(h, h->pid, parent, b->shares_files);
+}
+
+static void step_flush(void *arg) {
+  ((struct inline_host *)arg)->place.flush();
+}
+
+/* Nobody is inside of the engine while the memory is copied. */
+static int64_t fork_locked(const struct trap *t, int64_t nr,
+                           const uint64_t words[LENCASE_MAXARGS]) {
+  struct inline_host *h = t->h;
+  struct birth b = {h, nr == SYS_clone && (words[0] & CLONE_FILES) != 0};
+  int64_t result;
+  inline_lock(h);
+  if (h->place.flush != NULL) inline_engine(h, step_flush, h);
+  result = inline_raw(h, nr, words);
+  if (result == 0) {
+    inline_dispatch_on(h);
+    h->others = 0;
+    h->threads = 1;
+    h->exec_blocks = NULL;
+    inline_engine(h, step_born, &b);
+  }
+  inline_unlock(h);
+  return result;
+}
+
+static int64_t carry_fork(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  return fork_locked(t, nr, words);
+}
+
+/*
+** A fork: on the stack that it shares with its parent the child would write over our handler's
+** frames, and into the grate's memory. The parent waits as ever, unless other threads of it would
+** have to wait for the lock.
+*/
+static int64_t carry_vfork(const struct trap *t, int64_t nr,
+                           const uint64_t words[LENCASE_MAXARGS]) {
+  uint64_t own[LENCASE_MAXARGS] = {SIGCHLD};
+  (void)nr;
+  (void)words;
+  if (__atomic_load_n(&t->h->threads, __ATOMIC_RELAXED) == 1) own[0] |= CLONE_VFORK;
+  return fork_locked(t, SYS_clone, own);
+}
+
+/* }========================================================================= */
+
+/* {================================== clone ================================ */
+
+static int64_t clone_thread(const struct trap *t, const uint64_t words[LENCASE_MAXARGS]) {
+  uint32_t *threads = &t->h->threads;
+  int64_t result;
+  inline_patch_all(t->h);
+  __atomic_add_fetch(threads, 1, __ATOMIC_RELAXED);
+  result = inline_raw_clone(t, words);
+  if (result < 0) __atomic_sub_fetch(threads, 1, __ATOMIC_RELAXED);
+  return result;
+}
+
+/* The child that shared our memory has executed a program, or has ended without a word. */
+static void step_left(void *arg) {
+  const struct ending *e = arg;
+  struct process *proc = find(e->h, e->pid);
+  if (proc != NULL) process_forget(e->h, proc, 0);
+}
+
+static int64_t clone_sharing(const struct trap *t, const uint64_t words[LENCASE_MAXARGS]) {
+  struct inline_host *h = t->h;
+  struct ending e = {h, 0, 0};
+  int64_t result;
+  __atomic_add_fetch(&h->others, 1, __ATOMIC_SEQ_CST);
+  result = inline_raw_clone(t, words);
+  if (result >= 0 && (words[0] & CLONE_VFORK) == 0) return result;
+  inline_lock(h);
+  e.pid = (pid_t)result;
+  if (result > 0) {
+    inline_engine(h, step_left, &e);
+    inline_exec_forget(h, e.pid);
+  }
+  __atomic_sub_fetch(&h->others, 1, __ATOMIC_SEQ_CST);
+  inline_unlock(h);
+  return result;
+}
+
+/* A stack of its own for a child with memory of its own: it is the same stack, and then another. */
+static int64_t clone_apart(const struct trap *t, const uint64_t words[LENCASE_MAXARGS]) {
+  uint64_t own[LENCASE_MAXARGS];
+  int64_t result;
+  memcpy(own, words, sizeof own);
+  own[0] &= ~(uint64_t)CLONE_VM;
+  own[1] = 0;
+  if (__atomic_load_n(&t->h->threads, __ATOMIC_RELAXED) > 1) own[0] &= ~(uint64_t)CLONE_VFORK;
+  result = fork_locked(t, SYS_clone, own);
+  if (result == 0 && words[1] != 0) t->uc->uc_mcontext.gregs[REG_RSP] = (greg_t)words[1];
+  return result;
+}
+
+static int64_t carry_clone(const struct trap *t, int64_t nr,
+                           const uint64_t words[LENCASE_MAXARGS]) {
+  if (t->uc == NULL) return -ENOSYS; /* a grate makes it in place of a call of another kind */
+  if ((words[0] & CLONE_VM) == 0 || words[1] == 0) return clone_apart(t, words);
+  (void)nr;
+  return (words[0] & CLONE_THREAD) != 0 ? clone_thread(t, words) : clone_sharing(t, words);
+}
+
+/* Whoever uses it knows what to do on a kernel that lacks it: clone. */
+static int64_t carry_clone3(const struct trap *t, int64_t nr,
+                            const uint64_t words[LENCASE_MAXARGS]) {
+  (void)t;
+  (void)nr;
+  (void)words;
+  return -ENOSYS;
+}
+
+/* }========================================================================= */
+
+inline_carrier inline_process_carrier(int64_t nr) {
+  switch (nr) {
+    case SYS_fork: return carry_fork;
+    case SYS_vfork: return carry_vfork;
+    case SYS_clone: return carry_clone;
+    case SYS_clone3: return carry_clone3;
+    case SYS_exit: return carry_exit;
+    case SYS_exit_group: return carry_exit_group;
+    default: return NULL;
+  }
+}

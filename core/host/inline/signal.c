@@ -1,0 +1,150 @@
+/*
+** signal.c - calls about signals
+**
+** SIGSYS is ours, and never blocked: a call that is dispatched while it is would kill the program.
+** The program's alternate stack is what its saved context says: we may be running on it.
+*/
+
+#include "inline_int.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+/* A mask of the program's at 'addr', without SIGSYS, to *mask. */
+static bool mask_at(const struct trap *t, uint64_t addr, inline_mask *mask) {
+  if (inline_peek(t->h, addr, mask, sizeof *mask) != sizeof *mask) return false;
+  *mask &= MASK_ALL;
+  return true;
+}
+
+/* Calls with a mask among their arguments: the kernel gets a copy. */
+static const struct {
+  int16_t nr, mask, size; /* which arguments they are, from 0 */
+} masks[] = {
+    {SYS_rt_sigprocmask, 1, 3}, {SYS_rt_sigsuspend, 0, 1}, {SYS_ppoll, 3, 4},
+    {SYS_epoll_pwait, 4, 5},    {SYS_epoll_pwait2, 4, 5},
+};
+
+static int64_t carry_mask(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  uint64_t own[LENCASE_MAXARGS];
+  inline_mask mask;
+  size_t i = 0;
+  while (masks[i].nr != nr) i++;
+  memcpy(own, words, sizeof own);
+  if (words[masks[i].mask] != 0 && words[masks[i].size] == sizeof mask &&
+      mask_at(t, words[masks[i].mask], &mask))
+    own[masks[i].mask] = (uintptr_t)&mask;
+  return inline_carry_plain(t, nr, own);
+}
+
+/* Its mask is behind a pointer. */
+static int64_t carry_pselect(const struct trap *t, int64_t nr,
+                             const uint64_t words[LENCASE_MAXARGS]) {
+  uint64_t own[LENCASE_MAXARGS], pair[2];
+  inline_mask mask;
+  memcpy(own, words, sizeof own);
+  if (words[5] != 0 && inline_peek(t->h, words[5], pair, sizeof pair) == sizeof pair &&
+      pair[0] != 0 && pair[1] == sizeof mask && mask_at(t, pair[0], &mask)) {
+    pair[0] = (uintptr_t)&mask;
+    own[5] = (uintptr_t)pair;
+  }
+  return inline_carry_plain(t, nr, own);
+}
+
+static int64_t poke(const struct trap *t, uint64_t addr, const void *data, size_t size) {
+  /* By the kernel, which says EFAULT where we would be killed: there is no call that only copies. */
+  uint64_t pid = (uint64_t)inline_raw3(t->h, SYS_getpid, 0, 0, 0);
+  uint64_t here[2] = {(uintptr_t)data, size}, there[2] = {addr, size};
+  int64_t n =
+      inline_raw5(t->h, SYS_process_vm_writev, pid, (uintptr_t)here, 1, (uintptr_t)there, 1);
+  return n == (int64_t)size ? 0 : -EFAULT;
+}
+
+/* What the program installs for SIGSYS is remembered, and nothing else: see foreign() in dispatch.c. */
+static int64_t sigsys_action(const struct trap *t, const uint64_t words[LENCASE_MAXARGS],
+                             const struct kernel_action *new) {
+  struct kernel_action old = t->h->sigsys;
+  if (words[3] != sizeof(inline_mask)) return -EINVAL;
+  if (words[2] != 0 && poke(t, words[2], &old, sizeof old) != 0) return -EFAULT;
+  if (words[1] != 0) t->h->sigsys = *new;
+  return 0;
+}
+
+static int64_t carry_sigaction(const struct trap *t, int64_t nr,
+                               const uint64_t words[LENCASE_MAXARGS]) {
+  struct kernel_action action = {0};
+  uint64_t own[LENCASE_MAXARGS];
+  if (words[1] != 0 && inline_peek(t->h, words[1], &action, sizeof action) != sizeof action)
+    return -EFAULT;
+  if ((int32_t)words[0] == SIGSYS) return sigsys_action(t, words, &action);
+  action.mask &= MASK_ALL;
+  memcpy(own, words, sizeof own);
+  if (words[1] != 0) own[1] = (uintptr_t)&action;
+  return inline_carry_plain(t, nr, own);
+}
+
+static int64_t carry_sigreturn(const struct trap *t, int64_t nr,
+                               const uint64_t words[LENCASE_MAXARGS]) {
+  (void)words;
+  if (t->nr != nr || t->uc == NULL)
+    return -ENOSYS; /* it takes its registers from the stack it is called on */
+  inline_sigreturn(t->h, t->sp);
+}
+
+/* {============================ alternate stacks =========================== */
+
+static bool is_on(const stack_t *s, uint64_t sp) {
+  return sp - (uintptr_t)s->ss_sp - 1 < s->ss_size;
+}
+
+/*
+** Our handler may be on the stack that is to be changed, while the program is not: then the kernel would
+** refuse, and sigreturn (since Linux 6.12) would not do it either. So the call is made on the
+** program's stack, where nothing of ours lies.
+*/
+static int64_t new_stack(const struct trap *t, const stack_t *s) {
+  const stack_t *current = &t->uc->uc_stack;
+  bool move = is_on(current, (uintptr_t)__builtin_frame_address(0)) && !is_on(current, t->sp);
+  int64_t result = move ? inline_raw_on_stack(t->h, SYS_sigaltstack, (uintptr_t)s, t->sp)
+                        : inline_raw3(t->h, SYS_sigaltstack, (uintptr_t)s, 0, 0);
+  /* sigreturn sets it once more */
+  if (result == 0) inline_raw3(t->h, SYS_sigaltstack, 0, (uintptr_t)&t->uc->uc_stack, 0);
+  return result;
+}
+
+static int64_t carry_altstack(const struct trap *t, int64_t nr,
+                              const uint64_t words[LENCASE_MAXARGS]) {
+  stack_t old, new;
+  int64_t result = 0;
+  if (t->uc == NULL) return inline_carry_plain(t, nr, words);
+  old = t->uc->uc_stack;
+  old.ss_flags &= (int)(1u << 31); /* SS_AUTODISARM; whether it is in use is ours to say */
+  if (old.ss_size == 0)
+    old.ss_flags = SS_DISABLE;
+  else if (is_on(&old, t->sp))
+    old.ss_flags |= SS_ONSTACK;
+  if (words[0] != 0) {
+    if (inline_peek(t->h, words[0], &new, sizeof new) != sizeof new) return -EFAULT;
+    result = new_stack(t, &new);
+  }
+  if (result == 0 && words[1] != 0) result = poke(t, words[1], &old, sizeof old);
+  return result;
+}
+
+/* }========================================================================= */
+
+inline_carrier inline_signal_carrier(int64_t nr) {
+  switch (nr) {
+    case SYS_rt_sigaction: return carry_sigaction;
+    case SYS_rt_sigreturn: return carry_sigreturn;
+    case SYS_sigaltstack: return carry_altstack;
+    case SYS_pselect6: return carry_pselect;
+    case SYS_rt_sigprocmask:
+    case SYS_rt_sigsuspend:
+    case SYS_ppoll:
+    case SYS_epoll_pwait:
+    case SYS_epoll_pwait2: return carry_mask;
+    default: return NULL;
+  }
+}

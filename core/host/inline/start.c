@@ -1,0 +1,115 @@
+/*
+** start.c - a state's grates stand in for the calls of this very process
+*/
+
+#include "inline_int.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <link.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { GUARD = 4096, HWCAP2_FSGSBASE_BIT = 2 };
+
+static uintptr_t stack_new(void) {
+  char *at = mmap(NULL, INLINE_STACK + GUARD, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+  if (at == MAP_FAILED || mprotect(at, GUARD, PROT_NONE) != 0) return 0;
+  return (uintptr_t)at + GUARD;
+}
+
+/* Other threads would not be dispatched: it is said thread by thread. */
+static bool has_threads(void) {
+  DIR *dir = opendir("/proc/self/task");
+  const struct dirent *entry;
+  int n = 0;
+  if (dir == NULL) return false;
+  while ((entry = readdir(dir)) != NULL) n += entry->d_name[0] != '.';
+  closedir(dir);
+  return n > 1;
+}
+
+static void note_wanted(struct inline_host *h, const struct lencase_cage *cage) {
+  const struct route_link *links;
+  int32_t nr;
+  for (nr = call_next_wanted(cage, -1, &links); nr >= 0; nr = call_next_wanted(cage, nr, &links)) {
+    h->wants = true;
+    if (nr < INLINE_NRS)
+      h->wanted[nr / 8] |= (uint8_t)(1 << nr % 8);
+    else
+      h->far_wanted = true;
+  }
+}
+
+static int host_open(struct inline_host *h) {
+  struct process *proc;
+  h->stack = stack_new();
+  h->wrfsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT;
+  h->pid = getpid();
+  h->threads = 1;
+  proc = h->stack != 0 ? inline_self(h) : NULL;
+  if (proc == NULL) return state_fail(h->st, LENCASE_ENOMEM, "no memory for a cage");
+  note_wanted(h, proc->cage);
+  inline_the_host = h;
+  inline_patch_open(h);
+  return inline_install(h);
+}
+
+/* From here on the program may be anywhere in its malloc when the state wants memory. */
+static int memory_of_our_own(struct lencase_state *st) {
+  struct inline_memory *m = inline_memory_open();
+  if (m == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for grates");
+  st->config.alloc = inline_memory_alloc;
+  st->config.alloc_ud = m;
+  return LENCASE_OK;
+}
+
+/* The code of the object that 'wanted' is in. */
+static int find_code(struct dl_phdr_info *info, size_t size, void *arg) {
+  struct inline_place *place = arg;
+  uintptr_t wanted = (uintptr_t)getpid;
+  int i;
+  (void)size;
+  for (i = 0; i < info->dlpi_phnum; i++) {
+    const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+    uintptr_t begin = info->dlpi_addr + p->p_vaddr;
+    if (p->p_type != PT_LOAD || !(p->p_flags & PF_X) || wanted - begin >= p->p_memsz) continue;
+    place->code = begin;
+    place->code_size = p->p_memsz;
+    return 1;
+  }
+  return 0;
+}
+
+static int start(struct lencase_state *st, const struct inline_place *place, const char *preload,
+                 const char *script) {
+  struct inline_host *h = state_new(st, sizeof *h);
+  if (h == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a host");
+  h->st = st;
+  h->place = place != NULL ? *place : inline_own_place();
+  if (place == NULL) dl_iterate_phdr(find_code, &h->place);
+  h->preload = preload;
+  h->script = script;
+  st->run = h;
+  return host_open(h);
+}
+
+int inline_start_at(struct lencase_state *st, const struct inline_place *place, const char *preload,
+                    const char *script) {
+  int rc;
+  if (inline_the_host != NULL)
+    return state_fail(st, LENCASE_EPERM, "a state is inline in this process already");
+  if (has_threads())
+    return state_fail(st, LENCASE_EPERM,
+                      "this process has other threads: go inline before they are made");
+  rc = state_enter(st); /* and never left: whoever is inside is inside of a call */
+  if (rc == LENCASE_OK && place == NULL) rc = memory_of_our_own(st);
+  return rc == LENCASE_OK ? start(st, place, preload, script) : rc;
+}
+
+LENCASE_PUBLIC int lencase_inline_start(lencase_state *st) {
+  return inline_start_at(st, NULL, NULL, NULL);
+}

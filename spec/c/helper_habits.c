@@ -1,0 +1,434 @@
+/*
+** helper_habits.c - what programs do with threads, signals and processes, and what they see of it
+**
+** habits NAME: does one of them and prints what it saw. The same with grates and without.
+*/
+
+#include <errno.h>
+#include <fenv.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+static int ends[2];
+
+static void say(const char *what, long n) {
+  printf("%s %ld\n", what, n);
+  fflush(stdout);
+}
+
+static void alarm_in(long ms) {
+  struct itimerval t = {{0, 0}, {0, ms * 1000}};
+  setitimer(ITIMER_REAL, &t, NULL);
+}
+
+static void on(int sig, void (*f)(int), int flags) {
+  struct sigaction sa = {.sa_handler = f, .sa_flags = flags};
+  sigfillset(&sa.sa_mask);
+  sigaction(sig, &sa, NULL);
+}
+
+/* {================================= signals =============================== */
+
+static volatile sig_atomic_t came;
+
+static void note(int sig) {
+  char c = 'h';
+  came = sig;
+  if (write(ends[1], &c, 1) != 1) came = -1; /* a call of a handler's */
+}
+
+static void note_only(int sig) {
+  came = sig;
+  if (getppid() < 0) came = -1;
+}
+
+static void interrupted(void) {
+  char c = 0;
+  on(SIGALRM, note_only, 0);
+  alarm_in(50);
+  say("read", read(ends[0], &c, 1));
+  say("EINTR", errno == EINTR);
+  say("signal", came);
+}
+
+static void restarted(void) {
+  char c = 0;
+  on(SIGALRM, note, SA_RESTART);
+  alarm_in(50);
+  say("read", read(ends[0], &c, 1));
+  say("byte", c);
+}
+
+static sigjmp_buf back;
+
+static void leap(int sig) {
+  (void)sig;
+  siglongjmp(back, 1);
+}
+
+static void leaps(void) {
+  char c;
+  volatile int i;
+  on(SIGALRM, leap, 0);
+  for (i = 0; i < 20; i++) {
+    if (sigsetjmp(back, 1) == 0) {
+      alarm_in(5);
+      say("never", read(ends[0], &c, 1));
+    }
+  }
+  say("write", write(ends[1], "x", 1));
+  say("read", read(ends[0], &c, 1));
+}
+
+static void masks(void) {
+  sigset_t all, old, pending;
+  struct timespec soon = {0, 1000000};
+  sigfillset(&all);
+  on(SIGUSR1, note_only, 0);
+  say("block", sigprocmask(SIG_SETMASK, &all, &old));
+  raise(SIGUSR1);
+  say("came", came);
+  sigpending(&pending);
+  say("pending", sigismember(&pending, SIGUSR1));
+  say("write", write(ends[1], "x", 1)); /* SIGSYS is blocked, as the program sees it */
+  sigdelset(&all, SIGUSR1);
+  say("suspend", sigsuspend(&all));
+  say("came", came);
+  sigprocmask(SIG_SETMASK, NULL, &pending);
+  say("still", sigismember(&pending, SIGUSR1));
+  say("restore", sigprocmask(SIG_SETMASK, &old, NULL));
+  sigfillset(&all);
+  say("pselect", pselect(0, NULL, NULL, NULL, &soon, &all));
+}
+
+static long on_alternate;
+static char alternate[65536];
+
+static void where(int sig) {
+  char here;
+  (void)sig;
+  on_alternate = &here >= alternate && &here < alternate + sizeof alternate;
+  if (write(ends[1], "x", 1) != 1) on_alternate = -1;
+}
+
+static void stacks(void) {
+  stack_t s = {.ss_sp = alternate, .ss_size = sizeof alternate}, old;
+  say("set", sigaltstack(&s, NULL));
+  on(SIGUSR1, where, SA_ONSTACK);
+  raise(SIGUSR1);
+  say("on it", on_alternate);
+  say("get", sigaltstack(NULL, &old));
+  say("same", old.ss_sp == alternate && old.ss_size == sizeof alternate && old.ss_flags == 0);
+  s.ss_size = 10;
+  say("small", sigaltstack(&s, NULL));
+  s.ss_flags = SS_DISABLE;
+  say("off", sigaltstack(&s, &old));
+  say("get", sigaltstack(NULL, &old));
+  say("disabled", old.ss_flags);
+  say("size", (long)old.ss_size);
+}
+
+static void segv(int sig, siginfo_t *info, void *context) {
+  (void)context;
+  say("fault", sig == SIGSEGV && info->si_addr == (void *)16);
+  _exit(4);
+}
+
+static void faults(void) {
+  struct sigaction sa = {.sa_sigaction = segv, .sa_flags = SA_SIGINFO};
+  sigaction(SIGSEGV, &sa, NULL);
+  volatile uintptr_t nowhere = 16;
+  *(volatile char *)nowhere = 1;
+}
+
+static void own_sigsys(void) {
+  struct sigaction sa = {.sa_handler = note_only}, old;
+  say("install", sigaction(SIGSYS, &sa, &old));
+  say("was", old.sa_handler == SIG_DFL);
+  say("write", write(ends[1], "x", 1));
+  raise(SIGSYS);
+  say("came", came == SIGSYS);
+  say("get", sigaction(SIGSYS, NULL, &old));
+  say("is", old.sa_handler == note_only);
+}
+
+static void killed(void) {
+  say("before", 1);
+  raise(SIGTERM);
+}
+
+static volatile sig_atomic_t storm;
+
+static void during(int sig) {
+  double before = 1.5, after;
+  int err = errno;
+  (void)sig;
+  storm++;
+  if (getppid() < 0 || write(-1, "x", 1) != -1) storm = -1000000;
+  after = before * 2;
+  if (after > 3.0 || after < 3.0) storm = -1000000;
+  errno = err;
+}
+
+static void *in_the_storm(void *arg) {
+  long i, bad = 0;
+  char c;
+  int own[2];
+  if (pipe(own) != 0) return NULL;
+  for (i = 0; i < 4000; i++) {
+    double sum = (double)i * 0.5;
+    char *p = malloc((size_t)(i % 100) << 8 | 1);
+    bad += write(own[1], "y", 1) != 1;
+    errno = 0;
+    bad += read(own[0], &c, 1) != 1 || c != 'y' || errno != 0;
+    bad += write(-1, p, 1) != -1 || errno != EBADF;
+    bad += sum > (double)i * 0.5 || sum < (double)i * 0.5;
+    free(p);
+  }
+  return bad == 0 ? arg : NULL;
+}
+
+static void storms(void) {
+  struct itimerval t = {{0, 300}, {0, 300}}, off = {{0, 0}, {0, 0}};
+  pthread_t other;
+  void *got;
+  on(SIGALRM, during, SA_RESTART);
+  setitimer(ITIMER_REAL, &t, NULL);
+  say("alone", in_the_storm(&t) != NULL);
+  pthread_create(&other, NULL, in_the_storm, &t);
+  say("two", in_the_storm(&t) != NULL);
+  pthread_join(other, &got);
+  setitimer(ITIMER_REAL, &off, NULL);
+  say("other", got != NULL);
+  say("storm", storm > 10);
+}
+
+/* }========================================================================= */
+
+/* {================================= threads =============================== */
+
+enum { THREADS = 8, WRITES = 300 };
+
+static void *writer(void *arg) {
+  int i;
+  char c = (char)('a' + (long)arg);
+  for (i = 0; i < WRITES; i++) {
+    char *p = malloc((size_t)i + 1);
+    if (write(ends[1], &c, 1) != 1 || p == NULL) return NULL;
+    free(p);
+  }
+  return arg;
+}
+
+static void *reader(void *arg) {
+  long n = 0;
+  char c;
+  (void)arg;
+  while (n < THREADS * WRITES && read(ends[0], &c, 1) == 1) n++;
+  return (void *)n;
+}
+
+static void threads(void) {
+  pthread_t w[THREADS], r;
+  void *got;
+  long i, sum = 0;
+  pthread_create(&r, NULL, reader, NULL);
+  for (i = 0; i < THREADS; i++) pthread_create(&w[i], NULL, writer, (void *)i);
+  for (i = 0; i < THREADS; i++) {
+    pthread_join(w[i], &got);
+    sum += (long)got;
+  }
+  pthread_join(r, &got);
+  say("read", (long)got);
+  say("sum", sum);
+}
+
+static void *rounding(void *arg) {
+  sigset_t set;
+  (void)arg;
+  pthread_sigmask(SIG_SETMASK, NULL, &set);
+  say("rounds up", fegetround() == FE_UPWARD);
+  say("blocks", sigismember(&set, SIGUSR2));
+  return NULL;
+}
+
+static void inherits(void) {
+  sigset_t set;
+  pthread_t t;
+  sigemptyset(&set);
+  sigaddset(&set, SIGUSR2);
+  pthread_sigmask(SIG_BLOCK, &set, NULL);
+  fesetround(FE_UPWARD);
+  pthread_create(&t, NULL, rounding, NULL);
+  pthread_join(t, NULL);
+}
+
+static void *waits(void *arg) {
+  char c;
+  (void)arg;
+  say("never", read(ends[0], &c, 1));
+  return NULL;
+}
+
+static void cancelled(void) {
+  pthread_t t;
+  void *got;
+  pthread_create(&t, NULL, waits, NULL);
+  usleep(30000);
+  say("cancel", pthread_cancel(t));
+  pthread_join(t, &got);
+  say("cancelled", got == PTHREAD_CANCELED);
+  say("write", write(ends[1], "x", 1));
+}
+
+static void main_leaves(void) {
+  pthread_t t;
+  pthread_create(&t, NULL, rounding, NULL);
+  pthread_exit(NULL);
+}
+
+static void *loops(void *arg) {
+  while (arg != NULL)
+    if (write(ends[1], "", 0) != 0) break;
+  return NULL;
+}
+
+/* }========================================================================= */
+
+/* {================================ processes ============================== */
+
+static void wait_for(pid_t pid) {
+  int status = -1;
+  say("mine", waitpid(pid, &status, 0) == pid);
+  say("status", status);
+}
+
+static void forks(void) {
+  pthread_t t;
+  char c = 0;
+  int i;
+  pthread_create(&t, NULL, loops, &c);
+  for (i = 0; i < 20; i++) {
+    pid_t pid = fork();
+    if (pid == 0) {
+      long n = write(STDERR_FILENO, "", 0);
+      _exit(n == 0 && getpid() != getppid() ? 3 : 4);
+    }
+    wait_for(pid);
+  }
+  fflush(stdout);
+  _exit(0); /* with a thread in the midst of a call */
+}
+
+static void vforks(void) {
+  volatile int here = 1;
+  pid_t pid = vfork();
+  if (pid == 0) {
+    execl("/bin/sh", "sh", "-c", "echo child; exit 5", (char *)NULL);
+    _exit(127);
+  }
+  wait_for(pid);
+  say("here", here);
+  pid = vfork();
+  if (pid == 0) _exit(6);
+  wait_for(pid);
+}
+
+static void spawns(void) {
+  char *good[] = {"sh", "-c", "echo spawned; exit 7", NULL}, *bad[] = {"no such program", NULL};
+  char *bare[] = {NULL};
+  pid_t pid = 0;
+  int result = posix_spawnp(&pid, "sh", NULL, NULL, good, environ);
+  wait_for(pid);
+  say("good", result);
+  say("ENOENT", posix_spawnp(&pid, bad[0], NULL, NULL, bad, environ) == ENOENT);
+  result = posix_spawn(&pid, "/bin/sh", NULL, NULL, good, bare);
+  wait_for(pid);
+  say("bare", result);
+}
+
+static int on_own_stack(void *arg) {
+  say("argument", *(int *)arg);
+  *(int *)arg = 2;
+  return 9;
+}
+
+static void clones(void) {
+  static char stack[1 << 18];
+  static int shared = 1;
+  char *top = stack + sizeof stack;
+  wait_for(clone(on_own_stack, top, SIGCHLD, &shared));
+  say("apart", shared);
+  wait_for(clone(on_own_stack, top, SIGCHLD | CLONE_VM | CLONE_VFORK, &shared));
+  say("shared", shared);
+  shared = 3;
+  wait_for(clone(on_own_stack, top, SIGCHLD | CLONE_VM, &shared));
+  say("shared", shared);
+}
+
+static void pipes(void) {
+  char line[64] = "";
+  FILE *f = popen("echo one; cat /dev/null; echo two | tr a-z A-Z", "r");
+  while (f != NULL && fgets(line, sizeof line, f) != NULL) printf("line %s", line);
+  say("closed", f != NULL ? pclose(f) : -1);
+  say("system", system("exit 3"));
+}
+
+static void execs(void) {
+  char *argv[] = {"no", NULL};
+  say("ENOENT", execv("/nonexistent", argv) == -1 && errno == ENOENT);
+  say("EACCES", execv("/etc/passwd", argv) == -1 && errno == EACCES);
+  say("EFAULT", syscall(SYS_execve, "/bin/sh", 16, 0) == -1 && errno == EFAULT);
+  execl("/bin/echo", "echo", "executed", (char *)NULL);
+}
+
+/* }========================================================================= */
+
+static const struct {
+  const char *name;
+  void (*habit)(void);
+} habits[] = {
+    {"interrupted", interrupted},
+    {"restarted", restarted},
+    {"leaps", leaps},
+    {"masks", masks},
+    {"stacks", stacks},
+    {"faults", faults},
+    {"own_sigsys", own_sigsys},
+    {"killed", killed},
+    {"threads", threads},
+    {"inherits", inherits},
+    {"cancelled", cancelled},
+    {"main_leaves", main_leaves},
+    {"forks", forks},
+    {"vforks", vforks},
+    {"spawns", spawns},
+    {"clones", clones},
+    {"pipes", pipes},
+    {"execs", execs},
+    {"storms", storms},
+};
+
+int main(int argc, char **argv) {
+  size_t i;
+  if (argc != 2 || pipe(ends) != 0) return 99;
+  for (i = 0; i < sizeof habits / sizeof *habits; i++)
+    if (strcmp(argv[1], habits[i].name) == 0) {
+      habits[i].habit();
+      return 0;
+    }
+  return 98;
+}

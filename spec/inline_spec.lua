@@ -1,0 +1,141 @@
+-- The inline host with real programs: what they see is what they see without us.
+
+local support = require "spec.support"
+
+local BUILD = support.build
+local HABITS = BUILD .. "/spec/dynamic_habits "
+
+-- Names what programs of this kind do all the time, and hands it on.
+local busy = [[
+local lencase = require "lencase"
+local sys, grate = lencase.sys, {}
+local names = "read write execve wait4 clone fork vfork exit_group exit mmap munmap brk futex rt_sigaction "
+  .. "rt_sigprocmask rt_sigsuspend sigaltstack rt_sigreturn"
+for name in names:gmatch "%S+" do
+  grate[name] = { lencase.PASS_THROUGH_ALL, function() return sys[name]() end }
+end
+return lencase.grate(grate)
+]]
+
+local counter = [[
+local lencase = require "lencase"
+local sys, bytes, word = lencase.sys, 0, ...
+return lencase.grate {
+  write = { "pass buf", function(fd, _, count)
+    local n, errno = sys.write(fd, nil, count)
+    if n > 0 then bytes = bytes + n end
+    return n, errno
+  end },
+  on_exit = function() io.stderr:write(word or "", "bytes ", bytes, "\n") end,
+}
+]]
+
+local function inline(script, program, words)
+  local out, err, n, how
+  support.in_folder(function(dir)
+    local path = support.write_file(dir .. "/grate.lua", script)
+    out, err, n, how = support.sh(("%s run --inline %s %s -- %s"):format(support.lencase, path, words or "", program))
+  end)
+  return out, err, n, how
+end
+
+local function same(program)
+  local out, err, n, how = support.sh(program)
+  local out2, err2, n2, how2 = inline(busy, program)
+  assert.are.same({ out, err, n, how }, { out2, err2, n2, how2 })
+end
+
+if support.sanitized then return end -- the sanitizer's runtime is no part of the engine's namespace
+
+describe("a program inline", function()
+  for _, habit in ipairs { "interrupted", "restarted", "leaps", "masks", "stacks", "faults", "own_sigsys", "killed",
+                           "threads", "inherits", "cancelled", "main_leaves", "forks", "vforks", "spawns", "clones",
+                           "pipes", "execs", "storms" } do
+    it("sees no difference: " .. habit, function() same(HABITS .. habit) end)
+  end
+
+  it("is counted as a traced one is", function()
+    support.in_folder(function(dir)
+      local program = (" examples/count_writes.lua -- sh -c 'echo hello > %s/x'"):format(dir)
+      local _, traced = support.sh(support.lencase .. " run" .. program)
+      local _, counted, n = support.sh(support.lencase .. " run --inline" .. program)
+      assert.are.equal(0, n)
+      assert.are.equal(traced, counted)
+      assert.is_truthy(counted:find("6 +1  " .. dir:gsub("%p", "%%%0") .. "/x"))
+    end)
+  end)
+
+  it("takes its grates along to the programs that it executes", function()
+    local out, err, n = inline(counter, "env -i /bin/sh -c 'cd /; /bin/echo one; exec /bin/echo three'", "its_")
+    assert.are.same({ "one\nthree\n", 0 }, { out, n })
+    assert.are.equal("its_bytes 4\nits_bytes 6\n", err)
+  end)
+
+  it("has a report of each process, also of those that close their standard error", function()
+    local _, err = inline(counter, "/usr/bin/python3 -c 'import os; os.write(1, b\"abc\"); os.closerange(2, 4096)'")
+    assert.are.equal("bytes 3\n", err)
+  end)
+
+  it("has a grate that prints, writes and runs programs of its own", function()
+    local script = [[
+      local lencase = require "lencase"
+      local sys = lencase.sys
+      return lencase.grate { write = function(fd, buf, count)
+        io.stderr:write(("%d"):format(count), " ")
+        print(("x"):rep(3))
+        local p = io.popen "echo y"
+        assert(p:read "a" == "y\n" and p:close())
+        return sys.write(fd, tostring(buf):upper(), count)
+      end }]]
+    local out, err = inline(script, "/usr/bin/python3 -c 'import os; os.write(1, b\"hello\\n\")'")
+    assert.are.same({ "xxx\nHELLO\n", "6 " }, { out, err })
+  end)
+
+  it("gets a second thread's calls while one waits", function()
+    local out = inline(busy, [[/usr/bin/python3 -c '
+import os, threading
+r, w = os.pipe()
+t = threading.Thread(target = lambda: print(os.read(r, 10)))
+t.start()
+os.write(w, b"second")
+t.join()']])
+    assert.are.equal("b'second'\n", out)
+  end)
+end)
+
+describe("what cannot run inline", function()
+  it("is refused at the start", function()
+    local _, err, n = inline(counter, BUILD .. "/spec/helper_habits threads")
+    assert.are.equal(126, n)
+    assert.is_truthy(err:find "is linked statically: it cannot run inline; run it traced, without %-%-inline")
+  end)
+
+  it("is refused at an exec", function()
+    local program = ("sh -c '%s/spec/helper_habits threads; echo $?'"):format(BUILD)
+    local out, err = inline(busy, program)
+    assert.are.equal("126\n", out)
+    assert.is_truthy(err:find "lencase: .*helper_habits is linked statically: it cannot run inline")
+  end)
+
+  it("is a set-user-ID program", function()
+    support.in_folder(function(dir)
+      os.execute(("cp /bin/true %s/true && chmod u+s %s/true"):format(dir, dir))
+      os.execute(("chown 12345 %s/true 2>/dev/null; chmod u+s %s/true"):format(dir, dir))
+      local _, err, n = inline(counter, dir .. "/true")
+      if n == 0 then return pending "not root: the file cannot be given away" end
+      assert.are.equal(126, n)
+      assert.is_truthy(err:find "is set%-user%-ID")
+    end)
+  end)
+
+  it("is a script that cannot be loaded", function()
+    local _, err, n = inline("return 1", "true")
+    assert.are.equal(125, n)
+    assert.is_truthy(err:find "the script must end with 'return lencase.grate")
+  end)
+
+  it("is not there", function()
+    local _, err, n = inline(counter, "/nonexistent")
+    assert.are.same({ 127, "lencase: /nonexistent: No such file or directory\n" }, { n, err })
+  end)
+end)
