@@ -509,7 +509,8 @@ int lencase_trace_run(lencase_state *st, char *const argv[], int *wstatus);
 ** boundary, a program that wants to gets around it. Call it before there are other threads; then the
 ** state belongs to the process until that ends: no function of it but what handlers call, and no
 ** lencase_close. Its memory is its own from here on, and no malloc is called for it; what a
-** handler in C calls is its own affair: the thread may be in the midst of malloc or stdio. Programs
+** handler in C calls, and the io library of one in Lua, is its own affair: the thread may be in the midst of
+** malloc or stdio (lencase run --inline gives its grates a C library of their own). Programs
 ** that the process executes run without grates.
 ** on_exit is run when the process calls exit_group; not when a signal ends it, nor before an exec.
 ** LENCASE_EPERM: there are threads, or a state is inline already; LENCASE_EHOST: the kernel has no

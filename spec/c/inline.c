@@ -76,6 +76,7 @@ int main(void) {
   pthread_t threads[4];
   int ends[2], status, i;
   char got[8] = "", seen[sizeof counts.seen];
+  const unsigned char *code;
   ssize_t n;
   int err;
   need(st != NULL && pipe(ends) == 0);
@@ -97,6 +98,13 @@ int main(void) {
   is_str(seen, "hello", "what the handler saw");
   ok(write(-1, "x", 1) == -1 && errno == EBADF, "the kernel's errno");
   ok(syscall(SYS_write, ends[1], 16, 5) == -1 && errno == EFAULT, "a pointer that leads nowhere");
+
+  for (i = 0; i < 10; i++) need(getppid() > 1);
+  /* mov $nr, %eax has become a jump; another C library may have no such site */
+  code = (const unsigned char *)(uintptr_t)getppid;
+  ok(code[0] == 0xe9 || code[5] != 0x0f, "a hot call site is patched");
+  for (i = 0; i < 10; i++) need(geteuid() == 4242); /* some of them patched */
+  is_int(getppid(), syscall(SYS_getppid), "and works");
 
   for (i = 0; i < 4; i++) need(pthread_create(&threads[i], NULL, many_blocks, NULL) == 0);
   for (i = 0; i < 4; i++) need(pthread_join(threads[i], NULL) == 0);

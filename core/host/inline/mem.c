@@ -70,8 +70,11 @@ static void piece_free(struct inline_memory *m, void *ptr, size_t size) {
   m->idle[class] = p;
 }
 
+/* Not near the libraries, where patch.c wants room. */
 struct inline_memory *inline_memory_open(void) {
-  void *at = mmap(NULL, RESERVED, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  char *far_away = (char *)((uintptr_t)mmap & ~(uintptr_t)0xfff) - 4 * RESERVED; /* NOLINT */
+  void *at =
+      mmap(far_away, RESERVED, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   struct inline_memory *m = at;
   if (at == MAP_FAILED) return NULL;
   if (mprotect(at, CHUNK, PROT_READ | PROT_WRITE) != 0) return NULL;
