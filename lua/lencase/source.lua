@@ -320,15 +320,16 @@ function visit.Paren(n, scope) walk(n.inner, scope, n) end
 
 -- }==========================================================================
 
+local children = { "block", "values", "targets", "cond", "branches", "func", "args", "object", "key", "fields", "value",
+                   "left", "right", "operand", "inner" }
+
 --- Every node below `n` and itself, to f(node).
 function source.each(n, f)
-  if n.tag and n.tag ~= "Variable" then f(n) end
-  for key, child in pairs(n) do
-    if type(child) == "table" and key ~= "parent" and key ~= "var" and key ~= "written" and key ~= "vars"
-       and key ~= "conds" and key ~= "blocks" and key ~= "globals" then
-      source.each(child, f)
-    end
+  if n.tag then f(n) end
+  for _, key in ipairs(children) do
+    if type(n[key]) == "table" then source.each(n[key], f) end
   end
+  for _, child in ipairs(n) do source.each(child, f) end
 end
 
 --- The line of a place in a text.
