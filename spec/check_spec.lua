@@ -80,8 +80,7 @@ describe("lencase check", function()
 
   describe("finds by looking:", function()
     it("globals", function()
-      finds("3: warning: 'n' is a global: is 'local n' meant?", "n = 1\nreturn lencase.grate { close = function() n = n end }"
-        :gsub("n = n", "return n"))
+      finds("3: warning: 'n' is a global: is 'local n' meant?", "n = 1\nreturn lencase.grate { close = function() return n end }")
       finds("3: warning: 'f' is a global: is 'local function f' meant?", "function f() end\nreturn lencase.grate {}")
       finds("3: warning: nothing gives the global 'sting' a value (did you mean 'string'?)",
             "return lencase.grate { close = function() return sting.len '' end }")
@@ -245,7 +244,7 @@ describe("a script's tree", function()
       assert.is_truthy(source.parse(text), text)
       assert.is_truthy(load((text:gsub("^#[^\n]*", ""))), text)
     end
-    for _, text in ipairs { "x = = 3", "return return", "local 3", "f(", "x", "local end" } do
+    for _, text in ipairs { "x = = 3", "return return", "local 3", "f(", "local end" } do
       assert.is_nil(source.parse(text), text)
     end
   end)
@@ -256,6 +255,6 @@ describe("a script's tree", function()
       return n.name or n.tag
     end
     local tree = source.parse "return a or b and c == d .. e .. f + g * h ^ i ^ j - k"
-    assert.are.equal("(aor(band(c==(d..(e..((f+(g*(h^(i^j))))-k))))))", (shown(tree.block[1].values[1]):gsub("%)%)$", "))")))
+    assert.are.equal("(aor(band(c==(d..(e..((f+(g*(h^(i^j))))-k))))))", shown(tree.block[1].values[1]))
   end)
 end)
