@@ -100,9 +100,7 @@ local function calls()
   return table.concat(names, " ")
 end
 
-local function takes_value(option)
-  return #option:_get_argument_list() > 0
-end
+local function takes_value(option) return #option:_get_argument_list() > 0 end
 
 local commands, values, options, words = {}, {}, {}, {}
 
@@ -113,7 +111,8 @@ local function add_command(c)
     table.insert(list, aliases(option))
     for _, alias in ipairs(takes_value(option) and option._aliases or {}) do
       local text = values_of[option._aliases[#option._aliases]]
-      table.insert(values, ("    '%s %s') %s ;;"):format(c._name, alias, text and ("_lencase_reply '%s'"):format(text) or ":"))
+      local reply = text and ("_lencase_reply '%s'"):format(text) or ":"
+      table.insert(values, ("    '%s %s') %s ;;"):format(c._name, alias, reply))
     end
   end
   table.insert(options, ("    %s) _lencase_reply '%s' ;;"):format(c._name, table.concat(list, " ")))
@@ -123,12 +122,18 @@ end
 for _, c in ipairs(parser._commands) do add_command(c) end
 for _, option in ipairs(parser._options) do table.insert(commands, aliases(option)) end
 
+local function case(name, of, lines)
+  print(("%s() {\n  case %s in\n%s\n  esac\n}\n"):format(name, of, table.concat(lines, "\n")))
+end
+
+table.insert(values, "    *) return 1 ;;")
+table.insert(words, "    *) _lencase_files ;;")
+
 print(HEAD)
 print(("_lencase_commands='%s'\n"):format(table.concat(commands, " ")))
 print(("_lencase_calls() {\n  _lencase_reply '%s'\n}\n"):format(calls()))
 print "# The value of the option before the current word; fails when that takes none."
-print(("_lencase_value() {\n  case \"$command $prev\" in\n%s\n    *) return 1 ;;\n  esac\n}\n"):format(table.concat(values, "\n")))
-print(("_lencase_options() {\n  case $command in\n%s\n  esac\n}\n")
-  :format(table.concat(options, "\n")))
-print(("_lencase_words() {\n  case $command in\n%s\n    *) _lencase_files ;;\n  esac\n}\n"):format(table.concat(words, "\n")))
+case("_lencase_value", '"$command $prev"', values)
+case("_lencase_options", '$command', options)
+case("_lencase_words", '$command', words)
 print(TAIL)

@@ -99,10 +99,16 @@ describe("lencase check", function()
     it("names that are none of lencase's", function()
       finds("3: error: there is no lencase.cagee (did you mean 'cage'?)",
             "return lencase.grate { close = function() print(lencase.cagee) end }")
-      finds("3: error: no errno 'EPREM' (did you mean 'EPERM'?)",
+      finds('3: error: no errno "EPREM" (did you mean \'EPERM\'?)',
             "return lencase.grate { close = function() return lencase.fail 'EPREM' end }")
-      finds("3: error: no errno 'EPREM' (did you mean 'EPERM'?)",
+      finds('3: error: no errno "EPREM" (did you mean \'EPERM\'?)',
             "return lencase.grate { close = function() return -1, lencase.errno.EPREM end }")
+    end)
+
+    it("once what loading finds, too", function()
+      finds('3: error: no errno "EPREM" (did you mean \'EPERM\'?)', "return lencase.grate { mount = lencase.fail 'EPREM' }")
+      finds("3: error: unknown call 'sys.wriet' (did you mean 'write'?)", "local w = sys.wriet return lencase.grate {}")
+      finds("3: error: there is no lencase.PAS (did you mean 'PASS'?)", "local p = lencase.PAS return lencase.grate {}")
     end)
 
     it("a handler that returns nothing after its call", function()

@@ -12,7 +12,7 @@ local function completions(...)
     COMP_WORDS=(%s) COMP_CWORD=%d
     _lencase "${COMP_WORDS[0]}"
     printf '%%s\n' "${COMPREPLY[@]}"]]):format(support.build, table.concat(words, " "), #words - 1)
-  local out, err, status = support.sh("bash --norc -c " .. support.quote(script))
+  local out, err, status = support.sh("env -u LD_PRELOAD bash --norc -c " .. support.quote(script))
   assert.are.equal("", err)
   assert.are.equal(0, status)
   local list, seen = {}, {}

@@ -22,12 +22,7 @@ local check = {}
 ---@field severity "error"|"warning"|"hint"
 ---@field text string
 
--- What is found in one script: its text, its tree, and f.say(severity, pos or line, text).
----@class lencase.findings
----@field script string
----@field code string
----@field tree? table
-
+-- What is found in one script is kept with its name, text and tree: f = { script =, code =, tree =, list = }.
 local function say(f, severity, pos, fmt, ...)
   local line = source.line(f.code, pos)
   table.insert(f.list, { file = f.script, line = line, severity = severity, text = fmt:format(...) })
@@ -75,7 +70,9 @@ local calling = { ["lencase.make_call"] = true, ["lencase.register_handler"] = t
                   ["lencase.deregister_handler"] = true, ["lencase.copy_handler_table_to_cage"] = true,
                   ["lencase.copy_data_between_cages"] = true }
 
-local function is_sys(m) return m and (m:find "^lencase%.sys%." or m:find "^lencase%.branches%.%?%.sys%." or calling[m]) end
+local function is_sys(m)
+  return m and (m:find "^lencase%.sys%." or m:find "^lencase%.branches%.%?%.sys%." or calling[m])
+end
 
 local function sys_call(n) return n.tag == "Call" and is_sys(meaning(n.func)) end
 
@@ -137,7 +134,7 @@ end
 
 local function check_errno(f, pos, name, module)
   if type(module.errno[name]) == "number" then return end
-  say(f, "error", pos, "no errno '%s'%s", name, parsing.did_you_mean(name, sorted(module.errno)))
+  say(f, "error", pos, "no errno \"%s\"%s", name, parsing.did_you_mean(name, sorted(module.errno)))
 end
 
 local function check_index(f, n, module)
@@ -391,8 +388,8 @@ local function handles_outs(func)
     if parent.tag == "Local" and last then found = found or #parent.vars - #values + 1 > 2 end
     if parent.tag == "Assign" and last then found = found or #parent.targets - #values + 1 > 2 end
     if (parent.tag == "Call" or parent.tag == "Method") and last then found = true end
-    if parent.tag == "Return" and last and not sys_call(n) and meaning(n.func or n) ~= "lencase.fail" then found = true end
-    if parent.tag == "Table" then found = true end
+    local known = sys_call(n) or n.tag == "Call" and meaning(n.func) == "lencase.fail"
+    found = found or parent.tag == "Table" or parent.tag == "Return" and last and not known
   end)
   source.each(func.block, function(n) found = found or n.tag == "Return" and #n.values > 2 end)
   return found
@@ -479,7 +476,8 @@ end
 local function check_nil(f, handler, var)
   for _, use in ipairs(var.uses) do
     if decides(use) or is_opened(use) then
-      say(f, "warning", use.pos, "%s: a decision on '%s', which is passed through: it is nil here", handler.name, var.name)
+      say(f, "warning", use.pos, "%s: a decision on '%s', which is passed through: it is nil here", handler.name,
+          var.name)
       return
     end
   end
@@ -586,7 +584,8 @@ end
 local function located(script, message)
   local file, line, text = message:match "^([^\n]-):(%d+): (.*)$"
   if not file or #file > 200 or file:find "%s" and file ~= script then
-    return { file = script, severity = "error", text = (message:gsub("^" .. script:gsub("%p", "%%%0") .. ": ", "")) }
+    local text_ = message:gsub("^" .. script:gsub("%p", "%%%0") .. ": ", "")
+    return { file = script, severity = "error", text = text_ }
   end
   local tail = file:match "^%.%.%.(.*)$"
   if tail and script:sub(-#tail) == tail then file = script end

@@ -338,7 +338,8 @@ end
 ---@return integer
 function source.line(text_, pos) return select(2, text_:sub(1, pos - 1):gsub("\n", "")) + 1 end
 
---- The tree of a script; its `globals` are the Name nodes of no variable. nil for what cannot be read; load() knows better what is Lua.
+--- The tree of a script; its `globals` are the Name nodes of no variable. nil for what cannot be read: what is
+--- Lua load() knows better.
 ---@param text_ string
 ---@return table?
 function source.parse(text_)
