@@ -202,6 +202,43 @@ describe("lencase check", function()
     end)
   end)
 
+  it("takes scripts for one stack when it is told so", function()
+    support.in_folder(function(dir)
+      support.write_file(dir .. "/below.lua", HEAD
+        .. "return lencase.grate { provide = { default = 'deny', 'read' }, write = { 'pass buf', function() end } }")
+      support.write_file(dir .. "/above.lua", HEAD .. "return lencase.grate {\n  uses = { 'close' } }")
+      for option, expected in pairs { [""] = "", ["--stack"] = dir .. "/above.lua:4: error: uses: 'close' is denied below ("
+          .. dir .. "/below.lua:3): a layer cannot widen what it was given\n" } do
+        local out, err, status = support.sh(("%s check %s/below.lua %s/above.lua %s")
+          :format(support.lencase, dir, dir, option))
+        assert.are.equal(expected, out)
+        assert.are.equal("", err)
+        assert.are.equal(expected == "" and 0 or 1, status)
+      end
+      local line = "%s check %s/below.lua tee.lua %%{ %s/above.lua %%} %%{ strace.lua %%} --stack"
+      assert.are.equal(1, (select(3, support.sh(line:format(support.lencase, dir, dir)))))
+    end)
+  end)
+
+  it("finds what is wrong in the stacks inside", function()
+    support.in_folder(function(dir)
+      support.write_file(dir .. "/inner.lua", HEAD .. "return lencase.grate { wriet = print }")
+      local out, _, status = support.sh(("%s check tee.lua %%{ %s/inner.lua %%} %%{ strace.lua %%}")
+        :format(support.lencase, dir))
+      assert.are.equal(1, status)
+      assert.are.equal(dir .. "/inner.lua:3: error: unknown call 'wriet' (did you mean 'write'?)\n", out)
+    end)
+  end)
+
+  it("keeps what scripts print apart", function()
+    support.in_folder(function(dir)
+      support.write_file(dir .. "/a.lua", "print('a', 1) io.write 'b' io.stdout:write 'c'\nreturn require 'lencase'.grate {}")
+      local out, err = support.sh(("%s check --json %s/a.lua"):format(support.lencase, dir))
+      assert.are.equal("[]\n", out)
+      assert.are.equal("a\t1\nbc", err)
+    end)
+  end)
+
   it("ends with 2 when it is not used well", function()
     for _, words in ipairs { "", "--jsno x.lua", "--json" } do
       local out, err, status = support.sh(support.lencase .. " check " .. words)
