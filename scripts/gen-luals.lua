@@ -214,7 +214,7 @@ local function show_call(sig)
   local widest = signatures.params(sig)
   emit("---`%s`", sig.prototype)
   for _, param in ipairs(widest) do emit("---@param %s? %s", name_of(param), given(param)) end
-  emit "---@return integer result, or -1"
+  emit "---@return integer result # -1 for a failure"
   emit "---@return integer? errno"
   for _, param in ipairs(outs_of(widest)) do emit("---@return %s? %s", seen(param), name_of(param)) end
   for _, overload in ipairs(overloads(sig, widest)) do emit("---@overload %s", overload) end

@@ -105,6 +105,12 @@ describe("lencase check", function()
             "return lencase.grate { close = function() return -1, lencase.errno.EPREM end }")
     end)
 
+    it("too many arguments of a call", function()
+      finds("4: error: close takes 1 arguments, not 2", "return lencase.grate { close = function(fd)\n  return sys.close(fd, 3) end }")
+      finds("", "return lencase.grate { close = function(...) return sys.close(3, ...) end }")
+      finds("", "return lencase.grate { close = function(fd) return sys.close(print(fd)) end }")
+    end)
+
     it("once what loading finds, too", function()
       finds('3: error: no errno "EPREM" (did you mean \'EPERM\'?)', "return lencase.grate { mount = lencase.fail 'EPREM' }")
       finds("3: error: unknown call 'sys.wriet' (did you mean 'write'?)", "local w = sys.wriet return lencase.grate {}")

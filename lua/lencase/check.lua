@@ -3,7 +3,7 @@
 -- A script is loaded in a grate of its own, which finds what loading finds (lencase.grate); beside that
 -- its text is looked at as a tree (lencase.source). What is found is an error, a warning or a hint:
 --
---   error    unknown names of calls, of lencase's own and of errnos; a handler that returns nothing after
+--   error    unknown names of calls, of lencase's own and of errnos; too many arguments; a handler that returns nothing after
 --            its call, whatever happens
 --   warning  globals; a handler that may return nothing after its call; a decision on an argument that is
 --            passed through: it is nil, or what is there can change
@@ -150,11 +150,39 @@ local function check_fail(f, n, module)
   if name then check_errno(f, n.pos, name, module) end
 end
 
+-- How many arguments a call has in its widest variant.
+local function width(described)
+  local n = 0
+  for _, variant in ipairs(described.variants) do n = math.max(n, #variant.params) end
+  return n
+end
+
+local function several(n) return n.tag == "Call" or n.tag == "Method" or n.tag == "Vararg" end
+
+-- The call's name when it is one of the kernel's or of 3i's, by name.
+local function named_call(n)
+  local m = meaning(n.func)
+  local name = m and (m:match "^lencase%.sys%.([%a_][%w_]*)$" or m:match "^lencase%.branches%.%?%.sys%.([%a_][%w_]*)$")
+  return name and core.callnum(name) and name
+end
+
+local function check_count(f, n)
+  local name = named_call(n)
+  local described = name and core.describe(core.callnum(name))
+  if not described or f.described[name] then return end
+  local least, most = #n.args, width(described)
+  if n.args[least] and several(n.args[least]) then least = least - 1 end
+  if least > most then say(f, "error", n.pos, "%s takes %d arguments, not %d", name, most, least) end
+end
+
 local function check_names(f)
   local module = require "lencase"
   source.each(f.tree, function(n)
     if n.tag == "Index" then check_index(f, n, module) end
-    if n.tag == "Call" then check_fail(f, n, module) end
+    if n.tag == "Call" then
+      check_fail(f, n, module)
+      check_count(f, n)
+    end
   end)
 end
 
@@ -369,12 +397,6 @@ local function argument(described, i)
     end
   end
   return got
-end
-
-local function width(described)
-  local n = 0
-  for _, variant in ipairs(described.variants) do n = math.max(n, #variant.params) end
-  return n
 end
 
 -- Whether some part of the function may take or give the values behind the errno: what a call filled.
