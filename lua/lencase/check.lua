@@ -3,8 +3,8 @@
 -- A script is loaded in a grate of its own, which finds what loading finds (lencase.grate); beside that
 -- its text is looked at as a tree (lencase.source). What is found is an error, a warning or a hint:
 --
---   error    unknown names of calls, of lencase's own and of errnos; too many arguments; a handler that returns nothing after
---            its call, whatever happens
+--   error    unknown names of calls, of lencase's own and of errnos; too many arguments of a call; a
+--            handler that returns nothing after its call, whatever happens
 --   warning  globals; a handler that may return nothing after its call; a decision on an argument that is
 --            passed through: it is nil, or what is there can change
 --   hint     a policy that copies what the handler never looks at
