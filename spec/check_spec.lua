@@ -298,6 +298,25 @@ describe("a script's tree", function()
     end
   end)
 
+  it("knows which names are variables", function()
+    local function globals(text)
+      local list = {}
+      for _, n in ipairs(source.parse(text).globals) do table.insert(list, n.name) end
+      return table.concat(list, " ")
+    end
+    assert.are.equal("a b", globals "function a.x:y() return self, b end")
+    assert.are.equal("self", globals "local function f() return self end")
+    assert.are.equal("x", globals "local x = x")
+    assert.are.equal("", globals "local function f() return f end")
+    assert.are.equal("f", globals "local f = function() return f end")
+    assert.are.equal("n", globals "for i = 1, n do local j = i end")
+    assert.are.equal("i", globals "for i = 1, 2 do end return i")
+    assert.are.equal("", globals "repeat local x until x")
+    assert.are.equal("x", globals "do local x end while x do end")
+    assert.are.equal("", globals "return function(a, ...) return a, ... end")
+    assert.are.equal("t k", globals "t.x = { x = 1, [k] = 2 }")
+  end)
+
   it("gives operators their order", function()
     local function shown(n)
       if n.tag == "Binary" then return "(" .. shown(n.left) .. n.op .. shown(n.right) .. ")" end

@@ -111,8 +111,10 @@ local expressions = Ct(V "expression" * (sign "," * V "expression") ^ 0)
 local string_node = node("String", field("value", text))
 
 -- function a.b:c() ... end is an assignment.
-local function function_statement(pos, target, is_method, func)
-  if is_method ~= "" then
+local function function_statement(pos, target, method, func)
+  if method then
+    method.object, method.pos = target, target.pos
+    target = method
     table.insert(func.params, 1, { tag = "Variable", pos = func.pos, name = "self" })
   end
   return { tag = "Assign", pos = pos, targets = { target }, values = { func } }
@@ -125,8 +127,8 @@ local function assignment_or_call(first, rest)
   return rest
 end
 
-local dotted = node("Name", field("name", name)) * node("Index", sign "." * field("key", V "key")) ^ 0
-local named_function = dotted * (#P ":" * node("Index", sign ":" * field("key", V "key"))) ^ -1 / chain_of
+local dotted = node("Name", field("name", name)) * node("Index", sign "." * field("key", V "key")) ^ 0 / chain_of
+local method = node("Index", sign ":" * field("key", V "key")) + Cc(false)
 
 local grammar = P {
   skip * Cg(Cc "Function", "tag") * field("params", Ct "") * field("vararg", Cc(true))
@@ -143,7 +145,7 @@ local grammar = P {
     + V "if_statement"
     + node("For", keyword "for" * field("vars", names) * (sign "=" + keyword "in") * field("values", expressions)
            * keyword "do" * field("block", V "block") * keyword "end")
-    + Cp() * keyword "function" * named_function * Cc "" * node("Function", body) / function_statement
+    + Cp() * keyword "function" * dotted * method * node("Function", body) / function_statement
     + node("LocalFunction", keyword "local" * keyword "function" * field("var", parameter)
            * field("func", node("Function", body)))
     + node("Local", keyword "local" * field("vars", Ct(declared * (sign "," * declared) ^ 0))
