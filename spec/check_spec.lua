@@ -84,6 +84,7 @@ describe("lencase check", function()
       finds("3: warning: 'f' is a global: is 'local function f' meant?", "function f() end\nreturn lencase.grate {}")
       finds("3: warning: nothing gives the global 'sting' a value (did you mean 'string'?)",
             "return lencase.grate { close = function() return sting.len '' end }")
+      finds("", "local _ENV = { n = 1, lencase = lencase }\nn = 2\nreturn lencase.grate {}")
       finds("", "_G.n = 1\nreturn lencase.grate { close = function() print(_G.n, arg) end }")
     end)
 
@@ -304,7 +305,7 @@ describe("a script's tree", function()
       for _, n in ipairs(source.parse(text).globals) do table.insert(list, n.name) end
       return table.concat(list, " ")
     end
-    assert.are.equal("a b", globals "function a.x:y() return self, b end")
+    assert.are.equal("b a", globals "function a.x:y() return self, b end")
     assert.are.equal("self", globals "local function f() return self end")
     assert.are.equal("x", globals "local x = x")
     assert.are.equal("", globals "local function f() return f end")

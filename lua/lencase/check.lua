@@ -196,8 +196,8 @@ standard.arg = true -- the script's own, which the core sets
 
 local function check_globals(f)
   local names, set = sorted(standard), {}
+  if f.code:find "%f[%w_]_ENV%f[^%w_]" then return end -- the author knows what a global is
   for _, n in ipairs(f.tree.globals) do
-    if n.name == "_ENV" then return end -- the author means what is written
     if n.written then set[n.name] = true end
   end
   for _, n in ipairs(f.tree.globals) do
