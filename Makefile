@@ -1,6 +1,6 @@
 # lencase: build, tests, checks, installation (GNU make)
 #
-#   make              library, Lua module, manual and what runs inline, into build/
+#   make              all that is installed, into build/
 #   make demo         count the bytes that a real program writes (installs what is missing)
 #   make test         every test (installs what is missing); ends in `N passed, N failed`
 #   make check        layers, generated files, style, static analysis, exported symbols
@@ -55,13 +55,15 @@ INLINE = $(BUILD)/liblencase-inline.so $(BUILD)/liblencase-engine.so
 INLINE_SOURCES := $(wildcard core/host/inline/preload/*.c)
 MODULE = $(BUILD)/lencase/core.so
 MANUAL = $(BUILD)/man/lencase.1 $(BUILD)/man/lencase.3
+LUALS = $(BUILD)/luals/lencase.d.lua
+COMPLETION = $(BUILD)/completion/lencase
 
 .DELETE_ON_ERROR:
 .PHONY: all demo generate test run-tests check-hard asan tsan wasm-objects fuzz fuzz-clang \
         fuzz-seeds valgrind bench check check-layers check-generated check-lua check-style \
         check-static check-symbols format install uninstall clean
 
-all: $(LIBRARY) $(MODULE) $(INLINE) $(MANUAL)
+all: $(LIBRARY) $(MODULE) $(INLINE) $(MANUAL) $(LUALS) $(COMPLETION)
 
 # --- the library and the module ------------------------------------------------------------
 
@@ -105,7 +107,7 @@ $(MODULE): $(OBJECTS)
 	$(CC) $(VARIANT) -shared -Wl,-z,now -Wl,-Bsymbolic -o $@ $^ $(LIBS)
 
 # One source for each page: the command's own parser, the header's comments.
-$(BUILD)/man/lencase.%: scripts/gen-manual.lua scripts/lencase core/lencase.h
+$(BUILD)/man/lencase.%: scripts/gen-manual.lua scripts/parser-of.lua scripts/lencase core/lencase.h
 	@mkdir -p $(@D)
 	$(LUA) $< $* > $@
 
@@ -118,6 +120,14 @@ $(BUILD)/liblencase-inline.so: core/host/inline/preload/preload.c Makefile
 
 $(BUILD)/liblencase-engine.so: $(BUILD)/obj/core/host/inline/preload/engine.o $(OBJECTS)
 	$(CC) $(VARIANT) -shared -Wl,-z,now -Wl,-z,defs -o $@ $^ $(LUA_LIBS) $(LIBS)
+
+$(LUALS): scripts/gen-luals.lua $(wildcard lua/lencase/*.lua)
+	@mkdir -p $(@D)
+	$(LUA) $< > $@
+
+$(COMPLETION): scripts/gen-completion.lua scripts/parser-of.lua scripts/lencase $(wildcard lua/lencase/*.lua)
+	@mkdir -p $(@D)
+	$(LUA) $< > $@
 
 generate:
 	$(LUA) scripts/gen-signatures.lua > $(GENERATED)
@@ -294,7 +304,9 @@ INCLUDEDIR = $(DESTDIR)$(PREFIX)/include
 LUADIR = $(DESTDIR)$(PREFIX)/share/lua/5.4/lencase
 LUALIBDIR = $(DESTDIR)$(PREFIX)/lib/lua/5.4/lencase
 EXAMPLEDIR = $(DESTDIR)$(PREFIX)/share/lencase/examples
+LUALSDIR = $(DESTDIR)$(PREFIX)/share/lencase/luals
 MANDIR = $(DESTDIR)$(PREFIX)/share/man
+COMPLETIONDIR = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 
 define PKGCONFIG_FILE
 prefix=$(PREFIX)
@@ -313,7 +325,7 @@ export PKGCONFIG_FILE
 
 install: all
 	$(INSTALL) -d $(BINDIR) $(LIBDIR)/pkgconfig $(INCLUDEDIR) $(LUADIR) $(LUALIBDIR) $(EXAMPLEDIR) \
-	  $(MANDIR)/man1 $(MANDIR)/man3
+	  $(MANDIR)/man1 $(MANDIR)/man3 $(LUALSDIR) $(COMPLETIONDIR)
 	$(INSTALL) scripts/lencase $(BINDIR)
 	$(INSTALL) -m 644 $(BUILD)/liblencase.a $(LIBDIR)
 	$(INSTALL) $(BUILD)/liblencase.so.$(VERSION) $(LIBDIR)
@@ -326,6 +338,8 @@ install: all
 	$(INSTALL) -m 644 $(filter-out %_spec.lua,$(wildcard examples/*.lua)) $(EXAMPLEDIR)
 	$(INSTALL) -m 644 $(BUILD)/man/lencase.1 $(MANDIR)/man1
 	$(INSTALL) -m 644 $(BUILD)/man/lencase.3 $(MANDIR)/man3
+	$(INSTALL) -m 644 $(LUALS) $(LUALSDIR)
+	$(INSTALL) -m 644 $(COMPLETION) $(COMPLETIONDIR)
 	echo "$$PKGCONFIG_FILE" > $(LIBDIR)/pkgconfig/lencase.pc
 	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" -eq 0 ]; then ldconfig; fi
 
@@ -333,7 +347,7 @@ uninstall:
 	rm -f $(BINDIR)/lencase $(LIBDIR)/liblencase.a $(LIBDIR)/liblencase.so* \
 	  $(patsubst $(BUILD)/%,$(LIBDIR)/%,$(INLINE)) \
 	  $(INCLUDEDIR)/lencase.h $(LIBDIR)/pkgconfig/lencase.pc \
-	  $(MANDIR)/man1/lencase.1 $(MANDIR)/man3/lencase.3
+	  $(MANDIR)/man1/lencase.1 $(MANDIR)/man3/lencase.3 $(COMPLETIONDIR)/lencase
 	rm -rf $(LUADIR) $(LUALIBDIR) $(DESTDIR)$(PREFIX)/share/lencase
 
 clean:

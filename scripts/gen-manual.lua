@@ -130,6 +130,9 @@ Other commands end with 0, or with 125 and a message on standard error.]],
       "Grates for real use; lencase run finds them by name. The head of each says what it does." },
     { "PREFIX/share/lua/5.4/lencase/, PREFIX/lib/lua/5.4/lencase/core.so", "The Lua module." },
     { "PREFIX/include/lencase.h, PREFIX/lib/liblencase.so", "The C library." },
+    { "PREFIX/share/lencase/luals/lencase.d.lua",
+      "Definitions for lua-language-server; the head says how it is told of them." },
+    { "PREFIX/share/bash-completion/completions/lencase", "What bash completes on the command line." },
   },
   examples = {
     { "What a command writes, by file:", "lencase run count_writes.lua -- sh -c 'echo hello > greeting'" },
@@ -141,33 +144,13 @@ Other commands end with 0, or with 125 and a message on standard error.]],
     { "Who handles which calls in a stack:", "lencase run --routes readonly.lua strace.lua" },
     { "The C file of a grate that a program loads without reading a script:",
       "lencase compile count_writes.lua -o count_writes.c" },
+    { "What is wrong with a script, without running a program:", "lencase check --json strace.lua" },
     { "What a policy does with each argument of a call:", "lencase plan write --policy PASS_THROUGH_POINTERS" },
   },
   see_also = { "strace(1)", "env(1)", "ptrace(2)", "seccomp(2)", "syscalls(2)", "lencase(3)" },
 }
 
--- Stands for any module of lencase's: they may not be built yet, and the parser needs none of them.
-local stub = {}
-setmetatable(stub, { __index = function() return stub end, __call = function() return stub end })
-
--- The parser of scripts/lencase, taken when it is about to read the command line.
-local function parser_of(script)
-  local argparse = require "argparse"
-  local taken = {}
-  local function take(parser) error(setmetatable({ parser = parser }, taken)) end
-  package.loaded.argparse = setmetatable({}, { __index = argparse, __call = function(_, ...)
-    local parser = argparse(...)
-    parser.parse, parser.pparse = take, take
-    return parser
-  end })
-  table.insert(package.searchers, 1, function(name)
-    return name:find "^lencase%f[.\0]" and function() return stub end or nil
-  end)
-  local env = setmetatable({ arg = { [0] = script, "--help" } }, { __index = _G })
-  local ok, caught = pcall(assert(loadfile(script, "t", env)), "--help")
-  assert(not ok and getmetatable(caught) == taken, caught or "scripts/lencase has read no command line")
-  return caught.parser
-end
+local parser_of = dofile(here .. "/parser-of.lua")
 
 local function label(element)
   local names = {}

@@ -68,6 +68,7 @@ describe("an installed lencase", function()
     "bin/lencase", "include/lencase.h", "lib/liblencase.a", "lib/liblencase.so", "lib/liblencase.so.0",
     "lib/pkgconfig/lencase.pc", "lib/lua/5.4/lencase/core.so", "share/lua/5.4/lencase/init.lua",
     "share/lencase/examples/count_writes.lua", "share/man/man1/lencase.1", "share/man/man3/lencase.3",
+    "share/lua/5.4/lencase/check.lua", "share/lencase/luals/lencase.d.lua", "share/bash-completion/completions/lencase",
   }
 
   it("is complete, and all of it can be removed", function()
@@ -101,6 +102,24 @@ write(fd, buf, count)
   arg  pass    buf
   arg  value   count
 ]], out)
+  end)
+
+  it("checks scripts, also its own examples by name", function()
+    local out, err, status = support.sh(("%s %s/bin/lencase check readonly.lua count_writes.lua"):format(clean, prefix))
+    assert.are.equal("", out .. err)
+    assert.are.equal(0, status)
+    local bad = support.write_file(prefix .. "/bad.lua", (counter:gsub("write =", "wriet =")))
+    out, err, status = support.sh(("%s %s/bin/lencase check %s"):format(clean, prefix, bad))
+    assert.are.equal(1, status, err)
+    assert.are.equal(bad .. ":4: error: unknown call 'wriet' (did you mean 'write'?)\n", out)
+  end)
+
+  it("completes the names of its examples", function()
+    local out = support.sh(([[%s PATH=%s/bin:$PATH bash -c '. %s/share/bash-completion/completions/lencase
+      COMP_WORDS=(lencase run count_w) COMP_CWORD=2
+      _lencase lencase
+      echo "${COMPREPLY[@]}"']]):format(clean, prefix, prefix))
+    assert.are.equal("count_writes.lua\n", out)
   end)
 
   for _, kind in ipairs { "shared", "static" } do

@@ -382,6 +382,28 @@ local function check_layer(definition, interface)
   given.uses = layer.uses(interface.uses_at, given.uses, callnum, script, script and text_of(script))
 end
 
+-- What a key of a definition says, checked.
+local function take(interface, definition, key, value)
+  if options[key] then
+    check_option(where_of(definition, key), key, value)
+    interface.options[key] = value
+  else
+    table.insert(interface.entries, new_entry(definition, key, value))
+  end
+end
+
+local function line_in(message) return math.tointeger(tonumber(message:match ":(%d+): ")) or 0 end
+
+-- All that is wrong is told at once, by lines.
+local function tell_all(messages)
+  for i, message in ipairs(messages) do messages[i] = tostring(message) end
+  table.sort(messages, function(a, b)
+    if line_in(a) ~= line_in(b) then return line_in(a) < line_in(b) end
+    return a < b
+  end)
+  error(table.concat(messages, "\n"), 0)
+end
+
 ---@param definition lencase.definition
 ---@return lencase.interface
 function grate.new(definition)
@@ -389,17 +411,17 @@ function grate.new(definition)
     fail(where_of(definition), "lencase.grate takes a table, not a %s", type(definition))
   end
   local interface = { options = {}, entries = {} }
-  for key, value in pairs(definition) do
-    if options[key] then
-      check_option(where_of(definition, key), key, value)
-      interface.options[key] = value
-    else
-      table.insert(interface.entries, new_entry(definition, key, value))
-    end
+  local wrong = {}
+  local function try(f, ...)
+    local ok, result = pcall(f, ...)
+    if ok then return result end
+    table.insert(wrong, result)
   end
-  check_layer(definition, interface)
+  for key, value in pairs(definition) do try(take, interface, definition, key, value) end
+  try(check_layer, definition, interface)
   table.sort(interface.entries, function(a, b) return a.nr < b.nr end)
-  interface.routes = routes_of(interface.entries)
+  interface.routes = try(routes_of, interface.entries)
+  if #wrong > 0 then tell_all(wrong) end
   return setmetatable(interface, grate.interface_meta)
 end
 
