@@ -238,6 +238,7 @@ static bool any_put(const struct put *u, enum put_where where) {
 static int down_push(lua_State *L, struct frame *f) {
   struct call *call = f->call;
   const struct down *d = &f->down;
+  struct grate_watch *watch = f->grate->st->watch;
   struct marshal_fault fault;
   int i, status;
   if (call->down_result < 0 && call->down_result >= -ERRNO_MAX) {
@@ -248,6 +249,7 @@ static int down_push(lua_State *L, struct frame *f) {
   }
   status = marshal_out(call->cage, d->vp, d->words, call->down_result, d->own ? call->snaps : NULL,
                        f->outs, &call->arena, &fault);
+  if (watch != NULL && status == LENCASE_OK) watch->filled(watch, f);
   call_down_over(call);
   luaL_checkstack(L, LENCASE_MAXARGS + LUA_MINSTACK, "results of a call");
   lua_pushinteger(L, call->down_result);
