@@ -126,13 +126,14 @@ static int tell_asked(lua_State *L) {
   return 0;
 }
 
-/* f("filled", copied): by a call that the handler made as its own */
+/* f("filled", depth, copied): by a call that the handler made as its own */
 static int tell_filled(lua_State *L) {
   struct told *t = lua_touserdata(L, 1);
   lua_rawgeti(L, LUA_REGISTRYINDEX, t->state->watcher);
   lua_pushstring(L, "filled");
+  lua_pushinteger(L, (lua_Integer)t->frame->call->depth);
   copied_push(L, t->frame->down.vp->variant, t->frame->outs);
-  lua_call(L, 2, 0);
+  lua_call(L, 3, 0);
   return 0;
 }
 
