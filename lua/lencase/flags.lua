@@ -127,6 +127,25 @@ function flags.value(word, call, parameter)
   end
 end
 
+--- The values that have names for an argument, sorted; nil when none has.
+---@param call string
+---@param parameter string
+---@return integer[]?
+function flags.values(call, parameter)
+  local set, list = tables_of(call, parameter)
+  if not (set or list) then return nil end
+  local found = {}
+  local function collect(names)
+    for name, value in pairs(names or {}) do
+      if name ~= "mask" and math.type(value) then table.insert(found, value) end
+    end
+  end
+  collect(set or list)
+  collect(set and set.values)
+  table.sort(found)
+  return found
+end
+
 --- All names there are, sorted.
 ---@return string[]
 function flags.names()
