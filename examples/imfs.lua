@@ -323,6 +323,7 @@ end
 
 --- The place a path means; false for one that is outside and that the kernel finds; nil and why not.
 local function find(dirfd, path, follow)
+  if path == NULL then return false end
   if path == "" then return nil, fail "ENOENT" end
   local place, failure, here, outside
   local file, behind = descriptor_named(path)
@@ -563,7 +564,8 @@ end
 
 path_call("open openat", follows, open)
 path_call("creat", always, function(place, mode) return open(place, O_CREAT | O_WRONLY | O_TRUNC, mode) end)
-path_call("openat2", function(how) return follows(how.flags) end, function(place, how)
+path_call("openat2", function(how) return how ~= NULL and follows(how.flags) end, function(place, how)
+  if how == NULL then return fail "EFAULT" end
   if how.resolve ~= 0 then return fail "EINVAL" end
   return open(place, how.flags, how.mode)
 end)

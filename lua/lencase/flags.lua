@@ -73,8 +73,8 @@ local function bits_of(set, number)
   local names = {}
   local rest = number
   if set.mask then
-    table.insert(names, name_of(set.values, number & set.mask))
-    rest = number & ~set.mask
+    names[1] = name_of(set.values, number & set.mask)
+    rest = names[1] and number & ~set.mask or number
   end
   local bits = {}
   for name, bit in pairs(set) do

@@ -4,11 +4,11 @@
 
 local core = require "lencase.core"
 local flags = require "lencase.flags"
-local suggest = require "lencase.suggest"
+local did_you_mean = require "lencase.parsing".did_you_mean
 
 local placing = {}
 
-local PAGE, MAX_STRING, MAX_BYTES = 4096, 1 << 20, 1 << 24
+local PAGE, MAX_STRING, MAX_BYTES, MAX_RUNS = 4096, 1 << 20, 1 << 24, 1024
 
 -- {================================== special ================================
 
@@ -87,8 +87,7 @@ local function field_of(record, name)
     if field.name == name then return field end
     names[i] = field.name
   end
-  local best = suggest(tostring(name), names)
-  error(("%s has no field %s%s"):format(record.name, name, best and (" (did you mean '%s'?)"):format(best) or ""), 0)
+  error(("%s has no field %s%s"):format(record.name, name, did_you_mean(tostring(name), names)), 0)
 end
 
 function pack_record(record, value)
@@ -178,8 +177,7 @@ local function integer(value, call, param)
   if type(value) == "string" then number, word = number_of(value, call, param.name) end
   if number then return number end
   if not word then error(("%s: %s is an integer, not a %s"):format(call, param.name, type(value)), 0) end
-  local best = suggest(word, flags.names())
-  error(("%s: %s: no flag '%s'%s"):format(call, param.name, word, best and (" (did you mean '%s'?)"):format(best) or ""), 0)
+  error(("%s: %s: no flag '%s'%s"):format(call, param.name, word, did_you_mean(word, flags.names())), 0)
 end
 
 -- The integers among the arguments, whatever the variant: they choose it.
@@ -264,7 +262,9 @@ function placers.strings(cage, _, value)
   return type(value) == "string" and put(cage, value) or place_strings(cage, value)
 end
 
-function placers.iovec(cage, _, value) return type(value) == "string" and put(cage, value) or place_runs(cage, value) end
+function placers.iovec(cage, _, value)
+  return type(value) == "string" and put(cage, value) or place_runs(cage, value)
+end
 
 local wanted = { address = { number = true }, string = { string = true }, bytes = { string = true },
                  records = { string = true, table = true, number = true }, strings = { string = true, table = true },
@@ -359,7 +359,7 @@ end
 -- The bytes of each run; of those that the call fills, how many there is room for.
 local function read_runs(cage, param, addr, n)
   local list = {}
-  if n < 0 or n > 1024 then return nil end
+  if n < 0 or n > MAX_RUNS then return nil end
   for i = 1, n do
     local bytes = cage:read(addr + (i - 1) * 16, 16)
     if not bytes then return nil end
@@ -444,7 +444,7 @@ end
 --- Spreads a string over the runs of an iovec.
 function placing.fill_runs(cage, param, words, i, text)
   local at = words[i]
-  for _ = 1, number_of_elements(cage, param, words) do
+  for _ = 1, math.min(number_of_elements(cage, param, words), MAX_RUNS) do
     local addr, size = string.unpack("<i8i8", cage:read(at, 16) or ("\0"):rep(16))
     if #text > 0 then cage:write(addr, text:sub(1, size)) end
     text, at = text:sub(size + 1), at + 16
@@ -453,7 +453,8 @@ end
 
 local function filled_runs(cage, param, words, i, result)
   local parts = {}
-  for at = words[i], words[i] + (number_of_elements(cage, param, words) - 1) * 16, 16 do
+  for k = 1, math.min(number_of_elements(cage, param, words), MAX_RUNS) do
+    local at = words[i] + (k - 1) * 16
     local addr, size = string.unpack("<i8i8", cage:read(at, 16) or ("\0"):rep(16))
     local n = math.min(size, result)
     table.insert(parts, n > 0 and cage:read(addr, n) or "")

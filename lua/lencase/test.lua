@@ -13,7 +13,7 @@
 
 local core = require "lencase.core"
 local placing = require "lencase.placing"
-local suggest = require "lencase.suggest"
+local did_you_mean = require "lencase.parsing".did_you_mean
 
 local test = {}
 
@@ -50,8 +50,7 @@ table.sort(names)
 local function errno_of(value)
   if math.type(value) == "integer" then return value end
   if type(value) == "string" and errnos[value] then return errnos[value] end
-  local best = suggest(tostring(value), names)
-  error(("the bottom: no errno '%s'%s"):format(value, best and (" (did you mean '%s'?)"):format(best) or ""), 0)
+  error(("the bottom: no errno '%s'%s"):format(value, did_you_mean(tostring(value), names)), 0)
 end
 
 --- For a bottom: a call that does at most `n` of what it is asked for (a short write): the least of `n`
@@ -375,8 +374,7 @@ local function unknown_call(name)
   for method in pairs(Tester) do
     if method ~= "meta" then table.insert(list, method) end
   end
-  local best = suggest(name, list)
-  error(("there is no call %s%s"):format(name, best and (" (did you mean '%s'?)"):format(best) or ""), 3)
+  error(("there is no call %s%s"):format(name, did_you_mean(name, list)), 3)
 end
 
 Tester.meta = {
