@@ -880,6 +880,7 @@ local fcntl = {
 -- F_GETLK, F_SETLK, F_SETLKW; F_OFD_ ones are of what was opened and not of the cage.
 local function record_lock(waits, of_file)
   return function(file, flock)
+    if flock == NULL then return fail "EFAULT" end
     local owner, from, to = of_file and file or lencase.cage.id, range_of(file, flock)
     if from < 0 then return fail "EINVAL" end
     if flock.l_type == F_UNLCK then
@@ -894,6 +895,7 @@ end
 
 local function query_lock(of_file)
   return function(file, flock)
+    if flock == NULL then return fail "EFAULT" end
     local from, to = range_of(file, flock)
     local lock = conflict(file.node, of_file and file or lencase.cage.id, flock.l_type == F_RDLCK, from, to)
     if not lock then return 0, nil, { l_type = F_UNLCK } end

@@ -49,6 +49,13 @@ local function special(cage, value)
   if meta == Unterminated then return put(cage, value.text) end
 end
 
+--- The word of a value, whatever the parameter is; 0 for one that has no meaning without it.
+---@return integer
+function placing.word(cage, value)
+  local word = math.type(value) == "integer" and value or special(cage, value)
+  return word or type(value) == "string" and put(cage, value) or 0
+end
+
 -- }==========================================================================
 
 -- {================================== records ================================

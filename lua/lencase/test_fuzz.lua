@@ -125,8 +125,13 @@ local function arguments(rng, described, call)
     args.n = 6
     return args
   end
-  local params = rng.pick(described.variants).params
-  for i, param in ipairs(params) do args[i] = argument(rng, call, param) end
+  local words, params = { 0, 0, 0, 0, 0, 0 }, rng.pick(described.variants).params
+  for i, param in ipairs(params) do
+    if param.kind == "int" then args[i] = integer(rng, call, param) end
+    words[i] = args[i] or 0
+  end
+  params = placing.params(described, words) -- what the integers choose
+  for i, param in ipairs(params) do args[i] = param.kind == "int" and args[i] or argument(rng, call, param) end
   for i, param in ipairs(params) do
     if param.count and not rng.once_in(6) and getmetatable(args[i]) ~= getmetatable(placing.at(0)) then
       args[param.count] = nil
@@ -136,15 +141,12 @@ local function arguments(rng, described, call)
   return args
 end
 
--- What chooses the variant may be random, too: then it is another one, and arguments may not fit. Integers do.
+-- An odd integer may choose another variant than the one that the arguments were made for.
 local function words_of(cage, described, call, args)
   local ok, words, params = pcall(placing.words, cage, call, described, args)
   if ok then return words, #params end
   words = {}
-  for i = 1, 6 do
-    local value = args[i]
-    words[i] = math.type(value) == "integer" and value or type(value) == "string" and cage:put(value) or 0
-  end
+  for i = 1, 6 do words[i] = placing.word(cage, args[i]) end
   return words, 6
 end
 
