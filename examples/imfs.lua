@@ -775,6 +775,7 @@ local function writev(file, iov, count, offset)
 end
 
 local function readv(file, iov, _, offset)
+  if iov == NULL then return fail "EFAULT" end
   local count = 0
   for i = 1, #iov do count = count + iov[i].iov_len end
   return read(file, count, offset)
@@ -1026,14 +1027,15 @@ function interface.fchdir(fd)
 end
 
 -- Where the kernel would not find a path by itself.
-local function forward(name, paths, places, args)
+local function forward(name, paths, places, n)
+  local args = {}
   for i, path in ipairs(paths) do
     if places[i] then
       if path.dir then args[path.dir] = AT_FDCWD end
       args[path.at] = places[i].outside
     end
   end
-  return sys[name](table.unpack(args, 1, args.n))
+  return sys[name](table.unpack(args, 1, n))
 end
 
 -- Of calls where a path may be empty: which argument has the flag that says so.
@@ -1077,7 +1079,7 @@ local function path_handler(name, paths)
     end
     if here == #paths then return call[1](with_rest(places, paths, args)) end
     if here > 0 then return fail "EXDEV" end
-    if elsewhere then return forward(name, paths, places, args) end
+    if elsewhere then return forward(name, paths, places, args.n) end
   end
 end
 

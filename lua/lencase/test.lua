@@ -96,7 +96,6 @@ local function scripted(bottom, name)
   for _, other in ipairs(answer == nil and family_of(name) or {}) do
     if answer == nil then answer = rawget(bottom, other) end
   end
-  if answer == nil then return rawget(bottom, "default") end
   return answer
 end
 
@@ -147,12 +146,11 @@ local function next_of(world, list)
 end
 
 local function answer(world, cage, record, params, words)
-  local given = scripted(world.bottom, record[1])
+  local given, own = scripted(world.bottom, record[1]), natural[record[1]]
+  if given == nil and own then return own(world, cage, words) end
+  if given == nil then given = rawget(world.bottom, "default") end
+  if given == nil then return -errnos.ENOSYS end
   if type(given) == "table" and not is_failure(given) then given = next_of(world, given) end
-  if given == nil then
-    local own = natural[record[1]]
-    return own and own(world, cage, words) or -errnos.ENOSYS
-  end
   if type(given) ~= "function" then return result_of(given) end
   local results = table.pack(given(record))
   local n = result_of(results[1], results[2])
@@ -265,7 +263,9 @@ end
 ---@class lencase.test.tester
 ---@field bottom table<string, any> what stands for the kernel: by call, a result, an errno's name, a function
 --- of the call (its arguments by name) that returns n, or -1 and an errno, and then what the call fills; or a
---- list of these, the last one for ever. `default` is for the others, which are ENOSYS.
+--- list of these, the last one for ever. What is said for a call is for its family too (open for openat).
+--- Without it forks make cages, exits end them, execve and getpid succeed; `default` is for all others, which
+--- are ENOSYS otherwise.
 ---@field calls table[] the calls that reached the bottom: { "open", pathname = "/tmp/x", flags = 65, mode = 384 }
 ---@field seen table[] what handlers were asked with, in the same form; what was not copied is not there
 ---@field errors string[] the errors of handlers
