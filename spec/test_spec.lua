@@ -116,6 +116,45 @@ describe("lencase.test", function()
     t:finish()
   end)
 
+  it("forks and ends cages in the middle of their calls", function()
+    local t = load_text [[
+      local state = lencase.per_cage(function() return { n = 0 } end)
+      return lencase.grate { write = { "pass buf", function()
+        state.n = state.n + 1
+        local n = sys.write()
+        return n < 0 and -1 or state.n, "EPERM"
+      end } }]]
+    local child
+    t.bottom.write = { function() child = t:fork() return 1 end, 1, 1, function() t:kill_by(9) return 1 end, "EIO" }
+    assert.equal(1, (t:write(1, "x")))
+    assert.equal(2, (child:write(1, "x"))) -- it goes on from where the fork was
+    assert.equal(2, (t:write(1, "x")))
+    assert.same({ nil, "the cage has ended" }, { t:write(1, "x") })
+    assert.same({ -1, "EPERM" }, { child:write(1, "x") })
+    assert.same({}, t.errors)
+    t:finish()
+  end)
+
+  it("hands on what fails in the functions of a bottom", function()
+    local t = load_text "return lencase.grate {}"
+    t.bottom.write = function(call) assert.equal(7, call.fd) return 1 end
+    assert.has_error(function() t:write(1, "x") end)
+    assert.equal(1, (t:write(7, "x")))
+    t:finish()
+  end)
+
+  it("frees a tester that nobody finished", function()
+    local weak = setmetatable({}, { __mode = "k" })
+    for _ = 1, 3 do
+      local t = load_text "return lencase.grate { open = function() end }"
+      t.bottom.open = 3
+      t:open("/x", 0)
+      weak[t:fork().world] = true
+    end
+    for _ = 1, 3 do collectgarbage() end
+    assert.is_nil(next(weak))
+  end)
+
   it("knows what descriptors refer to", function()
     local t = load_text [[return lencase.grate {
       open = function(pathname) return fail(pathname == "/dir/x" and "EPERM" or "EIO") end,

@@ -168,8 +168,13 @@ local function arrive(world, nr, id, words)
   return answer(world, cage, record, params, words)
 end
 
-local function bottom_of(world)
+-- The core keeps what it calls: if that kept the world, which has the state, neither would ever be freed.
+local function weakly(world) return setmetatable({ world = world }, { __mode = "v" }) end
+
+local function bottom_of(ref)
   return function(nr, a1, a2, a3, a4, a5, a6, id)
+    local world = ref.world
+    if not world then return -errnos.ENOSYS end
     local ok, result = xpcall(arrive, debug.traceback, world, nr, id, { a1, a2, a3, a4, a5, a6 })
     if ok then return result end
     world.failure = world.failure or result
@@ -290,14 +295,16 @@ local function make_call(tester, call, args)
   if not world.inside then cage:reset() end -- the arguments of the call before
   local words, params = placing.words(cage, call, describe(nr), args)
   local rooms = placing.rooms(cage, params, words)
-  world.copied = {}
   local was_inside = world.inside
+  if not was_inside then world.copied = {} end
   world.inside = true
   local result, status = cage:call(nr, table.unpack(words, 1, #params)) -- the bottom runs in here
   world.inside = was_inside
-  local failure = world.failure
-  world.failure = nil
-  if failure then error(failure, 0) end
+  local failure = not was_inside and world.failure
+  if failure then
+    world.failure = nil
+    error(failure, 0)
+  end
   if not result then return { nil, status == "LENCASE_EGONE" and "the cage has ended" or status, n = 2 } end
   if not tester:alive() then return { result, n = 1 } end
   return results_of(cage, params, words, rooms, result)
@@ -404,18 +411,19 @@ local bottom_meta = {
 local function new_world(options)
   local world = { bottom = setmetatable({}, bottom_meta), calls = {}, seen = {}, errors = {}, log = {}, copied = {},
                   paths = {}, cages = {}, turns = setmetatable({}, { __mode = "k" }) }
-  world.state = core.state { log = function(line) table.insert(world.log, line) end,
+  local ref = weakly(world)
+  world.state = core.state { log = function(line) if ref.world then table.insert(ref.world.log, line) end end,
                              handler_ms = options.handler_ms, max_call_bytes = options.max_call_bytes }
-  world.state:watch(function(event, ...) watchers[event](world, ...) end)
+  world.state:watch(function(event, ...) if ref.world then watchers[event](ref.world, ...) end end)
   return world
 end
 
 --- Another cage under the same grates, no relative of the first.
 ---@return lencase.test.tester
 function Tester:another()
-  local world = self.world
-  local cage = world.state:sim { guard = true, memory = world.memory, bottom = bottom_of(world),
-                                 paths = function(fd) return world.paths[fd] end }
+  local world, ref = self.world, weakly(self.world)
+  local cage = world.state:sim { guard = true, memory = world.memory, bottom = bottom_of(ref),
+                                 paths = function(fd) return ref.world and ref.world.paths[fd] end }
   world.cages[cage:pid()] = cage
   return new_tester(world, cage)
 end

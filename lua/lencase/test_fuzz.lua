@@ -260,6 +260,7 @@ local function fuzz(test, script, options)
     local name, args = one_call(rng, t, rng.pick(numbers))
     for _, message in ipairs(all.errors) do
       if not callers_fault(message) then
+        pcall(all.finish, all)
         return setmetatable({ seed = seed, n = i, call = show_call(name, args), message = message }, FAULT)
       end
     end
