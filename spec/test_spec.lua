@@ -122,7 +122,7 @@ describe("lencase.test", function()
       return lencase.grate { write = { "pass buf", function()
         state.n = state.n + 1
         local n = sys.write()
-        return n < 0 and -1 or state.n, "EPERM"
+        return n < 0 and -1 or state.n, lencase.errno.EPERM
       end } }]]
     local child
     t.bottom.write = { function() child = t:fork() return 1 end, 1, 1, function() t:kill_by(9) return 1 end, "EIO" }
