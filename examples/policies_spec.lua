@@ -203,6 +203,10 @@ describe("clamp.lua", function()
     assert.equal(78, (t:fork():write(77, "a")))
     t:finish()
   end)
+
+  it("has no errors", function()
+    fuzzed { { "clamp.lua", "--prefix", "/tmp", branches = { { { "imfs.lua", "--at", "/tmp" }, { "strace.lua", "-o", "/dev/null" } } } } }
+  end)
 end)
 
 describe("tee.lua", function()
@@ -219,5 +223,19 @@ describe("tee.lua", function()
     t = tee "first"
     assert.equal(5, (t:getuid()))
     t:finish()
+  end)
+
+  it("gives the caller what the first call filled", function()
+    local both = told:format "readv = function() end, read = function() end,\n"
+    local t = test.stack { { "tee.lua", branches = { { { both } }, { { both } } } } }
+    t.bottom.readv = { function() return 5, nil, "first" end, function() return 6, nil, "second" end }
+    t.bottom.read = { function() return 5, nil, "first" end, function() return 6, nil, "second" end }
+    assert.same({ 5, nil, "first" }, { t:readv(3, { 2, 10 }) })
+    assert.same({ 5, nil, "first" }, { t:read(3, nil, 10) })
+    t:finish()
+  end)
+
+  it("has no errors", function()
+    fuzzed { { "tee.lua", branches = { { { "umask.lua", "77" }, { "readonly.lua" } }, { { "strace.lua", "-o", "/dev/null" } } } } }
   end)
 end)

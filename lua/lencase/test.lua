@@ -452,7 +452,7 @@ function test.load(script, ...) return test.stack { { script, ... } } end
 
 --- Random and hostile calls, of those that the grate handles. nil when no handler raised an error;
 --- else the first one, which a test prints. The same seed makes the same calls.
----@param script string
+---@param script string|table[] one script, or a stack as test.stack takes it
 ---@param options? lencase.test.fuzz.options
 ---@return lencase.test.failure?
 function test.fuzz(script, options) return require "lencase.test_fuzz"(test, script, options or {}) end

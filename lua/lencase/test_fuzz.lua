@@ -249,7 +249,7 @@ local function callers_fault(message) return message:find "of the caller cannot 
 
 local function fuzz(test, script, options)
   local seed, rng = options.seed or 1, generator(options.seed or 1)
-  local stack = { { script, table.unpack(options.args or {}) } }
+  local stack = type(script) == "table" and script or { { script, table.unpack(options.args or {}) } }
   local t = test.stack(stack, { handler_ms = options.handler_ms or 2000 })
   for call, answer in pairs(options.bottom or {}) do t.bottom[call] = answer end
   for fd, path in pairs(some_paths) do t.paths[fd] = path end
