@@ -172,7 +172,9 @@ void grate_report(struct call *call, const char *message, const char *answer) {
 /* Rule 9: a script that fails leaves caller and cage in a state that is told. */
 static enum verdict fail_closed(struct call *call, const char *message) {
   struct lencase_grate *g = entry_of(call)->grate;
+  struct grate_watch *watch = g->st->watch;
   char answer[80];
+  if (watch != NULL) watch->failed(watch, call, message);
   if (g->on_error == ON_ERROR_PASS) {
     grate_report(call, message, "the call goes on as if nobody had asked");
     call->result = call->down_result;
@@ -211,9 +213,12 @@ static int handler_over(lua_State *co, int status, lua_KContext ctx) {
 */
 static int handler_body(lua_State *co) {
   struct frame *f = grate_frame(co);
+  struct grate_watch *watch;
   int n;
   lua_rawgeti(co, LUA_REGISTRYINDEX, entry_of(f->call)->fn);
   n = grate_push_args(co, f);
+  watch = f->grate->st->watch;
+  if (watch != NULL) watch->asked(watch, co, f, n);
   return handler_over(co, lua_pcallk(co, n, LUA_MULTRET, 0, 0, handler_over), 0);
 }
 

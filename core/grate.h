@@ -85,6 +85,17 @@ struct frame {
   bool failed;     /* its handler raised an error */
 };
 
+/*
+** Somebody who looks on while handlers work: tests of scripts. Called in the middle of a call; may
+** neither raise errors nor make calls. 'co' has the 'n' values that the handler is asked with on its
+** top, as f->shown names them.
+*/
+struct grate_watch {
+  void (*asked)(struct grate_watch *w, lua_State *co, const struct frame *f, int n);
+  void (*filled)(struct grate_watch *w, const struct frame *f); /* f->outs were copied */
+  void (*failed)(struct grate_watch *w, const struct call *call, const char *message);
+};
+
 /* {================================= life ================================== */
 
 /* A grate of the state's that handles nothing and has no Lua state; NULL: no memory. */

@@ -260,6 +260,7 @@ static void place(lua_State *L, struct put *u) {
 static int down_push(lua_State *L, struct frame *f) {
   struct call *call = f->call;
   const struct down *d = &f->down;
+  struct grate_watch *watch = f->grate->st->watch;
   struct marshal_fault fault;
   int i, status;
   if (call->down_result < 0 && call->down_result >= -ERRNO_MAX) {
@@ -272,6 +273,7 @@ static int down_push(lua_State *L, struct frame *f) {
                ? LENCASE_OK
                : marshal_out(call->cage, d->vp, d->words, call->down_result,
                              d->own ? call->snaps : NULL, f->outs, &call->arena, &fault);
+  if (watch != NULL && status == LENCASE_OK) watch->filled(watch, f);
   call_down_over(call);
   luaL_checkstack(L, LENCASE_MAXARGS + LUA_MINSTACK, "results of a call");
   lua_pushinteger(L, call->down_result);

@@ -45,11 +45,28 @@ static int64_t result_value(lua_State *L, int index) {
   return n == -1 ? -errno_value(L, index + 1) : n;
 }
 
+/* The runs that the downcall filled are the caller's, though their array was ours. */
+static bool same_runs(const struct snapshot *outs, const struct snapshot *callers) {
+  uint32_t i;
+  for (i = 0; i < outs->nparts && i < callers->nparts; i++)
+    if (outs->parts[i].addr != callers->parts[i].addr) return false;
+  return outs->nparts <= callers->nparts;
+}
+
+/* The downcall filled the caller's own memory with argument 'arg'. */
+static bool filled_callers(const struct frame *f, int arg) {
+  const struct call *call = f->call;
+  if (!f->down.own) return false;
+  if (f->down.words[arg] == call->words[arg]) return true;
+  return call->vp->variant->params[arg].kind == SIG_IOVEC &&
+         same_runs(&f->outs[arg], &call->snaps[arg]);
+}
+
 /* These very bytes lie in the caller's memory already. */
 static bool is_there(lua_State *L, struct frame *f, int arg, int index) {
   const struct view *v = view_at(L, index);
-  return v != NULL && !v->dirty && f->down.own && f->down.words[arg] == f->call->words[arg] &&
-         v->data == f->outs[arg].data && v->parts == f->outs[arg].parts;
+  return v != NULL && !v->dirty && v->data == f->outs[arg].data && v->parts == f->outs[arg].parts &&
+         filled_callers(f, arg);
 }
 
 static void write_out(lua_State *L, struct frame *f, const struct sig_param *p, uint64_t addr,

@@ -323,6 +323,7 @@ end
 
 --- The place a path means; false for one that is outside and that the kernel finds; nil and why not.
 local function find(dirfd, path, follow)
+  if path == NULL then return false end
   if path == "" then return nil, fail "ENOENT" end
   local place, failure, here, outside
   local file, behind = descriptor_named(path)
@@ -563,7 +564,8 @@ end
 
 path_call("open openat", follows, open)
 path_call("creat", always, function(place, mode) return open(place, O_CREAT | O_WRONLY | O_TRUNC, mode) end)
-path_call("openat2", function(how) return follows(how.flags) end, function(place, how)
+path_call("openat2", function(how) return how ~= NULL and follows(how.flags) end, function(place, how)
+  if how == NULL then return fail "EFAULT" end
   if how.resolve ~= 0 then return fail "EINVAL" end
   return open(place, how.flags, how.mode)
 end)
@@ -773,6 +775,7 @@ local function writev(file, iov, count, offset)
 end
 
 local function readv(file, iov, _, offset)
+  if iov == NULL then return fail "EFAULT" end
   local count = 0
   for i = 1, #iov do count = count + iov[i].iov_len end
   return read(file, count, offset)
@@ -878,6 +881,7 @@ local fcntl = {
 -- F_GETLK, F_SETLK, F_SETLKW; F_OFD_ ones are of what was opened and not of the cage.
 local function record_lock(waits, of_file)
   return function(file, flock)
+    if flock == NULL then return fail "EFAULT" end
     local owner, from, to = of_file and file or lencase.cage.id, range_of(file, flock)
     if from < 0 then return fail "EINVAL" end
     if flock.l_type == F_UNLCK then
@@ -892,6 +896,7 @@ end
 
 local function query_lock(of_file)
   return function(file, flock)
+    if flock == NULL then return fail "EFAULT" end
     local from, to = range_of(file, flock)
     local lock = conflict(file.node, of_file and file or lencase.cage.id, flock.l_type == F_RDLCK, from, to)
     if not lock then return 0, nil, { l_type = F_UNLCK } end
@@ -1022,14 +1027,15 @@ function interface.fchdir(fd)
 end
 
 -- Where the kernel would not find a path by itself.
-local function forward(name, paths, places, args)
+local function forward(name, paths, places, n)
+  local args = {}
   for i, path in ipairs(paths) do
     if places[i] then
       if path.dir then args[path.dir] = AT_FDCWD end
       args[path.at] = places[i].outside
     end
   end
-  return sys[name](table.unpack(args, 1, args.n))
+  return sys[name](table.unpack(args, 1, n))
 end
 
 -- Of calls where a path may be empty: which argument has the flag that says so.
@@ -1073,7 +1079,7 @@ local function path_handler(name, paths)
     end
     if here == #paths then return call[1](with_rest(places, paths, args)) end
     if here > 0 then return fail "EXDEV" end
-    if elsewhere then return forward(name, paths, places, args) end
+    if elsewhere then return forward(name, paths, places, args.n) end
   end
 end
 

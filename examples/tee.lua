@@ -59,10 +59,30 @@ elseif #words > 0 then
   error("tee.lua: the only option is --rule RULE", 0)
 end
 
-local function twice(name)
-  local call_first, call_second = first.sys[name], second.sys[name]
+-- Which results of a call are runs (readv), by their places.
+local function runs_among(nr)
+  local described, runs, place = lencase.describe(nr), {}, 2
+  for _, param in ipairs(described and described.variants[1].params or {}) do
+    if param.dir == "out" or param.dir == "inout" then
+      place = place + 1
+      if param.kind == "iovec" then table.insert(runs, place) end
+    end
+  end
+  return runs
+end
+
+-- Runs as one string: what the first call filled lies in the caller's memory no more after the second.
+local function joined(runs)
+  local parts = {}
+  for i = 1, #runs do parts[i] = tostring(runs[i]) end
+  return table.concat(parts)
+end
+
+local function twice(nr, name) -- a call that is new may have no name
+  local call_first, call_second, runs = first.sys[nr], second.sys[nr], runs_among(nr)
   return function()
     local a = table.pack(call_first())
+    for _, i in ipairs(runs) do a[i] = a[i] and joined(a[i]) end
     local b = table.pack(call_second())
     local taken, other = a, b
     if rule(name, a, b) then taken, other = b, a end
@@ -75,7 +95,7 @@ local interface = {}
 
 local function add(nr)
   local name = lencase.callname(nr)
-  local handler = once[name] and function() first.enter() end or twice(name)
+  local handler = once[name] and function() first.enter() end or twice(nr, name)
   interface[nr] = { lencase.COPY_ALL_ARGS, handler, exact = true }
 end
 

@@ -387,6 +387,12 @@ return {
     calls = { OPEN, "write " .. FD .. " @hello 5", "lseek " .. FD .. " 0 0", "readv " .. FD .. " v:%3,%4 2" },
     report = { "3", "5", "0", "5 [HEL] [LO]" },
   },
+  {
+    name = "an iovec that was read into is handed on as it is",
+    script = [[return lencase.grate { readv = function() return sys.readv() end }]],
+    calls = { OPEN, "write " .. FD .. " @hello 5", "lseek " .. FD .. " 0 0", "readv " .. FD .. " v:%3,%4 2" },
+    report = { "3", "5", "0", "5 [hel] [lo]" },
+  },
   -- }========================================================================
 
   -- {=============================== families ===============================

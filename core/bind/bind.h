@@ -15,6 +15,8 @@ struct bind_state {
   struct lencase_state *st;
   lua_State *L; /* whoever is inside a function of the core; NULL: nobody */
   int log;      /* reference of the log function, or LUA_NOREF */
+  struct grate_watch watch;
+  int watcher; /* reference of the function that is told of what handlers do, or LUA_NOREF */
 };
 
 struct bind_state *bind_state_at(lua_State *L, int index);
@@ -34,6 +36,12 @@ void bind_open_interface(lua_State *L);
 
 /* state:sim{...}, a method of states (bind_sim.c). */
 int bind_sim_new(lua_State *L);
+
+/* state:watch(f), a method of states (watch.c). */
+int bind_watch(lua_State *L);
+
+/* Pushes what core.describe says of a parameter; 'layout': with what lies in memory, too. */
+void bind_push_param(lua_State *L, const struct sig_param *p, bool layout);
 
 /*
 ** The signature of a callnum, in a grate also one that a grate below declares by a prototype;

@@ -253,8 +253,52 @@ static void set_string(lua_State *L, const char *name, const char *value) {
   lua_setfield(L, -2, name);
 }
 
-static void param_push(lua_State *L, const struct sig_param *p) {
-  lua_createtable(L, 0, 11);
+static void set_integer(lua_State *L, const char *name, lua_Integer value) {
+  lua_pushinteger(L, value);
+  lua_setfield(L, -2, name);
+}
+
+static const char *const field_kinds[] = {
+    [FIELD_INT] = "int", [FIELD_UINT] = "uint", [FIELD_CHARS] = "chars", [FIELD_RECORD] = "record"};
+
+/* { name =, size =, fields = { { name =, offset =, count =, width =, kind =, record = }, ... } } */
+static void record_push(lua_State *L, const struct sig_record *r) {
+  int i;
+  luaL_checkstack(L, 8, "a record");
+  lua_createtable(L, 0, 3);
+  set_string(L, "name", r->name);
+  set_integer(L, "size", r->size);
+  lua_createtable(L, r->nfields, 0);
+  for (i = 0; i < r->nfields; i++) {
+    const struct sig_field *f = &r->fields[i];
+    lua_createtable(L, 0, 6);
+    set_string(L, "name", f->name);
+    set_integer(L, "offset", f->offset);
+    set_integer(L, "count", f->count);
+    set_integer(L, "width", f->width);
+    set_string(L, "kind", field_kinds[f->kind]);
+    if (f->record != NULL) {
+      record_push(L, f->record);
+      lua_setfield(L, -2, "record");
+    }
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setfield(L, -2, "fields");
+}
+
+static void layout_push(lua_State *L, const struct sig_param *p) {
+  set_integer(L, "elem", p->elem);
+  lua_pushboolean(L, p->nullable);
+  lua_setfield(L, -2, "nullable");
+  if (p->size == SIZE_FIXED) set_integer(L, "fixed", p->count);
+  if (p->size == SIZE_DEREF) set_integer(L, "deref", p->size_arg + 1);
+  if (p->record == NULL) return;
+  record_push(L, p->record);
+  lua_setfield(L, -2, "record");
+}
+
+void bind_push_param(lua_State *L, const struct sig_param *p, bool layout) {
+  lua_createtable(L, 0, 8);
   set_string(L, "name", p->name);
   set_string(L, "ctype", p->ctype);
   set_string(L, "kind", kind_names[p->kind]);
@@ -265,37 +309,37 @@ static void param_push(lua_State *L, const struct sig_param *p) {
   lua_setfield(L, -2, "address");
   lua_pushboolean(L, p->filled == FILLED_RESULT);
   lua_setfield(L, -2, "filled");
-  lua_pushinteger(L, p->width);
-  lua_setfield(L, -2, "width");
+  set_integer(L, "width", p->width);
   lua_pushboolean(L, p->is_signed);
   lua_setfield(L, -2, "signed");
-  if (p->size != SIZE_ARG || !sig_is_pointer(p)) return;
-  lua_pushinteger(L, p->size_arg + 1);
-  lua_setfield(L, -2, "count");
+  if (p->size == SIZE_ARG && sig_is_pointer(p)) set_integer(L, "count", p->size_arg + 1);
+  if (layout) layout_push(L, p);
 }
 
 /*
 ** { params = { { name =, ctype =, kind =, dir =, pointer =, address =, filled = (by the result),
 ** width =, signed = (of an integer),
-** count = (which argument has the number of its elements) }, ... } }
+** count = (which argument has the number of its elements) }, ... } }; 'layout' adds nullable,
+** elem (bytes), fixed (elements), deref (which argument points to their number), record
 */
-static void variant_push(lua_State *L, const struct sig_variant *v) {
+static void variant_push(lua_State *L, const struct sig_variant *v, bool layout) {
   int i;
   lua_createtable(L, 0, 1);
   lua_createtable(L, v->nparams, 0);
   for (i = 0; i < v->nparams; i++) {
-    param_push(L, &v->params[i]);
+    bind_push_param(L, &v->params[i], layout);
     lua_rawseti(L, -2, i + 1);
   }
   lua_setfield(L, -2, "params");
 }
 
 /*
-** core.describe(nr | signature) -> { name =, nr =, prototype =, noreturn =, address = (the result is
+** core.describe(nr | signature [, layout]) -> { name =, nr =, prototype =, noreturn =, address = (the result is
 ** one), variants = { { params = ... }, ... } }, or nil when nobody described the call
 */
 static int describe(lua_State *L) {
   const struct signature *sig = bind_signature_at(L, 1);
+  bool layout = lua_toboolean(L, 2);
   int i;
   if (sig == NULL) return 0;
   lua_createtable(L, 0, 4);
@@ -311,10 +355,21 @@ static int describe(lua_State *L) {
   lua_setfield(L, -2, "address");
   lua_createtable(L, sig->nvariants, 0);
   for (i = 0; i < sig->nvariants; i++) {
-    variant_push(L, &sig->variants[i]);
+    variant_push(L, &sig->variants[i], layout);
     lua_rawseti(L, -2, i + 1);
   }
   lua_setfield(L, -2, "variants");
+  return 1;
+}
+
+/* core.variant(nr, word1, ..., word6) -> which variant these words choose, from 1 */
+static int variant(lua_State *L) {
+  const struct signature *sig = bind_signature_at(L, 1);
+  uint64_t words[LENCASE_MAXARGS] = {0};
+  int i;
+  if (sig == NULL) return 0;
+  for (i = 0; i < LENCASE_MAXARGS; i++) words[i] = (uint64_t)luaL_optinteger(L, i + 2, 0);
+  lua_pushinteger(L, sig_select(sig, words, false) - sig->variants + 1);
   return 1;
 }
 
@@ -394,6 +449,7 @@ static const luaL_Reg functions[] = {{"signature", signature_new},
                                      {"describe", describe},
                                      {"names", names},
                                      {"members", members},
+                                     {"variant", variant},
                                      {"plan", plan_text},
                                      {"member_policy", member_policy},
                                      {NULL, NULL}};

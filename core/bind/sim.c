@@ -15,7 +15,8 @@ struct bind_sim {
   struct bind_state *state;
   uint64_t id;
   int bottom; /* reference of the Lua function below the last grate */
-  bool root;  /* it made the bottom's reference */
+  int paths;  /* reference of the Lua function that knows descriptors */
+  bool root;  /* it made these references */
 };
 
 static struct bind_sim *self(lua_State *L) {
@@ -33,19 +34,21 @@ static struct lencase_cage *alive(lua_State *L) {
 /* A call at the bottom of a script's. */
 struct asked {
   const struct bind_sim *sim;
+  uint64_t cage;
   int32_t nr;
   const uint64_t *words;
   int64_t result;
 };
 
-/* Runs protected: f(callnum, a1, ..., a6) -> result (negative: -errno) */
+/* Runs protected: f(callnum, a1, ..., a6, id of the cage) -> result (negative: -errno) */
 static int ask_script(lua_State *L) {
   struct asked *a = lua_touserdata(L, 1);
   int i;
   lua_rawgeti(L, LUA_REGISTRYINDEX, a->sim->bottom);
   lua_pushinteger(L, a->nr);
   for (i = 0; i < LENCASE_MAXARGS; i++) lua_pushinteger(L, (lua_Integer)a->words[i]);
-  lua_call(L, 1 + LENCASE_MAXARGS, 1);
+  lua_pushinteger(L, (lua_Integer)a->cage);
+  lua_call(L, 2 + LENCASE_MAXARGS, 1);
   if (!lua_isinteger(L, -1)) return luaL_error(L, "it returned a %s", luaL_typename(L, -1));
   a->result = lua_tointeger(L, -1);
   return 0;
@@ -53,7 +56,7 @@ static int ask_script(lua_State *L) {
 
 static int64_t lua_bottom(void *ud, struct lencase_cage *cage, int32_t nr,
                           const uint64_t words[LENCASE_MAXARGS]) {
-  struct asked a = {ud, nr, words, -ENOSYS}; /* a bottom that fails has no such call */
+  struct asked a = {ud, cage->id, nr, words, -ENOSYS}; /* a bottom that fails has no such call */
   lua_State *L = a.sim->state->L;
   const char *message;
   if (!lua_checkstack(L, LUA_MINSTACK)) return a.result;
@@ -66,16 +69,60 @@ static int64_t lua_bottom(void *ud, struct lencase_cage *cage, int32_t nr,
   return a.result;
 }
 
+/* A question about a descriptor. */
+struct fd_asked {
+  const struct bind_sim *sim;
+  uint64_t cage;
+  int fd;
+  char *buf;
+  size_t size;
+  int result;
+};
+
+/* Runs protected: f(fd, id of the cage) -> path, or false: not open; nil: it has none */
+static int ask_path(lua_State *L) {
+  struct fd_asked *a = lua_touserdata(L, 1);
+  const char *path;
+  size_t size;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, a->sim->paths);
+  lua_pushinteger(L, a->fd);
+  lua_pushinteger(L, (lua_Integer)a->cage);
+  lua_call(L, 2, 1);
+  if (lua_isboolean(L, -1)) a->result = -EBADF;
+  if (lua_type(L, -1) != LUA_TSTRING) return 0;
+  path = lua_tolstring(L, -1, &size);
+  a->result = size < a->size ? (int)size : -ENAMETOOLONG;
+  if (size < a->size) memcpy(a->buf, path, size);
+  return 0;
+}
+
+static int lua_fd_path(void *ud, struct lencase_cage *cage, int fd, char *buf, size_t size) {
+  struct fd_asked a = {ud, cage->id, fd, buf, size, -ENOSYS};
+  lua_State *L = a.sim->state->L;
+  if (!lua_checkstack(L, LUA_MINSTACK)) return a.result;
+  lua_pushcfunction(L, ask_path);
+  lua_pushlightuserdata(L, &a);
+  if (lua_pcall(L, 1, 0, 0) != LUA_OK) lua_pop(L, 1);
+  return a.result;
+}
+
 static struct bind_sim *push_sim(lua_State *L, struct bind_state *state, int state_index) {
   struct bind_sim *s = lua_newuserdatauv(L, sizeof *s, 2);
-  *s = (struct bind_sim){.state = state, .bottom = LUA_NOREF};
+  *s = (struct bind_sim){.state = state, .bottom = LUA_NOREF, .paths = LUA_NOREF};
   luaL_setmetatable(L, sim_name);
   lua_pushvalue(L, state_index); /* the state outlives its cages */
   lua_setiuservalue(L, -2, 1);
   return s;
 }
 
-/* state:sim{ memory =, guard =, bottom = function } -> cage */
+/* Field 'name' of the options, a function: its reference, or LUA_NOREF. */
+static int function_ref(lua_State *L, const char *name) {
+  if (lua_getfield(L, 2, name) == LUA_TFUNCTION) return luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pop(L, 1);
+  return LUA_NOREF;
+}
+
+/* state:sim{ memory =, guard =, bottom = function, paths = function } -> cage */
 int bind_sim_new(lua_State *L) {
   struct bind_state *state = bind_state_at(L, 1);
   struct sim_config c = {0};
@@ -89,14 +136,12 @@ int bind_sim_new(lua_State *L) {
   lua_getfield(L, 2, "guard");
   c.guard = lua_toboolean(L, -1);
   s = push_sim(L, state, 1);
-  if (lua_getfield(L, 2, "bottom") == LUA_TFUNCTION) {
-    s->bottom = luaL_ref(L, LUA_REGISTRYINDEX);
-    s->root = true;
-    c.bottom = lua_bottom;
-    c.ud = s;
-  } else {
-    lua_pop(L, 1);
-  }
+  s->bottom = function_ref(L, "bottom");
+  s->paths = function_ref(L, "paths");
+  s->root = true;
+  if (s->bottom != LUA_NOREF) c.bottom = lua_bottom;
+  if (s->paths != LUA_NOREF) c.fd_path = lua_fd_path;
+  c.ud = s;
   before = bind_enter(state, L);
   cage = sim_cage_new(state->st, &c, NULL);
   bind_leave(state, before);
@@ -197,19 +242,45 @@ static int sim_exit(lua_State *L) {
   return 0;
 }
 
-/* cage:child(pid) -> the cage that a fork made */
-static int sim_child(lua_State *L) {
-  struct bind_sim *parent = self(L), *s;
-  struct lencase_cage *cage = alive(L);
-  uint64_t id = (uint64_t)luaL_checkinteger(L, 2);
-  cage = cage_by_id(cage->st, id);
-  if (cage == NULL) return 0;
+/* Pushes a cage that descends from the one at index 1. */
+static int push_child(lua_State *L, const struct lencase_cage *cage) {
+  struct bind_state *state = self(L)->state;
+  struct bind_sim *s;
   lua_getiuservalue(L, 1, 1);
-  s = push_sim(L, parent->state, lua_gettop(L));
-  s->id = id;
+  s = push_sim(L, state, lua_gettop(L));
+  s->id = cage->id;
   lua_pushvalue(L, 1); /* the parent has the bottom */
   lua_setiuservalue(L, -2, 2);
   return 1;
+}
+
+/* cage:child(pid) -> the cage that a fork made */
+static int sim_child(lua_State *L) {
+  struct lencase_cage *cage = alive(L);
+  cage = cage_by_id(cage->st, (uint64_t)luaL_checkinteger(L, 2));
+  return cage != NULL ? push_child(L, cage) : 0;
+}
+
+/* cage:fork() -> another cage, as its fork makes it; a bottom that stands in for fork calls this */
+static int sim_fork(lua_State *L) {
+  struct bind_state *state = self(L)->state;
+  struct lencase_cage *cage = alive(L);
+  lua_State *before = bind_enter(state, L);
+  cage = sim_cage_new(state->st, NULL, cage);
+  bind_leave(state, before);
+  if (cage == NULL) return luaL_error(L, "no memory for a cage");
+  return push_child(L, cage);
+}
+
+/* cage:exec(): it runs another program from now on, with an empty memory */
+static int sim_exec(lua_State *L) {
+  struct bind_state *state = self(L)->state;
+  struct lencase_cage *cage = alive(L);
+  lua_State *before = bind_enter(state, L);
+  sim_reset(cage);
+  call_cage_exec(cage);
+  bind_leave(state, before);
+  return 0;
 }
 
 /* cage:pid() */
@@ -222,15 +293,21 @@ static int sim_gc(lua_State *L) {
   struct bind_sim *s = self(L);
   struct lencase_cage *cage = s->state->st != NULL ? cage_by_id(s->state->st, s->id) : NULL;
   if (cage != NULL && !cage->gone) exit_cage(L, cage, 0);
-  if (s->root) luaL_unref(L, LUA_REGISTRYINDEX, s->bottom);
+  if (s->root) {
+    luaL_unref(L, LUA_REGISTRYINDEX, s->bottom);
+    luaL_unref(L, LUA_REGISTRYINDEX, s->paths);
+  }
   s->root = false;
   return 0;
 }
 
-static const luaL_Reg methods[] = {
-    {"call", sim_call_lua}, {"alloc", sim_alloc_lua}, {"put", sim_put},    {"read", sim_read},
-    {"write", sim_write},   {"reset", sim_reset_lua}, {"exit", sim_exit},  {"child", sim_child},
-    {"pid", sim_pid},       {"__gc", sim_gc},         {"__close", sim_gc}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"call", sim_call_lua}, {"alloc", sim_alloc_lua},
+                                   {"put", sim_put},       {"read", sim_read},
+                                   {"write", sim_write},   {"reset", sim_reset_lua},
+                                   {"exit", sim_exit},     {"child", sim_child},
+                                   {"fork", sim_fork},     {"exec", sim_exec},
+                                   {"pid", sim_pid},       {"__gc", sim_gc},
+                                   {"__close", sim_gc},    {NULL, NULL}};
 
 void bind_open_sim(lua_State *L) {
   luaL_newmetatable(L, sim_name);

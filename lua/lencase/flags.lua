@@ -73,8 +73,8 @@ local function bits_of(set, number)
   local names = {}
   local rest = number
   if set.mask then
-    table.insert(names, name_of(set.values, number & set.mask))
-    rest = number & ~set.mask
+    names[1] = name_of(set.values, number & set.mask)
+    rest = names[1] and number & ~set.mask or number
   end
   local bits = {}
   for name, bit in pairs(set) do
@@ -125,6 +125,25 @@ function flags.value(word, call, parameter)
   for _, list in pairs(values) do
     if list[word] then return list[word] end
   end
+end
+
+--- The values that have names for an argument, sorted; nil when none has.
+---@param call string
+---@param parameter string
+---@return integer[]?
+function flags.values(call, parameter)
+  local set, list = tables_of(call, parameter)
+  if not (set or list) then return nil end
+  local found = {}
+  local function collect(names)
+    for name, value in pairs(names or {}) do
+      if name ~= "mask" and math.type(value) then table.insert(found, value) end
+    end
+  end
+  collect(set or list)
+  collect(set and set.values)
+  table.sort(found)
+  return found
 end
 
 --- All names there are, sorted.

@@ -241,18 +241,22 @@ static enum verdict sim_carry_out(struct call *call, int32_t nr,
 
 /* {============================ facts about a cage ========================= */
 
-static int sim_fd_path(struct lencase_cage *cage, int fd, char *buf, size_t size) {
+static int fd_path(struct lencase_cage *cage, int fd, char *buf, size_t size) {
+  const struct sim_config *config = &sim_of(cage)->config;
   char link[32] = "/proc/self/cwd";
-  if (sim_of(cage)->config.bottom != NULL) return -ENOSYS; /* its descriptors are no files */
+  if (config->bottom != NULL) /* its descriptors are no files */
+    return config->fd_path != NULL ? config->fd_path(config->ud, cage, fd, buf, size) : -ENOSYS;
   if (fd != AT_FDCWD) snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
   ssize_t length = readlink(link, buf, size);
   if (length < 0) return errno == ENOENT ? -EBADF : -errno;
   return (size_t)length < size ? (int)length : -ENAMETOOLONG;
 }
 
-/* Asked at the bottom. A bottom without fcntl cannot say that it is closed. */
-static bool sim_fd_open(struct lencase_cage *cage, int fd) {
+/* Asked at the bottom, if it has no other way to say. One without fcntl cannot say that it is closed. */
+static bool fd_open(struct lencase_cage *cage, int fd) {
   uint64_t words[LENCASE_MAXARGS] = {(uint64_t)(int64_t)fd, F_GETFD};
+  char buf[1];
+  if (sim_of(cage)->config.fd_path != NULL) return fd_path(cage, fd, buf, sizeof buf) != -EBADF;
   return ask_bottom(cage, SYS_fcntl, words) != -EBADF;
 }
 
@@ -277,8 +281,8 @@ static const struct host_ops sim_ops = {
     .scratch_get = sim_scratch_get,
     .scratch_put = ours_put,
     .carry_out = sim_carry_out,
-    .fd_path = sim_fd_path,
-    .fd_open = sim_fd_open,
+    .fd_path = fd_path,
+    .fd_open = fd_open,
     .comm = sim_comm,
     .hold = sim_hold,
     .kill = sim_kill,

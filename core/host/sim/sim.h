@@ -24,12 +24,16 @@
 typedef int64_t (*sim_bottom)(void *ud, struct lencase_cage *cage, int32_t nr,
                               const uint64_t words[LENCASE_MAXARGS]);
 
+/* What a descriptor refers to above a bottom that is a function. */
+typedef int (*sim_fd_path)(void *ud, struct lencase_cage *cage, int fd, char *buf, size_t size);
+
 struct sim_config {
-  size_t memory;     /* bytes, rounded up to pages; 0: 16 MiB */
-  bool guard;        /* every object ends at a page that cannot be read */
-  bool park;         /* carry_out parks; sim_step carries out (tests of parked calls) */
-  sim_bottom bottom; /* NULL: the kernel, on translated pointers */
-  void *ud;
+  size_t memory;       /* bytes, rounded up to pages; 0: 16 MiB */
+  bool guard;          /* every object ends at a page that cannot be read */
+  bool park;           /* carry_out parks; sim_step carries out (tests of parked calls) */
+  sim_bottom bottom;   /* NULL: the kernel, on translated pointers */
+  sim_fd_path fd_path; /* with a bottom: as host.h has it; -EBADF: not open. NULL: -ENOSYS */
+  void *ud;            /* of both */
 };
 
 /*

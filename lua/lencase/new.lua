@@ -1,0 +1,104 @@
+-- new.lua - what `lencase new NAME` writes: a first grate that works, and its spec
+
+local new = {}
+
+local grate = [[
+-- NAME.lua - files whose names end in .keep are neither removed, renamed nor replaced by others
+--
+--   lencase run NAME.lua [ENDING] -- PROGRAM [ARGS...]
+
+local lencase = require "lencase"
+
+local ending = ... or ".keep"
+local refused = lencase.fail "EPERM"
+
+-- A null pointer is no string: the kernel says what is wrong with it.
+local function kept(path) return type(path) == "string" and path:sub(-#ending) == ending end
+
+return lencase.grate {
+  -- Stands for unlinkat, too. Nothing returned: the call goes on.
+  unlink = { "copy pathname", function(pathname)
+    if kept(pathname) then return refused end
+  end },
+
+  -- Stands for renameat and renameat2. What was copied is what the kernel gets.
+  rename = { "copy oldpath, copy newpath", function(oldpath, newpath)
+    if kept(oldpath) or kept(newpath) then return refused end
+  end },
+}
+]]
+
+local spec = [[
+-- busted NAME_spec.lua - the policy with no program: calls of a simulated cage, a table in the kernel's place
+
+local test = require "lencase.test"
+
+local script = (debug.getinfo(1, "S").source:match "^@(.*/)" or "./") .. "NAME.lua"
+
+describe("NAME.lua", function()
+  local t
+
+  before_each(function()
+    t = test.load(script)
+    t.bottom.unlink, t.bottom.rename = 0, 0
+  end)
+
+  after_each(function() t:finish() end)
+
+  it("keeps what it is to keep", function()
+    assert.same({ -1, "EPERM" }, { t:unlink "/tmp/a.keep" })
+    assert.same({ -1, "EPERM" }, { t:unlinkat("AT_FDCWD", "a.keep", 0) })
+    assert.same({ -1, "EPERM" }, { t:rename("a", "b.keep") })
+    assert.same({}, t.calls) -- nothing of it reached the kernel
+  end)
+
+  it("lets the rest through", function()
+    assert.equal(0, (t:unlink "/tmp/a"))
+    assert.same({ pathname = 7 }, t:copied())
+    assert.same({ { "unlink", pathname = "/tmp/a" } }, t.calls)
+  end)
+
+  it("holds in a child, and for bad pointers", function()
+    assert.same({ -1, "EPERM" }, { t:fork():unlink "a.keep" })
+    assert.same({ -1, "EFAULT" }, { t:unlink(test.BAD) })
+  end)
+
+  it("makes no error of odd calls", function()
+    local failure = test.fuzz(script, { n = 1000, seed = 1 })
+    assert.is_nil(failure, tostring(failure))
+  end)
+end)
+]]
+
+-- Links that lead nowhere are there, too.
+local function is_there(path) return select(3, os.rename(path, path)) ~= 2 end
+
+local function write(path, text)
+  local file, message = io.open(path, "w")
+  if not file then return nil, message end
+  file:write(text)
+  return file:close()
+end
+
+--- Writes NAME.lua and NAME_spec.lua, if neither is there: their paths, or nil and why not.
+---@param name string with a folder or without, and with .lua or without
+---@return string? grate
+---@return string spec or the message
+function new.write(name)
+  local base = name:gsub("%.lua$", "")
+  local last = base:match "[^/]*$"
+  if not last:find "^[%w_][%w_-]*$" then
+    return nil, ("'%s' is no name for a script: letters, digits, _ and -"):format(last)
+  end
+  local paths = { base .. ".lua", base .. "_spec.lua" }
+  for _, path in ipairs(paths) do
+    if is_there(path) then return nil, path .. " is there already" end
+  end
+  for i, text in ipairs { grate, spec } do
+    local ok, message = write(paths[i], (text:gsub("NAME", (last:gsub("%%", "%%%%")))))
+    if not ok then return nil, message end
+  end
+  return paths[1], paths[2]
+end
+
+return new

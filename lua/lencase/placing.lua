@@ -1,0 +1,504 @@
+-- placing.lua - values in the memory of a simulated cage, and back, as signatures say
+--
+-- What lencase.test puts into a cage before a call, and reads from it at the bottom.
+
+local core = require "lencase.core"
+local flags = require "lencase.flags"
+local did_you_mean = require "lencase.parsing".did_you_mean
+
+local placing = {}
+
+local PAGE, MAX_STRING, MAX_BYTES, MAX_RUNS = 4096, 1 << 20, 1 << 24, 1024
+
+-- {================================== special ================================
+
+---@class lencase.test.address
+---@field at integer
+
+---@class lencase.test.room
+---@field room integer bytes
+
+local Address = { __name = "lencase.test.address", __tostring = function(a) return ("at(0x%x)"):format(a.at) end }
+local Room = { __name = "lencase.test.room", __tostring = function(r) return ("room(%d)"):format(r.room) end }
+local Unterminated = { __name = "lencase.test.unterminated",
+                       __tostring = function(u) return ("unterminated(%q)"):format(u.text) end }
+
+function placing.at(addr) return setmetatable({ at = addr }, Address) end
+
+function placing.room(n) return setmetatable({ room = n }, Room) end
+
+function placing.unterminated(text) return setmetatable({ text = text }, Unterminated) end
+
+local function is_null(value) return value == core.NULL end
+
+local function allocate(cage, size) return cage:alloc(math.max(size, 1)) end
+
+-- Behind the last byte is a page that nobody can read.
+local function put(cage, bytes)
+  local addr = allocate(cage, #bytes)
+  if #bytes > 0 then assert(cage:write(addr, bytes)) end
+  return addr
+end
+
+-- What stands for itself whatever the parameter is; nil: nothing special.
+local function special(cage, value)
+  if is_null(value) then return 0 end
+  local meta = type(value) == "table" and getmetatable(value)
+  if meta == Address then return value.at end
+  if meta == Room then return allocate(cage, value.room) end
+  if meta == Unterminated then return put(cage, value.text) end
+end
+
+--- The word of a value, whatever the parameter is; 0 for one that has no meaning without it.
+---@return integer
+function placing.word(cage, value)
+  local word = math.type(value) == "integer" and value or special(cage, value)
+  return word or type(value) == "string" and put(cage, value) or 0
+end
+
+-- }==========================================================================
+
+-- {================================== records ================================
+
+local function pack_integer(value, width)
+  if math.type(value) ~= "integer" then error(("an integer is wanted, not a %s"):format(type(value)), 0) end
+  if width < 8 then value = value & (1 << width * 8) - 1 end
+  return string.pack(width < 8 and "<I" .. width or "<i8", value)
+end
+
+local pack_record
+
+local function pack_field(field, value)
+  local size = field.width * field.count
+  if field.kind == "chars" then
+    if #value > size then error(("%s has room for %d bytes"):format(field.name, size), 0) end
+    return value .. ("\0"):rep(size - #value)
+  end
+  if field.count == 1 then
+    if field.kind == "record" then return pack_record(field.record, value) end
+    return pack_integer(value, field.width)
+  end
+  local parts = {}
+  for i = 1, field.count do
+    local item = value[i] or (field.kind == "record" and {} or 0)
+    parts[i] = field.kind == "record" and pack_record(field.record, item) or pack_integer(item, field.width)
+  end
+  return table.concat(parts)
+end
+
+local function is_scalar(record) return #record.fields == 1 and record.fields[1].name == "" end
+
+local function field_of(record, name)
+  local names = {}
+  for i, field in ipairs(record.fields) do
+    if field.name == name then return field end
+    names[i] = field.name
+  end
+  error(("%s has no field %s%s"):format(record.name, name, did_you_mean(tostring(name), names)), 0)
+end
+
+function pack_record(record, value)
+  if type(value) == "string" then return value end
+  if is_scalar(record) then return pack_field(record.fields[1], value) end
+  local bytes = ("\0"):rep(record.size)
+  for name, item in pairs(value) do
+    local field = field_of(record, name)
+    local packed = pack_field(field, item)
+    bytes = bytes:sub(1, field.offset) .. packed .. bytes:sub(field.offset + #packed + 1)
+  end
+  return bytes
+end
+
+local unpack_record
+
+local function unpack_one(field, bytes, at)
+  if field.kind == "record" then return unpack_record(field.record, bytes:sub(at, at + field.width - 1)) end
+  local format = (field.kind == "int" or field.width == 8) and "<i" or "<I"
+  return (string.unpack(format .. field.width, bytes, at))
+end
+
+local function unpack_field(field, bytes)
+  local at = field.offset + 1
+  if field.kind == "chars" then return (bytes:sub(at, at + field.width * field.count - 1):match "^[^\0]*") end
+  if field.count == 1 then return unpack_one(field, bytes, at) end
+  local list = {}
+  for i = 1, field.count do list[i] = unpack_one(field, bytes, at + (i - 1) * field.width) end
+  return list
+end
+
+-- A struct that is cut short (a sockaddr) has the fields that are there whole.
+function unpack_record(record, bytes)
+  if is_scalar(record) then return #bytes >= record.size and unpack_field(record.fields[1], bytes) or nil end
+  local value = {}
+  for _, field in ipairs(record.fields) do
+    if field.offset + field.width * field.count <= #bytes then value[field.name] = unpack_field(field, bytes) end
+  end
+  return value
+end
+
+local function is_single(param) return param.fixed == 1 end
+
+local function pack_records(param, value)
+  if type(value) == "string" then return value end
+  if is_single(param) then return pack_record(param.record, value) end
+  local parts = {}
+  for i, item in ipairs(value) do parts[i] = pack_record(param.record, item) end
+  return table.concat(parts)
+end
+
+--- What the bytes of a parameter mean: a string, a struct's fields by name, a list of these.
+---@param param lencase.param with its layout
+---@param bytes string
+---@return any
+function placing.decode(param, bytes)
+  local record = param.kind == "records" and param.record
+  if not record then return bytes end
+  if is_single(param) then return unpack_record(record, bytes) end
+  local list = {}
+  for at = 1, #bytes - record.size + 1, record.size do
+    table.insert(list, unpack_record(record, bytes:sub(at, at + record.size - 1)))
+  end
+  return list
+end
+
+-- }==========================================================================
+
+-- {=================================== words =================================
+
+-- "O_WRONLY|O_CREAT" -> 65; nil and the word that is no name
+local function number_of(text, call, name)
+  local number = 0
+  for word in text:gmatch "[^|%s]+" do
+    local value = math.tointeger(tonumber(word)) or flags.value(word, call, name)
+    if not value then return nil, word end
+    number = number | value
+  end
+  return number
+end
+
+local function integer(value, call, param)
+  if math.type(value) == "integer" then return value end
+  if getmetatable(value) == Address then return value.at end
+  if value == nil then error(("%s: argument %s is missing"):format(call, param.name), 0) end
+  local number, word
+  if type(value) == "string" then number, word = number_of(value, call, param.name) end
+  if number then return number end
+  if not word then error(("%s: %s is an integer, not a %s"):format(call, param.name, type(value)), 0) end
+  error(("%s: %s: no flag '%s'%s"):format(call, param.name, word, did_you_mean(word, flags.names())), 0)
+end
+
+-- The integers among the arguments, whatever the variant: they choose it.
+local function chosen_variant(described, args)
+  local words = { 0, 0, 0, 0, 0, 0 }
+  for _, variant in ipairs(described.variants) do
+    for i, param in ipairs(variant.params) do
+      local value = args[i]
+      if param.kind == "int" and type(value) == "string" and value:find "^[%u%d_|%sx]+$" then
+        value = integer(value, described.name, param)
+      end
+      if param.kind == "int" and math.type(value) == "integer" then words[i] = value end
+    end
+  end
+  return described.variants[core.variant(described.nr, table.unpack(words))]
+end
+
+local function count_in(param, value)
+  if type(value) == "string" then return #value // math.max(param.elem, 1) end
+  if type(value) == "table" and getmetatable(value) == Room then return value.room // math.max(param.elem, 1) end
+  if type(value) == "table" and not getmetatable(value) then return is_single(param) and 1 or #value end
+end
+
+local function place_integers(call, params, args, words)
+  for i, param in ipairs(params) do
+    if param.kind == "int" and args[i] ~= nil then words[i] = integer(args[i], call, param) end
+  end
+  for i, param in ipairs(params) do -- a count that is not given is as big as what is counted
+    if param.count and words[param.count] == nil then words[param.count] = count_in(param, args[i]) end
+  end
+  for i, param in ipairs(params) do
+    if param.kind == "int" and words[i] == nil then integer(nil, call, param) end
+  end
+end
+
+local function number_of_elements(cage, param, words, args)
+  if param.fixed then return param.fixed end
+  if param.count then return words[param.count] end
+  if not param.deref then return 0 end
+  if args and math.type(args[param.deref]) == "integer" then return args[param.deref] end
+  local bytes = words[param.deref] and words[param.deref] ~= 0 and cage:read(words[param.deref], 4)
+  return bytes and (string.unpack("<I4", bytes)) or 0
+end
+
+local function size_of(cage, param, words, args)
+  local n, elem = number_of_elements(cage, param, words, args), math.max(param.elem, 1)
+  if n < 0 or n > MAX_BYTES // elem then return nil end
+  return n * elem
+end
+
+-- An array of pointers with a null behind.
+local function place_strings(cage, list)
+  local packed = {}
+  for i, item in ipairs(list) do
+    packed[i] = string.pack("<i8", special(cage, item) or put(cage, item .. "\0"))
+  end
+  return put(cage, table.concat(packed) .. ("\0"):rep(8))
+end
+
+-- Runs: strings, or how many bytes of room.
+local function place_runs(cage, list)
+  local packed = {}
+  for i, item in ipairs(list) do
+    local size = type(item) == "string" and #item or math.type(item) == "integer" and item or 16
+    local addr = special(cage, item) or type(item) == "string" and put(cage, item) or allocate(cage, size)
+    packed[i] = string.pack("<i8i8", addr, size)
+  end
+  return put(cage, table.concat(packed))
+end
+
+local placers = {}
+
+function placers.address(_, _, value) return value end
+
+function placers.string(cage, _, value) return put(cage, value .. "\0") end
+
+function placers.bytes(cage, _, value) return put(cage, value) end
+
+function placers.records(cage, param, value) return put(cage, pack_records(param, value)) end
+
+function placers.strings(cage, _, value)
+  return type(value) == "string" and put(cage, value) or place_strings(cage, value)
+end
+
+function placers.iovec(cage, _, value)
+  return type(value) == "string" and put(cage, value) or place_runs(cage, value)
+end
+
+local wanted = { address = { number = true }, string = { string = true }, bytes = { string = true },
+                 records = { string = true, table = true, number = true }, strings = { string = true, table = true },
+                 iovec = { string = true, table = true } }
+
+-- Of an argument that is not given: room for what the call fills, or a null pointer where one may be.
+local function place_nothing(cage, call, params, i, words, args)
+  local param = params[i]
+  local asked = param.deref and math.type(args[param.deref]) == "integer"
+  if (param.nullable or param.kind == "address") and not asked then return 0 end
+  if param.dir ~= "out" and param.dir ~= "inout" or param.kind == "iovec" then
+    error(("%s: argument %s is missing (test.NULL is a null pointer)"):format(call, param.name), 0)
+  end
+  local size = size_of(cage, param, words, args)
+  if not size then error(("%s: no room for %s: give a room or an address"):format(call, param.name), 0) end
+  return allocate(cage, size)
+end
+
+local function place_pointer(cage, call, params, i, words, args)
+  local param, value = params[i], args[i]
+  if value == nil then return place_nothing(cage, call, params, i, words, args) end
+  local addr = special(cage, value)
+  if addr then return addr end
+  if not wanted[param.kind][type(value)] then
+    error(("%s: %s is %s, not a %s (test.at(n) is an address)"):format(call, param.name, param.ctype, type(value)), 0)
+  end
+  return placers[param.kind](cage, param, value)
+end
+
+local function six_integers(call, args)
+  local words, params = {}, {}
+  for i = 1, 6 do
+    params[i] = { name = "arg" .. i, kind = "int", width = 8, signed = true }
+    words[i] = args[i] == nil and 0 or integer(args[i], call, params[i])
+  end
+  return words, params
+end
+
+--- The words of a call: its arguments put into the cage's memory as its signature says.
+---@param cage userdata
+---@param call string|integer
+---@param described table? core.describe(nr, true)
+---@param args table with n
+---@return integer[] words
+---@return lencase.param[] params of the variant that the call is
+function placing.words(cage, call, described, args)
+  if not described then return six_integers(call, args) end
+  local params = chosen_variant(described, args).params
+  local words = {}
+  if args.n > #params then
+    for i = #params + 1, args.n do
+      if args[i] ~= nil then error(("%s takes %d arguments here, not %d"):format(call, #params, args.n), 0) end
+    end
+  end
+  place_integers(call, params, args, words)
+  for i, param in ipairs(params) do
+    if param.kind ~= "int" then words[i] = place_pointer(cage, call, params, i, words, args) end
+  end
+  return words, params
+end
+
+-- }==========================================================================
+
+-- {================================= reading back ============================
+
+-- Up to its NUL, page by page, for behind it may be nothing; nil: it has none that can be read.
+local function read_string(cage, addr)
+  local parts, total = {}, 0
+  while total < MAX_STRING do
+    local n = PAGE - addr % PAGE
+    local bytes = cage:read(addr, n)
+    if not bytes then return nil end
+    local text = bytes:match "^([^\0]*)\0"
+    table.insert(parts, text or bytes)
+    if text then return table.concat(parts) end
+    addr, total = addr + n, total + n
+  end
+end
+
+local function read_strings(cage, addr)
+  local list = {}
+  while #list < 4096 do
+    local bytes = cage:read(addr + #list * 8, 8)
+    local at = bytes and string.unpack("<i8", bytes)
+    if at == 0 then return list end
+    local text = at and read_string(cage, at)
+    if not text then return nil end
+    table.insert(list, text)
+  end
+end
+
+-- The bytes of each run; of those that the call fills, how many there is room for.
+local function read_runs(cage, param, addr, n)
+  local list = {}
+  if n < 0 or n > MAX_RUNS then return nil end
+  for i = 1, n do
+    local bytes = cage:read(addr + (i - 1) * 16, 16)
+    if not bytes then return nil end
+    local at, size = string.unpack("<i8i8", bytes)
+    list[i] = size
+    if param.dir == "in" then list[i] = size >= 0 and size <= MAX_BYTES and cage:read(at, size) or nil end
+    if list[i] == nil then return nil end
+  end
+  return list
+end
+
+-- C's conversion of a word to the type of the parameter.
+function placing.integer(param, word)
+  local bits = param.width * 8
+  if bits == 0 or bits >= 64 then return word end
+  word = word & (1 << bits) - 1
+  if param.signed and word >> bits - 1 == 1 then word = word - (1 << bits) end
+  return word
+end
+
+local function read_bytes(cage, param, words, addr)
+  local size = size_of(cage, param, words)
+  local bytes = size and cage:read(addr, size)
+  return bytes and placing.decode(param, bytes)
+end
+
+local function read_pointer(cage, param, words, addr)
+  if param.kind == "string" then return read_string(cage, addr) end
+  if param.kind == "strings" then return read_strings(cage, addr) end
+  if param.kind == "iovec" then return read_runs(cage, param, addr, number_of_elements(cage, param, words)) end
+  return read_bytes(cage, param, words, addr)
+end
+
+local function value_of(cage, param, words, word)
+  if param.kind == "int" then return placing.integer(param, word) end
+  if param.kind == "address" then return word end
+  if word == 0 then return core.NULL end
+  if param.dir == "out" and param.kind ~= "iovec" then return nil end
+  return read_pointer(cage, param, words, word) or word
+end
+
+--- The arguments of a call by their names: integers, strings, structs as tables. What the call is to fill
+--- is left out, what cannot be read is its address.
+---@param cage userdata
+---@param params lencase.param[]
+---@param words integer[]
+---@param into table
+---@return table
+function placing.read(cage, params, words, into)
+  for i, param in ipairs(params) do into[param.name] = value_of(cage, param, words, words[i]) end
+  return into
+end
+
+--- The variant that the words of a call choose.
+---@param described table? core.describe(nr, true)
+---@return lencase.param[]
+function placing.params(described, words)
+  if not described then return select(2, six_integers("", words)) end
+  return described.variants[core.variant(described.nr, table.unpack(words, 1, 6))].params
+end
+
+local function is_filled(param) return param.dir == "out" or param.dir == "inout" end
+
+--- Writes what a call fills, as a bottom gives it: values in the order of the prototype.
+---@param values table from `first` to `n`
+function placing.fill(cage, params, words, values, first)
+  for i, param in ipairs(params) do
+    if is_filled(param) and param.kind ~= "int" then
+      local value = values[first]
+      first = first + 1
+      if value ~= nil and words[i] ~= 0 then
+        if param.kind == "iovec" then
+          placing.fill_runs(cage, param, words, i, value)
+        else
+          cage:write(words[i], param.kind == "records" and pack_records(param, value) or value)
+        end
+      end
+    end
+  end
+end
+
+--- Spreads a string over the runs of an iovec.
+function placing.fill_runs(cage, param, words, i, text)
+  local at = words[i]
+  for _ = 1, math.min(number_of_elements(cage, param, words), MAX_RUNS) do
+    local addr, size = string.unpack("<i8i8", cage:read(at, 16) or ("\0"):rep(16))
+    if #text > 0 then cage:write(addr, text:sub(1, size)) end
+    text, at = text:sub(size + 1), at + 16
+  end
+end
+
+local function filled_runs(cage, param, words, i, result)
+  local parts = {}
+  for k = 1, math.min(number_of_elements(cage, param, words), MAX_RUNS) do
+    local at = words[i] + (k - 1) * 16
+    local addr, size = string.unpack("<i8i8", cage:read(at, 16) or ("\0"):rep(16))
+    local n = math.min(size, result)
+    table.insert(parts, n > 0 and cage:read(addr, n) or "")
+    result = result - n
+  end
+  return table.concat(parts)
+end
+
+--- What a call has filled, in the order of the prototype, from `into[first]` on.
+---@return integer n how many there are in `into`
+function placing.outs(cage, params, words, result, rooms, into, first)
+  for i, param in ipairs(params) do
+    if is_filled(param) and param.kind ~= "int" then
+      if words[i] ~= 0 and param.kind == "iovec" then
+        into[first] = filled_runs(cage, param, words, i, result)
+      elseif words[i] ~= 0 and rooms[i] then
+        local size = rooms[i]
+        if param.filled then size = math.min(size, result * math.max(param.elem, 1)) end
+        if param.deref then size = math.min(size, size_of(cage, param, words) or 0) end
+        local bytes = cage:read(words[i], size)
+        into[first] = bytes and placing.decode(param, bytes)
+      end
+      first = first + 1
+    end
+  end
+  return first - 1
+end
+
+--- How many bytes there is room for at each pointer, before the call.
+function placing.rooms(cage, params, words)
+  local rooms = {}
+  for i, param in ipairs(params) do
+    if param.kind == "bytes" or param.kind == "records" then rooms[i] = size_of(cage, param, words) end
+  end
+  return rooms
+end
+
+-- }==========================================================================
+
+return placing

@@ -1,0 +1,43 @@
+-- lencase new NAME: what it writes works and passes.
+
+local support = require "spec.support"
+
+local quote, sh = support.quote, support.sh
+
+describe("lencase new", function()
+  it("writes a grate that works and a spec that passes", function()
+    support.in_folder(function(dir)
+      local path = quote(dir .. "/mine")
+      local out, err, status = sh(("%s new %s"):format(support.lencase, path))
+      assert.are.same({ "", 0 }, { err, status })
+      local command = out:match "mine_spec%.lua: (LUA_PATH[^\n]+)\n"
+      assert.is_truthy(command, out)
+      out, err, status = sh(command:gsub("busted %-%-lua=lua5.4", "lua5.4 /usr/bin/busted -o TAP"))
+      assert.are.equal(0, status, out .. err)
+      assert.is_truthy(out:find "1%.%.4")
+      assert.are.equal(0, select(3, sh("luacheck -q --std lua54+busted " .. path .. "*.lua || ! command -v luacheck")))
+      out, err, status = sh(("cd %s && touch a a.keep && %s/%s run mine.lua -- rm a a.keep; ls"):format(
+        quote(dir), support.pwd, support.lencase:gsub("^lua5.4 ", "")))
+      assert.are.same({ "a.keep\nmine.lua\nmine_spec.lua\n", 0 }, { out, status })
+      assert.is_truthy(err:find "not permitted")
+    end)
+  end)
+
+  it("overwrites nothing", function()
+    support.in_folder(function(dir)
+      support.write_file(dir .. "/mine_spec.lua", "mine")
+      local _, err, status = sh(("%s new %s"):format(support.lencase, quote(dir .. "/mine.lua")))
+      assert.are.equal(125, status)
+      assert.is_truthy(err:find("mine_spec.lua is there already", 1, true), err)
+      assert.are.equal("mine_spec.lua\n", (sh("ls " .. quote(dir))))
+    end)
+  end)
+
+  it("says what is no name", function()
+    for name, message in pairs { ["a b"] = "'a b' is no name", ["/nowhere/x"] = "No such file", [""] = "no name" } do
+      local _, err, status = sh(("%s new %s"):format(support.lencase, quote(name)))
+      assert.are.equal(125, status)
+      assert.is_truthy(err:find(message, 1, true), err)
+    end
+  end)
+end)
