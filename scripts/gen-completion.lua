@@ -13,7 +13,8 @@ local signatures = require "lencase.signatures" -- before parser_of, which puts 
 local parser = dofile(here .. "/parser-of.lua")(here .. "/lencase")
 
 -- What the words of a command are: the name of a function below. Of others they are files.
-local words_of = { run = "_lencase_stack", check = "_lencase_stack", compile = "_lencase_stack", plan = "_lencase_calls" }
+local words_of = { run = "_lencase_stack", check = "_lencase_stack", compile = "_lencase_stack",
+                   plan = "_lencase_calls" }
 
 -- What an option's value is.
 local values_of = { ["--policy"] = "COPY_ALL_ARGS PASS_THROUGH_POINTERS PASS_THROUGH_ALL" }
