@@ -65,6 +65,12 @@ static void *many_blocks(void *arg) {
   return arg;
 }
 
+#ifdef __SANITIZE_ADDRESS__
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
 int main(void) {
   static struct counts counts;
   lencase_interface interface = {.name = "inline",
@@ -79,6 +85,11 @@ int main(void) {
   const unsigned char *code;
   ssize_t n;
   int err;
+  if (SANITIZED) { /* its runtime waits for its own locks when it is called from inside of itself */
+    note("not under the address sanitizer");
+    lencase_close(st);
+    return test_end();
+  }
   need(st != NULL && pipe(ends) == 0);
   need(lencase_grate_new(st, &interface, NULL) == LENCASE_OK);
   if (!is_int(lencase_inline_start(st), LENCASE_OK, "goes inline")) return test_end();
