@@ -273,7 +273,7 @@ static int down_push(lua_State *L, struct frame *f) {
                ? LENCASE_OK
                : marshal_out(call->cage, d->vp, d->words, call->down_result,
                              d->own ? call->snaps : NULL, f->outs, &call->arena, &fault);
-  if (watch != NULL && status == LENCASE_OK) watch->filled(watch, f);
+  if (watch != NULL && status == LENCASE_OK && d->vp->nout > 0) watch->filled(watch, f);
   call_down_over(call);
   luaL_checkstack(L, LENCASE_MAXARGS + LUA_MINSTACK, "results of a call");
   lua_pushinteger(L, call->down_result);

@@ -70,9 +70,11 @@ describe("lencase.test", function()
     assert.same({}, t:copied())
     t:read(0, nil, 100)
     assert.same({ buf = 5 }, t:copied())
+    t:write(1, "hello") -- nothing of the call before
+    assert.same({}, t:copied())
     t:fstat(3, test.at(0x10000))
     assert.same({ { "open", pathname = "/no", flags = 0 }, { "write", fd = 1, count = 5 }, { "read", fd = 0, count = 100 },
-                  { "fstat", fd = 3, statbuf = 0x10000 } }, t.seen)
+                  { "write", fd = 1, count = 5 }, { "fstat", fd = 3, statbuf = 0x10000 } }, t.seen)
     assert.same({ "write", fd = 1, buf = "hello", count = 5 }, t.calls[1])
     t:finish()
   end)
