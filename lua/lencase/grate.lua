@@ -581,6 +581,47 @@ function load_again()
   return reload.run(prepare)
 end
 
+--- Puts another interface in the place of the one that is at work: a prompt's changes.
+---@param interface lencase.interface
+---@return boolean? ok
+---@return string? message why the old one goes on
+function grate.exchange(interface)
+  core.reload_begin()
+  local ok, finish = pcall(prepare, interface)
+  if not ok then
+    core.reload_end()
+    return nil, tostring(finish)
+  end
+  core.reload_end(finish)
+  return true
+end
+
+-- What may come to be handled: every call by itself, and as a member of its families.
+local function all_routes()
+  local routes = {}
+  local function add(nr, family)
+    routes[nr] = routes[nr] or {}
+    table.insert(routes[nr], { nr = family, where = "prompt", policy = policy.PASS_THROUGH_ALL, fn = function() end })
+  end
+  for _, name in ipairs(core.names()) do
+    local nr = core.callnum(name)
+    add(nr, nr)
+    for _, member in ipairs((core.members(nr))) do
+      if member ~= nr then add(member, nr) end
+    end
+  end
+  return routes
+end
+
+--- A grate that any interface can be exchanged for while cages run.
+---@param definition lencase.definition
+---@return lencase.interface
+function grate.open(definition)
+  local interface = grate.new(definition)
+  interface.routes = all_routes()
+  return interface
+end
+
 -- Called by the core with what the script returned.
 local function install(interface)
   reload.remember()
