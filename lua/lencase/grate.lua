@@ -121,6 +121,9 @@ local options = { on_start = "function", on_cage = "function", on_cage_exit = "f
                   on_exit = "function", on_error = "string", timeout = "number", provide = "table", uses = "table",
                   keep = "table", registered = "boolean" }
 
+--- Whether a key of a definition is an option and no call.
+function grate.is_option(key) return options[key] ~= nil end
+
 local function unknown_call(where, name)
   local names = call_names()
   for option in pairs(options) do table.insert(names, option) end
