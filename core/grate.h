@@ -116,6 +116,7 @@ struct grate_decl {
   int ntests;
   bool denied;  /* a layer's default for what it does not provide */
   bool dormant; /* not in force before register_handler */
+  bool off;     /* it takes no calls before an interface that is exchanged for this one has it */
 };
 
 /*

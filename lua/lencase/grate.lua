@@ -530,7 +530,7 @@ end
 local function register(e, nr)
   if e.signature and may_use(nr) then rawset(grate.sys, e.name, core.sys(nr, e.signature)) end
   return core.register { nr = nr, family = e.nr, policy = e.policy, where = e.where, fn = e.fn, constant = e.constant,
-                  signature = nr == e.nr and e.signature or nil, tests = e.tests, denied = e.denied,
+                  signature = nr == e.nr and e.signature or nil, tests = e.tests, denied = e.denied, off = e.off,
                   dormant = current.options.registered == false }
 end
 
@@ -604,7 +604,8 @@ local function all_routes()
   local routes = {}
   local function add(nr, family)
     routes[nr] = routes[nr] or {}
-    table.insert(routes[nr], { nr = family, where = "prompt", policy = policy.PASS_THROUGH_ALL, fn = function() end })
+    table.insert(routes[nr], { nr = family, where = "prompt", policy = policy.PASS_THROUGH_ALL, off = true,
+                               fn = function() end })
   end
   for _, name in ipairs(core.names()) do
     local nr = core.callnum(name)
