@@ -2,13 +2,14 @@
 
 local grate = require "lencase.grate"
 local handlers = require "lencase.repl.handlers"
+local lencase = require "lencase"
 local show = require "lencase.repl.show"
 local source = require "lencase.repl.source"
 
 local file = {
   env = nil,     -- the prompt's environment
   texts = {},    -- chunk name -> what was typed
-  given = {},    -- the prompt's own commands
+  commands = {}, -- the prompt's own
   upvalues = {}, -- name -> { function, index }: the locals of the script that was loaded
 }
 
@@ -49,7 +50,7 @@ local function run(text, path)
     definition = d
     return new(d)
   end
-  local ok, result = pcall(chunk, path)
+  local ok, result = pcall(chunk)
   grate.new = new
   if not ok then fail("%s", result) end
   if not definition then fail("%s: the script must end with 'return lencase.grate { ... }'", path) end
@@ -105,7 +106,7 @@ end
 function literal(value)
   local kind = type(value)
   if kind == "function" then return text_of_function(value) end
-  if getmetatable(value) == grate.failure_meta then return tostring(value) end
+  if getmetatable(value) == grate.failure_meta then return ('lencase.fail "%s"'):format(lencase.errno[value.errno]) end
   if kind == "table" and getmetatable(value) == nil then return next(value) and literal_table(value) or "{}" end
   if kind == "string" or math.type(value) then return ("%q"):format(value) end
   if kind == "boolean" or kind == "nil" then return tostring(value) end
@@ -114,7 +115,7 @@ end
 
 local function text_of_entry(value)
   if type(value) == "function" or getmetatable(value) == grate.failure_meta then return literal(value) end
-  local parts = { value[1] == nil and "nil" or literal(value[1]), value[2] ~= nil and literal(value[2]) or nil }
+  local parts = { value[1] == nil and "nil" or math.type(value[1]) and show.policy(value[1]) or literal(value[1]), value[2] ~= nil and literal(value[2]) or nil }
   for key, item in pairs(value) do
     if math.type(key) == nil then table.insert(parts, key .. " = " .. literal(item)) end
   end
@@ -125,15 +126,31 @@ end
 
 -- {============================ names that are used ========================
 
--- What was typed to give a global its first value: the line "name = ..." alone, else the value now.
-local function definition_of(name)
-  for n = 1, #file.texts do
-    local text = file.texts[n]
-    local assigned = text:match("^%s*" .. name .. "%s*=%s*([^\n]*)\n?$")
-    if assigned and load("return " .. assigned) then return "local " .. name .. " = " .. assigned end
+local SHARED = { sys = "local sys = lencase.sys", fail = "local fail = lencase.fail", NULL = "local NULL = lencase.NULL" }
+
+local function uses_commands(text)
+  for name in pairs(source.globals(text)) do
+    if file.commands[name] and name ~= "lencase" and not SHARED[name] then return true end
   end
+  return false
+end
+
+-- The chunk "name = ..." that was typed last, without what stands before the value.
+local function typed_value(name)
+  for n = #file.texts, 1, -1 do
+    local value = file.texts[n]:match("^%s*" .. name .. "%s*=%s*(.*)$")
+    if value and load("return " .. value) and not uses_commands(value) then return value end
+  end
+end
+
+-- A global's definition: as it was typed; nil when it is one that only handlers give a value.
+local function definition_of(name, user)
   local value = rawget(file.env, name)
+  local typed = typed_value(name)
+  if typed then return "local " .. name .. " = " .. typed end
+  if type(value) ~= "function" and user:find("%f[%w_]" .. name .. "%s*=[^=]") then return nil end
   local ok, text = pcall(literal, value)
+  if ok and type(value) == "function" then return "local " .. name .. "\n" .. name .. " = " .. text end
   if ok then return "local " .. name .. " = " .. text end
   if type(value) == "userdata" or type(value) == "table" then
     fail("%s is used by a handler and has no text: write %s = ... on a line of its own", name, name)
@@ -152,7 +169,7 @@ end
 
 local collect
 
-local function collect_name(c, name)
+local function collect_name(c, name, user)
   if c.seen[name] or (loaded and file.upvalues[name]) then return end
   local is_global = rawget(file.env, name) ~= nil
   if c.locals[name] == nil and not is_global and not c.shared[name] then return end
@@ -161,20 +178,20 @@ local function collect_name(c, name)
   if c.locals[name] ~= nil then
     text = "local " .. name .. " = " .. literal(c.locals[name])
   else
-    text = is_global and definition_of(name) or c.shared[name]
+    text = c.shared[name]
+    if is_global then text = definition_of(name, user) end
   end
+  if not text then return end
   collect(c, text)
   table.insert(c.lines, text)
 end
 
 function collect(c, text)
   local names = {}
-  for name in pairs(source.names(text)) do table.insert(names, name) end
+  for name in pairs(source.globals(text)) do table.insert(names, name) end
   table.sort(names)
-  for _, name in ipairs(names) do collect_name(c, name) end
+  for _, name in ipairs(names) do collect_name(c, name, text) end
 end
-
-local SHARED = { sys = "local sys = lencase.sys", fail = "local fail = lencase.fail", NULL = "local NULL = lencase.NULL" }
 
 -- The lines that must stand before handlers with these texts. 'has' are names that the script has.
 local function preamble(values, texts, has)
@@ -216,12 +233,23 @@ local function new_script()
   return table.concat(lines, "\n")
 end
 
+-- A handler of the script's that is made by a function of it has no text of its own.
+local function check_home(value, place, key)
+  local fn = type(value) == "table" and value[2] or value
+  if type(fn) ~= "function" or debug.getinfo(fn, "S").source ~= "@" .. loaded.path then return end
+  local at = source.find(loaded.text, fn)
+  if not (place and at and at.from >= place.from and at.to <= place.to) then
+    fail("%s: the handler of %s is made elsewhere in the text: change it there, or type it anew", loaded.path, key)
+  end
+end
+
 -- The changes to a script's text: { from, behind, text }, and the handlers that are new in it.
 local function edits_of(at)
   local edits, values, texts, new = {}, {}, {}, {}
   for _, key in ipairs(sorted(handlers.changed)) do
     local value, place = handlers.entries[key], at[key]
     local text = value ~= nil and text_of_entry(value)
+    if value ~= nil then check_home(value, place, key) end
     if text then
       table.insert(values, value)
       table.insert(texts, text)
@@ -248,7 +276,7 @@ local function edited_script()
     table.insert(edits, { at[1].last, at[1].last, before })
     table.insert(edits, { line_start(text, close), line_start(text, close), table.concat(new) })
   end
-  local has = source.names(text)
+  local has = source.toplevel(text)
   local lines = preamble(values, texts, has)
   local start = line_start(text, at.start)
   if #lines > 0 then table.insert(edits, { start, start, table.concat(lines, "\n") .. "\n\n" }) end

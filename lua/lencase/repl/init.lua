@@ -25,7 +25,9 @@ local function routes()
       if nr ~= e.nr then table.insert(members, core.callname(nr)) end
     end
     local also = #members > 0 and " (also " .. table.concat(members, ", ") .. ")" or ""
-    io.stdout:write(("%-16s %-24s %s%s\n"):format(e.name, show.value(handlers.policy(e.name)), e.where, also))
+    local what = handlers.policy(e.name)
+    what = math.type(what) and show.policy(what) or what
+    io.stdout:write(("%-16s %-30s %s%s\n"):format(e.name, what, e.where, also))
   end
 end
 
@@ -198,6 +200,7 @@ end
 ---@param words string[]
 ---@return boolean
 function repl.run(words)
+  file.commands = commands
   file.env, handlers.watch = env, cages.watch
   line.env, line.commands = env, commands
   line.methods = { "put", "alloc", "bytes", "poke", "dump", "call", "gone" }

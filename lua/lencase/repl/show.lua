@@ -1,6 +1,7 @@
 -- show.lua - values as people read them, in Lua's own notation; colours on a terminal only
 
 local core = require "lencase.core"
+local policy = require "lencase.policy"
 
 local show = {}
 
@@ -139,6 +140,28 @@ function show.time(seconds)
   if seconds < 1e-3 then return ("%.0f us"):format(seconds * 1e6) end
   if seconds < 1 then return ("%.1f ms"):format(seconds * 1e3) end
   return ("%.2f s"):format(seconds)
+end
+
+local SETS = { "COPY_ALL_ARGS", "PASS_THROUGH_POINTERS", "PASS_THROUGH_ALL" }
+
+--- A policy as an expression of lencase's constants.
+---@param mask integer
+---@return string
+function show.policy(mask)
+  for _, set in ipairs(SETS) do
+    local terms, sum = { "lencase." .. set }, policy[set]
+    for n = 1, 6 do
+      for _, verb in ipairs { "COPY", "PASS", "ADDR", "ONCE" } do
+        local bits = policy[verb](n)
+        if mask & bits == bits and sum & bits ~= bits then
+          table.insert(terms, ("lencase.%s(%d)"):format(verb, n))
+          sum = sum | bits
+        end
+      end
+    end
+    if sum == mask then return table.concat(terms, " | ") end
+  end
+  return ("0x%x"):format(mask)
 end
 
 return show

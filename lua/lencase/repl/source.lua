@@ -170,7 +170,32 @@ function source.interface(text)
   return entries
 end
 
---- The names in a text that are neither fields nor keys: globals among them.
+-- The names that "local", "for" and parameters declare from token i on: into `declared`.
+local function declare(list, i, declared)
+  local depth = list[i].text == "(" and 1 or 0
+  repeat
+    i = i + 1
+    local t = list[i]
+    if t and t.kind == "word" then declared[t.text] = true end
+    local goes_on = t and (t.kind == "word" or t.text == "," or t.text == "..." or t.text == "<" or t.text == ">")
+  until not goes_on or (depth == 0 and list[i + 1] and list[i + 1].kind == "word" and t.kind == "word")
+end
+
+local function declared_in(list)
+  local declared = {}
+  for i, t in ipairs(list) do
+    if t.text == "local" and list[i + 1] and list[i + 1].text ~= "function" or t.text == "for" then
+      declare(list, i, declared)
+    elseif t.text == "function" and t.kind == "keyword" then
+      local j = i
+      while list[j] and list[j].text ~= "(" do j = j + 1 end
+      if list[j] then declare(list, j, declared) end
+    end
+  end
+  return declared
+end
+
+--- All names in a text that are no fields.
 ---@param text string
 ---@return table<string, boolean>
 function source.names(text)
@@ -178,6 +203,39 @@ function source.names(text)
   for i, t in ipairs(list) do
     local before = list[i - 1] and list[i - 1].text
     if t.kind == "word" and before ~= "." and before ~= ":" then names[t.text] = true end
+  end
+  return names
+end
+
+--- The names that a script's text has at its top level: locals, and globals that it sets.
+---@param text string
+---@return table<string, boolean>
+function source.toplevel(text)
+  local list, names, depth = source.tokens(text), {}, 0
+  for i, t in ipairs(list) do
+    local after = list[i + 1]
+    if depth == 0 and t.text == "local" and after and after.text ~= "function" then declare(list, i, names) end
+    if depth == 0 and t.kind == "word" and after and after.text == "=" then names[t.text] = true end
+    if depth == 0 and t.text == "function" and after and after.kind == "word" then names[after.text] = true end
+    depth = depth + nesting(t)
+  end
+  return names
+end
+
+--- Those that the text does not declare itself, and that are no keys in a table.
+---@param text string
+---@return table<string, boolean>
+function source.globals(text)
+  local list, names, stack = source.tokens(text), {}, {}
+  local declared = declared_in(list)
+  for i, t in ipairs(list) do
+    local step = nesting(t)
+    if step > 0 then table.insert(stack, t.text) elseif step < 0 then table.remove(stack) end
+    local before, after = list[i - 1] and list[i - 1].text, list[i + 1] and list[i + 1].text
+    local is_key = after == "=" and stack[#stack] == "{"
+    if t.kind == "word" and before ~= "." and before ~= ":" and not is_key and not declared[t.text] then
+      names[t.text] = true
+    end
   end
   return names
 end
