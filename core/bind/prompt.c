@@ -2,10 +2,7 @@
 ** prompt.c - what a prompt needs of the system: terminals, time and Ctrl-C
 */
 
-#include <errno.h>
-#include <poll.h>
 #include <signal.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,7 +13,6 @@
 ** sets it, and only while it reads a line or runs one.
 */
 static lua_State *volatile running;
-static volatile sig_atomic_t interrupted;
 
 static void stop(lua_State *L, lua_Debug *ar) {
   (void)ar;
@@ -27,7 +23,6 @@ static void stop(lua_State *L, lua_Debug *ar) {
 /* As lua(1) does it: a hook may be set from a signal's handler. */
 static void on_interrupt(int sig) {
   (void)sig;
-  interrupted = 1;
   if (running != NULL)
     lua_sethook(running, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
 }
@@ -36,7 +31,6 @@ static void on_interrupt(int sig) {
 static void catch_interrupts(struct sigaction *before) {
   struct sigaction action = {.sa_handler = on_interrupt};
   sigemptyset(&action.sa_mask);
-  interrupted = 0;
   sigaction(SIGINT, &action, before);
 }
 
@@ -62,30 +56,6 @@ static int interruptible(lua_State *L) {
   return lua_gettop(L);
 }
 
-/*
-** core.typed(f): waits until something can be read from the terminal, then calls f (which reads it);
-** again until f returns something true. -> false when Ctrl-C came first.
-*/
-static int typed(lua_State *L) {
-  struct sigaction before;
-  struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
-  bool over = false;
-  int status = LUA_OK;
-  lua_settop(L, 1);
-  catch_interrupts(&before);
-  while (!over && !interrupted && status == LUA_OK) {
-    if (poll(&in, 1, -1) < 0) continue; /* EINTR */
-    lua_settop(L, 1);
-    lua_pushvalue(L, 1);
-    status = lua_pcall(L, 0, 1, 0);
-    over = status == LUA_OK && lua_toboolean(L, -1);
-  }
-  sigaction(SIGINT, &before, NULL);
-  if (status != LUA_OK) return lua_error(L);
-  lua_pushboolean(L, over);
-  return 1;
-}
-
 /* core.isatty(fd) */
 static int is_terminal(lua_State *L) {
   lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
@@ -101,7 +71,6 @@ static int clock_now(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {{"interruptible", interruptible},
-                                     {"typed", typed},
                                      {"isatty", is_terminal},
                                      {"clock", clock_now},
                                      {NULL, NULL}};

@@ -98,11 +98,11 @@ end
 -- A chunk of what is typed; nil and whether more lines may complete it.
 local function compile(text, n)
   local name = "=[" .. n .. "]"
-  local chunk = load("return " .. text, name, "t", env)
+  local chunk, why = load("return " .. text, name, "t", env)
   if chunk then return chunk end
   local statement, message = load(text, name, "t", env)
   if statement then return statement end
-  return nil, message, message:find "<eof>$" ~= nil
+  return nil, message, (message:find "<eof>$" or why:find "<eof>$") ~= nil
 end
 
 local function finish(ok, ...)
@@ -211,7 +211,6 @@ function repl.run(words)
     loop()
     line.close()
   end
-  handlers.options = {}
   cages.close()
   return failed and not line.interactive
 end

@@ -1,4 +1,4 @@
--- line.lua - lines from people: GNU readline with history and completion where the package lua-readline is, and
+-- line.lua - lines from people: by GNU readline, with history and completion, where the system has it; and
 -- plain lines from a pipe
 
 local core = require "lencase.core"
@@ -6,7 +6,8 @@ local flags = require "lencase.flags"
 
 local line = { interactive = false, env = nil, commands = nil, methods = nil }
 
-local readline -- the module; nil: none
+local readline = false -- there is one
+local history = "" -- where it is kept
 
 -- {================================ completion ==============================
 
@@ -108,52 +109,31 @@ local KEPT_LINES = 1000
 function line.open()
   line.interactive = core.isatty(0) and core.isatty(1)
   if not line.interactive then return end
-  local ok, module = pcall(require, "readline")
-  if not ok then return end
-  readline = module
-  local path = history_file()
-  local there = io.open(path, "a")
-  if there then there:close() else path = "" end
-  readline.set_options { histfile = path, keeplines = KEPT_LINES, completion = true, auto_add = false }
-  readline.set_readline_name "lencase"
-  readline.set_complete_function(function(text, from, to)
-    readline.set_completion_append_character ""
-    local fine, list = pcall(line.complete, text, from, to)
-    return fine and list or {}
-  end)
+  readline = core.readline(line.complete)
+  if not readline then return end
+  history = history_file()
+  if history ~= "" then core.history_read(history, KEPT_LINES) end
 end
 
 function line.close()
-  if readline then readline.save_history() end
+  if readline and history ~= "" then core.history_write(history) end
 end
 
 local last
 
 local function remember(text)
-  if text ~= "" and text ~= last then readline.add_history(text) end
+  if text ~= "" and text ~= last then core.history_add(text) end
   last = text
 end
 
 -- }==========================================================================
 
 local function edited(prompt)
-  local got, over = nil, false
   io.stdout:flush()
-  readline.handler_install(prompt, function(text)
-    got, over = text, true
-    readline.handler_remove()
-  end)
-  local fine = core.typed(function()
-    readline.read_char()
-    return over
-  end)
-  if not fine then
-    readline.handler_remove()
-    io.stdout:write "^C\n"
-    return nil, "interrupted"
-  end
+  local got, why = core.readline_read(prompt)
   if got then remember(got) end
-  return got, not got and "end" or nil
+  if why == "interrupted" then io.stdout:write "^C\n" end
+  return got, why
 end
 
 --- The next line without its end; nil and "end" or "interrupted".
