@@ -35,6 +35,7 @@ static struct {
   char **rl_line_buffer;
   int *rl_attempted_completion_over;
   int *rl_completion_append_character;
+  int *rl_completion_suppress_quote;
   int *rl_catch_signals;
 } lib;
 
@@ -68,6 +69,7 @@ static bool open_library(void) {
                  SYMBOL(rl_line_buffer),
                  SYMBOL(rl_attempted_completion_over),
                  SYMBOL(rl_completion_append_character),
+                 SYMBOL(rl_completion_suppress_quote),
                  SYMBOL(rl_catch_signals)};
   void *handle = dlopen("libreadline.so.8", RTLD_NOW | RTLD_LOCAL);
   size_t i;
@@ -113,6 +115,7 @@ static char **complete(const char *text, int start, int end) {
   lua_pushinteger(L, end);
   if (lua_pcall(L, 3, 1, 0) == LUA_OK && lua_istable(L, -1)) {
     *lib.rl_attempted_completion_over = 1; /* no file names when there are no words */
+    *lib.rl_completion_suppress_quote = 1;       /* a flag may be followed by another */
     words = lib.rl_completion_matches(text, next_word);
   }
   lua_pop(L, 1);
