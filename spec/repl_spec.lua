@@ -6,7 +6,7 @@ local quote, sh = support.quote, support.sh
 
 -- What the prompt says to these lines: output, messages, status.
 local function typed(lines, options)
-  return support.in_folder and sh(("printf %%s %s | %s repl %s"):format(quote(lines), support.lencase, options or ""))
+  return sh(("printf %%s %s | %s repl %s"):format(quote(lines), support.lencase, options or ""))
 end
 
 local function output(lines)
@@ -90,9 +90,9 @@ c:lseek(fd, -1, 0)
 -1  "ENOENT"
 3
 0  nil  { 4, 5 }
-0  nil  NULL
+0  nil  { tv_nsec = 0, tv_sec = 0 }
 -1  "EINVAL"
-]], (out:gsub("{ %d+, %d+ }", "{ 4, 5 }"):gsub("0  nil  {[^}]*}\n$", "0  nil  NULL\n")))
+]], (out:gsub("{ %d+, %d+ }", "{ 4, 5 }")))
     end)
   end)
 
@@ -277,7 +277,7 @@ describe("in a terminal", function()
         "> ", "abandoned", "abandoned", "\\x03", "^C", "", -- Ctrl-C while a line is typed
         "> ", 'print("run" .. "ning") while true do end\\r', "running", "\\x03", "interrupted", "", -- and while one runs
         "> ", "1 +\\r", ">> ", "\\x03", "^C", "",
-        "> ", 'c:open("/dev/nul\\t, "O_WRON\\t|O_CLOE\\t", 0) > 2\\r', "true", "", -- a file's name, flags
+        "> ", 'c:open("/dev/nul\\t", "O_WRON\\t|O_CLOE\\t", 0) > 2\\r', "true", "", -- a file's name, flags
         "> ", 'on("getppi\\t", "COP', "COP", "\\x03", "^C", "",
         "> ", '?getpp\\t\\r', "pid_t getppid(void)", "",
         "> ", 'on("read", "pass bu\\t, addr cou\\t", function() end)\\r', "> ", "routes()\\r",

@@ -31,11 +31,10 @@ static struct {
   int (*write_history)(const char *path);
   void (*stifle_history)(int max);
   completer **rl_attempted_completion_function;
-  const char **rl_readline_name;
+  const char **rl_basic_quote_characters;
   char **rl_line_buffer;
   int *rl_attempted_completion_over;
   int *rl_completion_append_character;
-  int *rl_completion_suppress_quote;
   int *rl_catch_signals;
 } lib;
 
@@ -65,11 +64,10 @@ static bool open_library(void) {
                  SYMBOL(write_history),
                  SYMBOL(stifle_history),
                  SYMBOL(rl_attempted_completion_function),
-                 SYMBOL(rl_readline_name),
+                 SYMBOL(rl_basic_quote_characters),
                  SYMBOL(rl_line_buffer),
                  SYMBOL(rl_attempted_completion_over),
                  SYMBOL(rl_completion_append_character),
-                 SYMBOL(rl_completion_suppress_quote),
                  SYMBOL(rl_catch_signals)};
   void *handle = dlopen("libreadline.so.8", RTLD_NOW | RTLD_LOCAL);
   size_t i;
@@ -115,7 +113,6 @@ static char **complete(const char *text, int start, int end) {
   lua_pushinteger(L, end);
   if (lua_pcall(L, 3, 1, 0) == LUA_OK && lua_istable(L, -1)) {
     *lib.rl_attempted_completion_over = 1; /* no file names when there are no words */
-    *lib.rl_completion_suppress_quote = 1;       /* a flag may be followed by another */
     words = lib.rl_completion_matches(text, next_word);
   }
   lua_pop(L, 1);
@@ -134,7 +131,7 @@ static int readline_open(lua_State *L) {
   }
   reader.complete = luaL_ref(L, LUA_REGISTRYINDEX);
   *lib.rl_attempted_completion_function = complete;
-  *lib.rl_readline_name = "lencase";
+  *lib.rl_basic_quote_characters = ""; /* a flag that is completed does not end the string */
   *lib.rl_catch_signals = 0; /* Ctrl-C is for whoever reads the line */
   lua_pushboolean(L, 1);
   return 1;
