@@ -70,10 +70,8 @@ static int clock_now(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"interruptible", interruptible},
-                                     {"isatty", is_terminal},
-                                     {"clock", clock_now},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"interruptible", interruptible}, {"isatty", is_terminal}, {"clock", clock_now}, {NULL, NULL}};
 
 void bind_open_prompt(lua_State *L) {
   luaL_setfuncs(L, functions, 0);

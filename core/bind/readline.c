@@ -48,7 +48,8 @@ static struct {
 
 static volatile sig_atomic_t interrupted;
 
-#define SYMBOL(name) {#name, (void **)(void *)&lib.name}
+#define SYMBOL(name) \
+  { #name, (void **)(void *)&lib.name }
 
 static bool open_library(void) {
   static const struct {
@@ -132,7 +133,7 @@ static int readline_open(lua_State *L) {
   reader.complete = luaL_ref(L, LUA_REGISTRYINDEX);
   *lib.rl_attempted_completion_function = complete;
   *lib.rl_basic_quote_characters = ""; /* a flag that is completed does not end the string */
-  *lib.rl_catch_signals = 0; /* Ctrl-C is for whoever reads the line */
+  *lib.rl_catch_signals = 0;           /* Ctrl-C is for whoever reads the line */
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -198,8 +199,8 @@ static int history_write(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"readline", readline_open},      {"readline_read", readline_read}, {"history_add", history_add},
-    {"history_read", history_read},   {"history_write", history_write}, {NULL, NULL}};
+    {"readline", readline_open},    {"readline_read", readline_read}, {"history_add", history_add},
+    {"history_read", history_read}, {"history_write", history_write}, {NULL, NULL}};
 
 void bind_open_readline(lua_State *L) {
   luaL_setfuncs(L, functions, 0);

@@ -262,10 +262,19 @@ static int sim_gc(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg methods[] = {
-    {"call", sim_call_lua}, {"alloc", sim_alloc_lua}, {"put", sim_put},    {"read", sim_read},
-    {"write", sim_write},   {"reset", sim_reset_lua}, {"exit", sim_exit},  {"child", sim_child},
-    {"pid", sim_pid},       {"kernel", sim_kernel_lua}, {"__gc", sim_gc},         {"__close", sim_gc}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"call", sim_call_lua},
+                                   {"alloc", sim_alloc_lua},
+                                   {"put", sim_put},
+                                   {"read", sim_read},
+                                   {"write", sim_write},
+                                   {"reset", sim_reset_lua},
+                                   {"exit", sim_exit},
+                                   {"child", sim_child},
+                                   {"pid", sim_pid},
+                                   {"kernel", sim_kernel_lua},
+                                   {"__gc", sim_gc},
+                                   {"__close", sim_gc},
+                                   {NULL, NULL}};
 
 void bind_open_sim(lua_State *L) {
   if (grate_of(L) != NULL) {

@@ -2,14 +2,14 @@
 
 local core = require "lencase.core"
 local grate = require "lencase.grate"
-local handlers = require "lencase.repl.handlers"
 local parsing = require "lencase.parsing"
 local place = require "lencase.repl.place"
 local show = require "lencase.repl.show"
 local signatures = require "lencase.signatures"
 
 local MEMORY, ENOSYS, ERRNO_MAX = 1 << 28, 38, 4095
-local PROCESS = { exit = true, exit_group = true, fork = true, vfork = true, clone = true, getpid = true, getppid = true }
+local PROCESS = { exit = true, exit_group = true, fork = true, vfork = true, clone = true, getpid = true,
+                  getppid = true } -- what a cage is itself: no table of functions must say it
 local FORKS = { fork = true, vfork = true, clone = true }
 
 local cages = {
@@ -99,7 +99,9 @@ local function size_of(value, param)
   if type(value) == "string" then return #value + 1 end
   if param.kind == "bytes" then return #value end
   local known
-  for _, p in ipairs(signatures.params(signatures.by_name(param.call))) do known = p.name == param.name and p or known end
+  for _, p in ipairs(signatures.params(signatures.by_name(param.call))) do
+    if p.name == param.name then known = p end
+  end
   local n = known and known.count == 1 and 1 or #value
   return known and known.elem * n or #value
 end

@@ -115,7 +115,8 @@ end
 
 local function text_of_entry(value)
   if type(value) == "function" or getmetatable(value) == grate.failure_meta then return literal(value) end
-  local parts = { value[1] == nil and "nil" or math.type(value[1]) and show.policy(value[1]) or literal(value[1]), value[2] ~= nil and literal(value[2]) or nil }
+  local what = math.type(value[1]) and show.policy(value[1]) or literal(value[1])
+  local parts = { what, value[2] ~= nil and literal(value[2]) or nil }
   for key, item in pairs(value) do
     if math.type(key) == nil then table.insert(parts, key .. " = " .. literal(item)) end
   end
@@ -126,7 +127,8 @@ end
 
 -- {============================ names that are used ========================
 
-local SHARED = { sys = "local sys = lencase.sys", fail = "local fail = lencase.fail", NULL = "local NULL = lencase.NULL" }
+local SHARED = { sys = "local sys = lencase.sys", fail = "local fail = lencase.fail",
+                 NULL = "local NULL = lencase.NULL" }
 
 local function uses_commands(text)
   for name in pairs(source.globals(text)) do

@@ -43,7 +43,7 @@ local function steps(nr)
   local entry = handlers.entry(nr)
   local mask = entry and entry.policy or policy.COPY_ALL_ARGS
   local where = entry and ("handled by %s at %s"):format(entry.name, entry.where) or "nothing handles it; COPY_ALL_ARGS"
-  local text = core.plan(nr, entry and entry.nr ~= nr and policy.COPY_ALL_ARGS or mask)
+  local text = core.plan(entry and entry.nr or nr, mask) -- of the family, which is what the handler sees
   return where .. "\n" .. (text or "")
 end
 

@@ -45,8 +45,6 @@ local function params_of(call)
   return list
 end
 
-local HAS_CALLS = { sys = true, lencase = false }
-
 local function in_string(before, word)
   if before:find "%f[%w_]o[nf]f?%s*%(?%s*[\"']$" or before:find "%f[%w_]policy%s*%(?%s*[\"']$"
      or before:find ":call%(%s*[\"']$" then
