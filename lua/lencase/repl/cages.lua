@@ -38,7 +38,7 @@ end
 
 -- n; -1, errno's name; with what the call filled behind it.
 local function results_of(call)
-  if not call.result then return nil end
+  if not call.result then return end
   local list = { call.result, nil, n = #call.outs > 0 and 2 + #call.outs or 1 }
   if failed(call.result) then list[1], list[2], list.n = -1, errno_name(call.result), 2 end
   for i, out in ipairs(list.n > 2 and call.outs or {}) do list[2 + i] = out.value end
@@ -61,8 +61,8 @@ local function tell_handler(h)
   local copied = {}
   for _, c in ipairs(h.copied) do table.insert(copied, ("%s %d bytes"):format(c.name, c.size)) end
   local what = #copied > 0 and "copied " .. table.concat(copied, ", ") or "copied nothing"
-  say("  %-8s %s at %s: %s; %s, %s", "handler", h.name, h.where, what, h.over and h.answer or "it failed",
-      show.time(h.time or 0))
+  local how = h.over and h.answer .. ", " .. show.time(h.time) or "it failed"
+  say("  %-8s %s at %s: %s; %s", "handler", h.name, h.where, what, how)
 end
 
 local function tell_bottom(b) say("  %-8s %s = %s, %s", b.by, b.name, result_text(b.result), show.time(b.time)) end
@@ -95,8 +95,16 @@ setmetatable(cages.calls, {
 
 -- {============================ what handlers saw ==========================
 
+local function sum_of(list, more)
+  local sum = 0
+  for i = 1, #list do sum = sum + #list[i] + more end
+  return sum
+end
+
 local function size_of(value, param)
   if type(value) == "string" then return #value + 1 end
+  if type(value) == "table" then return sum_of(value, 1) end
+  if param.kind == "iovec" then return sum_of(value, 0) end
   if param.kind == "bytes" then return #value end
   local known
   for _, p in ipairs(signatures.params(signatures.by_name(param.call))) do
@@ -107,7 +115,7 @@ local function size_of(value, param)
 end
 
 local function is_copied(value)
-  return type(value) == "string" or type(value) == "userdata" and value ~= core.NULL
+  return type(value) == "string" or type(value) == "table" or type(value) == "userdata" and value ~= core.NULL
 end
 
 local function copied_of(e, ...)
@@ -121,8 +129,8 @@ local function copied_of(e, ...)
     local value, param = select(i, ...), widest.params[i]
     if param and param.pointer and is_copied(value) then
       param.call = described.name
-      local ok, text = pcall(tostring, value)
-      table.insert(list, { name = param.name, size = size_of(value, param), bytes = ok and text or nil })
+      local bytes = param.kind == "bytes" and tostring(value) or type(value) == "string" and value or nil
+      table.insert(list, { name = param.name, size = size_of(value, param), bytes = bytes or show.value(value) })
     end
   end
   return list
@@ -232,7 +240,17 @@ local function prune()
   cages.calls[cages.count - cages.keep] = nil
 end
 
+-- What handlers saw of the arguments: name -> bytes.
+local function copied_by_name(call)
+  local copied = {}
+  for _, event in ipairs(call.events) do
+    for _, c in ipairs(event.copied or {}) do copied[c.name] = copied[c.name] or c.bytes end
+  end
+  return copied
+end
+
 local function record(call)
+  call.copied = copied_by_name(call)
   cages.count = cages.count + 1
   cages.calls[cages.count] = setmetatable(call, call_meta)
   prune()

@@ -14,7 +14,7 @@ c:fork()  c:exit()  c:put("s")  c:dump(addr, n)
 on("write", "pass buf", function(fd, buf, count) ... end)      handle a call; sys.write(...) makes it
 policy("write", "copy buf")  off("write")  routes()
 trace(true)                      show each call: what was copied, who handled it, how long it took
-calls  calls[7]  try(7)          the calls made, and one of them again with the handlers as they are now
+calls  calls[7].copied  try(7)   the calls made, and one of them again with the handlers as they are now
 record(20)                       how many calls are kept
 save "policy.lua"  load "policy.lua"       the handlers as a script for lencase run
 ?open                            a call's prototype, variants, family and steps
