@@ -258,6 +258,43 @@ save "DIR/new.lua"
   end)
 end)
 
+describe("save", function()
+  it("changes the policy of a script's handler, and its locals are the prompt's", function()
+    in_folder(function(dir)
+      local script = [[
+local lencase = require "lencase"
+local sys, n = lencase.sys, 0
+return lencase.grate { write = { "pass buf", function(fd, buf, count)
+  n = n + 1 -- counted
+  return sys.write(fd, nil, count)
+end } }
+]]
+      support.write_file(dir .. "/p.lua", script)
+      local out = output(([[
+load "DIR/p.lua"
+c = cage()
+c:write(99, "a")
+n = n + 10
+c:write(99, "a")
+n
+policy("write", "copy buf")
+save "DIR/p.lua"
+]]):gsub("DIR", dir))
+      assert.equal('-1  "EBADF"\n-1  "EBADF"\n12\n', out)
+      assert.equal(script:gsub("pass buf", "copy buf"), support.read_file(dir .. "/p.lua"))
+    end)
+  end)
+
+  it("says when it cannot tell which text is a handler's", function()
+    in_folder(function(dir)
+      local line = 'on("getuid", function() return 1 end) on("getgid", function() return 2 end)\n'
+      local _, err, status = typed(line .. ("save %q\n"):format(dir .. "/p.lua"))
+      assert.truthy(err:find("on a line of its own", 1, true))
+      assert.equal(1, status)
+    end)
+  end)
+end)
+
 -- {================================= terminal ==============================
 
 local has_readline = os.execute "ldconfig -p 2>/dev/null | grep -q 'libreadline[.]so[.]8'"

@@ -102,10 +102,16 @@ function source.find(text, fn)
     end
   end
   if #found == 1 then return found[1] end
-  for _, f in ipairs(found) do -- several on a line: the one that compiles to the same
+  local alike = {}
+  for _, f in ipairs(found) do -- several on a line: the one that compiles to as many bytes
     local chunk = not f.named and load("return " .. text:sub(f.from, f.to))
-    if chunk and #string.dump(chunk(), true) == #string.dump(fn, true) then return f end
+    if chunk and #string.dump(chunk(), true) == #string.dump(fn, true) then table.insert(alike, f) end
   end
+  local first = alike[1]
+  for _, f in ipairs(alike) do
+    if text:sub(f.from, f.to) ~= text:sub(first.from, first.to) then return nil end
+  end
+  return first
 end
 
 -- }==========================================================================
