@@ -111,7 +111,7 @@ local function finish(ok, ...)
   if ok then return false end
   if values[1] == leaving then return true end
   tell_error(values[1])
-  return false
+  return not line.interactive and tostring(values[1]):find "interrupted$" ~= nil -- Ctrl-C ends a filter
 end
 
 -- Runs a chunk; true: that was the last.
