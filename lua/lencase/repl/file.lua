@@ -87,7 +87,9 @@ end
 local function text_of_function(fn)
   local text = file.texts[debug.getinfo(fn, "S").source]
   local at = text and source.find(text, fn)
-  if not at then fail("the text of %s is not known: type it as function(...) ... end on a line of its own", show.value(fn)) end
+  if not at then
+    fail("the text of %s is not known: type it as function(...) ... end on a line of its own", show.value(fn))
+  end
   local found = text:sub(at.from, at.to)
   return at.named and found:gsub("^function%s+[%w_.:]+", "function", 1) or found
 end
