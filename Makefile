@@ -325,7 +325,7 @@ export PKGCONFIG_FILE
 
 install: all
 	$(INSTALL) -d $(BINDIR) $(LIBDIR)/pkgconfig $(INCLUDEDIR) $(LUADIR) $(LUALIBDIR) $(EXAMPLEDIR) \
-	  $(MANDIR)/man1 $(MANDIR)/man3 $(LUALSDIR) $(COMPLETIONDIR)
+	  $(MANDIR)/man1 $(MANDIR)/man3 $(LUALSDIR) $(COMPLETIONDIR) $(LUADIR)/repl
 	$(INSTALL) scripts/lencase $(BINDIR)
 	$(INSTALL) -m 644 $(BUILD)/liblencase.a $(LIBDIR)
 	$(INSTALL) $(BUILD)/liblencase.so.$(VERSION) $(LIBDIR)
@@ -334,6 +334,7 @@ install: all
 	$(INSTALL) $(INLINE) $(LIBDIR)
 	$(INSTALL) -m 644 core/lencase.h $(INCLUDEDIR)
 	$(INSTALL) -m 644 lua/lencase/*.lua $(LUADIR)
+	$(INSTALL) -m 644 lua/lencase/repl/*.lua $(LUADIR)/repl
 	$(INSTALL) $(MODULE) $(LUALIBDIR)
 	$(INSTALL) -m 644 $(filter-out %_spec.lua,$(wildcard examples/*.lua)) $(EXAMPLEDIR)
 	$(INSTALL) -m 644 $(BUILD)/man/lencase.1 $(MANDIR)/man1

@@ -390,6 +390,7 @@ void grate_register(lua_State *L, const struct grate_decl *d) {
   struct grate_entry *e = entry_new(g, d->where);
   if (e == NULL) luaL_error(L, "no memory for a handler");
   e->route.nr = d->nr;
+  e->route.off = d->off;
   entry_answer(L, e);
   e->route.ntests = (uint8_t)d->ntests;
   if (d->ntests > 0) memcpy(e->route.tests, d->tests, (size_t)d->ntests * sizeof *d->tests);

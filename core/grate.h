@@ -156,6 +156,7 @@ struct grate_decl {
   int ntests;
   bool denied;  /* a layer's default for what it does not provide */
   bool dormant; /* not in force before register_handler */
+  bool off;     /* it takes no calls before an interface that is exchanged for this one has it */
 };
 
 /* What a family's policy means for the arguments of a member. LENCASE_EINVAL: it does not fit the family. */

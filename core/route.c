@@ -183,8 +183,9 @@ int32_t route_next(const struct route_table *t, int32_t after) {
 
 /* {================================ adding ================================= */
 
-/* Two entries of one owner and number would both take the same calls. */
+/* Two entries of one owner and number would both take the same calls; not those that are off. */
 static bool at_odds(const struct route_entry *a, const struct route_entry *b) {
+  if (a->off || b->off) return false;
   return a->family == a->nr || b->family == b->nr || a->family == b->family;
 }
 

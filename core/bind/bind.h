@@ -33,6 +33,8 @@ void bind_open_state(lua_State *L);
 void bind_open_sim(lua_State *L);
 void bind_open_signature(lua_State *L);
 void bind_open_interface(lua_State *L);
+void bind_open_prompt(lua_State *L);
+void bind_open_readline(lua_State *L);
 
 /* state:sim{...}, a method of states (bind_sim.c). */
 int bind_sim_new(lua_State *L);

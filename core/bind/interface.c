@@ -51,7 +51,7 @@ static const struct signature *declared_signature(lua_State *L, int32_t nr) {
 
 /*
 ** core.register{ nr =, family =, policy =, where =, fn = function | constant = -errno, tests =,
-** denied =, dormant = }
+** denied =, dormant =, off = }
 */
 static int interface_register(lua_State *L) {
   struct sig_test tests[MAX_TESTS];
@@ -70,6 +70,8 @@ static int interface_register(lua_State *L) {
   d.denied = lua_toboolean(L, -1);
   lua_getfield(L, 1, "dormant");
   d.dormant = lua_toboolean(L, -1);
+  lua_getfield(L, 1, "off");
+  d.off = lua_toboolean(L, -1);
   lua_getfield(L, 1, "where");
   d.where = luaL_checkstring(L, -1);
   if (lua_getfield(L, 1, "constant") == LUA_TNIL) lua_getfield(L, 1, "fn");

@@ -122,9 +122,8 @@ static int function_ref(lua_State *L, const char *name) {
   return LUA_NOREF;
 }
 
-/* state:sim{ memory =, guard =, bottom = function, paths = function } -> cage */
-int bind_sim_new(lua_State *L) {
-  struct bind_state *state = bind_state_at(L, 1);
+/* The state is at index 1, { memory =, guard =, bottom =, paths =, files = } at 2. */
+static int new_sim(lua_State *L, struct bind_state *state) {
   struct sim_config c = {0};
   struct lencase_cage *cage;
   struct bind_sim *s;
@@ -135,6 +134,8 @@ int bind_sim_new(lua_State *L) {
   c.memory = (size_t)luaL_optinteger(L, -1, 0);
   lua_getfield(L, 2, "guard");
   c.guard = lua_toboolean(L, -1);
+  lua_getfield(L, 2, "files");
+  c.files = lua_toboolean(L, -1);
   s = push_sim(L, state, 1);
   s->bottom = function_ref(L, "bottom");
   s->paths = function_ref(L, "paths");
@@ -148,6 +149,22 @@ int bind_sim_new(lua_State *L) {
   if (cage == NULL) return luaL_error(L, "no memory for a cage");
   s->id = cage->id;
   return 1;
+}
+
+/* state:sim{ memory =, guard =, bottom = function, files = } -> cage */
+int bind_sim_new(lua_State *L) {
+  return new_sim(L, bind_state_at(L, 1));
+}
+
+/*
+** core.sim{...} -> cage: in a grate, which is at work for the prompt then. The grate's state is not
+** its own to close: a userdata without a metatable stands for it.
+*/
+static int sim_in_grate(lua_State *L) {
+  struct bind_state *state = lua_newuserdatauv(L, sizeof *state, 0);
+  *state = (struct bind_state){.st = grate_of(L)->st, .log = LUA_NOREF};
+  lua_insert(L, 1);
+  return new_sim(L, state);
 }
 
 /* A string becomes bytes of the cage's, with a NUL behind them. */
@@ -183,6 +200,22 @@ static int sim_call_lua(lua_State *L) {
     return 2;
   }
   lua_pushinteger(L, result);
+  return 1;
+}
+
+/*
+** cage:kernel(id, nr, a1, ..., a6) -> the kernel's result: for a bottom in Lua that hands on what
+** cage 'id', this one or a fork of it, asked
+*/
+static int sim_kernel_lua(lua_State *L) {
+  struct bind_state *state = self(L)->state;
+  struct lencase_cage *cage;
+  uint64_t words[LENCASE_MAXARGS];
+  int i, nr = (int)luaL_checkinteger(L, 3);
+  cage = state->st != NULL ? cage_by_id(state->st, (uint64_t)luaL_checkinteger(L, 2)) : NULL;
+  if (cage == NULL || cage->gone) return luaL_error(L, "the cage is gone");
+  for (i = 0; i < LENCASE_MAXARGS; i++) words[i] = (uint64_t)luaL_optinteger(L, i + 4, 0);
+  lua_pushinteger(L, sim_kernel_bottom(cage, nr, words));
   return 1;
 }
 
@@ -301,15 +334,18 @@ static int sim_gc(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg methods[] = {{"call", sim_call_lua}, {"alloc", sim_alloc_lua},
-                                   {"put", sim_put},       {"read", sim_read},
-                                   {"write", sim_write},   {"reset", sim_reset_lua},
-                                   {"exit", sim_exit},     {"child", sim_child},
-                                   {"fork", sim_fork},     {"exec", sim_exec},
-                                   {"pid", sim_pid},       {"__gc", sim_gc},
-                                   {"__close", sim_gc},    {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"call", sim_call_lua}, {"alloc", sim_alloc_lua}, {"put", sim_put},
+    {"read", sim_read},     {"write", sim_write},     {"reset", sim_reset_lua},
+    {"exit", sim_exit},     {"child", sim_child},     {"fork", sim_fork},
+    {"exec", sim_exec},     {"pid", sim_pid},         {"kernel", sim_kernel_lua},
+    {"__gc", sim_gc},       {"__close", sim_gc},      {NULL, NULL}};
 
 void bind_open_sim(lua_State *L) {
+  if (grate_of(L) != NULL) {
+    lua_pushcfunction(L, sim_in_grate);
+    lua_setfield(L, -2, "sim");
+  }
   luaL_newmetatable(L, sim_name);
   luaL_setfuncs(L, methods, 0);
   lua_pushvalue(L, -1);

@@ -133,6 +133,9 @@ local options = { on_start = "function", on_cage = "function", on_cage_exit = "f
                   on_exit = "function", on_error = "string", timeout = "number", provide = "table", uses = "table",
                   keep = "table", registered = "boolean" }
 
+--- Whether a key of a definition is an option and no call.
+function grate.is_option(key) return options[key] ~= nil end
+
 local function unknown_call(where, name)
   local names = call_names()
   for option in pairs(options) do table.insert(names, option) end
@@ -568,7 +571,7 @@ end
 local function register(e, nr)
   if e.signature and may_use(nr) then rawset(grate.sys, e.name, core.sys(nr, e.signature)) end
   return core.register { nr = nr, family = e.nr, policy = e.policy, where = e.where, fn = e.fn, constant = e.constant,
-                  signature = nr == e.nr and e.signature or nil, tests = e.tests, denied = e.denied,
+                  signature = nr == e.nr and e.signature or nil, tests = e.tests, denied = e.denied, off = e.off,
                   dormant = current.options.registered == false }
 end
 
@@ -620,6 +623,48 @@ end
 function load_again()
   if not current then return nil, "there is no grate to reload here" end
   return reload.run(prepare)
+end
+
+--- Puts another interface in the place of the one that is at work: a prompt's changes.
+---@param interface lencase.interface
+---@return boolean? ok
+---@return string? message why the old one goes on
+function grate.exchange(interface)
+  core.reload_begin()
+  local ok, finish = pcall(prepare, interface)
+  if not ok then
+    core.reload_end()
+    return nil, tostring(finish)
+  end
+  core.reload_end(finish)
+  return true
+end
+
+-- What may come to be handled: every call by itself, and as a member of its families.
+local function all_routes()
+  local routes = {}
+  local function add(nr, family)
+    routes[nr] = routes[nr] or {}
+    table.insert(routes[nr], { nr = family, where = "prompt", policy = policy.PASS_THROUGH_ALL, off = true,
+                               fn = function() end })
+  end
+  for _, name in ipairs(core.names()) do
+    local nr = core.callnum(name)
+    add(nr, nr)
+    for _, member in ipairs((core.members(nr))) do
+      if member ~= nr then add(member, nr) end
+    end
+  end
+  return routes
+end
+
+--- A grate that any interface can be exchanged for while cages run.
+---@param definition lencase.definition
+---@return lencase.interface
+function grate.open(definition)
+  local interface = grate.new(definition)
+  interface.routes = all_routes()
+  return interface
 end
 
 -- Called by the core with what the script returned.

@@ -196,8 +196,8 @@ static int64_t ask_kernel(struct lencase_cage *cage, int32_t nr,
   return error != 0 ? error : sim_syscall(nr, here);
 }
 
-static int64_t kernel_bottom(struct lencase_cage *cage, int32_t nr,
-                             const uint64_t words[LENCASE_MAXARGS]) {
+int64_t sim_kernel_bottom(struct lencase_cage *cage, int32_t nr,
+                          const uint64_t words[LENCASE_MAXARGS]) {
   switch (sim_answer_of(nr)) {
     case ANSWER_REFUSE: return -ENOSYS;
     case ANSWER_EXIT: return answer_exit(cage, words);
@@ -215,7 +215,7 @@ static int64_t ask_bottom(struct lencase_cage *cage, int32_t nr,
                           const uint64_t words[LENCASE_MAXARGS]) {
   const struct sim_config *config = &sim_of(cage)->config;
   if (config->bottom != NULL) return config->bottom(config->ud, cage, nr, words);
-  return kernel_bottom(cage, nr, words);
+  return sim_kernel_bottom(cage, nr, words);
 }
 
 /* A cage that ends by its own call never sees a result: the call stays parked and is dropped. */
@@ -241,10 +241,15 @@ static enum verdict sim_carry_out(struct call *call, int32_t nr,
 
 /* {============================ facts about a cage ========================= */
 
+/* Its descriptors are those of this process. */
+static bool has_files(const struct sim *s) {
+  return s->config.bottom == NULL || s->config.files;
+}
+
 static int fd_path(struct lencase_cage *cage, int fd, char *buf, size_t size) {
   const struct sim_config *config = &sim_of(cage)->config;
   char link[32] = "/proc/self/cwd";
-  if (config->bottom != NULL) /* its descriptors are no files */
+  if (!has_files(sim_of(cage)))
     return config->fd_path != NULL ? config->fd_path(config->ud, cage, fd, buf, size) : -ENOSYS;
   if (fd != AT_FDCWD) snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
   ssize_t length = readlink(link, buf, size);
@@ -319,7 +324,7 @@ struct lencase_cage *sim_cage_new(struct lencase_state *st, const struct sim_con
   s->config = of_parent != NULL ? of_parent->config : *config;
   if (open_memory(st, s, of_parent) == LENCASE_OK) {
     /* the kernel's descriptors are this process's, and so shared by all cages */
-    bool shares_files = parent != NULL && s->config.bottom == NULL;
+    bool shares_files = parent != NULL && has_files(s);
     s->cage = call_cage_new(st, &sim_ops, s, 0, parent, shares_files);
   }
   if (s->cage != NULL) return s->cage;

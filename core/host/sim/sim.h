@@ -30,6 +30,7 @@ typedef int (*sim_fd_path)(void *ud, struct lencase_cage *cage, int fd, char *bu
 struct sim_config {
   size_t memory;       /* bytes, rounded up to pages; 0: 16 MiB */
   bool guard;          /* every object ends at a page that cannot be read */
+  bool files;          /* its descriptors are this process's, also when 'bottom' is asked */
   bool park;           /* carry_out parks; sim_step carries out (tests of parked calls) */
   sim_bottom bottom;   /* NULL: the kernel, on translated pointers */
   sim_fd_path fd_path; /* with a bottom: as host.h has it; -EBADF: not open. NULL: -ENOSYS */
@@ -64,6 +65,10 @@ void sim_reset(struct lencase_cage *cage); /* frees all that sim_alloc gave */
 int sim_call(struct lencase_cage *cage, int32_t nr, const uint64_t words[LENCASE_MAXARGS],
              int64_t *result, struct call **parked);
 int sim_step(struct call *parked, int64_t *result, struct call **still);
+
+/* What the kernel's bottom says to a call: for a bottom of an embedder's that hands calls on. */
+int64_t sim_kernel_bottom(struct lencase_cage *cage, int32_t nr,
+                          const uint64_t words[LENCASE_MAXARGS]);
 
 /* The thread that made a parked call is gone: the call is dropped. */
 void sim_drop(struct call *parked);

@@ -1,0 +1,447 @@
+-- cages.lua - simulated cages at the prompt: their calls made, told, kept and tried again
+
+local core = require "lencase.core"
+local grate = require "lencase.grate"
+local parsing = require "lencase.parsing"
+local place = require "lencase.repl.place"
+local show = require "lencase.repl.show"
+local signatures = require "lencase.signatures"
+
+local MEMORY, ENOSYS, ERRNO_MAX = 1 << 28, 38, 4095
+local PROCESS = { exit = true, exit_group = true, fork = true, vfork = true, clone = true, getpid = true,
+                  getppid = true } -- what a cage is itself: no table of functions must say it
+local FORKS = { fork = true, vfork = true, clone = true }
+
+local cages = {
+  all = {},      -- id -> cage, while it is there
+  calls = {},    -- n -> a call made at the prompt
+  count = 0,     -- calls made so far
+  keep = 100,    -- how many of them are kept
+  tracing = false,
+}
+
+local errnos = {} -- number -> name
+for name, number in pairs(core.errnos()) do errnos[number] = name end
+
+local current -- the call that is being made
+
+-- {================================= results ===============================
+
+local function failed(result) return result < 0 and result >= -ERRNO_MAX end
+
+local function errno_name(result) return errnos[-result] or tostring(-result) end
+
+local function result_text(result)
+  if not result then return "the cage has ended" end
+  return failed(result) and "-1 " .. errno_name(result) or tostring(result)
+end
+
+-- n; -1, errno's name; with what the call filled behind it.
+local function results_of(call)
+  if not call.result then return end
+  local list = { call.result, nil, n = #call.outs > 0 and 2 + #call.outs or 1 }
+  if failed(call.result) then list[1], list[2], list.n = -1, errno_name(call.result), 2 end
+  for i, out in ipairs(list.n > 2 and call.outs or {}) do list[2 + i] = out.value end
+  return table.unpack(list, 1, list.n)
+end
+
+-- }==========================================================================
+
+-- {================================= telling ===============================
+
+local function say(fmt, ...) io.stdout:write(show.paint("dim", fmt:format(...)), "\n") end
+
+local function arguments_text(args)
+  local list = {}
+  for i = 1, args.n do list[i] = type(args[i]) == "string" and show.string(args[i], 40) or show.value(args[i]) end
+  return table.concat(list, ", ")
+end
+
+local function tell_handler(h)
+  local copied = {}
+  for _, c in ipairs(h.copied) do table.insert(copied, ("%s %d bytes"):format(c.name, c.size)) end
+  local what = #copied > 0 and "copied " .. table.concat(copied, ", ") or "copied nothing"
+  local how = h.over and h.answer .. ", " .. show.time(h.time) or "it failed"
+  say("  %-8s %s at %s: %s; %s", "handler", h.name, h.where, what, how)
+end
+
+local function tell_bottom(b) say("  %-8s %s = %s, %s", b.by, b.name, result_text(b.result), show.time(b.time)) end
+
+local function tell(call)
+  say("%s(%s) = %s, %s", call.name, arguments_text(call.args), result_text(call.result), show.time(call.time))
+  for _, event in ipairs(call.events) do
+    if event.copied then tell_handler(event) else tell_bottom(event) end
+  end
+  if #call.events == 0 then say("  nobody was asked") end
+end
+
+local call_meta = {
+  __tostring = function(self)
+    return ("%s(%s) = %s"):format(self.name, arguments_text(self.args), result_text(self.result))
+  end,
+}
+
+setmetatable(cages.calls, {
+  __tostring = function(self)
+    local lines = {}
+    for n = math.max(1, cages.count - cages.keep + 1), cages.count do
+      if self[n] then table.insert(lines, ("%3d  %s"):format(n, self[n])) end
+    end
+    return #lines > 0 and table.concat(lines, "\n") or "no calls yet"
+  end,
+})
+
+-- }==========================================================================
+
+-- {============================ what handlers saw ==========================
+
+local function sum_of(list, more)
+  local sum = 0
+  for i = 1, #list do sum = sum + #list[i] + more end
+  return sum
+end
+
+local function size_of(value, param)
+  if type(value) == "string" then return #value + 1 end
+  if type(value) == "table" then return sum_of(value, 1) end
+  if param.kind == "iovec" then return sum_of(value, 0) end
+  if param.kind == "bytes" then return #value end
+  local known
+  for _, p in ipairs(signatures.params(signatures.by_name(param.call))) do
+    if p.name == param.name then known = p end
+  end
+  local n = known and known.count == 1 and 1 or #value
+  return known and known.elem * n or #value
+end
+
+local function is_copied(value)
+  return type(value) == "string" or type(value) == "table" or type(value) == "userdata" and value ~= core.NULL
+end
+
+local function copied_of(e, ...)
+  local described = core.describe(e.nr)
+  local widest = { params = {} }
+  for _, v in ipairs(described and described.variants or {}) do
+    if #v.params > #widest.params then widest = v end
+  end
+  local list = {}
+  for i = 1, select("#", ...) do
+    local value, param = select(i, ...), widest.params[i]
+    if param and param.pointer and is_copied(value) then
+      param.call = described.name
+      local bytes = param.kind == "bytes" and tostring(value) or type(value) == "string" and value or nil
+      table.insert(list, { name = param.name, size = size_of(value, param), bytes = bytes or show.value(value) })
+    end
+  end
+  return list
+end
+
+local function answer_of(n, ...)
+  if n == nil then return "it let the call through" end
+  if getmetatable(n) == grate.failure_meta then return "it answered -1 " .. errnos[n.errno] end
+  local errno = ...
+  local failed_too = n == -1 and math.type(errno) == "integer" and errnos[errno]
+  return "it answered " .. show.value(n) .. (failed_too and " " .. errnos[errno] or "")
+end
+
+--- For handlers.watch.
+function cages.watch(e, ...)
+  if not current then return function() end end
+  local event = { name = e.name, where = e.where, copied = copied_of(e, ...) }
+  table.insert(current.events, event)
+  local began = core.clock()
+  return function(...)
+    event.time, event.over, event.answer = core.clock() - began, true, answer_of(...)
+  end
+end
+
+-- }==========================================================================
+
+-- {================================= bottoms ===============================
+
+local function words_of(...) return { ... } end
+
+-- Asks a function of the bottom's table, with values; its results become the kernel's.
+local function ask_function(cage, fn, name, words)
+  local signature = signatures.by_name(name)
+  if not signature then return (fn(table.unpack(words, 1, 6))) end
+  local variant, args = place.variant(signature, words), {}
+  local fills, is_fill = place.fills(variant), {}
+  for _, i in ipairs(fills) do is_fill[i] = true end
+  for i = 1, #variant.params do
+    local is_out = is_fill[i] and variant.params[i].dir == 2
+    if not is_out then args[i] = place.value(cage.sim, variant, words, i) end
+    if args[i] == core.NULL then args[i] = nil end
+  end
+  local answers = table.pack(fn(table.unpack(args, 1, #variant.params)))
+  local n, errno = answers[1], answers[2]
+  if getmetatable(n) == grate.failure_meta then return -n.errno end
+  if n == -1 and errno then return -(core.errnos()[errno] or math.tointeger(errno) or ENOSYS) end
+  for k, i in ipairs(fills) do
+    if answers[2 + k] ~= nil then place.fill(cage.sim, variant, words, i, answers[2 + k]) end
+  end
+  return math.tointeger(n) or 0
+end
+
+local function from_table(cage, name, words)
+  local bottom = cage.bottom
+  local entry = bottom and bottom[name]
+  if type(entry) == "function" then return ask_function(cage, entry, name, words), "bottom" end
+  if getmetatable(entry) == grate.failure_meta then return -entry.errno, "bottom" end
+  if math.type(entry) == "integer" then return entry, "bottom" end
+  if bottom and not bottom.kernel and not PROCESS[name] then return -ENOSYS, "bottom" end
+end
+
+-- A call that is tried again finds what was at the bottom then.
+local function from_record(cage, name, words)
+  if not cage.replays or FORKS[name] then return end
+  for k, b in ipairs(cage.replays) do
+    if b.name == name then
+      table.remove(cage.replays, k)
+      for _, out in ipairs(b.outs) do
+        if out.bytes and words[out.arg] ~= 0 then cage.sim:write(words[out.arg], out.bytes) end
+      end
+      return b.result, "recorded"
+    end
+  end
+  return -ENOSYS, "recorded"
+end
+
+local adopt
+
+local function outs_of(cage, name, words, result)
+  local signature = signatures.by_name(name)
+  if not (signature and cages.all[cage.id]) then return {} end
+  return place.outs(cage.sim, place.variant(signature, words), words, result)
+end
+
+-- What is below all handlers of a cage and its forks.
+local function bottom_of(root)
+  return function(nr, w1, w2, w3, w4, w5, w6, id)
+    local name, words, began = core.callname(nr), words_of(w1, w2, w3, w4, w5, w6), core.clock()
+    local cage = cages.all[id]
+    if not cage then return -ENOSYS end
+    local result, by = from_record(cage, name, words)
+    if not result then result, by = from_table(cage, name, words) end
+    if not result then result, by = root.sim:kernel(id, nr, w1, w2, w3, w4, w5, w6), "kernel" end
+    local event = { by = by, name = name, result = result, time = core.clock() - began }
+    if by == "kernel" and FORKS[name] and result > 0 then adopt(root, cage, result) end
+    event.outs = FORKS[name] and {} or outs_of(cage, name, words, result)
+    if current then table.insert(current.events, event) end
+    return result
+  end
+end
+
+-- }==========================================================================
+
+-- {================================== calls ================================
+
+local function prune()
+  cages.calls[cages.count - cages.keep] = nil
+end
+
+-- What handlers saw of the arguments: name -> bytes.
+local function copied_by_name(call)
+  local copied = {}
+  for _, event in ipairs(call.events) do
+    for _, c in ipairs(event.copied or {}) do copied[c.name] = copied[c.name] or c.bytes end
+  end
+  return copied
+end
+
+local function record(call)
+  call.copied = copied_by_name(call)
+  cages.count = cages.count + 1
+  cages.calls[cages.count] = setmetatable(call, call_meta)
+  prune()
+end
+
+local function alive(cage)
+  if cages.all[cage.id] ~= cage then error("cage " .. cage.id .. " has ended", 0) end
+end
+
+local function carry_out(cage, name, args)
+  alive(cage)
+  local placed = place.arguments(cage.sim, name, args)
+  local call = { cage = cage.id, name = name, args = args, words = placed.words, events = {}, outs = {} }
+  local before, began = current, core.clock()
+  current = call
+  local ok, result = pcall(cage.sim.call, cage.sim, core.callnum(name), table.unpack(placed.words, 1, 6))
+  current = before
+  call.time = core.clock() - began
+  if not ok then error(result, 0) end
+  call.result = result
+  if result then
+    call.outs = place.outs(cage.sim, placed.variant, placed.words, result)
+  else
+    cages.all[cage.id] = nil
+  end
+  return call
+end
+
+local function make(cage, name, ...)
+  local call = carry_out(cage, name, table.pack(...))
+  record(call)
+  if cages.tracing then tell(call) end
+  return call
+end
+
+--- record(n): the last n calls are kept (100).
+function cages.record(n)
+  if n then cages.keep = math.tointeger(n) or error("record(n): how many calls are kept", 0) end
+  for k in pairs(cages.calls) do
+    if k <= cages.count - cages.keep then cages.calls[k] = nil end
+  end
+  return cages.keep
+end
+
+-- }==========================================================================
+
+-- {================================== cages ================================
+
+local methods = {}
+
+local cage_meta = {
+  __name = "cage",
+  __tostring = function(self) return ("cage %d%s"):format(self.id, cages.all[self.id] and "" or " (ended)") end,
+}
+
+function cage_meta.__index(_, key)
+  if methods[key] then return methods[key] end
+  if key == "bottom" or key == "replays" or key == "sim" then return nil end
+  if not core.callnum(tostring(key)) then
+    local names = core.names()
+    for name in pairs(methods) do table.insert(names, name) end
+    error(("a cage has no '%s'%s"):format(tostring(key), parsing.did_you_mean(tostring(key), names)), 2)
+  end
+  local function call(self, ...)
+    if getmetatable(self) ~= cage_meta then error("c:" .. key .. "(...), with a colon", 2) end
+    return results_of(make(self, key, ...))
+  end
+  methods[key] = call
+  return call
+end
+
+local function new_cage(sim, bottom)
+  local cage = setmetatable({ sim = sim, id = sim:pid(), bottom = bottom }, cage_meta)
+  cages.all[cage.id] = cage
+  return cage
+end
+
+function adopt(root, parent, id) return new_cage(root.sim:child(id), parent.bottom) end
+
+local function new_root(options)
+  local root = {}
+  root.sim = core.sim { memory = options.memory or MEMORY, guard = options.guard, bottom = bottom_of(root),
+                        files = not options.bottom or options.bottom.kernel }
+  return new_cage(root.sim, options.bottom)
+end
+
+--- cage{ bottom = { write = function(fd, buf, count) ... end }, memory =, guard = }: a simulated cage. What nobody
+--- handles goes to the kernel, or to the functions of `bottom`.
+function cages.cage(options)
+  options = options or {}
+  for key in pairs(options) do
+    if key ~= "bottom" and key ~= "memory" and key ~= "guard" then
+      error("cage { bottom =, memory =, guard = }, not " .. tostring(key), 0)
+    end
+  end
+  for name in pairs(options.bottom or {}) do
+    if name ~= "kernel" and not core.callnum(name) then
+      error(("bottom: unknown call '%s'%s"):format(name, parsing.did_you_mean(name, core.names())), 0)
+    end
+  end
+  return new_root(options)
+end
+
+local function fork_with(name)
+  return function(self)
+    local call = make(self, name)
+    if call.result and cages.all[call.result] then return cages.all[call.result] end
+    return results_of(call)
+  end
+end
+
+methods.fork, methods.vfork = fork_with "fork", fork_with "vfork"
+
+function methods.exit(self, code)
+  make(self, "exit", code or 0)
+end
+
+--- c:call(name, ...): as c:name(...).
+function methods.call(self, name, ...) return results_of(make(self, core.callname(core.callnum(name) or name), ...)) end
+
+function methods.put(self, bytes) return self.sim:put(bytes) end
+
+function methods.alloc(self, n) return self.sim:alloc(n) end
+
+function methods.bytes(self, addr, n) return self.sim:read(addr, n) end
+
+function methods.poke(self, addr, bytes) return self.sim:write(addr, bytes) or false end
+
+local function dump_line(addr, bytes)
+  local hex = bytes:gsub(".", function(c) return ("%02x "):format(c:byte()) end)
+  return ("%08x  %-48s %s\n"):format(addr, hex, (bytes:gsub("[^\32-\126]", ".")))
+end
+
+--- c:dump(addr, n): bytes of the cage's memory.
+function methods.dump(self, addr, n)
+  alive(self)
+  for at = addr, addr + (n or 64) - 1, 16 do
+    local bytes = self.sim:read(at, math.min(16, addr + (n or 64) - at))
+    if not bytes then
+      io.stdout:write(("%08x  nothing is there\n"):format(at))
+      return
+    end
+    io.stdout:write(dump_line(at, bytes))
+  end
+end
+
+function methods.gone(self) return cages.all[self.id] == nil end
+
+--- Ends all cages.
+function cages.close()
+  for id, cage in pairs(cages.all) do
+    cages.all[id] = nil
+    pcall(cage.sim.exit, cage.sim, 0)
+  end
+end
+
+-- }==========================================================================
+
+--- trace(true): each call is shown as it is made.
+function cages.trace(on) cages.tracing = on ~= false end
+
+local function bottoms_of(call)
+  local list = {}
+  for _, event in ipairs(call.events) do
+    if event.by then table.insert(list, event) end
+  end
+  return list
+end
+
+-- A cage like the one that made the call: a fork of it, when it is there still.
+local function stand_in(call)
+  local origin = cages.all[call.cage]
+  if not origin then return new_root {} end
+  local id = origin.sim:kernel(origin.id, core.callnum "fork")
+  if id <= 0 then error("no memory for a cage", 0) end
+  return adopt(origin, origin, id)
+end
+
+--- try(n): gives call n to the handlers as they are now. What is below them answers as it did then.
+function cages.try(n)
+  local call = cages.calls[n] or error(("call %s was not kept: see calls"):format(show.value(n)), 0)
+  local cage = stand_in(call)
+  cage.replays = bottoms_of(call)
+  local ok, again = pcall(carry_out, cage, call.name, call.args)
+  if cages.all[cage.id] then
+    cages.all[cage.id] = nil
+    cage.sim:exit(0)
+  end
+  if not ok then error(again, 0) end
+  tell(again)
+  return results_of(again)
+end
+
+return cages

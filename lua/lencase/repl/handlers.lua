@@ -1,0 +1,121 @@
+-- handlers.lua - the calls that are handled at the prompt, as they are now
+--
+-- What is typed becomes a definition as a script would return it, is checked like one, and takes the
+-- place of what was in force: handlers stay closures of the prompt's own environment.
+
+local core = require "lencase.core"
+local grate = require "lencase.grate"
+local parsing = require "lencase.parsing"
+
+local handlers = {
+  entries = {}, -- name -> what a script writes for the call: a function, a failure, { policy, handler }
+  options = {}, -- on_cage, ...: of a file that was loaded
+  changed = {}, -- name -> true: not as in the file that was loaded
+  watch = nil,  -- function(entry, ...) -> done: told of each call that a handler gets
+}
+
+local interface -- what is in force
+
+local function definition()
+  local d = {}
+  for name, value in pairs(handlers.options) do d[name] = value end
+  for name, value in pairs(handlers.entries) do d[name] = value end
+  return d
+end
+
+local function finish(done, ...)
+  done(...)
+  return ...
+end
+
+local function watched(e)
+  local fn = e.fn
+  if not fn then return nil end
+  return function(...)
+    local done = handlers.watch(e, ...)
+    return finish(done, fn(...))
+  end
+end
+
+--- Puts what the tables say in force; raises an error and changes nothing when it is wrong.
+function handlers.apply()
+  local new = grate.new(definition())
+  for _, e in ipairs(new.entries) do e.fn = watched(e) end
+  local ok, message = grate.exchange(new)
+  if not ok then error(message, 0) end
+  interface = new
+end
+
+local function exchange(name, value)
+  local old = handlers.entries[name]
+  handlers.entries[name] = value
+  local ok, message = pcall(handlers.apply)
+  if ok then
+    handlers.changed[name] = true
+    return
+  end
+  handlers.entries[name] = old
+  error(message, 0)
+end
+
+local function is_failure(value) return getmetatable(value) == grate.failure_meta end
+
+local function name_of(call)
+  if math.type(call) == "integer" then return core.callname(call) end
+  if type(call) ~= "string" then error("a call's name comes first, as in on(\"write\", ...)", 0) end
+  return call
+end
+
+--- on(call, [policy,] handler): from now on this handles it. Also on(call, { policy, handler, exact = true }).
+function handlers.on(call, policy, fn)
+  local name = name_of(call)
+  if fn ~= nil then return exchange(name, { policy, fn }) end
+  if policy == nil then error("on(\"" .. name .. "\", \"policy\", function(...) ... end)", 0) end
+  exchange(name, policy)
+end
+
+local function handled(name)
+  if handlers.entries[name] ~= nil then return end
+  local names = {}
+  for known in pairs(handlers.entries) do table.insert(names, known) end
+  error(("nothing handles '%s'%s"):format(name, parsing.did_you_mean(name, names)), 0)
+end
+
+--- off(call): nothing handles it any more; off() all.
+function handlers.off(call)
+  if call then
+    handled(name_of(call))
+    return exchange(name_of(call), nil)
+  end
+  for name in pairs(handlers.entries) do handlers.changed[name] = true end
+  handlers.entries = {}
+  handlers.apply()
+end
+
+local function parts(value)
+  if type(value) == "table" and not is_failure(value) then return value end
+  return { nil, value }
+end
+
+--- policy(call, text): the handler stays, what is copied changes. policy(call) tells it.
+function handlers.policy(call, text)
+  local name = name_of(call)
+  handled(name)
+  local old = parts(handlers.entries[name])
+  if text == nil then return old[1] or "COPY_ALL_ARGS" end
+  local new = {}
+  for key, value in pairs(old) do new[key] = value end
+  new[1] = text
+  exchange(name, new)
+end
+
+--- The entry in force for a call, of its own or by its family: with nr, name, policy (a mask), where.
+function handlers.entry(nr)
+  local list = interface and interface.routes[nr]
+  return list and list[1]
+end
+
+--- All entries in force, by their numbers.
+function handlers.list() return interface and interface.entries or {} end
+
+return handlers

@@ -1,0 +1,69 @@
+-- help.lua - what `?` and `?open` tell
+
+local core = require "lencase.core"
+local handlers = require "lencase.repl.handlers"
+local parsing = require "lencase.parsing"
+local policy = require "lencase.policy"
+
+local help = {}
+
+local GUIDE = [[
+c = cage()                       a simulated cage; cage { bottom = { write = function(fd, buf, count) ... end } }
+c:open("/tmp/x", "O_RDWR|O_CREAT", 420)    a call: n; or -1 and the errno's name; then what the call filled
+c:fork()  c:exit()  c:put("s")  c:dump(addr, n)
+on("write", "pass buf", function(fd, buf, count) ... end)      handle a call; sys.write(...) makes it
+policy("write", "copy buf")  off("write")  routes()
+trace(true)                      show each call: what was copied, who handled it, how long it took
+calls  calls[7].copied  try(7)   the calls made, and one of them again with the handlers as they are now
+record(20)                       how many calls are kept
+save "policy.lua"  load "policy.lua"       the handlers as a script for lencase run
+?open                            a call's prototype, variants, family and steps
+exit()                           or Ctrl-D
+]]
+
+local function family_lines(nr)
+  local members, partly = core.members(nr)
+  local names, lines = {}, {}
+  for _, member in ipairs(members) do
+    if member ~= nr then table.insert(names, core.callname(member) .. (partly[member] and " (in part)" or "")) end
+  end
+  if #names > 0 then table.insert(lines, "family: " .. table.concat(names, ", ")) end
+  local families = {}
+  for _, name in ipairs(core.names()) do
+    local family = core.callnum(name)
+    for _, member in ipairs(family ~= nr and core.members(family) or {}) do
+      if member == nr then table.insert(families, name) end
+    end
+  end
+  if #families > 0 then table.insert(lines, "seen by handlers of: " .. table.concat(families, ", ")) end
+  return lines
+end
+
+local function steps(nr)
+  local entry = handlers.entry(nr)
+  local mask = entry and entry.policy or policy.COPY_ALL_ARGS
+  local where = entry and ("handled by %s at %s"):format(entry.name, entry.where) or "nothing handles it; COPY_ALL_ARGS"
+  local text = core.plan(entry and entry.nr or nr, mask) -- of the family, which is what the handler sees
+  return where .. "\n" .. (text or "")
+end
+
+--- help(): a short guide. help "open": what is known of a call.
+---@param name? string
+function help.show(name)
+  if not name or name == "" then
+    io.stdout:write(GUIDE)
+    return
+  end
+  local nr = math.tointeger(tonumber(name)) or core.callnum(name)
+  if not nr then error(("unknown call '%s'%s"):format(name, parsing.did_you_mean(name, core.names())), 0) end
+  local described = core.describe(nr)
+  if not described then
+    io.stdout:write(core.callname(nr), " has no signature: its handler sees six integers\n")
+    return
+  end
+  io.stdout:write(described.prototype, "\n")
+  for _, line in ipairs(family_lines(nr)) do io.stdout:write(line, "\n") end
+  io.stdout:write(steps(nr))
+end
+
+return help
