@@ -187,11 +187,15 @@ check-hard:
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 ASAN_SPECS = env LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0
 
+# What uses the ordinary build, and the host whose link namespace no sanitizer's runtime fits into.
+NOT_ASAN = spec/install_spec.lua spec/embed_spec.lua spec/readme_spec.lua spec/inline_spec.lua
+
 asan:
 	@scripts/install-deps test
 	@$(MAKE) -s BUILD=build-asan VARIANT='$(SANITIZE)' \
 	  TEST_FLAGS='--spec-prefix "$(ASAN_SPECS)"' \
-	  SPECS='$(filter-out spec/install_spec.lua spec/embed_spec.lua spec/readme_spec.lua,$(SPECS))' run-tests
+	  C_TESTS='$(patsubst $(BUILD)/%,build-asan/%,$(filter-out %/inline,$(C_TESTS)))' \
+	  SPECS='$(filter-out $(NOT_ASAN),$(SPECS))' run-tests
 
 # With a clang that has libFuzzer the strings are made to reach new code, and those that did are kept
 # in build-fuzz/corpus; a string that failed is left in build-fuzz/. Without, they are of seeds.
