@@ -2,11 +2,11 @@
 ** start.c - a state's grates stand in for the calls of this very process
 */
 
+#include "code.h"
 #include "inline_int.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <link.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -67,30 +67,17 @@ static int memory_of_our_own(struct lencase_state *st) {
   return LENCASE_OK;
 }
 
-/* The code of the object that 'wanted' is in. */
-static int find_code(struct dl_phdr_info *info, size_t size, void *arg) {
-  struct inline_place *place = arg;
-  uintptr_t wanted = (uintptr_t)getpid;
-  int i;
-  (void)size;
-  for (i = 0; i < info->dlpi_phnum; i++) {
-    const ElfW(Phdr) *p = &info->dlpi_phdr[i];
-    uintptr_t begin = info->dlpi_addr + p->p_vaddr;
-    if (p->p_type != PT_LOAD || !(p->p_flags & PF_X) || wanted - begin >= p->p_memsz) continue;
-    place->code = begin;
-    place->code_size = p->p_memsz;
-    return 1;
-  }
-  return 0;
-}
-
 static int start(struct lencase_state *st, const struct inline_place *place, const char *preload,
                  const char *script) {
   struct inline_host *h = state_new(st, sizeof *h);
   if (h == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a host");
   h->st = st;
   h->place = place != NULL ? *place : inline_own_place();
-  if (place == NULL) dl_iterate_phdr(find_code, &h->place);
+  if (place == NULL) {
+    const struct inline_code libc = inline_libc_code();
+    h->place.code = libc.begin;
+    h->place.code_size = libc.size;
+  }
   h->preload = preload;
   h->script = script;
   st->run = h;

@@ -6,12 +6,12 @@
 ** program's has set up this libc, nor has it to.
 */
 
+#include "../code.h"
 #include "../inline.h"
 
 #include <asm/prctl.h>
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <link.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,23 +53,6 @@ static void say(void *ud, const char *line) {
 
 /* {================================== place ================================ */
 
-/* The code of the object that has our libc's getpid. */
-static int find_libc(struct dl_phdr_info *info, size_t size, void *arg) {
-  struct inline_place *place = arg;
-  uintptr_t wanted = (uintptr_t)getpid;
-  int i;
-  (void)size;
-  for (i = 0; i < info->dlpi_phnum; i++) {
-    const ElfW(Phdr) *p = &info->dlpi_phdr[i];
-    uintptr_t begin = info->dlpi_addr + p->p_vaddr;
-    if (p->p_type != PT_LOAD || !(p->p_flags & PF_X) || wanted - begin >= p->p_memsz) continue;
-    place->begin = begin;
-    place->size = p->p_memsz;
-    return 1;
-  }
-  return 0;
-}
-
 /* Where these bytes are; 0: nowhere. */
 static uintptr_t find_code(uintptr_t begin, size_t size, const void *code, size_t n) {
   const void *at = memmem((const void *)begin, size, code, n); /* NOLINT */
@@ -79,7 +62,10 @@ static uintptr_t find_code(uintptr_t begin, size_t size, const void *code, size_
 static bool find_place(struct inline_place *place) {
   static const unsigned char gate[] = {0x0f, 0x05, 0xc3}; /* syscall; ret: as in getpid */
   static const unsigned char restorer[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
-  if (dl_iterate_phdr(find_libc, place) == 0) return false;
+  const struct inline_code libc = inline_libc_code();
+  if (libc.size == 0) return false;
+  place->begin = libc.begin;
+  place->size = libc.size;
   place->gate = find_code((uintptr_t)getpid, 16, gate, sizeof gate);
   if (place->gate == 0) place->gate = find_code(place->begin, place->size, gate, sizeof gate);
   place->restorer = find_code(place->begin, place->size, restorer, sizeof restorer);

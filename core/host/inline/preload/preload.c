@@ -6,9 +6,10 @@
 ** stdio, locale and locks. The program may be in the midst of its own when a call arrives.
 */
 
+#include "../code.h"
+
 #include <dlfcn.h>
 #include <limits.h>
-#include <link.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,11 +17,6 @@
 #include <unistd.h>
 
 typedef int (*boot_fn)(const char *preload, const char *script, uintptr_t code, size_t size);
-
-struct code {
-  uintptr_t begin;
-  size_t size;
-};
 
 static const char engine_name[] = "liblencase-engine.so";
 
@@ -48,29 +44,13 @@ static boot_fn load_engine(const char *self) {
   return (boot_fn)boot;
 }
 
-/* The code of the C library of the program. */
-static int find_code(struct dl_phdr_info *info, size_t size, void *arg) {
-  struct code *code = arg;
-  uintptr_t wanted = (uintptr_t)getpid;
-  int i;
-  (void)size;
-  for (i = 0; i < info->dlpi_phnum; i++) {
-    const ElfW(Phdr) *p = &info->dlpi_phdr[i];
-    uintptr_t begin = info->dlpi_addr + p->p_vaddr;
-    if (p->p_type != PT_LOAD || !(p->p_flags & PF_X) || wanted - begin >= p->p_memsz) continue;
-    *code = (struct code){begin, p->p_memsz};
-    return 1;
-  }
-  return 0;
-}
-
 __attribute__((constructor)) static void go_inline(void) {
   const char *script = getenv("LENCASE_INLINE");
-  struct code code = {0, 0};
+  struct inline_code code;
   Dl_info self;
   int status;
   if (script == NULL || dladdr(engine_name, &self) == 0) return;
-  dl_iterate_phdr(find_code, &code);
+  code = inline_libc_code();
   status = load_engine(self.dli_fname)(self.dli_fname, script, code.begin, code.size);
   if (status != 0) _exit(status);
 }
