@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdio.h>
@@ -511,9 +512,11 @@ struct event {
   struct lencase_cage *cage;
   const char *name;
   int status;
+  const struct state_news *news; /* of a host's; NULL: it is one of ours */
+  uint32_t number;               /* of the grate, for news */
 };
 
-/* Runs protected: events(name, cage or nil, parent or nil, shares_files, status) */
+/* Runs protected: events(name, cage or nil, parent or nil, shares_files, status, data or nil) -> answer */
 static int tell_script(lua_State *L) {
   const struct event *ev = lua_touserdata(L, 1);
   struct lencase_cage *parent = NULL;
@@ -531,9 +534,23 @@ static int tell_script(lua_State *L) {
     lua_pushnil(L);
   lua_pushboolean(L, ev->cage != NULL && ev->cage->shares_files);
   lua_pushinteger(L, ev->status);
-  lua_call(L, 5, 0);
+  if (ev->news != NULL && ev->news->data != NULL)
+    lua_pushlstring(L, ev->news->data, ev->news->size);
+  else
+    lua_pushnil(L);
+  lua_call(L, 6, 1);
   if (ev->cage != NULL && ev->cage->gone) cage_forget(L, ev->cage);
-  return 0;
+  return 1;
+}
+
+/* The answer is on the top of the stack. */
+static void hand_answer(const struct event *ev, lua_State *L) {
+  const struct state_news *news = ev->news;
+  size_t size;
+  const char *data;
+  if (news == NULL || news->answer == NULL || lua_type(L, -1) != LUA_TSTRING) return;
+  data = lua_tolstring(L, -1, &size);
+  news->answer(news->ud, ev->number, data, size);
 }
 
 static int tell(struct event *ev) {
@@ -542,7 +559,11 @@ static int tell(struct event *ev) {
   begin_time(ev->g, L);
   lua_pushcfunction(L, tell_script);
   lua_pushlightuserdata(L, ev);
-  if (lua_pcall(L, 1, 0, 0) == LUA_OK) return LENCASE_OK;
+  if (lua_pcall(L, 1, 1, 0) == LUA_OK) {
+    hand_answer(ev, L);
+    lua_pop(L, 1);
+    return LENCASE_OK;
+  }
   state_fail(ev->g->st, LENCASE_ESCRIPT, "%s", message_of(L));
   state_log(ev->g->st, "%s", lencase_error(ev->g->st));
   lua_pop(L, 1);
@@ -553,13 +574,13 @@ static void cage_event(struct cage_watcher *w, struct lencase_cage *cage, enum c
                        int status) {
   struct lencase_grate *g =
       (struct lencase_grate *)((char *)w - offsetof(struct lencase_grate, watcher));
-  struct event ev = {g, cage, event_names[what], status};
+  struct event ev = {g, cage, event_names[what], status, NULL, 0};
   grate_start(g);
   tell(&ev);
 }
 
 int grate_start(struct lencase_grate *g) {
-  struct event ev = {g, NULL, "start", 0};
+  struct event ev = {g, NULL, "start", 0, NULL, 0};
   if (g->frozen) return LENCASE_OK;
   g->frozen = true;
   return tell(&ev);
@@ -569,14 +590,28 @@ static int reload_all(struct lencase_state *st) {
   struct lencase_grate *g;
   int status = LENCASE_OK;
   for (g = st->grates; g != NULL; g = g->next) {
-    struct event ev = {g, NULL, "reload", 0};
+    struct event ev = {g, NULL, "reload", 0, NULL, 0};
     if (tell(&ev) != LENCASE_OK) status = LENCASE_ESCRIPT;
   }
   return status;
 }
 
+static int tell_all(struct lencase_state *st, const struct state_news *news) {
+  struct lencase_grate *g;
+  int status = LENCASE_OK;
+  uint32_t n = 0;
+  for (g = st->grates; g != NULL; g = g->next, n++) {
+    struct event ev = {g, NULL, news->event, news->status, news, n};
+    if (news->data != NULL && n != news->grate) continue;
+    if (tell(&ev) != LENCASE_OK) status = LENCASE_ESCRIPT;
+  }
+  if (news->data != NULL && news->grate >= n)
+    return state_fail(st, LENCASE_ENOENT, "there is no grate number %" PRIu32, news->grate);
+  return status;
+}
+
 int grate_finish(struct lencase_grate *g, int wstatus) {
-  struct event ev = {g, NULL, "finish", wstatus};
+  struct event ev = {g, NULL, "finish", wstatus, NULL, 0};
   return tell(&ev);
 }
 
@@ -697,6 +732,7 @@ struct lencase_grate *grate_bare(struct lencase_state *st) {
   st->grates = g;
   st->close_grates = close_all;
   st->reload_grates = reload_all;
+  st->tell_grates = tell_all;
   return g;
 }
 

@@ -60,6 +60,10 @@ LENCASE_PUBLIC const char *lencase_status_name(int status) {
   return status_names[i];
 }
 
+int state_tell_grates(struct lencase_state *st, const struct state_news *news) {
+  return st->tell_grates != NULL ? st->tell_grates(st, news) : LENCASE_OK;
+}
+
 /* {================================ threads ================================ */
 
 /* Threads are told apart by the address of something of their own. */

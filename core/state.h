@@ -15,6 +15,21 @@
 
 enum { STATE_ERROR_MAX = 1024 };
 
+/*
+** What a host has to say to the grates, by the name of an event, and gets from them. A grate is known by its
+** place in the state's list, which is the same wherever the same scripts are loaded.
+*/
+struct state_news {
+  const char *event;
+  int status;       /* as in waitpid(2) */
+  const char *data; /* bytes for the one grate; NULL: it is for all of them */
+  size_t size;
+  uint32_t grate;
+  /* Gets what each answers, if that is a string; NULL: nobody wants it. */
+  void (*answer)(void *ud, uint32_t grate, const char *data, size_t size);
+  void *ud;
+};
+
 struct lencase_state {
   lencase_config config; /* every default filled in */
   char error[STATE_ERROR_MAX];
@@ -28,6 +43,7 @@ struct lencase_state {
   struct lencase_grate *grates;                 /* grate.c: a list, newest first */
   struct grate_watch *watch;                    /* grate.h; NULL: nobody */
   int (*reload_grates)(struct lencase_state *); /* likewise */
+  int (*tell_grates)(struct lencase_state *, const struct state_news *);
   void (*close_grates)(struct lencase_state *); /* set by the room that made one */
   void *inside; /* a mark of the thread that is at work in the state; NULL: nobody is */
   void *run;    /* a host's own while it runs cages of this state, else NULL */
@@ -50,6 +66,12 @@ int state_enter(struct lencase_state *st);
 void state_leave(struct lencase_state *st);
 /* LENCASE_OK when nobody is inside; LENCASE_EPERM as above. */
 int state_check_outside(struct lencase_state *st);
+
+/*
+** Tells the grates. LENCASE_ESCRIPT: one of them failed, which has been told; LENCASE_ENOENT: there
+** is no grate of that number.
+*/
+int state_tell_grates(struct lencase_state *st, const struct state_news *news);
 
 /* Sends a message for people to the log function. */
 void state_log(struct lencase_state *st, const char *fmt, ...) PRINTF_LIKE(2, 3);

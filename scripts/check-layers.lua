@@ -19,6 +19,7 @@ local ROOMS = {
   { "^core/grate[%w_]*%.[ch]$", "grate" },
   { "^core/bind/[%w_]+%.[ch]$", "bind" },
   { "^core/host/host%.h$", "host" },
+  { "^core/host/supervise%.[ch]$", "host" },
   { "^core/host/(%w+)/[%w_]+%.[ch]$", "host/%1" },
   { "^core/host/inline/preload/[%w_]+%.c$", "host/inline" },
 }

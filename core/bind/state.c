@@ -125,6 +125,15 @@ static int push_wstatus(lua_State *L, int wstatus) {
   return 3;
 }
 
+/* Of a program that was run with this status. */
+static int run_result(lua_State *L, struct bind_state *b, int status, int wstatus) {
+  if (status == LENCASE_OK) return push_wstatus(L, wstatus);
+  failed(L, b, status);
+  if (status != LENCASE_EEXEC) return 3;
+  lua_pushinteger(L, wstatus);
+  return 4;
+}
+
 /*
 ** state:run{ program, arguments... } -> "exit", code, wstatus or "signal", number, wstatus;
 ** nil, status, message [, errno] when it did not run
@@ -147,26 +156,49 @@ static int state_run(lua_State *L) {
   before = bind_enter(b, L);
   status = lencase_trace_run(b->st, argv, &wstatus);
   bind_leave(b, before);
-  if (status == LENCASE_OK) return push_wstatus(L, wstatus);
-  failed(L, b, status);
-  if (status != LENCASE_EEXEC) return 3;
-  lua_pushinteger(L, wstatus);
-  return 4;
+  return run_result(L, b, status, wstatus);
+}
+
+/* Runs protected: the function with the number of the process and its message. */
+static int message_come(lua_State *L) {
+  const struct mem_seg *message = lua_touserdata(L, 2);
+  lua_pushinteger(L, (lua_Integer)message->addr);
+  lua_pushlstring(L, message->data, message->size);
+  lua_remove(L, 2);
+  lua_call(L, 2, 0);
+  return 0;
+}
+
+/* The function is at index 3 of whoever called state:inline. */
+static void message_to_lua(void *ud, pid_t pid, const char *data, size_t size) {
+  struct bind_state *b = ud;
+  struct mem_seg message = {(uint64_t)pid, (void *)(uintptr_t)data, size};
+  lua_State *L = b->L;
+  lua_pushcfunction(L, message_come);
+  lua_pushvalue(L, 3);
+  lua_pushlightuserdata(L, &message);
+  if (lua_pcall(L, 2, 0, 0) == LUA_OK) return;
+  state_log(b->st, "what process %d sent is left out: %s", (int)pid, lua_tostring(L, -1));
+  lua_pop(L, 1);
 }
 
 /*
-** state:inline{ program, arguments... , preload =, script = }: executes the program in this very
-** process, see inline.h. Returns only when that failed: nil, status, message [, errno]
+** state:inline({ program, arguments... , preload =, script = }, function(pid, message)): runs a program
+** inline, see inline.h. As state:run
 */
 static int state_inline(lua_State *L) {
   struct bind_state *b = bind_state_at(L, 1);
+  struct inline_program program = {.message = message_to_lua, .ud = b};
   char **argv;
-  int i, n, status, err = 0;
+  lua_State *before;
+  int i, n, status, wstatus = 0;
+  luaL_checktype(L, 3, LUA_TFUNCTION);
+  lua_settop(L, 3);
   luaL_checktype(L, 2, LUA_TTABLE);
   n = (int)lua_rawlen(L, 2);
   luaL_argcheck(L, n >= 1, 2, "a program must be named");
   argv = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *argv, 0);
-  luaL_checkstack(L, n + 6, "too many arguments");
+  luaL_checkstack(L, n + LUA_MINSTACK, "too many arguments");
   for (i = 0; i < n; i++) {
     lua_rawgeti(L, 2, i + 1);
     argv[i] = (char *)(uintptr_t)luaL_checkstring(L, -1);
@@ -174,11 +206,43 @@ static int state_inline(lua_State *L) {
   argv[n] = NULL;
   lua_getfield(L, 2, "preload");
   lua_getfield(L, 2, "script");
-  status = inline_exec(b->st, argv, luaL_checkstring(L, -2), luaL_checkstring(L, -1), &err);
-  failed(L, b, status);
-  if (status != LENCASE_EEXEC) return 3;
-  lua_pushinteger(L, err);
-  return 4;
+  program.argv = argv;
+  program.preload = luaL_checkstring(L, -2);
+  program.script = luaL_checkstring(L, -1);
+  before = bind_enter(b, L);
+  status = inline_run(b->st, &program, &wstatus);
+  bind_leave(b, before);
+  return run_result(L, b, status, wstatus);
+}
+
+static void take_answer(void *ud, uint32_t grate, const char *data, size_t size) {
+  (void)grate;
+  (void)data;
+  (void)size;
+  *(bool *)ud = true;
+}
+
+/*
+** state:tell(event [, wstatus [, grate, data]]) -> whether any grate answered; or nil, status, message:
+** a host's news, see state_tell_grates
+*/
+static int state_tell(lua_State *L) {
+  struct bind_state *b = bind_state_at(L, 1);
+  bool answered = false;
+  struct state_news news = {.event = luaL_checkstring(L, 2),
+                            .status = (int)luaL_optinteger(L, 3, 0),
+                            .grate = (uint32_t)luaL_optinteger(L, 4, 0),
+                            .answer = take_answer,
+                            .ud = &answered};
+  lua_State *before;
+  int status;
+  news.data = luaL_optlstring(L, 5, NULL, &news.size);
+  before = bind_enter(b, L);
+  status = state_tell_grates(b->st, &news);
+  bind_leave(b, before);
+  if (status != LENCASE_OK) return failed(L, b, status);
+  lua_pushboolean(L, answered);
+  return 1;
 }
 
 /* state:start() -> true, or nil, status, message */
@@ -274,13 +338,12 @@ static int state_close(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg methods[] = {{"load", state_load},     {"start", state_start},
-                                   {"reload", state_reload}, {"run", state_run},
-                                   {"finish", state_finish}, {"close", state_close},
-                                   {"inline", state_inline}, {"watch", bind_watch},
-                                   {"sim", bind_sim_new},    {"routes", state_routes},
-                                   {"branch", state_branch}, {"__gc", state_close},
-                                   {"__close", state_close}, {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"load", state_load},     {"start", state_start},   {"reload", state_reload},
+    {"run", state_run},       {"finish", state_finish}, {"close", state_close},
+    {"inline", state_inline}, {"watch", bind_watch},    {"sim", bind_sim_new},
+    {"routes", state_routes}, {"branch", state_branch}, {"tell", state_tell},
+    {"__gc", state_close},    {"__close", state_close}, {NULL, NULL}};
 
 static const luaL_Reg functions[] = {{"state", state_new_lua}, {NULL, NULL}};
 

@@ -17,6 +17,7 @@ local function when_needed(name)
 end
 
 local contract, layer = when_needed "lencase.contract", when_needed "lencase.layer"
+local merging = when_needed "lencase.merging"
 local did_you_mean = parsing.did_you_mean
 
 local grate = {}
@@ -29,6 +30,8 @@ local grate = {}
 ---@field on_exit? fun(how: "exit"|"signal", n: integer) the program has ended
 ---@field on_error? string an errno's name, "kill" or "pass": what a failing handler means
 ---@field keep? table<string, table> tables that a reload of the script goes on with, by name
+---@field state? table what a process hands over under `lencase run --inline`; as the script makes it nothing is counted yet
+---@field merge? fun(a: table, b: table): table what `state` is with what another process handed over
 ---@field registered? boolean false: nothing is handled before lencase.register_handler says for which cage
 ---@field timeout? number seconds of processor time that a handler may take
 ---@field provide? lencase.provide what is there for those above this grate
@@ -131,7 +134,7 @@ end
 
 local options = { on_start = "function", on_cage = "function", on_cage_exit = "function",
                   on_exit = "function", on_error = "string", timeout = "number", provide = "table", uses = "table",
-                  keep = "table", registered = "boolean" }
+                  keep = "table", registered = "boolean", state = "table", merge = "function" }
 
 --- Whether a key of a definition is an option and no call.
 function grate.is_option(key) return options[key] ~= nil end
@@ -385,6 +388,22 @@ local function check_layer(definition, interface)
   given.uses = layer.uses(interface.uses_at, given.uses, callnum, script, script and text_of(script))
 end
 
+local function check_merge(definition, interface)
+  local given = interface.options
+  if not given.state and not given.merge then return end
+  local where = where_of(definition, given.state and "state" or "merge")
+  if not given.merge then
+    fail(where, "state is there to be merged: give merge = function(a, b) ... return a end, or lencase.sum")
+  end
+  if not given.state then fail(where, "merge wants state = TABLE: what a process hands over") end
+  if per_cage.is(given.state) then
+    fail(where, "state is a plain table: what is per cage is put there in on_cage_exit")
+  end
+  local ok, beginning = pcall(merging.beginning, given.state)
+  interface.beginning = ok and beginning or fail(where, "%s", beginning)
+  interface.state_at = where
+end
+
 -- What a key of a definition says, checked.
 local function take(interface, definition, key, value)
   if options[key] then
@@ -422,6 +441,7 @@ function grate.new(definition)
   end
   for key, value in pairs(definition) do try(take, interface, definition, key, value) end
   try(check_layer, definition, interface)
+  try(check_merge, definition, interface)
   table.sort(interface.entries, function(a, b) return a.nr < b.nr end)
   interface.routes = try(routes_of, interface.entries)
   if #wrong > 0 then tell_all(wrong) end
@@ -517,6 +537,37 @@ end
 local current -- the interface that is installed
 local load_again
 
+-- Where a program runs inline, events of what is merged: in each of its processes, and (gather_...) in the
+-- one that waits for them.
+local function merging_events(tell, call)
+  local handed_over
+  function tell.fork()
+    if current.beginning then merging.reset(current.beginning) end
+  end
+  function tell.hand_over()
+    local beginning = current.beginning
+    handed_over = beginning ~= nil
+    if not beginning or merging.is_fresh(beginning) then return end
+    local ok, bytes = pcall(merging.encode, beginning.root)
+    merging.reset(beginning) -- it may be asked again: executing a program can fail
+    return ok and bytes or fail(current.state_at, "%s; this process has nothing to hand over", bytes)
+  end
+  local finish = tell.finish
+  function tell.finish(...)
+    if not handed_over then finish(...) end -- else it is for whoever merges
+  end
+  function tell.merge(_, _, _, _, data)
+    if current.beginning then merging.take(current.beginning, current.options.merge, data) end
+  end
+  function tell.merges() return current.beginning and "" end
+  function tell.gather_start()
+    if current.beginning then call "on_start" end
+  end
+  function tell.gather_finish(_, _, _, wstatus)
+    if current.beginning then call("on_exit", status_of(wstatus)) end
+  end
+end
+
 -- What the core tells, in turn for the tables per cage and for the script.
 local function dispatcher()
   local function call(name, ...)
@@ -534,10 +585,13 @@ local function dispatcher()
     end,
     finish = function(_, _, _, wstatus) call("on_exit", status_of(wstatus)) end,
   }
-  return function(event, cage, parent, shares_files, wstatus)
+  merging_events(tell, call)
+  return function(event, cage, parent, shares_files, wstatus, data)
+    local result
     if event ~= "exit" then per_cage.event(event, cage, parent, shares_files) end
-    if tell[event] then tell[event](cage, parent, shares_files, wstatus) end
+    if tell[event] then result = tell[event](cage, parent, shares_files, wstatus, data) end
     if event == "exit" then per_cage.event(event, cage) end
+    return result
   end
 end
 

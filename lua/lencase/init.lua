@@ -136,6 +136,13 @@ function lencase.per_cage(init) return (per_cage.new(init)) end
 ---@return string? message why the old script goes on
 function lencase.reload() return grate.reload() end
 
+--- For `merge = lencase.sum` in a definition: brings `b` into `a`, key by key. Numbers are added, what
+--- only `b` has is taken over, and what else both have stays as `a` has it.
+---@param a table
+---@param b table
+---@return table a
+function lencase.sum(a, b) return require "lencase.merging".sum(a, b) end
+
 -- {=================================== 3i ===================================
 
 --- As a call to (de)register: all that the grate handles.

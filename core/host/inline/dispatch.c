@@ -267,10 +267,11 @@ static int64_t carry_io_uring(const struct trap *t, int64_t nr,
 }
 
 static bool is_kept(const struct trap *t, uint64_t fd) {
-  return t->h->place.kept > 0 && (uint32_t)fd == (uint32_t)t->h->place.kept;
+  const struct inline_place *p = &t->h->place;
+  return (int32_t)fd > 0 && ((int32_t)fd == p->kept || (int32_t)fd == p->channel);
 }
 
-/* To the program our descriptor is not there. */
+/* To the program our descriptors are not there. */
 static int64_t carry_close(const struct trap *t, int64_t nr,
                            const uint64_t words[LENCASE_MAXARGS]) {
   if (is_kept(t, words[0])) return -EBADF;
@@ -282,17 +283,30 @@ static int64_t carry_dup(const struct trap *t, int64_t nr, const uint64_t words[
   return inline_carry_plain(t, nr, words);
 }
 
-/* Around our descriptor, when it is in between. */
+/* The first of our descriptors from 'first' to 'last'; 'last' + 1: there is none. */
+static uint64_t kept_from(const struct trap *t, uint64_t first, uint64_t last) {
+  const int ours[] = {t->h->place.kept, t->h->place.channel};
+  uint64_t next = last + 1;
+  size_t i;
+  for (i = 0; i < sizeof ours / sizeof *ours; i++)
+    if (ours[i] > 0 && (uint64_t)ours[i] >= first && (uint64_t)ours[i] < next)
+      next = (uint64_t)ours[i];
+  return next;
+}
+
+/* Around our descriptors, when they are in between. */
 static int64_t carry_close_range(const struct trap *t, int64_t nr,
                                  const uint64_t words[LENCASE_MAXARGS]) {
-  uint64_t kept = (uint64_t)t->h->place.kept, first = (uint32_t)words[0], last = (uint32_t)words[1];
-  uint64_t own[LENCASE_MAXARGS] = {first, kept - 1, words[2]};
+  uint64_t first = (uint32_t)words[0], last = (uint32_t)words[1], kept;
   int64_t result = 0;
-  if (kept == 0 || kept < first || kept > last) return inline_carry_plain(t, nr, words);
-  if (first < kept) result = inline_carry_plain(t, nr, own);
-  own[0] = kept + 1;
-  own[1] = words[1];
-  return result == 0 && kept < last ? inline_carry_plain(t, nr, own) : result;
+  if (kept_from(t, first, last) > last) return inline_carry_plain(t, nr, words);
+  for (; first <= last && result == 0; first = kept + 1) {
+    uint64_t own[LENCASE_MAXARGS] = {first, 0, words[2]};
+    kept = kept_from(t, first, last);
+    own[1] = kept - 1;
+    if (first < kept) result = inline_carry_plain(t, nr, own);
+  }
+  return result;
 }
 
 static const struct {

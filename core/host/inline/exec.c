@@ -236,9 +236,11 @@ struct notice {
   const char *path, *why;
 };
 
-/* What a grate has printed would go with the memory. */
-static void step_flush(void *arg) {
-  ((struct inline_host *)arg)->place.flush();
+/* What a grate has printed would go with the memory, and what it counted. */
+static void step_leave(void *arg) {
+  struct inline_host *h = arg;
+  if (inline_reports(h)) inline_report_end(h);
+  if (h->place.flush != NULL) h->place.flush();
 }
 
 static void step_tell(void *arg) {
@@ -270,6 +272,11 @@ static bool refused(struct inline_host *h, int64_t nr, const uint64_t words[LENC
   return true;
 }
 
+/* The new program shall have the channel, what a grate runs shall not. */
+static void pass_channel(const struct inline_host *h, uint64_t flags) {
+  if (h->place.channel != 0) inline_raw3(h, SYS_fcntl, (uint64_t)h->place.channel, F_SETFD, flags);
+}
+
 static int64_t with_environment(const struct trap *t, int64_t nr,
                                 const uint64_t words[LENCASE_MAXARGS]) {
   struct inline_host *h = t->h;
@@ -288,7 +295,9 @@ static int64_t with_environment(const struct trap *t, int64_t nr,
   envp = environment(h, &r, words[where], n);
   memcpy(own, words, sizeof own);
   own[where] = (uintptr_t)envp;
+  pass_channel(h, 0);
   if (envp != NULL) result = inline_carry_plain(t, nr, own);
+  pass_channel(h, FD_CLOEXEC);
   inline_lock(h);
   inline_exec_forget(h, (pid_t)inline_raw3(h, SYS_getpid, 0, 0, 0));
   inline_unlock(h);
@@ -296,15 +305,16 @@ static int64_t with_environment(const struct trap *t, int64_t nr,
 }
 
 int64_t inline_carry_exec(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  int64_t result;
   if (t->h->script == NULL)
     return inline_carry_plain(t, nr, words); /* an embedder's: it ends here */
   if (refused(t->h, nr, words)) return -EACCES;
-  if (t->h->place.flush != NULL) {
-    inline_lock(t->h);
-    inline_engine(t->h, step_flush, t->h);
-    inline_unlock(t->h);
-  }
-  return with_environment(t, nr, words);
+  inline_lock(t->h);
+  inline_engine(t->h, step_leave, t->h);
+  inline_unlock(t->h);
+  result = with_environment(t, nr, words);
+  if (inline_reports(t->h)) inline_report_begin(t->h); /* it has failed */
+  return result;
 }
 
 /* }========================================================================= */
@@ -324,35 +334,26 @@ static bool find_program(const char *name, char *path, size_t size) {
   return false;
 }
 
-static int refuse_program(struct lencase_state *st, const char *name, int *err) {
+int inline_check_program(struct lencase_state *st, const char *name, const char *preload) {
   char path[PATH_MAX];
   const char *why = find_program(name, path, sizeof path) ? inline_refusal(path) : NULL;
-  *err = EACCES;
-  if (why == NULL) return LENCASE_OK;
-  return state_fail(st, LENCASE_EPERM,
-                    "%s %s: it cannot run inline; run it traced, without --inline", path, why);
-}
-
-int inline_exec(struct lencase_state *st, char *const argv[], const char *preload,
-                const char *script, int *err) {
-  const char *before = getenv("LD_PRELOAD");
-  char value[2 * PATH_MAX];
-  int rc = refuse_program(st, argv[0], err);
-  if (rc != LENCASE_OK) return rc;
+  if (why != NULL)
+    return state_fail(st, LENCASE_EPERM,
+                      "%s %s: it cannot run inline; run it traced, without --inline", path, why);
   if (access(preload, R_OK) != 0)
     return state_fail(st, LENCASE_EHOST, "%s: %s", preload, strerror(errno));
-  snprintf(value, sizeof value, "%s%s%s", preload, before != NULL ? ":" : "",
-           before != NULL ? before : "");
-  if (setenv("LD_PRELOAD", value, 1) != 0 || setenv(INLINE_VARIABLE, script, 1) != 0)
-    return state_fail(st, LENCASE_ENOMEM, "no memory for an environment");
+  return LENCASE_OK;
+}
+
+int inline_exec(char *const argv[], const char *preload, const char *script) {
+  const char *before = getenv("LD_PRELOAD");
+  char value[2 * PATH_MAX];
+  int n = snprintf(value, sizeof value, "%s%s%s", preload, before != NULL ? ":" : "",
+                   before != NULL ? before : "");
+  if (n < 0 || (size_t)n >= sizeof value) return E2BIG;
+  if (setenv("LD_PRELOAD", value, 1) != 0 || setenv(INLINE_VARIABLE, script, 1) != 0) return ENOMEM;
   execvp(argv[0], argv);
-  *err = errno;
-  unsetenv(INLINE_VARIABLE);
-  if (before != NULL)
-    setenv("LD_PRELOAD", before, 1);
-  else
-    unsetenv("LD_PRELOAD");
-  return state_fail(st, LENCASE_EEXEC, "%s", strerror(*err));
+  return errno;
 }
 
 /* }========================================================================= */

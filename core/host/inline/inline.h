@@ -11,6 +11,8 @@
 #include "../../call.h"
 #include "../host.h"
 
+#include <sys/types.h>
+
 /* Where the host's own system calls are made, and what its own code runs on. */
 struct inline_place {
   uintptr_t begin, size;     /* calls made by code in here are never dispatched */
@@ -19,7 +21,9 @@ struct inline_place {
   uintptr_t code, code_size; /* the program's C library, to be patched; 0: none */
   uintptr_t fs;              /* the thread pointer of the grates' libc; 0: that of whoever calls */
   void (*flush)(void);       /* before a fork and at the end; NULL: nothing to flush */
-  int kept;                  /* a descriptor that the program shall not close; 0: none */
+  /* Descriptors that the program shall not close; 0: none. */
+  int kept;    /* where messages go */
+  int channel; /* to whoever started the program: report.c */
 };
 
 /*
@@ -39,11 +43,31 @@ int inline_start_at(struct lencase_state *st, const struct inline_place *place, 
 */
 const char *inline_refusal(const char *path);
 
+/* A program to be run inline. */
+struct inline_program {
+  char *const *argv;            /* argv[0] is looked up in PATH */
+  const char *preload, *script; /* what LD_PRELOAD and LENCASE_INLINE shall be */
+  /* What a process of the program has sent: lua/lencase/gather.lua. Nothing of it can be relied on. */
+  void (*message)(void *ud, pid_t pid, const char *data, size_t size);
+  void *ud;
+};
+
+/* The letter of the word in LENCASE_INLINE that says which descriptor the channel is. */
+#define INLINE_CHANNEL "m"
+
 /*
-** Executes argv[0] (looked up in PATH) in this very process, with LD_PRELOAD and LENCASE_INLINE set.
-** Returns only when that failed: LENCASE_EEXEC with *err an errno, or LENCASE_EPERM: see inline_refusal.
+** Runs a program and waits until it and all that it started have ended. As lencase_trace_run: *wstatus is
+** the program's, or an errno with LENCASE_EEXEC. LENCASE_EPERM: see inline_refusal.
 */
-int inline_exec(struct lencase_state *st, char *const argv[], const char *preload,
-                const char *script, int *err);
+int inline_run(struct lencase_state *st, const struct inline_program *program, int *wstatus);
+
+/*
+** For inline_run, in the child: executes argv[0] with LD_PRELOAD and LENCASE_INLINE set. Returns only
+** when that failed, an errno.
+*/
+int inline_exec(char *const argv[], const char *preload, const char *script);
+
+/* LENCASE_EPERM: the program argv[0] cannot run inline; LENCASE_EHOST: there is no such library. */
+int inline_check_program(struct lencase_state *st, const char *name, const char *preload);
 
 #endif

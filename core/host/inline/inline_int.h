@@ -195,6 +195,18 @@ void inline_flight_drop(struct inline_host *h, struct flight *f);
 /* The process ends: its grates are told. 'wstatus' as in waitpid(2). Lock held, outside of the engine. */
 void inline_process_end(struct inline_host *h, int wstatus);
 
+/*
+** report.c: this process has something to tell whoever started the program. Not a child that shares the
+** memory: what it does is counted in its parent's grates.
+*/
+bool inline_reports(const struct inline_host *h);
+
+/* It counts from now on. */
+void inline_report_begin(const struct inline_host *h);
+
+/* In the engine: it counts no more, and hands over what it has. */
+void inline_report_end(struct inline_host *h);
+
 /* Gives back what the child with this pid had its program's environment in. Lock held. */
 void inline_exec_forget(struct inline_host *h, pid_t pid);
 

@@ -88,6 +88,7 @@ static void step_end(void *arg) {
   if (proc != NULL) process_forget(h, proc, e->wstatus);
   if (e->pid != h->pid) return; /* it shares the memory of one that goes on */
   h->off = true;
+  if (inline_reports(h)) inline_report_end(h);
   lencase_finish(h->st, e->wstatus);
   if (h->place.flush != NULL) h->place.flush();
 }
@@ -138,14 +139,19 @@ struct birth {
   bool shares_files;
 };
 
-/* In the child: other threads' calls are not there, and the parent is somewhere else. */
+/*
+** In the child: other threads' calls are not there, and the parent is somewhere else, which hands over what
+** was counted so far.
+*/
 static void step_born(void *arg) {
+  static const struct state_news forked = {.event = "fork"};
   const struct birth *b = arg;
   struct inline_host *h = b->h;
   struct process *parent = find(h, h->pid), *proc;
   flights_drop(h, NULL, 0);
   for (proc = h->processes; proc != NULL; proc = proc->next) proc->here = false;
   h->pid = own_pid(h);
+  if (inline_reports(h)) state_tell_grates(h->st, &forked);
   process_new(h, h->pid, parent, b->shares_files);
 }
 
@@ -168,6 +174,7 @@ static int64_t fork_locked(const struct trap *t, int64_t nr,
     h->threads = 1;
     h->exec_blocks = NULL;
     inline_engine(h, step_born, &b);
+    if (inline_reports(h)) inline_report_begin(h);
   }
   inline_unlock(h);
   return result;

@@ -70,6 +70,7 @@ static int memory_of_our_own(struct lencase_state *st) {
 static int start(struct lencase_state *st, const struct inline_place *place, const char *preload,
                  const char *script) {
   struct inline_host *h = state_new(st, sizeof *h);
+  int rc;
   if (h == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a host");
   h->st = st;
   h->place = place != NULL ? *place : inline_own_place();
@@ -81,7 +82,9 @@ static int start(struct lencase_state *st, const struct inline_place *place, con
   h->preload = preload;
   h->script = script;
   st->run = h;
-  return host_open(h);
+  rc = host_open(h);
+  if (rc == LENCASE_OK && inline_reports(h)) inline_report_begin(h);
+  return rc;
 }
 
 int inline_start_at(struct lencase_state *st, const struct inline_place *place, const char *preload,

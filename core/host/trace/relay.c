@@ -8,6 +8,8 @@
 
 #include "trace_int.h"
 
+#include "../supervise.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,14 +20,9 @@
 #include <sys/ptrace.h>
 #include <unistd.h>
 
-static const int relayed[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGUSR1,
-                              SIGUSR2, SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU};
-
 void relay_block(struct trace_run *run) {
   struct sigaction sa = {.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP};
-  size_t i;
-  sigemptyset(&run->relay.set);
-  for (i = 0; i < sizeof relayed / sizeof *relayed; i++) sigaddset(&run->relay.set, relayed[i]);
+  supervise_set(&run->relay.set);
   pthread_sigmask(SIG_BLOCK, &run->relay.set, &run->mask);
   sigaction(SIGCHLD, &sa, &run->old_sigchld); /* ignored, it would eat statuses */
 }
@@ -36,21 +33,6 @@ void relay_unblock(struct trace_run *run) {
 }
 
 /* {================================ handing on ============================= */
-
-/*
-** The terminal tells its whole foreground group, and the program with it. A stop is told to
-** whole groups, too, and a second one would come after the program was continued.
-*/
-static bool heard_already(const struct relay *r, const siginfo_t *info) {
-  switch (info->si_signo) {
-    case SIGTSTP:
-    case SIGTTIN:
-    case SIGTTOU: return getpgid(r->root) == getpgrp();
-    case SIGINT:
-    case SIGQUIT: return info->si_code == SI_KERNEL;
-    default: return false;
-  }
-}
 
 /* The process that /proc/'name' is about, when it is one that 'tracer' traces; else 0. */
 static pid_t traced_by(pid_t tracer, const char *name) {
@@ -84,7 +66,7 @@ static void hand_on(const struct relay *r, const siginfo_t *info) {
   if (info->si_pid == r->root) return;
   if (pidfd_send_signal(r->pidfd, 0, NULL, 0) != 0 && errno == ESRCH)
     hand_to_rest(r, info->si_signo);
-  else if (!heard_already(r, info))
+  else if (!supervise_heard(r->root, info->si_signo, info->si_code))
     pidfd_send_signal(r->pidfd, info->si_signo, NULL, 0);
 }
 
@@ -139,23 +121,6 @@ void relay_close(struct trace_run *run) {
 
 /* {================================ job control ============================ */
 
-/* The signal that stops us: the program's own, unless whoever runs us takes that otherwise. */
-static int stop_signal(int sig) {
-  struct sigaction sa;
-  return sigaction(sig, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL ? sig : SIGSTOP;
-}
-
-/* Stops this process until the shell continues it. */
-static void stop_ourselves(struct trace_run *run, int sig) {
-  sigset_t one, old;
-  sigemptyset(&one);
-  sigaddset(&one, sig);
-  pthread_kill(pthread_self(), sig);
-  pthread_sigmask(SIG_UNBLOCK, &one, &old); /* here we stop */
-  pthread_sigmask(SIG_SETMASK, &old, NULL);
-  pidfd_send_signal(run->relay.pidfd, SIGCONT, NULL, 0); /* one that came before counts once */
-}
-
 void relay_listen(struct trace_run *run, struct thread *t, int sig) {
   if (ptrace(PTRACE_LISTEN, t->tid, 0, 0) != 0) return;
   t->listening = true;
@@ -168,9 +133,9 @@ bool relay_all_stopped(const struct trace_run *run) {
 }
 
 void relay_stop(struct trace_run *run) {
-  int sig = stop_signal(run->stopped_by);
+  int sig = run->stopped_by;
   run->stopped_by = 0;
-  stop_ourselves(run, sig);
+  supervise_stop(sig, run->relay.pidfd);
 }
 
 void relay_awake(struct trace_run *run, struct thread *t) {

@@ -4,20 +4,11 @@
 
 #include "trace_int.h"
 
+#include "../supervise.h"
+
 #include <errno.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
-
-/* A cage of the same user shall not write into us. */
-static void dumpable_off(struct trace_run *run) {
-  run->dumpable = prctl(PR_GET_DUMPABLE);
-  prctl(PR_SET_DUMPABLE, 0);
-}
-
-static void dumpable_back(const struct trace_run *run) {
-  if (run->dumpable == 1) prctl(PR_SET_DUMPABLE, 1);
-}
 
 /*
 ** Until all tracees are gone. Children of other threads of this process are left
@@ -41,12 +32,12 @@ static void loop(struct trace_run *run) {
 static int run_program(struct trace_run *run, char *const argv[], int *wstatus) {
   int rc = start_program(run, argv);
   if (rc != LENCASE_OK) return rc;
-  dumpable_off(run);
+  run->dumpable = supervise_hide();
   rc = relay_open(run);
   if (rc != LENCASE_OK) kill(run->root, SIGKILL);
   loop(run);
   relay_close(run);
-  dumpable_back(run);
+  supervise_show(run->dumpable);
   return rc == LENCASE_OK ? start_outcome(run, wstatus) : rc;
 }
 

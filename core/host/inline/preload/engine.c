@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -103,8 +104,8 @@ static uintptr_t thread_pointer(void) {
 /*
 ** LENCASE_INLINE: words with a letter before them, each ended by a newline; a newline and a percent
 ** sign inside of one are %0a and %25. 'p' and 'c' are package.path and package.cpath, 't' the
-** handler's milliseconds, 'b' max_call_bytes, 'g' a grate, 'a' an argument of it, '{' and '}'
-** a branch.
+** handler's milliseconds, 'b' max_call_bytes, 'm' the channel to whoever started the program, 'g' a
+** grate, 'a' an argument of it, '{' and '}' a branch.
 */
 struct script {
   char *text;
@@ -165,6 +166,18 @@ static int load_all(lencase_state *st, const struct script *s) {
   return rc;
 }
 
+/* What a program that closes and opens descriptors as it likes has left there is no channel. */
+static int open_channel(const struct script *s) {
+  int fd = (int)number_of(s, INLINE_CHANNEL[0]), type = 0;
+  socklen_t size = sizeof type;
+  if (fd == 0) return 0;
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET &&
+      fcntl(fd, F_SETFD, FD_CLOEXEC) == 0)
+    return fd;
+  say(NULL, "inline: the descriptor for reports is gone: there will be none of this process");
+  return 0;
+}
+
 /* Programs that a grate runs (io.popen) are none of the program's. */
 static void own_environment(void) {
   size_t n = 0, i, k = 0;
@@ -215,6 +228,7 @@ static int boot_inside(struct boot *b) {
     say(NULL, "inline: no memory, or too many words");
     return FAILED;
   }
+  b->place.channel = open_channel(s);
   return run(s, &b->place, preload, text);
 }
 

@@ -1,0 +1,58 @@
+/*
+** supervise.c - signals to whoever runs a program, and job control
+*/
+
+#include "supervise.h"
+
+#include <pthread.h>
+#include <stddef.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+static const int relayed[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGUSR1,
+                              SIGUSR2, SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU};
+
+void supervise_set(sigset_t *set) {
+  size_t i;
+  sigemptyset(set);
+  for (i = 0; i < sizeof relayed / sizeof *relayed; i++) sigaddset(set, relayed[i]);
+}
+
+bool supervise_heard(pid_t root, int sig, int code) {
+  switch (sig) {
+    case SIGTSTP:
+    case SIGTTIN:
+    case SIGTTOU: return getpgid(root) == getpgrp();
+    case SIGINT:
+    case SIGQUIT: return code == SI_KERNEL;
+    default: return false;
+  }
+}
+
+/* The signal that stops us: the program's own, unless whoever runs us takes that otherwise. */
+static int stop_signal(int sig) {
+  struct sigaction sa;
+  return sigaction(sig, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL ? sig : SIGSTOP;
+}
+
+void supervise_stop(int sig, int pidfd) {
+  sigset_t one, old;
+  sig = stop_signal(sig);
+  sigemptyset(&one);
+  sigaddset(&one, sig);
+  pthread_kill(pthread_self(), sig);
+  pthread_sigmask(SIG_UNBLOCK, &one, &old); /* here we stop */
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  pidfd_send_signal(pidfd, SIGCONT, NULL, 0); /* one that came before counts once */
+}
+
+int supervise_hide(void) {
+  int before = prctl(PR_GET_DUMPABLE);
+  prctl(PR_SET_DUMPABLE, 0);
+  return before;
+}
+
+void supervise_show(int before) {
+  if (before == 1) prctl(PR_SET_DUMPABLE, 1);
+}
