@@ -6,13 +6,14 @@
 -- and vmsplice report as done, whichever process of the program did it and by whichever descriptor.
 -- Not counted is what reaches a file without such a call: stores to a mapped file, a clone of
 -- blocks (FICLONE), space given by ftruncate or fallocate.
--- The report goes to standard error, so that the program keeps its standard output.
+-- The report goes to standard error, so that the program keeps its standard output. With --inline it is one
+-- over all processes, too.
 
 local lencase = require "lencase"
 local sys = lencase.sys
 
 local files = {} -- path -> { path =, bytes =, writes = }
-local counter_of = lencase.fdtable() -- descriptor -> one of them
+local path_of = lencase.fdtable() -- descriptor -> path; what is in `files` is kept nowhere else: see `state`
 local as_json, output = false, nil
 
 local words = { ... }
@@ -30,12 +31,15 @@ end
 if output then assert(io.open(output, "a")):close() end -- better now than when the program has run
 
 -- A descriptor that leads nowhere may lead somewhere the next time, so that is not kept.
-local function find_counter(fd)
-  local path = lencase.cage:fd_path(fd)
-  local name = path or "descriptor " .. fd
-  local counter = files[name] or { path = name, bytes = 0, writes = 0 }
-  files[name], counter_of[fd] = counter, path and counter
-  return counter
+local function find_path(fd)
+  path_of[fd] = lencase.cage:fd_path(fd)
+  return path_of[fd] or "descriptor " .. fd
+end
+
+local function count(path, n)
+  local counter = files[path] or { path = path, bytes = 0, writes = 0 }
+  files[path] = counter
+  counter.bytes, counter.writes = counter.bytes + n, counter.writes + 1
 end
 
 -- A handler for `name`, whose argument number `place` is the descriptor that is written to.
@@ -43,9 +47,9 @@ local function counting(name, place)
   local call = sys[name]
   return { lencase.PASS_THROUGH_POINTERS, function(...)
     local fd = select(place, ...)
-    local counter = counter_of[fd] or find_counter(fd) -- before it may come to mean another file
+    local path = path_of[fd] or find_path(fd) -- before it may come to mean another file
     local n, errno = call(...)
-    if n > 0 then counter.bytes, counter.writes = counter.bytes + n, counter.writes + 1 end
+    if n > 0 then count(path, n) end
     return n, errno
   end }
 end
@@ -53,7 +57,7 @@ end
 local function by_size()
   local list, total = {}, { bytes = 0, writes = 0 }
   for _, counter in pairs(files) do
-    if counter.writes > 0 then table.insert(list, counter) end
+    table.insert(list, counter)
     total.bytes, total.writes = total.bytes + counter.bytes, total.writes + counter.writes
   end
   table.sort(list, function(a, b)
@@ -95,5 +99,7 @@ return lencase.grate {
   copy_file_range = counting("copy_file_range", 3),
   splice = counting("splice", 3),
   vmsplice = counting("vmsplice", 1),
+  state = files,
+  merge = lencase.sum,
   on_exit = report,
 }

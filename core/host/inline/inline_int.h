@@ -207,6 +207,14 @@ void inline_report_begin(const struct inline_host *h);
 /* In the engine: it counts no more, and hands over what it has. */
 void inline_report_end(struct inline_host *h);
 
+/*
+** fatal.c, when there is somebody to report to: what the kernel gets in place of *new, when that is the
+** default and would end the process; what the program is told of what the kernel had.
+*/
+void inline_fatal_swap(const struct inline_host *h, int sig, struct kernel_action *new);
+void inline_fatal_hide(struct kernel_action *old);
+void inline_fatal_open(const struct inline_host *h);
+
 /* Gives back what the child with this pid had its program's environment in. Lock held. */
 void inline_exec_forget(struct inline_host *h, pid_t pid);
 

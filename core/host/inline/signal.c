@@ -73,15 +73,21 @@ static int64_t sigsys_action(const struct trap *t, const uint64_t words[LENCASE_
 
 static int64_t carry_sigaction(const struct trap *t, int64_t nr,
                                const uint64_t words[LENCASE_MAXARGS]) {
-  struct kernel_action action = {0};
+  struct kernel_action action = {0}, old = {0};
   uint64_t own[LENCASE_MAXARGS];
+  int64_t result;
   if (words[1] != 0 && inline_peek(t->h, words[1], &action, sizeof action) != sizeof action)
     return -EFAULT;
   if ((int32_t)words[0] == SIGSYS) return sigsys_action(t, words, &action);
   action.mask &= MASK_ALL;
+  inline_fatal_swap(t->h, (int)words[0], &action);
   memcpy(own, words, sizeof own);
   if (words[1] != 0) own[1] = (uintptr_t)&action;
-  return inline_carry_plain(t, nr, own);
+  if (words[2] != 0) own[2] = (uintptr_t)&old;
+  result = inline_carry_plain(t, nr, own);
+  if (result != 0 || words[2] == 0) return result;
+  inline_fatal_hide(&old);
+  return poke(t, words[2], &old, sizeof old);
 }
 
 static int64_t carry_sigreturn(const struct trap *t, int64_t nr,

@@ -83,8 +83,10 @@ static int start(struct lencase_state *st, const struct inline_place *place, con
   h->script = script;
   st->run = h;
   rc = host_open(h);
-  if (rc == LENCASE_OK && inline_reports(h)) inline_report_begin(h);
-  return rc;
+  if (rc != LENCASE_OK || !inline_reports(h)) return rc;
+  inline_fatal_open(h);
+  inline_report_begin(h);
+  return LENCASE_OK;
 }
 
 int inline_start_at(struct lencase_state *st, const struct inline_place *place, const char *preload,

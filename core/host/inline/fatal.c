@@ -1,0 +1,75 @@
+/*
+** fatal.c - signals that end the program: its grates are told before
+**
+** Where the program leaves such a signal to its default action the kernel gets a handler of ours, and the
+** program is told of the default. When the signal comes the process ends for the grates; then the default is
+** what it is again, and the signal is queued once more, as it was: the kernel ends the process where it
+** stood, and whoever waits for it sees the same. For SIGKILL there is no such thing.
+*/
+
+#include "inline_int.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { SIGNALS = 64 };
+
+static const inline_mask harmless =
+    MASK_OF(SIGKILL) | MASK_OF(SIGSTOP) | MASK_OF(SIGSYS) | MASK_OF(SIGCHLD) | MASK_OF(SIGCONT) |
+    MASK_OF(SIGTSTP) | MASK_OF(SIGTTIN) | MASK_OF(SIGTTOU) | MASK_OF(SIGURG) | MASK_OF(SIGWINCH);
+
+static void on_fatal(int sig, siginfo_t *info, void *data);
+
+static struct kernel_action ours(const struct inline_host *h) {
+  return (struct kernel_action){.handler = (uintptr_t)on_fatal,
+                                .flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | 0x04000000,
+                                .restorer = h->place.restorer,
+                                .mask = MASK_ALL};
+}
+
+static int64_t set_action(const struct inline_host *h, int sig, const struct kernel_action *new,
+                          struct kernel_action *old) {
+  return inline_raw5(h, SYS_rt_sigaction, (uint64_t)sig, (uintptr_t)new, (uintptr_t)old,
+                     sizeof new->mask, 0);
+}
+
+/* The first process of a namespace gets no signal whose action is the default. */
+static bool is_spared(const struct inline_host *h, const siginfo_t *info) {
+  return info->si_code <= 0 && inline_raw3(h, SYS_getpid, 0, 0, 0) == 1;
+}
+
+static void on_fatal(int sig, siginfo_t *info, void *data) {
+  struct inline_host *h = inline_the_host;
+  const struct kernel_action none = {0};
+  uint64_t pid = (uint64_t)inline_raw3(h, SYS_getpid, 0, 0, 0);
+  (void)data;
+  if (is_spared(h, info)) return;
+  inline_lock(h);
+  if (!h->off) inline_process_end(h, sig);
+  if ((pid_t)pid != h->pid) inline_unlock(h); /* it shares the memory of one that goes on */
+  set_action(h, sig, &none, NULL);
+  inline_raw5(h, SYS_rt_tgsigqueueinfo, pid, (uint64_t)inline_raw3(h, SYS_gettid, 0, 0, 0),
+              (uint64_t)sig, (uintptr_t)info, 0); /* blocked until we return */
+}
+
+static bool would_end(int sig) {
+  return sig >= 1 && sig <= SIGNALS && (MASK_OF(sig) & harmless) == 0;
+}
+
+void inline_fatal_swap(const struct inline_host *h, int sig, struct kernel_action *new) {
+  if (h->place.channel != 0 && new->handler == 0 && would_end(sig)) *new = ours(h);
+}
+
+void inline_fatal_hide(struct kernel_action *old) {
+  if (old->handler == (uintptr_t)on_fatal) *old = (struct kernel_action){0};
+}
+
+void inline_fatal_open(const struct inline_host *h) {
+  struct kernel_action action;
+  int sig;
+  for (sig = 1; sig <= SIGNALS; sig++) {
+    if (!would_end(sig) || set_action(h, sig, NULL, &action) != 0 || action.handler != 0) continue;
+    inline_fatal_swap(h, sig, &action);
+    set_action(h, sig, &action, NULL);
+  }
+}
