@@ -77,7 +77,7 @@ local STRIPPED = "=?" -- the source of bytecode that does not say any more where
 -- no trace on the stack: any function in it tells.
 local function script_of(definition)
   for _, value in pairs(type(definition) == "table" and definition or {}) do
-    local fn = type(value) == "table" and value[2] or value
+    local fn = type(value) == "table" and rawget(value, 2) or value
     local source = is_lua(fn) and debug.getinfo(fn, "S").source
     if source and source ~= STRIPPED then return source:match "^@(.*)" end
   end
@@ -109,7 +109,7 @@ end
 -- "script.lua:12" of what is said about a key of a definition.
 local function where_of(definition, key)
   local value = key and definition[key]
-  local fn = type(value) == "table" and value[2] or value
+  local fn = type(value) == "table" and rawget(value, 2) or value
   if is_lua(fn) then
     local info = debug.getinfo(fn, "S")
     local source = info.source == STRIPPED and script_of(definition) or info.short_src
@@ -390,12 +390,14 @@ end
 
 local function check_merge(definition, interface)
   local given = interface.options
-  if not given.state and not given.merge then return end
-  local where = where_of(definition, given.state and "state" or "merge")
-  if not given.merge then
+  local where = where_of(definition, definition.state ~= nil and "state" or "merge")
+  if definition.state ~= nil and definition.merge == nil then
     fail(where, "state is there to be merged: give merge = function(a, b) ... return a end, or lencase.sum")
   end
-  if not given.state then fail(where, "merge wants state = TABLE: what a process hands over") end
+  if definition.state == nil and definition.merge ~= nil then
+    fail(where, "merge wants state = TABLE: what a process hands over")
+  end
+  if not given.state or not given.merge then return end -- or one of them is wrong, which has been told
   if per_cage.is(given.state) then
     fail(where, "state is a plain table: what is per cage is put there in on_cage_exit")
   end
@@ -557,7 +559,9 @@ local function merging_events(tell, call)
     if not handed_over then finish(...) end -- else it is for whoever merges
   end
   function tell.merge(_, _, _, _, data)
-    if current.beginning then merging.take(current.beginning, current.options.merge, data) end
+    if not current.beginning then error("a state was handed over to a grate that merges none", 0) end
+    local ok, message = pcall(merging.take, current.beginning, current.options.merge, data)
+    if not ok then fail(current.state_at, "merge: %s", message) end
   end
   function tell.merges() return current.beginning and "" end
   function tell.gather_start()
