@@ -69,7 +69,13 @@ local function is_failure(value) return getmetatable(value) == grate.failure_met
 
 -- {================================ messages ================================
 
-local function is_lua(fn) return type(fn) == "function" and debug.getinfo(fn, "S").what ~= "C" end
+local OURS = debug.getinfo(1, "S").source:match "^.*/" or "" -- where lencase's own functions come from
+
+-- Whether it was written by the author, in Lua.
+local function is_lua(fn)
+  local info = type(fn) == "function" and debug.getinfo(fn, "S")
+  return info and info.what ~= "C" and (OURS == "" or info.source:sub(1, #OURS) ~= OURS)
+end
 
 local STRIPPED = "=?" -- the source of bytecode that does not say any more where it comes from
 
