@@ -30,7 +30,7 @@ local grate = {}
 ---@field on_exit? fun(how: "exit"|"signal", n: integer) the program has ended
 ---@field on_error? string an errno's name, "kill" or "pass": what a failing handler means
 ---@field keep? table<string, table> tables that a reload of the script goes on with, by name
----@field state? table what a process hands over under `lencase run --inline`; as the script makes it nothing is counted yet
+---@field state? table what processes hand over under `lencase run --inline`; as the script makes it it is empty
 ---@field merge? fun(a: table, b: table): table what `state` is with what another process handed over
 ---@field registered? boolean false: nothing is handled before lencase.register_handler says for which cage
 ---@field timeout? number seconds of processor time that a handler may take

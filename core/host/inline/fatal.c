@@ -29,7 +29,7 @@ static struct kernel_action ours(const struct inline_host *h) {
 
 static int64_t set_action(const struct inline_host *h, int sig, const struct kernel_action *new,
                           struct kernel_action *old) {
-  return inline_raw5(h, SYS_rt_sigaction, (uint64_t)sig, (uintptr_t)new, (uintptr_t)old,
+  return inline_raw5(h, SYS_rt_sigaction, (uint64_t)sig, (uintptr_t) new, (uintptr_t)old,
                      sizeof new->mask, 0);
 }
 
