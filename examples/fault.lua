@@ -14,7 +14,8 @@
 --   if=NAME OP VALUE   only with this argument: == != < <= > >= & for integers, == != ~ (contains) for
 --                      strings; NAME as the manual's prototype has it; calls without it never fit
 --   p=0.1              each call that fits with this probability
--- The first rule that takes a call decides. Calls are counted by rule, over all processes of the program.
+-- The first rule that takes a call decides. Calls are counted by rule, over all processes of the program;
+-- with --inline each process goes on with its own count (when=), and the report is over all of them.
 -- --seed: the same seed gives the same faults to the same calls (0). --report: at the end, how often each
 -- rule fitted and took calls, on standard error.
 --
@@ -87,7 +88,7 @@ local effects = { "error", "retval", "signal", "delay_enter", "delay_exit" }
 
 local function rule_of(text)
   local tree = parsing.match(grammar, text)
-  local rule = { text = text, calls = tree.calls, fitted = 0, taken = 0 }
+  local rule = { text = text, calls = tree.calls, fitted = 0 }
   for _, given in ipairs(tree[1]) do
     local pos, name, got = table.unpack(given, 1, 3)
     if rule[name] ~= nil then parsing.fail(pos, "%s= is given twice", name) end
@@ -189,9 +190,9 @@ end
 -- Counts the call, and says whether the rule takes it.
 local function takes(rule, b, args)
   if b and not holds(b, args) then return false end
-  rule.fitted = rule.fitted + 1
+  rule.fitted, rule.count.fitted = rule.fitted + 1, rule.count.fitted + 1
   if not falls_on(rule.when, rule.fitted) or rule.p and math.random() >= rule.p then return false end
-  rule.taken = rule.taken + 1
+  rule.count.taken = rule.count.taken + 1
   return true
 end
 
@@ -233,9 +234,15 @@ end
 if #rules == 0 then error("fault.lua: no rule: lencase run fault.lua write:error=ENOSPC:when=3 -- PROGRAM", 0) end
 math.randomseed(seed)
 
-local interface = { on_exit = function()
+local counts = {} -- for the report
+for i, rule in ipairs(rules) do
+  rule.count = { fitted = 0, taken = 0 }
+  counts[i] = rule.count
+end
+
+local interface = { state = counts, merge = lencase.sum, on_exit = function()
   for _, rule in ipairs(report and rules or {}) do
-    io.stderr:write(("fault: %s: %d fitted, %d taken\n"):format(rule.text, rule.fitted, rule.taken))
+    io.stderr:write(("fault: %s: %d fitted, %d taken\n"):format(rule.text, rule.count.fitted, rule.count.taken))
   end
 end }
 for _, rule in ipairs(rules) do
