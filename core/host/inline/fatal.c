@@ -33,9 +33,10 @@ static int64_t set_action(const struct inline_host *h, int sig, const struct ker
                      sizeof new->mask, 0);
 }
 
-/* The first process of a namespace gets no signal whose action is the default. */
-static bool is_spared(const struct inline_host *h, const siginfo_t *info) {
-  return info->si_code <= 0 && inline_raw3(h, SYS_getpid, 0, 0, 0) == 1;
+/* Raised for what the thread has just done: to go on would raise it again. */
+static bool is_fault(int sig, const siginfo_t *info) {
+  return info->si_code > 0 &&
+         (sig == SIGSEGV || sig == SIGBUS || sig == SIGILL || sig == SIGFPE || sig == SIGTRAP);
 }
 
 static void on_fatal(int sig, siginfo_t *info, void *data) {
@@ -43,7 +44,10 @@ static void on_fatal(int sig, siginfo_t *info, void *data) {
   const struct kernel_action none = {0};
   uint64_t pid = (uint64_t)inline_raw3(h, SYS_getpid, 0, 0, 0);
   (void)data;
-  if (is_spared(h, info)) return;
+  if (pid == 1) { /* the first of a namespace is spared what has the default action, but faults */
+    if (is_fault(sig, info)) set_action(h, sig, &none, NULL);
+    return;
+  }
   inline_lock(h);
   if (!h->off) inline_process_end(h, sig);
   if ((pid_t)pid != h->pid) inline_unlock(h); /* it shares the memory of one that goes on */
