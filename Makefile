@@ -118,7 +118,17 @@ $(BUILD)/liblencase-inline.so: core/host/inline/preload/preload.c core/host/inli
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -fvisibility=hidden -shared -Wl,-z,defs -o $@ $<
 
-$(BUILD)/liblencase-engine.so: $(BUILD)/obj/core/host/inline/preload/engine.o $(OBJECTS)
+PRELOAD = $(BUILD)/obj/core/host/inline/preload
+LUA_MODULES := $(wildcard lua/lencase/*.lua)
+
+$(BUILD)/modules.bin: scripts/gen-bytecode.lua $(LUA_MODULES)
+	@mkdir -p $(@D)
+	$(LUA) $^ > $@
+
+$(PRELOAD)/modules.o: CFLAGS += -DMODULES_FILE='"$(BUILD)/modules.bin"'
+$(PRELOAD)/modules.o: $(BUILD)/modules.bin
+
+$(BUILD)/liblencase-engine.so: $(PRELOAD)/engine.o $(PRELOAD)/modules.o $(OBJECTS)
 	$(CC) $(VARIANT) -shared -Wl,-z,now -Wl,-z,defs -o $@ $^ $(LUA_LIBS) $(LIBS)
 
 $(LUALS): scripts/gen-luals.lua $(wildcard lua/lencase/*.lua)

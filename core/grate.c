@@ -676,6 +676,7 @@ static int build(lua_State *L) {
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   lua_pushcfunction(L, o->open);
   lua_setfield(L, -2, "lencase.core");
+  grate_know_modules(L);
   return 0;
 }
 

@@ -125,6 +125,12 @@ struct grate_script {
 int grate_run(struct lencase_grate *g, const struct grate_script *script);
 
 /*
+** Runs protected: modules of the state's that are compiled already are found before files, unless
+** their file says something else by now.
+*/
+void grate_know_modules(lua_State *L);
+
+/*
 ** Pushes the text of the script that is running, "" for bytecode or when it has run; false, and pushes
 ** nothing, when it is one of a file.
 */

@@ -222,3 +222,94 @@ int grate_preload(struct lencase_grate *g, const lencase_compiled *compiled) {
 }
 
 /* }========================================================================= */
+
+/* {============================ lencase's modules ========================== */
+
+/* A module as scripts/gen-bytecode.lua writes it. */
+struct known_module {
+  const char *name, *text, *code;
+  size_t name_size, text_size, code_size;
+};
+
+/* The string at *at: its size, then its bytes. NULL: there is none. */
+static const char *next_string(const char **at, const char *end, size_t *size) {
+  uint32_t n;
+  const char *bytes;
+  if ((size_t)(end - *at) < sizeof n) return NULL;
+  memcpy(&n, *at, sizeof n);
+  bytes = *at + sizeof n;
+  if ((size_t)(end - bytes) < n) return NULL;
+  *size = n;
+  *at = bytes + n;
+  return bytes;
+}
+
+/* Compiled by this release of Lua? Then *at is behind its name. */
+static bool is_our_release(const char **at, const char *end) {
+  char lua[GRATE_LUA_NAME];
+  size_t size;
+  const char *by = next_string(at, end, &size);
+  return by != NULL && size == strlen(grate_lua_name(lua)) && memcmp(by, lua, size) == 0;
+}
+
+static bool find_module(const struct lencase_state *st, const char *name, struct known_module *m) {
+  const char *at = st->modules, *end = at + st->modules_size;
+  if (!is_our_release(&at, end)) return false;
+  for (;;) {
+    m->name = next_string(&at, end, &m->name_size);
+    m->text = m->name != NULL ? next_string(&at, end, &m->text_size) : NULL;
+    m->code = m->text != NULL ? next_string(&at, end, &m->code_size) : NULL;
+    if (m->code == NULL) return false;
+    if (m->name_size == strlen(name) && memcmp(m->name, name, m->name_size) == 0) return true;
+  }
+}
+
+/* Pushes the path of the file that 'require' would load, nil if there is none. */
+static void push_path(lua_State *L, const char *name) {
+  lua_getglobal(L, "package");
+  lua_getfield(L, -1, "searchpath");
+  lua_pushstring(L, name);
+  lua_getfield(L, -3, "path");
+  lua_call(L, 2, 1);
+  lua_remove(L, -2);
+}
+
+/* Whether a file is just this text. */
+static bool has_text(lua_State *L, const char *path, const struct known_module *m) {
+  FILE *file = fopen(path, "rb");
+  char *text = lua_newuserdatauv(L, m->text_size + 1, 0);
+  size_t n = 0;
+  if (file == NULL) return false;
+  n = fread(text, 1, m->text_size + 1, file);
+  fclose(file);
+  return n == m->text_size && memcmp(text, m->text, n) == 0;
+}
+
+/* Of package.searchers. Without a file (the program has changed its root) the module is still known. */
+static int search_module(lua_State *L) {
+  const char *name = luaL_checkstring(L, 1), *path;
+  struct known_module m;
+  if (!find_module(grate_of(L)->st, name, &m)) return 0;
+  push_path(L, name);
+  path = lua_tostring(L, -1);
+  if (path != NULL && !has_text(L, path, &m)) return 0;
+  if (luaL_loadbufferx(L, m.code, m.code_size, name, "b") != LUA_OK) return lua_error(L);
+  lua_pushstring(L, path != NULL ? path : name);
+  return 2;
+}
+
+void grate_know_modules(lua_State *L) {
+  lua_Integer i;
+  if (grate_of(L)->st->modules == NULL) return;
+  lua_getglobal(L, "package");
+  lua_getfield(L, -1, "searchers");
+  for (i = (lua_Integer)lua_rawlen(L, -1); i >= 2; i--) {
+    lua_rawgeti(L, -1, i);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_pushcfunction(L, search_module);
+  lua_rawseti(L, -2, 2); /* behind package.preload */
+  lua_pop(L, 2);
+}
+
+/* }========================================================================= */

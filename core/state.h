@@ -45,6 +45,9 @@ struct lencase_state {
   int (*reload_grates)(struct lencase_state *); /* likewise */
   int (*tell_grates)(struct lencase_state *, const struct state_news *);
   void (*close_grates)(struct lencase_state *); /* set by the room that made one */
+  /* lencase's modules in Lua, compiled (scripts/gen-bytecode.lua); NULL: they are parsed. */
+  const char *modules;
+  size_t modules_size;
   void *inside; /* a mark of the thread that is at work in the state; NULL: nobody is */
   void *run;    /* a host's own while it runs cages of this state, else NULL */
 };

@@ -48,7 +48,7 @@ end
 local function module_at(name)
   local path = package.searchpath(name, package.path)
   if not path then return nil end
-  local source = is_ours(name) and name:gsub("%.", "/") .. ".lua" or path
+  local source = is_ours(name) and path:match "lencase/[^/]*%.lua$" or path
   return { name = name, text = contents(path), source = source }
 end
 

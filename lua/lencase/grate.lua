@@ -364,24 +364,23 @@ local function routes_of(entries)
   return routes
 end
 
-local function check_keep(where, keep)
+local function check_keep(wrong, keep)
   for name, value in pairs(keep) do
     if type(name) ~= "string" or type(value) ~= "table" then
-      fail(where, "keep has tables by name, as in keep = { counts = counts }, not [%s] = a %s", name, type(value))
+      wrong("keep has tables by name, as in keep = { counts = counts }, not [%s] = a %s", name, type(value))
     end
   end
 end
 
-local function check_option(where, name, value)
-  if type(value) ~= options[name] then
-    fail(where, "%s must be a %s, not a %s", name, options[name], type(value))
-  end
+local function check_option(definition, name, value)
+  local function wrong(...) fail(where_of(definition, name), ...) end
+  if type(value) ~= options[name] then wrong("%s must be a %s, not a %s", name, options[name], type(value)) end
   if name == "on_error" and value ~= "kill" and value ~= "pass" and not core.errnos()[value] then
-    fail(where, "on_error must be \"kill\", \"pass\" or the name of an errno, not \"%s\"", value)
+    wrong("on_error must be \"kill\", \"pass\" or the name of an errno, not \"%s\"", value)
   end
-  if name == "keep" then check_keep(where, value) end
+  if name == "keep" then check_keep(wrong, value) end
   if name == "timeout" and not (value > 0 and value <= 3600) then
-    fail(where, "timeout must be more than 0 and at most 3600 seconds, not %s", value)
+    wrong("timeout must be more than 0 and at most 3600 seconds, not %s", value)
   end
 end
 
@@ -396,26 +395,26 @@ end
 
 local function check_merge(definition, interface)
   local given = interface.options
-  local where = where_of(definition, definition.state ~= nil and "state" or "merge")
+  local function where() return where_of(definition, definition.state ~= nil and "state" or "merge") end
   if definition.state ~= nil and definition.merge == nil then
-    fail(where, "state is there to be merged: give merge = function(a, b) ... return a end, or lencase.sum")
+    fail(where(), "state is there to be merged: give merge = function(a, b) ... return a end, or lencase.sum")
   end
   if definition.state == nil and definition.merge ~= nil then
-    fail(where, "merge wants state = TABLE: what a process hands over")
+    fail(where(), "merge wants state = TABLE: what a process hands over")
   end
   if not given.state or not given.merge then return end -- or one of them is wrong, which has been told
   if per_cage.is(given.state) then
-    fail(where, "state is a plain table: what is per cage is put there in on_cage_exit")
+    fail(where(), "state is a plain table: what is per cage is put there in on_cage_exit")
   end
   local ok, beginning = pcall(merging.beginning, given.state)
-  interface.beginning = ok and beginning or fail(where, "%s", beginning)
-  interface.state_at = where
+  interface.beginning = ok and beginning or fail(where(), "%s", beginning)
+  interface.where_state = where
 end
 
 -- What a key of a definition says, checked.
 local function take(interface, definition, key, value)
   if options[key] then
-    check_option(where_of(definition, key), key, value)
+    check_option(definition, key, value)
     interface.options[key] = value
   else
     table.insert(interface.entries, new_entry(definition, key, value))
@@ -558,7 +557,7 @@ local function merging_events(tell, call)
     if not beginning or merging.is_fresh(beginning) then return end
     local ok, bytes = pcall(merging.encode, beginning.root)
     merging.reset(beginning) -- it may be asked again: executing a program can fail
-    return ok and bytes or fail(current.state_at, "%s; this process has nothing to hand over", bytes)
+    return ok and bytes or fail(current.where_state(), "%s; this process has nothing to hand over", bytes)
   end
   local finish = tell.finish
   function tell.finish(...)
@@ -567,7 +566,7 @@ local function merging_events(tell, call)
   function tell.merge(_, _, _, _, data)
     if not current.beginning then error("a state was handed over to a grate that merges none", 0) end
     local ok, message = pcall(merging.take, current.beginning, current.options.merge, data)
-    if not ok then fail(current.state_at, "merge: %s", message) end
+    if not ok then fail(current.where_state(), "merge: %s", message) end
   end
   function tell.merges() return current.beginning and "" end
   function tell.gather_start()

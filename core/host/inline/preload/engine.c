@@ -8,6 +8,7 @@
 
 #include "../code.h"
 #include "../inline.h"
+#include "modules.h"
 
 #include <asm/prctl.h>
 #include <dlfcn.h>
@@ -199,7 +200,12 @@ static int run(struct script *s, const struct inline_place *place, const char *p
   lencase_config config = {
       .log = say, .handler_ms = (uint32_t)number_of(s, 't'), .max_call_bytes = number_of(s, 'b')};
   lencase_state *st = lencase_new(&config);
-  int rc = st != NULL ? load_all(st, s) : LENCASE_ENOMEM;
+  int rc = LENCASE_ENOMEM;
+  if (st != NULL) {
+    st->modules = inline_modules;
+    st->modules_size = inline_modules_size();
+    rc = load_all(st, s);
+  }
   if (rc == LENCASE_OK && lencase_start(st) != LENCASE_OK) return FAILED; /* it has been told */
   if (rc == LENCASE_OK) rc = inline_start_at(st, place, preload, text);
   if (rc == LENCASE_OK) return 0;
