@@ -41,7 +41,7 @@ COMPILE = $(CC) $(CFLAGS) $(VARIANT) -MMD -MP
 # The host for Lind's grates is linked into those alone: its functions are Lind's.
 LIND := $(wildcard core/host/lind/*.c)
 SOURCES := $(filter-out $(LIND),$(wildcard core/*.c core/bind/*.c core/host/*.c core/host/*/*.c))
-HEADERS := $(wildcard core/*.h core/bind/*.h core/host/*.h core/host/*/*.h)
+HEADERS := $(wildcard core/*.h core/bind/*.h core/host/*.h core/host/*/*.h core/host/*/*/*.h)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
 GENERATED = core/signature_data.c
 

@@ -21,7 +21,7 @@ local ROOMS = {
   { "^core/host/host%.h$", "host" },
   { "^core/host/supervise%.[ch]$", "host" },
   { "^core/host/(%w+)/[%w_]+%.[ch]$", "host/%1" },
-  { "^core/host/inline/preload/[%w_]+%.c$", "host/inline" },
+  { "^core/host/inline/preload/[%w_]+%.[ch]$", "host/inline" },
 }
 
 -- What the files of a room may include besides their own: exactly the arrows, each written out.

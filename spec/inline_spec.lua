@@ -103,6 +103,40 @@ t.join()']])
   end)
 end)
 
+describe("lencase's modules in Lua", function()
+  local shows = [[
+    local lencase = require "lencase"
+    io.stderr:write(debug.getinfo(lencase.sum, "S").source, " ", lencase.sum({ n = 1 }, { n = 1 }).n, "\n")
+    return lencase.grate {}]]
+
+  -- A tree of its own, with the same build.
+  local function in_tree(change)
+    local err
+    support.in_folder(function(dir)
+      local build = support.build:find "^/" and support.build or support.pwd .. "/" .. support.build
+      os.execute(("cp -r lua %s && mkdir %s/scripts && cp scripts/lencase %s/scripts && ln -s %s %s/build"):format(
+        dir, dir, dir, build, dir))
+      change(dir)
+      local path = support.write_file(dir .. "/grate.lua", shows)
+      err = select(2, support.sh(("env -u LENCASE_BUILD lua5.4 %s/scripts/lencase run --inline %s -- true"):format(dir, path)))
+      err = err:gsub(dir:gsub("%p", "%%%0"), "DIR")
+    end)
+    return err
+  end
+
+  it("are not parsed in each program", function()
+    assert.are.equal("@DIR/scripts/../lua/lencase/init.lua 2\n@lencase/init.lua 2\n", in_tree(function() end))
+  end)
+
+  it("are those of their files, when these have changed since", function()
+    local function change(dir)
+      local path = dir .. "/lua/lencase/merging.lua"
+      support.write_file(path, (support.read_file(path):gsub("own %+ value", "own * 7")))
+    end
+    assert.are.equal("@DIR/scripts/../lua/lencase/init.lua 7\n@lencase/init.lua 7\n", in_tree(change))
+  end)
+end)
+
 describe("what cannot run inline", function()
   it("is refused at the start", function()
     local _, err, n = inline(counter, BUILD .. "/spec/helper_habits threads")

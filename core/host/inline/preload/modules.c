@@ -4,6 +4,8 @@
 
 #include "modules.h"
 
+#include <stdint.h>
+
 __asm__(".pushsection .rodata\n"
         ".globl inline_modules\n.hidden inline_modules\n"
         "inline_modules:\n"
@@ -13,5 +15,5 @@ __asm__(".pushsection .rodata\n"
         ".popsection\n");
 
 size_t inline_modules_size(void) {
-  return (size_t)(inline_modules_end - inline_modules);
+  return (size_t)((uintptr_t)inline_modules_end - (uintptr_t)inline_modules);
 }
