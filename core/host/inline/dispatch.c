@@ -16,7 +16,7 @@ struct inline_host *inline_the_host;
 
 /* From one visit of the engine to the next. */
 struct visit {
-  const struct trap *t;
+  struct trap *t;
   struct process *proc;
   uintptr_t thread;
   struct flight *f;
@@ -131,30 +131,39 @@ static void take_step(struct visit *s, void (*fn)(void *)) {
 }
 
 /* Nothing of ours comes after it: signals may come in from here on. */
-static int64_t carry_last(const struct trap *t) {
+static int64_t carry_last(struct trap *t) {
   if (inline_is_tamed(t->nr)) return inline_carry(t, t->nr, t->words);
-  inline_raw5(t->h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)t->mask, 0, sizeof *t->mask, 0);
-  *t->open = true;
+  inline_let_in(t);
+  t->done = true;
   return inline_raw(t->h, t->nr, t->words);
 }
 
-static int64_t ask(const struct trap *t) {
-  struct inline_host *h = t->h;
-  struct visit s = {.t = t, .thread = inline_thread(h)};
-  inline_lock(h);
+static void enter(const struct trap *t) {
+  inline_lock(t->h);
+  t->h->visitor = t->slot;
+}
+
+static void leave(const struct trap *t) {
+  t->h->visitor = NULL;
+  inline_unlock(t->h);
+}
+
+static int64_t ask(struct trap *t) {
+  struct visit s = {.t = t, .thread = inline_thread(t->h)};
+  enter(t);
   take_step(&s, step_arrive);
   while (s.verdict == VERDICT_PARKED) {
     uint64_t words[LENCASE_MAXARGS];
     int32_t nr = s.f->nr;
     memcpy(words, s.f->words, sizeof words);
-    inline_unlock(h);
+    leave(t);
     s.result = inline_carry(t, nr, words);
-    inline_lock(h);
+    enter(t);
     if (s.f->id != s.id)
       s.verdict = VERDICT_DONE; /* dropped meanwhile: we are the child of a fork */
     if (s.verdict == VERDICT_PARKED) take_step(&s, step_carried);
   }
-  inline_unlock(h);
+  leave(t);
   return s.verdict == VERDICT_PASS ? carry_last(t) : s.result;
 }
 
@@ -163,7 +172,7 @@ static bool is_wanted(const struct inline_host *h, int64_t nr) {
   return nr < INLINE_NRS ? h->wanted[nr / 8] >> nr % 8 & 1 : h->far_wanted;
 }
 
-int64_t inline_arrive(const struct trap *t) {
+int64_t inline_arrive(struct trap *t) {
   return is_wanted(t->h, t->nr) && !t->h->off ? ask(t) : carry_last(t);
 }
 
@@ -186,7 +195,8 @@ static void foreign(const struct inline_host *h, int sig, siginfo_t *info, ucont
   inline_raw3(h, SYS_tkill, (uint64_t)inline_raw3(h, SYS_gettid, 0, 0, 0), (uint64_t)sig, 0);
 }
 
-static struct trap trap_of(struct inline_host *h, ucontext_t *uc, bool *open) {
+/* All signals are blocked: the kernel has done so when it entered on_sigsys. */
+static struct trap trap_of(struct inline_host *h, ucontext_t *uc) {
   const greg_t *g = uc->uc_mcontext.gregs;
   return (struct trap){.h = h,
                        .nr = (int32_t)g[REG_RAX],
@@ -194,15 +204,23 @@ static struct trap trap_of(struct inline_host *h, ucontext_t *uc, bool *open) {
                                  (uint64_t)g[REG_R10], (uint64_t)g[REG_R8], (uint64_t)g[REG_R9]},
                        .mask = (inline_mask *)&uc->uc_sigmask,
                        .sp = (uint64_t)g[REG_RSP],
-                       .open = open,
+                       .closed = true,
                        .uc = uc};
+}
+
+/* What was deferred comes in when the kernel takes the frame down: it has the program's mask. */
+static int64_t arrive_closed(struct trap *t) {
+  int64_t result;
+  t->slot = inline_slot(t->h);
+  result = inline_arrive(t);
+  if (t->slot != NULL && !t->done) t->slot->inside = t->slot->deferred = false;
+  return result;
 }
 
 static void on_sigsys(int sig, siginfo_t *info, void *data) {
   struct inline_host *h = inline_the_host;
   ucontext_t *uc = data;
-  bool open = false;
-  struct trap t = trap_of(h, uc, &open);
+  struct trap t = trap_of(h, uc);
   int64_t result;
   if (info->si_code != DISPATCHED) {
     foreign(h, sig, info, uc);
@@ -211,7 +229,7 @@ static void on_sigsys(int sig, siginfo_t *info, void *data) {
   if (inline_in_engine(h, (uint64_t)uc->uc_mcontext.gregs[REG_RSP]))
     result = inline_raw(h, t.nr, t.words);
   else
-    result = inline_arrive(&t);
+    result = arrive_closed(&t);
   uc->uc_mcontext.gregs[REG_RAX] = result;
   if (h->place.code != 0) inline_patch_hot(h, (uintptr_t)uc->uc_mcontext.gregs[REG_RIP]);
 }
@@ -242,48 +260,42 @@ int inline_install(struct inline_host *h) {
 ** come into it make calls of their own. What the call does to the mask is the program's mask
 ** from now on.
 */
-int64_t inline_carry_plain(const struct trap *t, int64_t nr,
-                           const uint64_t words[LENCASE_MAXARGS]) {
-  const inline_mask all = MASK_ALL;
+int64_t inline_carry_plain(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   int64_t result;
-  inline_raw5(t->h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)t->mask, 0, sizeof all, 0);
+  inline_let_in(t);
   result = inline_raw(t->h, nr, words);
-  inline_raw5(t->h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)&all, (uintptr_t)t->mask,
-              sizeof all, 0);
+  inline_keep_out(t);
   return result;
 }
 
 /* Dispatch is ours. To the program this is a kernel without it. */
-static int64_t carry_prctl(const struct trap *t, int64_t nr,
-                           const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_prctl(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   if ((uint32_t)words[0] == 59) return -EINVAL;
   return inline_carry_plain(t, nr, words);
 }
 
 /* Opens files without a system call that could be seen. */
-static int64_t carry_io_uring(const struct trap *t, int64_t nr,
-                              const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_io_uring(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   return t->h->wants ? -ENOSYS : inline_carry_plain(t, nr, words);
 }
 
-static bool is_kept(const struct trap *t, uint64_t fd) {
+static bool is_kept(struct trap *t, uint64_t fd) {
   return t->h->place.kept > 0 && (uint32_t)fd == (uint32_t)t->h->place.kept;
 }
 
 /* To the program our descriptor is not there. */
-static int64_t carry_close(const struct trap *t, int64_t nr,
-                           const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_close(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   if (is_kept(t, words[0])) return -EBADF;
   return inline_carry_plain(t, nr, words);
 }
 
-static int64_t carry_dup(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_dup(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   if (is_kept(t, words[0]) || is_kept(t, words[1])) return -EBADF;
   return inline_carry_plain(t, nr, words);
 }
 
 /* Around our descriptor, when it is in between. */
-static int64_t carry_close_range(const struct trap *t, int64_t nr,
+static int64_t carry_close_range(struct trap *t, int64_t nr,
                                  const uint64_t words[LENCASE_MAXARGS]) {
   uint64_t kept = (uint64_t)t->h->place.kept, first = (uint32_t)words[0], last = (uint32_t)words[1];
   uint64_t own[LENCASE_MAXARGS] = {first, kept - 1, words[2]};
@@ -318,8 +330,9 @@ bool inline_is_tamed(int64_t nr) {
   return carrier_of(nr) != NULL;
 }
 
-int64_t inline_carry(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+int64_t inline_carry(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   inline_carrier carrier = carrier_of(nr);
+  if (carrier == inline_carry_exec || inline_process_carrier(nr) != NULL) inline_close(t);
   return (carrier != NULL ? carrier : inline_carry_plain)(t, nr, words);
 }
 

@@ -270,8 +270,7 @@ static bool refused(struct inline_host *h, int64_t nr, const uint64_t words[LENC
   return true;
 }
 
-static int64_t with_environment(const struct trap *t, int64_t nr,
-                                const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t with_environment(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   struct inline_host *h = t->h;
   int where = nr == SYS_execveat ? 3 : 2;
   int64_t n = count_strings(h, words[where]), result = -ENOMEM;
@@ -295,7 +294,7 @@ static int64_t with_environment(const struct trap *t, int64_t nr,
   return result;
 }
 
-int64_t inline_carry_exec(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+int64_t inline_carry_exec(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   if (t->h->script == NULL)
     return inline_carry_plain(t, nr, words); /* an embedder's: it ends here */
   if (refused(t->h, nr, words)) return -EACCES;
