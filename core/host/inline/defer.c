@@ -22,6 +22,8 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#define RESETHAND UINT64_C(0x80000000) /* SA_RESETHAND, which is negative */
+
 enum { PROBES = 8, TRIES = 1000 };
 
 static inline_mask set_mask(const struct inline_host *h, inline_mask mask) {
@@ -72,7 +74,10 @@ void inline_slot_free(struct inline_host *h, uintptr_t thread) {
 void inline_slots_keep(struct inline_host *h, uintptr_t thread) {
   size_t i;
   for (i = 0; i < INLINE_SLOTS; i++)
-    if (h->slots[i].thread != thread) h->slots[i] = (struct inline_slot){0};
+    if (h->slots[i].thread != thread)
+      h->slots[i] = (struct inline_slot){0};
+    else
+      h->slots[i].keeps = false; /* what waits for the parent is not the child's */
 }
 
 /* }========================================================================= */
@@ -86,21 +91,52 @@ void inline_keep_out(struct trap *t) {
     inline_close(t);
 }
 
-/* What came meanwhile is let in here: the mask is the program's again. */
+/* It was delivered a moment ago, so that there is room in the queue but for what others sent meanwhile. */
+static void queue(const struct inline_host *h, int sig, const siginfo_t *info) {
+  uint64_t pid = (uint64_t)inline_raw3(h, SYS_getpid, 0, 0, 0);
+  uint64_t tid = (uint64_t)inline_raw3(h, SYS_gettid, 0, 0, 0);
+  int tries = 0;
+  while (inline_raw5(h, SYS_rt_tgsigqueueinfo, pid, tid, (uint64_t)sig, (uintptr_t)info, 0) ==
+             -EAGAIN &&
+         tries++ < TRIES)
+    inline_raw3(h, SYS_sched_yield, 0, 0, 0);
+}
+
+/*
+** What came meanwhile is let in here: the mask is the program's again. What is kept comes by SIGSYS at
+** once, and opens the mask when its handler returns.
+*/
 static void reopen(const struct inline_host *h, struct inline_slot *s) {
   inline_mask mask = s->mask;
   s->deferred = false; /* everything is blocked: nobody sets it before the mask is open */
-  set_mask(h, mask);
+  if (s->keeps)
+    queue(h, SIGSYS, &s->kept);
+  else
+    set_mask(h, mask);
+}
+
+static bool has_kept(const struct trap *t) {
+  return t->slot != NULL && t->slot->keeps;
 }
 
 void inline_let_in(struct trap *t) {
   if (t->closed) {
     t->closed = false;
-    set_mask(t->h, *t->mask);
+    if (has_kept(t)) t->slot->mask = *t->mask;
+    if (has_kept(t))
+      reopen(t->h, t->slot);
+    else
+      set_mask(t->h, *t->mask);
     return;
   }
   t->slot->inside = false;
   if (t->slot->deferred) reopen(t->h, t->slot);
+}
+
+void inline_sigreturn_opens(struct trap *t) {
+  if (t->slot == NULL) return;
+  t->slot->inside = t->slot->deferred = false;
+  if (t->slot->keeps) reopen(t->h, t->slot);
 }
 
 void inline_close(struct trap *t) {
@@ -134,10 +170,14 @@ __asm__(".pushsection .text\n"
         "  pop %rdx\n"
         "  pop %rsi\n"
         "  pop %rdi\n"
+        "  test %rax, %rax\n"
+        "  jz 1f\n"
+        "  mov (%rsi), %edi\n" /* si_signo: of what was kept, another than SIGSYS */
         "  jmp *%rax\n"
+        "1:\n"
+        "  ret\n"
         ".popsection\n");
 
-void inline_signal_entry(void);
 uintptr_t inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc) __attribute__((used));
 
 /* The kernel raised it for what our own code did just now: to go back would raise it again. */
@@ -146,15 +186,15 @@ static bool is_fault(int sig, const siginfo_t *info) {
          (sig == SIGSEGV || sig == SIGBUS || sig == SIGILL || sig == SIGFPE || sig == SIGTRAP);
 }
 
-/* It was delivered a moment ago, so that there is room in the queue but for what others sent meanwhile. */
-static void queue_again(const struct inline_host *h, int sig, const siginfo_t *info) {
-  uint64_t pid = (uint64_t)inline_raw3(h, SYS_getpid, 0, 0, 0);
-  uint64_t tid = (uint64_t)inline_raw3(h, SYS_gettid, 0, 0, 0);
-  int tries = 0;
-  while (inline_raw5(h, SYS_rt_tgsigqueueinfo, pid, tid, (uint64_t)sig, (uintptr_t)info, 0) ==
-             -EAGAIN &&
-         tries++ < TRIES)
-    inline_raw3(h, SYS_sched_yield, 0, 0, 0);
+/*
+** Real-time signals come in the order in which they were sent, and there is no way to queue one before those
+** that wait already: it is kept in the slot, and delivered by SIGSYS, which is ours. SIGSYS goes
+** to the alternate stack; a handler that does not want to be there gets it by the queue.
+*/
+static bool may_keep(const struct inline_host *h, int sig, const siginfo_t *info,
+                     const ucontext_t *uc) {
+  return sig >= __SIGRTMIN && info->si_code < 0 &&
+         ((h->handlers[sig - 1].flags & SA_ONSTACK) != 0 || uc->uc_stack.ss_size == 0);
 }
 
 /* Back to where the thread was, with everything blocked. By our gate: it may be in the engine. */
@@ -168,7 +208,11 @@ static void defer(struct inline_host *h, struct inline_slot *s, int sig, const s
   if (!s->deferred) s->mask = *mask;
   s->deferred = true;
   *mask = MASK_ALL;
-  queue_again(h, sig, info);
+  s->keeps = may_keep(h, sig, info, uc);
+  if (s->keeps)
+    s->kept = *info;
+  else
+    queue(h, sig, info);
   inline_sigreturn(h, (uintptr_t)uc);
 }
 
@@ -187,16 +231,34 @@ static void set_default(const struct inline_host *h, int sig) {
 /* SA_RESETHAND is ours to do: the kernel would have forgotten the handler when it entered ours. */
 static uintptr_t handler_of(struct inline_host *h, int sig) {
   struct inline_handler *handler = &h->handlers[sig - 1];
-  bool once = true;
-  if (handler->once && __atomic_compare_exchange_n(&handler->once, &once, false, false,
-                                                   __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+  if ((__atomic_fetch_and(&handler->flags, ~RESETHAND, __ATOMIC_RELAXED) & RESETHAND) != 0)
     set_default(h, sig);
   return handler->entry;
+}
+
+/* What was kept in the slot has come by SIGSYS. The mask is now as the kernel would have it. */
+static uintptr_t kept_arrives(struct inline_host *h, struct inline_slot *s, siginfo_t *info,
+                              ucontext_t *uc) {
+  int sig = s->kept.si_signo;
+  const struct inline_handler *handler = &h->handlers[sig - 1];
+  inline_mask mask = s->mask;
+  s->keeps = false;
+  info->si_signo = sig;
+  *(inline_mask *)&uc->uc_sigmask = mask;
+  if ((handler->flags & SA_NODEFER) == 0) mask |= MASK_OF(sig);
+  set_mask(h, (mask | handler->mask) & MASK_ALL);
+  return handler_of(h, sig);
 }
 
 uintptr_t inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc) {
   struct inline_host *h = inline_the_host;
   struct inline_slot *s = slot_now(h);
+  if (sig == SIGSYS) {
+    if (s != NULL && s->keeps && !s->inside && info->si_code == s->kept.si_code)
+      return kept_arrives(h, s, info, uc);
+    inline_on_sigsys(info, uc);
+    return 0;
+  }
   if (s == NULL || !s->inside) return handler_of(h, sig);
   if (!is_fault(sig, info)) defer(h, s, sig, info, uc);
   set_default(h, sig);
@@ -206,8 +268,6 @@ uintptr_t inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc) {
 /* }========================================================================= */
 
 /* {============================ the program's handlers ===================== */
-
-#define RESETHAND UINT64_C(0x80000000)
 
 /* What the kernel is to have in place of *new. */
 static struct kernel_action ours(const struct kernel_action *new) {
@@ -225,8 +285,7 @@ static struct kernel_action theirs(const struct kernel_action *old,
   struct kernel_action action = *old;
   if (action.handler != (uintptr_t)inline_signal_entry) return action;
   action.handler = had->entry;
-  if (had->once) action.flags |= RESETHAND;
-  if (had->bare) action.flags &= ~(uint64_t)SA_SIGINFO;
+  action.flags = had->flags;
   return action;
 }
 
@@ -243,9 +302,7 @@ int64_t inline_set_action(struct inline_host *h, uint64_t sig, const struct kern
   had = *handler;
   if (new != NULL) action = ours(new);
   if (new != NULL &&new->handler > 1)
-    *handler = (struct inline_handler){.entry = new->handler,
-                                       .once = (new->flags &RESETHAND) != 0,
-                                       .bare = (new->flags &SA_SIGINFO) == 0};
+    *handler = (struct inline_handler){new->handler, new->flags, new->mask};
   result = inline_raw5(h, SYS_rt_sigaction, sig, new != NULL ? (uintptr_t)&action : 0,
                        (uintptr_t)old, sizeof(inline_mask), 0);
   if (result != 0)

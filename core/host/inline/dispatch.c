@@ -195,7 +195,6 @@ static void foreign(const struct inline_host *h, int sig, siginfo_t *info, ucont
   inline_raw3(h, SYS_tkill, (uint64_t)inline_raw3(h, SYS_gettid, 0, 0, 0), (uint64_t)sig, 0);
 }
 
-/* All signals are blocked: the kernel has done so when it entered on_sigsys. */
 static struct trap trap_of(struct inline_host *h, ucontext_t *uc) {
   const greg_t *g = uc->uc_mcontext.gregs;
   return (struct trap){.h = h,
@@ -204,41 +203,39 @@ static struct trap trap_of(struct inline_host *h, ucontext_t *uc) {
                                  (uint64_t)g[REG_R10], (uint64_t)g[REG_R8], (uint64_t)g[REG_R9]},
                        .mask = (inline_mask *)&uc->uc_sigmask,
                        .sp = (uint64_t)g[REG_RSP],
-                       .closed = true,
                        .uc = uc};
 }
 
-/* What was deferred comes in when the kernel takes the frame down: it has the program's mask. */
-static int64_t arrive_closed(struct trap *t) {
+/* A signal that comes before this came before the call. */
+static int64_t arrive_dispatched(struct trap *t) {
   int64_t result;
   t->slot = inline_slot(t->h);
+  inline_keep_out(t);
   result = inline_arrive(t);
-  if (t->slot != NULL && !t->done) t->slot->inside = t->slot->deferred = false;
+  if (!t->done) inline_sigreturn_opens(t);
   return result;
 }
 
-static void on_sigsys(int sig, siginfo_t *info, void *data) {
+void inline_on_sigsys(siginfo_t *info, ucontext_t *uc) {
   struct inline_host *h = inline_the_host;
-  ucontext_t *uc = data;
   struct trap t = trap_of(h, uc);
   int64_t result;
   if (info->si_code != DISPATCHED) {
-    foreign(h, sig, info, uc);
+    foreign(h, SIGSYS, info, uc);
     return;
   }
   if (inline_in_engine(h, (uint64_t)uc->uc_mcontext.gregs[REG_RSP]))
     result = inline_raw(h, t.nr, t.words);
   else
-    result = arrive_closed(&t);
+    result = arrive_dispatched(&t);
   uc->uc_mcontext.gregs[REG_RAX] = result;
   if (h->place.code != 0) inline_patch_hot(h, (uintptr_t)uc->uc_mcontext.gregs[REG_RIP]);
 }
 
 int inline_install(struct inline_host *h) {
-  struct kernel_action action = {.handler = (uintptr_t)on_sigsys,
+  struct kernel_action action = {.handler = (uintptr_t)inline_signal_entry,
                                  .flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | 0x04000000,
-                                 .restorer = h->place.restorer,
-                                 .mask = MASK_ALL};
+                                 .restorer = h->place.restorer};
   inline_mask sigsys = MASK_OF(SIGSYS);
   int64_t rc = inline_raw5(h, SYS_rt_sigaction, SIGSYS, (uintptr_t)&action, (uintptr_t)&h->sigsys,
                            sizeof sigsys, 0);

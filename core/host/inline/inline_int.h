@@ -75,13 +75,17 @@ struct flight {
 struct inline_slot {
   uintptr_t thread; /* 0: nobody's */
   volatile bool inside, deferred;
+  volatile bool keeps;       /* 'kept' has come, and is not in the kernel's queue */
   volatile inline_mask mask; /* deferred: the program's */
+  siginfo_t kept;
 } __attribute__((aligned(64)));
 
-/* What the program wants to be called for a signal; the kernel has inline_signal_entry there. */
+/* What the program wants to be called for a signal; the kernel has inline_signal_entry there. Flags
+** are the kernel's sa_flags. */
 struct inline_handler {
   uintptr_t entry;
-  bool once, bare; /* SA_RESETHAND; without SA_SIGINFO */
+  uint64_t flags;
+  inline_mask mask;
 };
 
 /* What was dispatched. */
@@ -187,6 +191,9 @@ void inline_slots_keep(struct inline_host *h, uintptr_t thread);
 void inline_keep_out(struct trap *t);
 void inline_let_in(struct trap *t);
 
+/* The same as inline_let_in when a frame with the program's mask is taken down next. */
+void inline_sigreturn_opens(struct trap *t);
+
 /* Keeps them out by the kernel's mask: for what makes or ends a thread. */
 void inline_close(struct trap *t);
 
@@ -210,6 +217,12 @@ extern const struct host_ops inline_ops;
 extern struct inline_host *inline_the_host;
 
 int inline_install(struct inline_host *h);
+
+/* What the kernel has for all signals that are handled. */
+void inline_signal_entry(void);
+
+/* SIGSYS: a call was dispatched, or the signal is the program's. */
+void inline_on_sigsys(siginfo_t *info, ucontext_t *uc);
 
 /* A call of the program's: asks its grates, or carries it out. The result. */
 int64_t inline_arrive(struct trap *t);

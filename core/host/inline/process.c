@@ -98,8 +98,15 @@ void inline_process_end(struct inline_host *h, int wstatus) {
 }
 
 /* The lock is held to the end, so that no other thread finds a grate that has finished. */
+/* A signal that was deferred would be lost: it is the process's, or others wait for its handler. */
+static void settle_signals(struct trap *t) {
+  inline_let_in(t);
+  inline_close(t);
+}
+
 static int64_t carry_exit_group(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   struct inline_host *h = t->h;
+  settle_signals(t);
   inline_lock(h);
   if (!h->off) inline_process_end(h, (int)(words[0] & 0xff) << 8);
   if (own_pid(h) != h->pid) inline_unlock(h); /* the others are there still */
@@ -119,6 +126,7 @@ static void step_thread_end(void *arg) {
 static int64_t carry_exit(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   struct inline_host *h = t->h;
   struct leaving l = {h, inline_thread(h)};
+  settle_signals(t);
   if (own_pid(h) != h->pid) return carry_exit_group(t, nr, words);
   if (__atomic_sub_fetch(&h->threads, 1, __ATOMIC_RELAXED) == 0)
     return carry_exit_group(t, nr, words);

@@ -96,6 +96,7 @@ static int64_t carry_sigreturn(struct trap *t, int64_t nr, const uint64_t words[
   (void)words;
   if (t->nr != nr || t->uc == NULL)
     return -ENOSYS; /* it takes its registers from the stack it is called on */
+  inline_sigreturn_opens(t);
   inline_sigreturn(t->h, t->sp);
 }
 
