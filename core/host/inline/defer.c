@@ -89,6 +89,7 @@ void inline_keep_out(struct trap *t) {
     t->slot->inside = true;
   else
     inline_close(t);
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
 /* It was delivered a moment ago, so that there is room in the queue but for what others sent meanwhile. */
@@ -108,11 +109,12 @@ static void queue(const struct inline_host *h, int sig, const siginfo_t *info) {
 */
 static void reopen(const struct inline_host *h, struct inline_slot *s) {
   inline_mask mask = s->mask;
+  bool kept = s->keeps;
   s->deferred = false; /* everything is blocked: nobody sets it before the mask is open */
-  if (s->keeps)
-    queue(h, SIGSYS, &s->kept);
-  else
-    set_mask(h, mask);
+  if (kept) queue(h, SIGSYS, &s->kept);
+  if (kept && !s->keeps) return;
+  s->keeps = false; /* there was no room in the queue, nor will there be */
+  set_mask(h, mask);
 }
 
 static bool has_kept(const struct trap *t) {
@@ -120,6 +122,7 @@ static bool has_kept(const struct trap *t) {
 }
 
 void inline_let_in(struct trap *t) {
+  __atomic_signal_fence(__ATOMIC_SEQ_CST);
   if (t->closed) {
     t->closed = false;
     if (has_kept(t)) t->slot->mask = *t->mask;
