@@ -80,7 +80,7 @@ static int64_t sigsys_action(struct trap *t, const uint64_t words[LENCASE_MAXARG
 }
 
 static int64_t carry_sigaction(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  struct kernel_action new, old;
+  struct kernel_action new = {0}, old;
   int64_t result;
   (void)nr;
   if (words[3] != sizeof(inline_mask)) return -EINVAL;
