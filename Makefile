@@ -262,11 +262,13 @@ valgrind:
 	  C_TESTS='$(filter-out $(TRACING:%.c=$(BUILD)/%),$(C_TESTS))' \
 	  SPECS='$(filter-out $(TRACING),$(SPECS))' run-tests
 
-$(BUILD)/bench/bench-stack: scripts/bench-stack.c $(BUILD)/liblencase.a
+$(BUILD)/bench/bench-inline: scripts/bench-driver.c
+
+$(BUILD)/bench/%: scripts/%.c $(BUILD)/liblencase.a
 	@mkdir -p $(@D)
 	$(COMPILE) -Icore $(LUA_CFLAGS) -o $@ $< $(BUILD)/liblencase.a $(LUA_LIBS) $(LIBS)
 
-bench: all $(BUILD)/bench/bench-stack
+bench: all $(BUILD)/bench/bench-stack $(BUILD)/bench/bench-inline
 	@LUA_CPATH='$(BUILD)/?.so;;' scripts/bench-stack
 	@scripts/bench
 

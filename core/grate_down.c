@@ -40,6 +40,8 @@ struct put {
   struct lencase_cage *target; /* on whose behalf */
   struct lencase_cage *cages[LENCASE_MAXARGS]; /* whose memory the words are of */
   uint64_t words[LENCASE_MAXARGS];
+  uint8_t given;                          /* a bit for each argument that is an integer */
+  bool foreign;                           /* some of it is not the calling cage's */
   bool placed;                            /* some argument has bytes: see 'where' */
   uint8_t where[LENCASE_MAXARGS];         /* enum put_where */
   struct snapshot snaps[LENCASE_MAXARGS]; /* of those that are not PUT_WORD; others are not set */
@@ -133,7 +135,10 @@ static bool is_own_view(lua_State *L, const struct put *u, int i) {
 }
 
 static void put_value(lua_State *L, struct put *u, int i) {
-  if (cage_pointer(L, i + 1, &u->cages[i], &u->words[i])) return;
+  if (cage_pointer(L, i + 1, &u->cages[i], &u->words[i])) {
+    u->foreign |= u->cages[i] != u->f->call->cage;
+    return;
+  }
   if (caller_has(u, i) && is_own_view(L, u, i))
     put_nil(L, u, i);
   else if (value_is_null(L, i + 1))
@@ -143,8 +148,10 @@ static void put_value(lua_State *L, struct put *u, int i) {
 }
 
 static void put_arg(lua_State *L, struct put *u, int i) {
-  int type = lua_type(L, i + 1);
+  int type;
   u->where[i] = PUT_WORD;
+  if (u->given >> i & 1) return;
+  type = lua_type(L, i + 1);
   if (type == LUA_TNUMBER) {
     u->words[i] = (uint64_t)luaL_checkinteger(L, i + 1);
     return;
@@ -302,15 +309,19 @@ static const struct variant_plan *down_plan(const struct put *u) {
 
 /* An argument that this variant has no place for (open's mode) is no mistake: any has one. */
 static void choose_variant(lua_State *L, struct put *u) {
-  int i;
+  int i, top = lua_gettop(L);
   if (u->own)
     memcpy(u->words, u->f->call->words, sizeof u->words);
   else
     memset(u->words, 0, sizeof u->words);
-  for (i = 0; i < LENCASE_MAXARGS; i++)
-    if (lua_isinteger(L, i + 1)) u->words[i] = (uint64_t)lua_tointeger(L, i + 1);
+  u->given = 0;
+  for (i = 0; i < LENCASE_MAXARGS && i < top; i++) {
+    if (!lua_isinteger(L, i + 1)) continue;
+    u->words[i] = (uint64_t)lua_tointeger(L, i + 1);
+    u->given |= (uint8_t)(1 << i);
+  }
   u->v = sig_select(u->sig, u->words, u->f->call->cage->narrow);
-  for (i = sig_widest(u->sig); i < lua_gettop(L); i++)
+  for (i = sig_widest(u->sig); i < top; i++)
     if (!lua_isnil(L, i + 1))
       luaL_error(L, "%s takes %d arguments, not %d", u->name, sig_widest(u->sig), i + 1);
 }
@@ -331,20 +342,11 @@ static void held_for_below(const struct put *u, struct snapshot have[LENCASE_MAX
   }
 }
 
-/* Some of it is not the calling cage's. */
-static bool crosses(const struct put *u) {
-  const struct lencase_cage *cage = u->f->call->cage;
-  int i;
-  for (i = 0; i < LENCASE_MAXARGS; i++)
-    if (u->cages[i] != cage) return true;
-  return u->target != cage;
-}
-
 static enum verdict make_call(struct put *u) {
   struct snapshot have[LENCASE_MAXARGS];
   struct call *call = u->f->call;
   int i;
-  if (!crosses(u)) {
+  if (!u->foreign) {
     if (!call_is_asked(call, u->nr, u->to))
       return call_down_with(call, u->nr, u->words, NULL, u->to);
     held_for_below(u, have);
@@ -359,6 +361,7 @@ static int down(lua_State *L, struct put *u) {
   struct frame *f = u->f;
   int i;
   choose_variant(L, u);
+  u->foreign = u->target != f->call->cage;
   for (i = 0; i < LENCASE_MAXARGS; i++) u->cages[i] = f->call->cage;
   for (i = 0; i < u->v->nparams; i++) put_arg(L, u, i);
   for (i = 0; i < u->v->nparams; i++) fit_count(L, u, i);

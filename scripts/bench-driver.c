@@ -2,6 +2,8 @@
 ** bench-driver.c - work to be measured, and the clock
 **
 **   write SIZE N      N writes of SIZE bytes to /dev/null
+**   direct N          N writes of 1 byte by a system call instruction of its own: the C library's are
+**                     those that lencase run --inline patches
 **   geteuid N         N calls that do next to nothing
 **   spawn N           N times fork, exec of /bin/true, wait
 **   compute N         two threads that compute, N rounds each, and make no calls, after one of
@@ -49,6 +51,24 @@ static double writes(long size, long n) {
   start = now();
   for (i = 0; i < n; i++)
     if (write(fd, buf, (size_t)size) != size) fail("write");
+  return (now() - start) / (double)n;
+}
+
+static long direct_write(long fd, const char *buf, size_t size) {
+  long result;
+  __asm__ volatile("syscall"
+                   : "=a"(result)
+                   : "a"(SYS_write), "D"(fd), "S"(buf), "d"(size)
+                   : "rcx", "r11", "memory");
+  return result;
+}
+
+static double directs(long n) {
+  int fd = open("/dev/null", O_WRONLY);
+  double start = now();
+  long i;
+  for (i = 0; i < n; i++)
+    if (direct_write(fd, "x", 1) != 1) fail("write");
   return (now() - start) / (double)n;
 }
 
@@ -111,6 +131,7 @@ static double measure(int argc, char **argv) {
   char *no_work[] = {"/bin/true", NULL};
   const char *what = argc > 2 ? argv[1] : "";
   if (strcmp(what, "write") == 0 && argc == 4) return writes(atol(argv[2]), atol(argv[3]));
+  if (strcmp(what, "direct") == 0) return directs(atol(argv[2]));
   if (strcmp(what, "geteuid") == 0) return geteuids(atol(argv[2]));
   if (strcmp(what, "spawn") == 0) return spawns(no_work, atol(argv[2]));
   if (strcmp(what, "compute") == 0) return computes(atol(argv[2]));

@@ -265,9 +265,11 @@ static int interface_target(lua_State *L) {
   return 0;
 }
 
-/* core.cage_id(cage or id) -> id */
+/* core.cage_id(cage or id) -> id; core.cage_id() -> that of core.cage(), or nil */
 static int interface_cage_id(lua_State *L) {
-  lua_pushinteger(L, (lua_Integer)cage_id_at(L, 1));
+  const struct frame *f = lua_isnone(L, 1) ? grate_frame(L) : NULL;
+  if (lua_isnone(L, 1) && (f == NULL || f->call == NULL)) return 0;
+  lua_pushinteger(L, (lua_Integer)(f != NULL ? f->call->cage->id : cage_id_at(L, 1)));
   return 1;
 }
 

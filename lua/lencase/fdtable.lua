@@ -62,7 +62,7 @@ local function int(i) -- an int argument: the low half of its word, signed
 end
 
 local function each(f, ...)
-  local id = core.cage().id
+  local id = core.cage_id()
   for _, self in ipairs(all) do
     if self.tables[id] then f(self.tables, id, ...) end
   end

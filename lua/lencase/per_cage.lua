@@ -68,12 +68,22 @@ local function made(self, cage)
   return self.tables[id]
 end
 
-local function values_of(self, cage)
+local function values_for(self, cage)
   cage = cage or core.cage and core.cage()
   if not cage then
     error("a per_cage table is that of the cage that calls: use it inside a handler, or name the cage", 3)
   end
   return self.tables[cage.id] or made(self, cage)
+end
+
+local cage_id = core.cage_id or function() end
+
+-- Most accesses are a handler's, and need no more of its cage than the id.
+local function values_of(self, cage)
+  local id = not cage and cage_id()
+  local values = id and self.tables[id]
+  if values then return values end
+  return values_for(self, cage) -- a tail call: its errors count the levels from here
 end
 
 local function check(definition)

@@ -224,6 +224,76 @@ static void storms(void) {
   say("storm", storm > 10);
 }
 
+static volatile sig_atomic_t received, in_order, told;
+
+static void in_turn(int sig, siginfo_t *info, void *uc) {
+  int err = errno;
+  (void)sig, (void)uc;
+  in_order += info->si_value.sival_int == ++received;
+  told += info->si_code == SI_QUEUE && info->si_pid > 0;
+  errno = err;
+}
+
+enum { QUEUED = 400 };
+
+/* A real-time signal and its value, from another process, then from another thread. */
+static void from_process(void) {
+  int i;
+  pid_t to = getpid();
+  if (fork() != 0) return;
+  for (i = 1; i <= QUEUED; i++) sigqueue(to, SIGRTMIN + 1, (union sigval){.sival_int = i});
+  _exit(0);
+}
+
+static void *from_thread(void *main_thread) {
+  int i;
+  for (i = 1; i <= QUEUED; i++)
+    pthread_sigqueue(*(pthread_t *)main_thread, SIGRTMIN + 1, (union sigval){.sival_int = i});
+  return NULL;
+}
+
+static void until_all_came(void) {
+  char c;
+  while (received < QUEUED)
+    if (write(ends[1], "z", 1) != 1 || (read(ends[0], &c, 1) != 1 && errno != EINTR)) break;
+  say("received", received);
+  say("in order", in_order);
+  say("told", told);
+  received = in_order = told = 0;
+}
+
+static void queues(void) {
+  struct sigaction a = {.sa_sigaction = in_turn, .sa_flags = SA_SIGINFO | SA_RESTART};
+  pthread_t self = pthread_self(), other;
+  sigaction(SIGRTMIN + 1, &a, NULL);
+  from_process();
+  until_all_came();
+  wait(NULL);
+  pthread_create(&other, NULL, from_thread, &self);
+  until_all_came();
+  pthread_join(other, NULL);
+}
+
+/* What the program has asked for is what it is told. */
+static void actions(void) {
+  struct sigaction old;
+  on(SIGUSR1, note_only, SA_RESTART | SA_NODEFER);
+  say("get", sigaction(SIGUSR1, NULL, &old));
+  say("is", old.sa_handler == note_only);
+  say("flags", (long)(old.sa_flags & (SA_RESTART | SA_NODEFER | SA_SIGINFO | SA_ONSTACK)));
+  on(SIGUSR1, note_only, (int)SA_RESETHAND);
+  say("get", sigaction(SIGUSR1, NULL, &old));
+  say("once", (old.sa_flags & (int)SA_RESETHAND) != 0 && old.sa_handler == note_only);
+  raise(SIGUSR1);
+  say("came", came);
+  say("get", sigaction(SIGUSR1, NULL, &old));
+  say("gone", old.sa_handler == SIG_DFL);
+  say("ignore", signal(SIGUSR1, SIG_IGN) == SIG_DFL);
+  say("was", signal(SIGUSR1, note_only) == SIG_IGN);
+  say("none", sigaction(99, NULL, &old));
+  say("kill", sigaction(SIGKILL, &old, NULL));
+}
+
 /* }========================================================================= */
 
 /* {================================= threads =============================== */
@@ -428,6 +498,8 @@ static const struct {
     {"pipes", pipes},
     {"execs", execs},
     {"storms", storms},
+    {"queues", queues},
+    {"actions", actions},
 };
 
 int main(int argc, char **argv) {

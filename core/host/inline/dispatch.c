@@ -16,7 +16,7 @@ struct inline_host *inline_the_host;
 
 /* From one visit of the engine to the next. */
 struct visit {
-  const struct trap *t;
+  struct trap *t;
   struct process *proc;
   uintptr_t thread;
   struct flight *f;
@@ -131,30 +131,39 @@ static void take_step(struct visit *s, void (*fn)(void *)) {
 }
 
 /* Nothing of ours comes after it: signals may come in from here on. */
-static int64_t carry_last(const struct trap *t) {
+static int64_t carry_last(struct trap *t) {
   if (inline_is_tamed(t->nr)) return inline_carry(t, t->nr, t->words);
-  inline_raw5(t->h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)t->mask, 0, sizeof *t->mask, 0);
-  *t->open = true;
+  inline_let_in(t);
+  t->done = true;
   return inline_raw(t->h, t->nr, t->words);
 }
 
-static int64_t ask(const struct trap *t) {
-  struct inline_host *h = t->h;
-  struct visit s = {.t = t, .thread = inline_thread(h)};
-  inline_lock(h);
+static void enter(const struct trap *t) {
+  inline_lock(t->h);
+  t->h->visitor = t->slot;
+}
+
+static void leave(const struct trap *t) {
+  t->h->visitor = NULL;
+  inline_unlock(t->h);
+}
+
+static int64_t ask(struct trap *t) {
+  struct visit s = {.t = t, .thread = inline_thread(t->h)};
+  enter(t);
   take_step(&s, step_arrive);
   while (s.verdict == VERDICT_PARKED) {
     uint64_t words[LENCASE_MAXARGS];
     int32_t nr = s.f->nr;
     memcpy(words, s.f->words, sizeof words);
-    inline_unlock(h);
+    leave(t);
     s.result = inline_carry(t, nr, words);
-    inline_lock(h);
+    enter(t);
     if (s.f->id != s.id)
       s.verdict = VERDICT_DONE; /* dropped meanwhile: we are the child of a fork */
     if (s.verdict == VERDICT_PARKED) take_step(&s, step_carried);
   }
-  inline_unlock(h);
+  leave(t);
   return s.verdict == VERDICT_PASS ? carry_last(t) : s.result;
 }
 
@@ -163,7 +172,7 @@ static bool is_wanted(const struct inline_host *h, int64_t nr) {
   return nr < INLINE_NRS ? h->wanted[nr / 8] >> nr % 8 & 1 : h->far_wanted;
 }
 
-int64_t inline_arrive(const struct trap *t) {
+int64_t inline_arrive(struct trap *t) {
   return is_wanted(t->h, t->nr) && !t->h->off ? ask(t) : carry_last(t);
 }
 
@@ -186,7 +195,7 @@ static void foreign(const struct inline_host *h, int sig, siginfo_t *info, ucont
   inline_raw3(h, SYS_tkill, (uint64_t)inline_raw3(h, SYS_gettid, 0, 0, 0), (uint64_t)sig, 0);
 }
 
-static struct trap trap_of(struct inline_host *h, ucontext_t *uc, bool *open) {
+static struct trap trap_of(struct inline_host *h, ucontext_t *uc) {
   const greg_t *g = uc->uc_mcontext.gregs;
   return (struct trap){.h = h,
                        .nr = (int32_t)g[REG_RAX],
@@ -194,33 +203,39 @@ static struct trap trap_of(struct inline_host *h, ucontext_t *uc, bool *open) {
                                  (uint64_t)g[REG_R10], (uint64_t)g[REG_R8], (uint64_t)g[REG_R9]},
                        .mask = (inline_mask *)&uc->uc_sigmask,
                        .sp = (uint64_t)g[REG_RSP],
-                       .open = open,
                        .uc = uc};
 }
 
-static void on_sigsys(int sig, siginfo_t *info, void *data) {
+/* A signal that comes before this came before the call. */
+static int64_t arrive_dispatched(struct trap *t) {
+  int64_t result;
+  t->slot = inline_slot(t->h);
+  inline_keep_out(t);
+  result = inline_arrive(t);
+  if (!t->done) inline_sigreturn_opens(t);
+  return result;
+}
+
+void inline_on_sigsys(siginfo_t *info, ucontext_t *uc) {
   struct inline_host *h = inline_the_host;
-  ucontext_t *uc = data;
-  bool open = false;
-  struct trap t = trap_of(h, uc, &open);
+  struct trap t = trap_of(h, uc);
   int64_t result;
   if (info->si_code != DISPATCHED) {
-    foreign(h, sig, info, uc);
+    foreign(h, SIGSYS, info, uc);
     return;
   }
   if (inline_in_engine(h, (uint64_t)uc->uc_mcontext.gregs[REG_RSP]))
     result = inline_raw(h, t.nr, t.words);
   else
-    result = inline_arrive(&t);
+    result = arrive_dispatched(&t);
   uc->uc_mcontext.gregs[REG_RAX] = result;
   if (h->place.code != 0) inline_patch_hot(h, (uintptr_t)uc->uc_mcontext.gregs[REG_RIP]);
 }
 
 int inline_install(struct inline_host *h) {
-  struct kernel_action action = {.handler = (uintptr_t)on_sigsys,
+  struct kernel_action action = {.handler = (uintptr_t)inline_signal_entry,
                                  .flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | 0x04000000,
-                                 .restorer = h->place.restorer,
-                                 .mask = MASK_ALL};
+                                 .restorer = h->place.restorer};
   inline_mask sigsys = MASK_OF(SIGSYS);
   int64_t rc = inline_raw5(h, SYS_rt_sigaction, SIGSYS, (uintptr_t)&action, (uintptr_t)&h->sigsys,
                            sizeof sigsys, 0);
@@ -242,43 +257,37 @@ int inline_install(struct inline_host *h) {
 ** come into it make calls of their own. What the call does to the mask is the program's mask
 ** from now on.
 */
-int64_t inline_carry_plain(const struct trap *t, int64_t nr,
-                           const uint64_t words[LENCASE_MAXARGS]) {
-  const inline_mask all = MASK_ALL;
+int64_t inline_carry_plain(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   int64_t result;
-  inline_raw5(t->h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)t->mask, 0, sizeof all, 0);
+  inline_let_in(t);
   result = inline_raw(t->h, nr, words);
-  inline_raw5(t->h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)&all, (uintptr_t)t->mask,
-              sizeof all, 0);
+  inline_keep_out(t);
   return result;
 }
 
 /* Dispatch is ours. To the program this is a kernel without it. */
-static int64_t carry_prctl(const struct trap *t, int64_t nr,
-                           const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_prctl(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   if ((uint32_t)words[0] == 59) return -EINVAL;
   return inline_carry_plain(t, nr, words);
 }
 
 /* Opens files without a system call that could be seen. */
-static int64_t carry_io_uring(const struct trap *t, int64_t nr,
-                              const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_io_uring(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   return t->h->wants ? -ENOSYS : inline_carry_plain(t, nr, words);
 }
 
-static bool is_kept(const struct trap *t, uint64_t fd) {
+static bool is_kept(struct trap *t, uint64_t fd) {
   const struct inline_place *p = &t->h->place;
   return (int32_t)fd > 0 && ((int32_t)fd == p->kept || (int32_t)fd == p->channel);
 }
 
 /* To the program our descriptors are not there. */
-static int64_t carry_close(const struct trap *t, int64_t nr,
-                           const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_close(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   if (is_kept(t, words[0])) return -EBADF;
   return inline_carry_plain(t, nr, words);
 }
 
-static int64_t carry_dup(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_dup(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   if (is_kept(t, words[0]) || is_kept(t, words[1])) return -EBADF;
   return inline_carry_plain(t, nr, words);
 }
@@ -295,7 +304,7 @@ static uint64_t kept_from(const struct trap *t, uint64_t first, uint64_t last) {
 }
 
 /* Around our descriptors, when they are in between. */
-static int64_t carry_close_range(const struct trap *t, int64_t nr,
+static int64_t carry_close_range(struct trap *t, int64_t nr,
                                  const uint64_t words[LENCASE_MAXARGS]) {
   uint64_t first = (uint32_t)words[0], last = (uint32_t)words[1], kept;
   int64_t result = 0;
@@ -332,8 +341,9 @@ bool inline_is_tamed(int64_t nr) {
   return carrier_of(nr) != NULL;
 }
 
-int64_t inline_carry(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+int64_t inline_carry(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   inline_carrier carrier = carrier_of(nr);
+  if (carrier == inline_carry_exec || inline_process_carrier(nr) != NULL) inline_close(t);
   return (carrier != NULL ? carrier : inline_carry_plain)(t, nr, words);
 }
 

@@ -277,8 +277,7 @@ static void pass_channel(const struct inline_host *h, uint64_t flags) {
   if (h->place.channel != 0) inline_raw3(h, SYS_fcntl, (uint64_t)h->place.channel, F_SETFD, flags);
 }
 
-static int64_t with_environment(const struct trap *t, int64_t nr,
-                                const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t with_environment(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   struct inline_host *h = t->h;
   int where = nr == SYS_execveat ? 3 : 2;
   int64_t n = count_strings(h, words[where]), result = -ENOMEM;
@@ -304,7 +303,7 @@ static int64_t with_environment(const struct trap *t, int64_t nr,
   return result;
 }
 
-int64_t inline_carry_exec(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+int64_t inline_carry_exec(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   int64_t result;
   if (t->h->script == NULL)
     return inline_carry_plain(t, nr, words); /* an embedder's: it ends here */

@@ -12,8 +12,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { SIGNALS = 64 };
-
 static const inline_mask harmless =
     MASK_OF(SIGKILL) | MASK_OF(SIGSTOP) | MASK_OF(SIGSYS) | MASK_OF(SIGCHLD) | MASK_OF(SIGCONT) |
     MASK_OF(SIGTSTP) | MASK_OF(SIGTTIN) | MASK_OF(SIGTTOU) | MASK_OF(SIGURG) | MASK_OF(SIGWINCH);
@@ -27,12 +25,6 @@ static struct kernel_action ours(const struct inline_host *h) {
                                 .mask = MASK_ALL};
 }
 
-static int64_t set_action(const struct inline_host *h, int sig, const struct kernel_action *new,
-                          struct kernel_action *old) {
-  return inline_raw5(h, SYS_rt_sigaction, (uint64_t)sig, (uintptr_t) new, (uintptr_t)old,
-                     sizeof new->mask, 0);
-}
-
 /* Raised for what the thread has just done: to go on would raise it again. */
 static bool is_fault(int sig, const siginfo_t *info) {
   return info->si_code > 0 &&
@@ -41,23 +33,22 @@ static bool is_fault(int sig, const siginfo_t *info) {
 
 static void on_fatal(int sig, siginfo_t *info, void *data) {
   struct inline_host *h = inline_the_host;
-  const struct kernel_action none = {0};
   uint64_t pid = (uint64_t)inline_raw3(h, SYS_getpid, 0, 0, 0);
   (void)data;
   if (pid == 1) { /* the first of a namespace is spared what has the default action, but faults */
-    if (is_fault(sig, info)) set_action(h, sig, &none, NULL);
+    if (is_fault(sig, info)) inline_set_default(h, sig);
     return;
   }
   inline_lock(h);
   if (!h->off) inline_process_end(h, sig);
   if ((pid_t)pid != h->pid) inline_unlock(h); /* it shares the memory of one that goes on */
-  set_action(h, sig, &none, NULL);
+  inline_set_default(h, sig);
   inline_raw5(h, SYS_rt_tgsigqueueinfo, pid, (uint64_t)inline_raw3(h, SYS_gettid, 0, 0, 0),
               (uint64_t)sig, (uintptr_t)info, 0); /* blocked until we return */
 }
 
 static bool would_end(int sig) {
-  return sig >= 1 && sig <= SIGNALS && (MASK_OF(sig) & harmless) == 0;
+  return sig >= 1 && sig <= INLINE_SIGNALS && (MASK_OF(sig) & harmless) == 0;
 }
 
 void inline_fatal_swap(const struct inline_host *h, int sig, struct kernel_action *new) {
@@ -68,12 +59,13 @@ void inline_fatal_hide(struct kernel_action *old) {
   if (old->handler == (uintptr_t)on_fatal) *old = (struct kernel_action){0};
 }
 
-void inline_fatal_open(const struct inline_host *h) {
-  struct kernel_action action;
+void inline_fatal_open(struct inline_host *h) {
+  struct kernel_action action, old;
   int sig;
-  for (sig = 1; sig <= SIGNALS; sig++) {
-    if (!would_end(sig) || set_action(h, sig, NULL, &action) != 0 || action.handler != 0) continue;
+  for (sig = 1; sig <= INLINE_SIGNALS; sig++) {
+    if (!would_end(sig) || inline_set_action(h, (uint64_t)sig, NULL, &action) != 0) continue;
+    if (action.handler != 0) continue;
     inline_fatal_swap(h, sig, &action);
-    set_action(h, sig, &action, NULL);
+    inline_set_action(h, (uint64_t)sig, &action, &old);
   }
 }

@@ -12,7 +12,8 @@
 ** Three kinds of code run in a thread of the program:
 ** - the program's own: its calls raise SIGSYS;
 ** - the handler's (dispatch.c and its like), on the stack of whoever made the call. It uses no TLS, no
-**   libc and no stack to speak of, and makes its calls by the gate. All signals but SIGSYS are blocked;
+**   libc and no stack to speak of, and makes its calls by the gate. The program's handlers do not run
+**   meanwhile: defer.c;
 ** - the engine's: the rooms above host.h, Lua, and their libc. One thread at a time is in there, on one
 **   stack and with one thread pointer of the engine's own, so that no thread of the program needs
 **   anything of ours, however it was made. What it does without the gate raises SIGSYS, too, and is
@@ -29,7 +30,13 @@
 #include <sys/types.h>
 #include <sys/ucontext.h>
 
-enum { INLINE_STACK = 1 << 20, INLINE_NRS = 1024, INLINE_SITES = 64 };
+enum {
+  INLINE_STACK = 1 << 20,
+  INLINE_NRS = 1024,
+  INLINE_SITES = 64,
+  INLINE_SLOTS = 256,
+  INLINE_SIGNALS = 64
+};
 
 /* The kernel's sigset_t. */
 typedef uint64_t inline_mask;
@@ -65,15 +72,34 @@ struct flight {
   struct flight *next;
 };
 
+/* A thread, while signals are kept out of it without the kernel: defer.c. */
+struct inline_slot {
+  uintptr_t thread; /* 0: nobody's */
+  volatile bool inside, deferred;
+  volatile bool keeps;       /* 'kept' has come, and is not in the kernel's queue */
+  volatile inline_mask mask; /* deferred: the program's */
+  siginfo_t kept;
+} __attribute__((aligned(64)));
+
+/* What the program wants to be called for a signal; the kernel has inline_signal_entry there. Flags
+** are the kernel's sa_flags. */
+struct inline_handler {
+  uintptr_t entry;
+  uint64_t flags;
+  inline_mask mask;
+};
+
 /* What was dispatched. */
 struct trap {
   struct inline_host *h;
+  struct inline_slot *slot; /* NULL: signals are kept out by the mask alone */
+  bool closed;              /* all signals are blocked, and *mask is what the program has blocked */
   int64_t nr;
   uint64_t words[LENCASE_MAXARGS];
-  inline_mask *mask; /* the program's signal mask; the kernel's is MASK_ALL meanwhile */
-  uint64_t sp;       /* of the code that made the call */
-  bool *open;        /* set when the kernel's mask is the program's again, and stays so */
-  ucontext_t *uc;    /* the program's registers; NULL: it came from a patched site */
+  inline_mask *mask;
+  uint64_t sp;    /* of the code that made the call */
+  bool done;      /* signals may come in, and nothing of ours is left to do */
+  ucontext_t *uc; /* the program's registers; NULL: it came from a patched site */
 };
 
 /* Memory for a program's environment, given back when it was executed by a child that shares ours. */
@@ -110,6 +136,10 @@ struct inline_host {
   uint8_t slow[INLINE_NRS / 8];  /* calls that are somebody's: a grate's, or the host's own */
   uint8_t aside[INLINE_NRS / 8]; /* calls that go by SIGSYS, always */
   struct kernel_action sigsys;   /* what the program believes to have installed */
+  bool unslotted;                /* there are threads that share a thread pointer */
+  struct inline_slot *visitor;   /* of the thread that has the lock */
+  struct inline_slot slots[INLINE_SLOTS];
+  struct inline_handler handlers[INLINE_SIGNALS];
 };
 
 /* {================================== gate ================================= */
@@ -149,6 +179,40 @@ size_t inline_peek(const struct inline_host *h, uint64_t addr, void *data, size_
 
 /* }========================================================================= */
 
+/* {================================== doors ================================ */
+
+/* This thread's slot; NULL: there is none, see defer.c. */
+struct inline_slot *inline_slot(struct inline_host *h);
+
+/* The thread with this pointer has ended; all but it are not there (in the child of a fork). */
+void inline_slot_free(struct inline_host *h, uintptr_t thread);
+void inline_slots_keep(struct inline_host *h, uintptr_t thread);
+
+/* From here on no handler of the program's runs in this thread; from here on they do, at once. */
+void inline_keep_out(struct trap *t);
+void inline_let_in(struct trap *t);
+
+/* The same as inline_let_in when a frame with the program's mask is taken down next. */
+void inline_sigreturn_opens(struct trap *t);
+
+/* Keeps them out by the kernel's mask: for what makes or ends a thread. */
+void inline_close(struct trap *t);
+
+/*
+** rt_sigaction, as the program means it: *old is what it had. 'new' may be NULL. Lock held, for two that
+** do it at once.
+*/
+int64_t inline_set_action(struct inline_host *h, uint64_t sig, const struct kernel_action *new,
+                          struct kernel_action *old);
+
+/* The kernel's own action for a signal, whatever the program wants. */
+void inline_set_default(const struct inline_host *h, int sig);
+
+/* The handlers that were there before us. */
+void inline_adopt_handlers(struct inline_host *h);
+
+/* }========================================================================= */
+
 /* {================================ the calls ============================== */
 
 extern const struct host_ops inline_ops;
@@ -158,8 +222,14 @@ extern struct inline_host *inline_the_host;
 
 int inline_install(struct inline_host *h);
 
+/* What the kernel has for all signals that are handled. */
+void inline_signal_entry(void);
+
+/* SIGSYS: a call was dispatched, or the signal is the program's. */
+void inline_on_sigsys(siginfo_t *info, ucontext_t *uc);
+
 /* A call of the program's: asks its grates, or carries it out. The result. */
-int64_t inline_arrive(const struct trap *t);
+int64_t inline_arrive(struct trap *t);
 
 /* Which thread this is, as flights have it. */
 uintptr_t inline_thread(const struct inline_host *h);
@@ -173,17 +243,17 @@ void inline_patch_all(struct inline_host *h);
 void inline_patch_open(struct inline_host *h);
 
 /* Carries out a call of the program's, or of its grate's for it, as the kernel would without us. */
-int64_t inline_carry(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
+int64_t inline_carry(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
 /* The same for calls that need nothing done about them. */
-int64_t inline_carry_plain(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
+int64_t inline_carry_plain(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
-typedef int64_t (*inline_carrier)(const struct trap *t, int64_t nr,
+typedef int64_t (*inline_carrier)(struct trap *t, int64_t nr,
                                   const uint64_t words[LENCASE_MAXARGS]);
 
 inline_carrier inline_signal_carrier(int64_t nr);  /* signal.c; NULL: none */
 inline_carrier inline_process_carrier(int64_t nr); /* process.c */
-int64_t inline_carry_exec(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
+int64_t inline_carry_exec(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
 /* In the engine: the process that makes this call; NULL: no memory. */
 struct process *inline_self(struct inline_host *h);
@@ -213,7 +283,7 @@ void inline_report_end(struct inline_host *h);
 */
 void inline_fatal_swap(const struct inline_host *h, int sig, struct kernel_action *new);
 void inline_fatal_hide(struct kernel_action *old);
-void inline_fatal_open(const struct inline_host *h);
+void inline_fatal_open(struct inline_host *h);
 
 /* Gives back what the child with this pid had its program's environment in. Lock held. */
 void inline_exec_forget(struct inline_host *h, pid_t pid);

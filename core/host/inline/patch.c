@@ -154,17 +154,15 @@ __asm__(".pushsection .text\n"
 
 int64_t inline_patched(const struct patched *p, uint64_t sp) {
   struct inline_host *h = inline_the_host;
-  const inline_mask all = MASK_ALL;
-  inline_mask mask;
-  bool open = false;
-  struct trap t = {.h = h, .nr = (int64_t)p->nr, .mask = &mask, .sp = sp, .open = &open};
+  inline_mask mask = 0;
+  struct trap t = {.h = h, .nr = (int64_t)p->nr, .mask = &mask, .sp = sp};
   int64_t result;
   if (inline_in_engine(h, sp)) return inline_raw(h, t.nr, p->words);
   memcpy(t.words, p->words, sizeof t.words);
-  inline_raw5(h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)&all, (uintptr_t)&mask, sizeof all, 0);
+  t.slot = inline_slot(h);
+  inline_keep_out(&t);
   result = inline_arrive(&t);
-  if (open) return result;
-  inline_raw5(h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)&mask, 0, sizeof all, 0);
+  if (!t.done) inline_let_in(&t);
   return result;
 }
 

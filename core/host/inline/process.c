@@ -99,9 +99,15 @@ void inline_process_end(struct inline_host *h, int wstatus) {
 }
 
 /* The lock is held to the end, so that no other thread finds a grate that has finished. */
-static int64_t carry_exit_group(const struct trap *t, int64_t nr,
-                                const uint64_t words[LENCASE_MAXARGS]) {
+/* A signal that was deferred would be lost: it is the process's, or others wait for its handler. */
+static void settle_signals(struct trap *t) {
+  inline_let_in(t);
+  inline_close(t);
+}
+
+static int64_t carry_exit_group(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   struct inline_host *h = t->h;
+  settle_signals(t);
   inline_lock(h);
   if (!h->off) inline_process_end(h, (int)(words[0] & 0xff) << 8);
   if (own_pid(h) != h->pid) inline_unlock(h); /* the others are there still */
@@ -118,15 +124,17 @@ static void step_thread_end(void *arg) {
   flights_drop(l->h, NULL, l->thread);
 }
 
-static int64_t carry_exit(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_exit(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   struct inline_host *h = t->h;
   struct leaving l = {h, inline_thread(h)};
+  settle_signals(t);
   if (own_pid(h) != h->pid) return carry_exit_group(t, nr, words);
   if (__atomic_sub_fetch(&h->threads, 1, __ATOMIC_RELAXED) == 0)
     return carry_exit_group(t, nr, words);
   inline_lock(h);
   if (!h->off) inline_engine(h, step_thread_end, &l);
   inline_unlock(h);
+  inline_slot_free(h, l.thread);
   return inline_raw(h, nr, words); /* signals stay blocked: nobody is left to take one */
 }
 
@@ -160,8 +168,7 @@ static void step_flush(void *arg) {
 }
 
 /* Nobody is inside of the engine while the memory is copied. */
-static int64_t fork_locked(const struct trap *t, int64_t nr,
-                           const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t fork_locked(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   struct inline_host *h = t->h;
   struct birth b = {h, nr == SYS_clone && (words[0] & CLONE_FILES) != 0};
   int64_t result;
@@ -173,6 +180,7 @@ static int64_t fork_locked(const struct trap *t, int64_t nr,
     h->others = 0;
     h->threads = 1;
     h->exec_blocks = NULL;
+    inline_slots_keep(h, inline_thread(h));
     inline_engine(h, step_born, &b);
     if (inline_reports(h)) inline_report_begin(h);
   }
@@ -180,7 +188,7 @@ static int64_t fork_locked(const struct trap *t, int64_t nr,
   return result;
 }
 
-static int64_t carry_fork(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_fork(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   return fork_locked(t, nr, words);
 }
 
@@ -189,8 +197,7 @@ static int64_t carry_fork(const struct trap *t, int64_t nr, const uint64_t words
 ** frames, and into the grate's memory. The parent waits as ever, unless other threads of it would
 ** have to wait for the lock.
 */
-static int64_t carry_vfork(const struct trap *t, int64_t nr,
-                           const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_vfork(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   uint64_t own[LENCASE_MAXARGS] = {SIGCHLD};
   (void)nr;
   (void)words;
@@ -202,10 +209,11 @@ static int64_t carry_vfork(const struct trap *t, int64_t nr,
 
 /* {================================== clone ================================ */
 
-static int64_t clone_thread(const struct trap *t, const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t clone_thread(struct trap *t, const uint64_t words[LENCASE_MAXARGS]) {
   uint32_t *threads = &t->h->threads;
   int64_t result;
   inline_patch_all(t->h);
+  if ((words[0] & CLONE_SETTLS) == 0) t->h->unslotted = true;
   __atomic_add_fetch(threads, 1, __ATOMIC_RELAXED);
   result = inline_raw_clone(t, words);
   if (result < 0) __atomic_sub_fetch(threads, 1, __ATOMIC_RELAXED);
@@ -219,7 +227,7 @@ static void step_left(void *arg) {
   if (proc != NULL) process_forget(e->h, proc, 0);
 }
 
-static int64_t clone_sharing(const struct trap *t, const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t clone_sharing(struct trap *t, const uint64_t words[LENCASE_MAXARGS]) {
   struct inline_host *h = t->h;
   struct ending e = {h, 0, 0};
   int64_t result;
@@ -238,7 +246,7 @@ static int64_t clone_sharing(const struct trap *t, const uint64_t words[LENCASE_
 }
 
 /* A stack of its own for a child with memory of its own: it is the same stack, and then another. */
-static int64_t clone_apart(const struct trap *t, const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t clone_apart(struct trap *t, const uint64_t words[LENCASE_MAXARGS]) {
   uint64_t own[LENCASE_MAXARGS];
   int64_t result;
   memcpy(own, words, sizeof own);
@@ -250,8 +258,7 @@ static int64_t clone_apart(const struct trap *t, const uint64_t words[LENCASE_MA
   return result;
 }
 
-static int64_t carry_clone(const struct trap *t, int64_t nr,
-                           const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_clone(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   if (t->uc == NULL) return -ENOSYS; /* a grate makes it in place of a call of another kind */
   if ((words[0] & CLONE_VM) == 0 || words[1] == 0) return clone_apart(t, words);
   (void)nr;
@@ -259,8 +266,7 @@ static int64_t carry_clone(const struct trap *t, int64_t nr,
 }
 
 /* Whoever uses it knows what to do on a kernel that lacks it: clone. */
-static int64_t carry_clone3(const struct trap *t, int64_t nr,
-                            const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_clone3(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   (void)t;
   (void)nr;
   (void)words;

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 
 /* A mask of the program's at 'addr', without SIGSYS, to *mask. */
-static bool mask_at(const struct trap *t, uint64_t addr, inline_mask *mask) {
+static bool mask_at(struct trap *t, uint64_t addr, inline_mask *mask) {
   if (inline_peek(t->h, addr, mask, sizeof *mask) != sizeof *mask) return false;
   *mask &= MASK_ALL;
   return true;
@@ -26,7 +26,17 @@ static const struct {
     {SYS_epoll_pwait, 4, 5},    {SYS_epoll_pwait2, 4, 5},
 };
 
-static int64_t carry_mask(const struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+/* sigreturn sets the mask of the frame that it takes down: what it is now has to be there. */
+static int64_t change_mask(struct trap *t, const uint64_t words[LENCASE_MAXARGS]) {
+  int64_t result;
+  if (t->uc == NULL) return inline_carry_plain(t, SYS_rt_sigprocmask, words);
+  inline_let_in(t);
+  result = inline_raw(t->h, SYS_rt_sigprocmask, words);
+  inline_close(t);
+  return result;
+}
+
+static int64_t carry_mask(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   uint64_t own[LENCASE_MAXARGS];
   inline_mask mask;
   size_t i = 0;
@@ -35,12 +45,11 @@ static int64_t carry_mask(const struct trap *t, int64_t nr, const uint64_t words
   if (words[masks[i].mask] != 0 && words[masks[i].size] == sizeof mask &&
       mask_at(t, words[masks[i].mask], &mask))
     own[masks[i].mask] = (uintptr_t)&mask;
-  return inline_carry_plain(t, nr, own);
+  return nr == SYS_rt_sigprocmask ? change_mask(t, own) : inline_carry_plain(t, nr, own);
 }
 
 /* Its mask is behind a pointer. */
-static int64_t carry_pselect(const struct trap *t, int64_t nr,
-                             const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_pselect(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   uint64_t own[LENCASE_MAXARGS], pair[2];
   inline_mask mask;
   memcpy(own, words, sizeof own);
@@ -52,7 +61,7 @@ static int64_t carry_pselect(const struct trap *t, int64_t nr,
   return inline_carry_plain(t, nr, own);
 }
 
-static int64_t poke(const struct trap *t, uint64_t addr, const void *data, size_t size) {
+static int64_t poke(struct trap *t, uint64_t addr, const void *data, size_t size) {
   /* By the kernel, which says EFAULT where we would be killed: there is no call that only copies. */
   uint64_t pid = (uint64_t)inline_raw3(t->h, SYS_getpid, 0, 0, 0);
   uint64_t here[2] = {(uintptr_t)data, size}, there[2] = {addr, size};
@@ -62,39 +71,34 @@ static int64_t poke(const struct trap *t, uint64_t addr, const void *data, size_
 }
 
 /* What the program installs for SIGSYS is remembered, and nothing else: see foreign() in dispatch.c. */
-static int64_t sigsys_action(const struct trap *t, const uint64_t words[LENCASE_MAXARGS],
+static int64_t sigsys_action(struct trap *t, const uint64_t words[LENCASE_MAXARGS],
                              const struct kernel_action *new) {
   struct kernel_action old = t->h->sigsys;
-  if (words[3] != sizeof(inline_mask)) return -EINVAL;
   if (words[2] != 0 && poke(t, words[2], &old, sizeof old) != 0) return -EFAULT;
   if (words[1] != 0) t->h->sigsys = *new;
   return 0;
 }
 
-static int64_t carry_sigaction(const struct trap *t, int64_t nr,
-                               const uint64_t words[LENCASE_MAXARGS]) {
-  struct kernel_action action = {0}, old = {0};
-  uint64_t own[LENCASE_MAXARGS];
+static int64_t carry_sigaction(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  struct kernel_action new = {0}, old = {0};
   int64_t result;
-  if (words[1] != 0 && inline_peek(t->h, words[1], &action, sizeof action) != sizeof action)
-    return -EFAULT;
-  if ((int32_t)words[0] == SIGSYS) return sigsys_action(t, words, &action);
-  action.mask &= MASK_ALL;
-  inline_fatal_swap(t->h, (int)words[0], &action);
-  memcpy(own, words, sizeof own);
-  if (words[1] != 0) own[1] = (uintptr_t)&action;
-  if (words[2] != 0) own[2] = (uintptr_t)&old;
-  result = inline_carry_plain(t, nr, own);
-  if (result != 0 || words[2] == 0) return result;
+  (void)nr;
+  if (words[3] != sizeof(inline_mask)) return -EINVAL;
+  if (words[1] != 0 && inline_peek(t->h, words[1], &new, sizeof new) != sizeof new) return -EFAULT;
+  if ((int32_t)words[0] == SIGSYS) return sigsys_action(t, words, &new);
+  inline_fatal_swap(t->h, (int)words[0], &new);
+  inline_lock(t->h);
+  result = inline_set_action(t->h, (uint32_t)words[0], words[1] != 0 ? &new : NULL, &old);
+  inline_unlock(t->h);
   inline_fatal_hide(&old);
-  return poke(t, words[2], &old, sizeof old);
+  return result == 0 && words[2] != 0 ? poke(t, words[2], &old, sizeof old) : result;
 }
 
-static int64_t carry_sigreturn(const struct trap *t, int64_t nr,
-                               const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_sigreturn(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   (void)words;
   if (t->nr != nr || t->uc == NULL)
     return -ENOSYS; /* it takes its registers from the stack it is called on */
+  inline_sigreturn_opens(t);
   inline_sigreturn(t->h, t->sp);
 }
 
@@ -109,7 +113,7 @@ static bool is_on(const stack_t *s, uint64_t sp) {
 ** refuse, and sigreturn (since Linux 6.12) would not do it either. So the call is made on the
 ** program's stack, where nothing of ours lies.
 */
-static int64_t new_stack(const struct trap *t, const stack_t *s) {
+static int64_t new_stack(struct trap *t, const stack_t *s) {
   const stack_t *current = &t->uc->uc_stack;
   bool move = is_on(current, (uintptr_t)__builtin_frame_address(0)) && !is_on(current, t->sp);
   int64_t result = move ? inline_raw_on_stack(t->h, SYS_sigaltstack, (uintptr_t)s, t->sp)
@@ -119,8 +123,7 @@ static int64_t new_stack(const struct trap *t, const stack_t *s) {
   return result;
 }
 
-static int64_t carry_altstack(const struct trap *t, int64_t nr,
-                              const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_altstack(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   stack_t old, new;
   int64_t result = 0;
   if (t->uc == NULL) return inline_carry_plain(t, nr, words);

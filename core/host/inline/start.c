@@ -55,6 +55,7 @@ static int host_open(struct inline_host *h) {
   note_wanted(h, proc->cage);
   inline_the_host = h;
   inline_patch_open(h);
+  inline_adopt_handlers(h);
   return inline_install(h);
 }
 

@@ -10,6 +10,7 @@
 
 #include <dlfcn.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,10 +48,14 @@ static boot_fn load_engine(const char *self) {
 __attribute__((constructor)) static void go_inline(void) {
   const char *script = getenv("LENCASE_INLINE");
   struct inline_code code;
+  sigset_t all, mask;
   Dl_info self;
   int status;
   if (script == NULL || dladdr(engine_name, &self) == 0) return;
   code = inline_libc_code();
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, &mask); /* handlers want the program's thread pointer */
   status = load_engine(self.dli_fname)(self.dli_fname, script, code.begin, code.size);
   if (status != 0) _exit(status);
+  sigprocmask(SIG_SETMASK, &mask, NULL);
 }
