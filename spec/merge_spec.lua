@@ -314,6 +314,33 @@ os.write(1, b"abc")
 ctypes.string_at(0)]])
   end)
 
+  it("is that of a traced run: a signal ends the process when its handler was called, and took it back", function()
+    same(python [[
+import ctypes, os, signal
+libc = ctypes.CDLL(None)
+handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda sig: os.write(1, b"handled "))
+libc.sysv_signal(signal.SIGTERM, handler) # SA_RESETHAND
+os.kill(os.getpid(), signal.SIGTERM)
+assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
+signal.signal(signal.SIGUSR1, lambda *_: os.write(1, b"and "))
+signal.raise_signal(signal.SIGUSR1)
+signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+os.write(1, b"gone")
+os.kill(os.getpid(), signal.SIGTERM)
+os.write(1, b"never")]], "sum 16 16 signal 15\nTerminated\n")
+  end)
+
+  it("leaves a program what it knows of its signals", function()
+    local program = python [[
+import signal
+print([signal.getsignal(s) == signal.SIG_DFL for s in (signal.SIGTERM, signal.SIGSEGV, signal.SIGUSR2, signal.SIGCHLD, 40)])
+print(signal.signal(signal.SIGTERM, signal.SIG_IGN), signal.signal(signal.SIGTERM, signal.SIG_DFL),
+      signal.signal(signal.SIGTERM, signal.SIG_DFL))]]
+    local out = inline(counter, program).out
+    assert.are.equal(support.sh(program), out)
+    assert.is_truthy(out:find "%[True, True, True, True, True%]")
+  end)
+
   it("is that of a traced run: a program that is interrupted in a pipeline", function()
     -- How much yes has written when it is ended is not the same twice.
     local script = [[

@@ -234,9 +234,10 @@ void inline_set_default(const struct inline_host *h, int sig) {
 /* SA_RESETHAND is ours to do: the kernel would have forgotten the handler when it entered ours. */
 static uintptr_t handler_of(struct inline_host *h, int sig) {
   struct inline_handler *handler = &h->handlers[sig - 1];
+  uintptr_t entry = handler->entry;
   if ((__atomic_fetch_and(&handler->flags, ~RESETHAND, __ATOMIC_RELAXED) & RESETHAND) != 0)
-    inline_set_default(h, sig);
-  return handler->entry;
+    inline_fatal_reset(h, sig);
+  return entry;
 }
 
 /* What was kept in the slot has come by SIGSYS. The mask is now as the kernel would have it. */

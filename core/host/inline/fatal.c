@@ -55,17 +55,22 @@ void inline_fatal_swap(const struct inline_host *h, int sig, struct kernel_actio
   if (h->place.channel != 0 && new->handler == 0 && would_end(sig)) *new = ours(h);
 }
 
+/* Without the lock, which a handler that comes in between might want. */
+void inline_fatal_reset(struct inline_host *h, int sig) {
+  struct kernel_action action = {0}, old;
+  inline_fatal_swap(h, sig, &action);
+  inline_set_action(h, (uint64_t)sig, &action, &old);
+}
+
 void inline_fatal_hide(struct kernel_action *old) {
   if (old->handler == (uintptr_t)on_fatal) *old = (struct kernel_action){0};
 }
 
 void inline_fatal_open(struct inline_host *h) {
-  struct kernel_action action, old;
+  struct kernel_action action;
   int sig;
-  for (sig = 1; sig <= INLINE_SIGNALS; sig++) {
-    if (!would_end(sig) || inline_set_action(h, (uint64_t)sig, NULL, &action) != 0) continue;
-    if (action.handler != 0) continue;
-    inline_fatal_swap(h, sig, &action);
-    inline_set_action(h, (uint64_t)sig, &action, &old);
-  }
+  for (sig = 1; sig <= INLINE_SIGNALS; sig++)
+    if (would_end(sig) && inline_set_action(h, (uint64_t)sig, NULL, &action) == 0 &&
+        action.handler == 0)
+      inline_fatal_reset(h, sig);
 }

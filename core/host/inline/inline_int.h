@@ -279,10 +279,12 @@ void inline_report_end(struct inline_host *h);
 
 /*
 ** fatal.c, when there is somebody to report to: what the kernel gets in place of *new, when that is the
-** default and would end the process; what the program is told of what the kernel had.
+** default and would end the process; what the program is told of what the kernel had; a signal has its
+** default action again, as far as the program knows.
 */
 void inline_fatal_swap(const struct inline_host *h, int sig, struct kernel_action *new);
 void inline_fatal_hide(struct kernel_action *old);
+void inline_fatal_reset(struct inline_host *h, int sig);
 void inline_fatal_open(struct inline_host *h);
 
 /* Gives back what the child with this pid had its program's environment in. Lock held. */
