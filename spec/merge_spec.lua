@@ -577,13 +577,49 @@ describe("whoever waits for a program inline", function()
     assert.are.same({ "4\n", "sum 0 0 exit 4\n" }, { result[1], result[2] and result[2]:gsub("sum %d+", "sum 0") })
   end)
 
-  it("refuses to be run inline itself", function()
+  -- Inline, inside of one another: `names` from the outside in.
+  local function nested(names, program, build)
+    local out, err, n
     support.in_folder(function(dir)
       local path = support.write_file(dir .. "/grate.lua", counter)
-      local command = ("%s run --inline %s -- "):format(support.lencase, path)
-      local out, err, n = support.sh(command .. command .. "echo ran")
+      local words = {}
+      for i, name in ipairs(names) do
+        words[i] = ("%s %s run --inline %s %s --"):format(i == #names and build or "env", support.lencase, path, name)
+      end
+      out, err, n = support.sh(table.concat(words, " ") .. " " .. program)
+    end)
+    return out, err, n
+  end
+
+  it("may run inline itself: its grates are above, and report to it", function()
+    local program = "sh -c '(echo one); (exec /bin/echo four); exec /bin/echo x'"
+    local out, err, n = nested({ "outer", "inner" }, program)
+    assert.are.same({ "one\nfour\nx\n", 0 }, { out, n })
+    local outer = err:match "^inner 11 11 exit 0\nouter %d+ (%d+) exit 0\n$"
+    assert.are.equal(11 + #support.pwd + 1, tonumber(outer), err) -- lencase itself asks pwd(1) where it is
+  end)
+
+  it("says whose report is missing, four deep", function()
+    local _, err, n, how = nested({ "a", "b", "c", "d" }, "sh -c 'echo one; exec sh -c \"kill -KILL \\$\\$\"'")
+    assert.are.same({ 137 }, { n }, how)
+    assert.is_truthy(err:find "d 4 4 signal 9\n.*c %d+ %d+ signal 9\n.*b %d+ %d+ signal 9\n.*a %d+ %d+ signal 9\n", err)
+    -- Each lencase ends by the same signal, and is a process of the one around it.
+    local missing = {}
+    for number in err:gmatch "lencase: (%d+) process%l* ended without a report" do table.insert(missing, number) end
+    assert.are.same({ "1", "2", "3", "4" }, missing, err)
+    _, err, n = nested({ "a", "b", "c", "d", "e" }, "echo ran")
+    assert.are.equal(125, n)
+    assert.is_truthy(err:find "lencase: 4 lencase run inline inside of one another, and no more can\n")
+  end)
+
+  it("refuses to run inline under another installation's", function()
+    support.in_folder(function(dir)
+      os.execute(("mkdir %s/x && cp %s/*.so %s/x && mkdir %s/x/lencase && cp %s/lencase/core.so %s/x/lencase"):format(
+        dir, support.build, dir, dir, support.build, dir))
+      local up = ("../"):rep(select(2, support.pwd:gsub("/", "")) + 1)
+      local out, err, n = nested({ "outer", "inner" }, "echo ran", ("env LENCASE_BUILD=%s%s/x"):format(up, dir:sub(2)))
       assert.are.same({ "", 125 }, { out, n })
-      assert.is_truthy(err:find "lencase: this lencase runs inline itself, .*run %-%-inline OUTER%.lua INNER%.lua %-%- PROGRAM")
+      assert.is_truthy(err:find "lencase: this lencase runs inline itself, under another installation of lencase", err)
     end)
   end)
 

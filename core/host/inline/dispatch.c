@@ -276,9 +276,20 @@ static int64_t carry_io_uring(struct trap *t, int64_t nr, const uint64_t words[L
   return t->h->wants ? -ENOSYS : inline_carry_plain(t, nr, words);
 }
 
-static bool is_kept(struct trap *t, uint64_t fd) {
+/* The first of our descriptors from 'first' to 'last'; 'last' + 1: there is none. */
+static uint64_t kept_from(const struct trap *t, uint64_t first, uint64_t last) {
   const struct inline_place *p = &t->h->place;
-  return (int32_t)fd > 0 && ((int32_t)fd == p->kept || (int32_t)fd == p->channel);
+  uint64_t next = last + 1;
+  size_t i;
+  for (i = 0; i <= p->nchannels; i++) {
+    int ours = i < p->nchannels ? p->channels[i].fd : p->kept;
+    if (ours > 0 && (uint64_t)ours >= first && (uint64_t)ours < next) next = (uint64_t)ours;
+  }
+  return next;
+}
+
+static bool is_kept(const struct trap *t, uint64_t fd) {
+  return kept_from(t, (uint32_t)fd, (uint32_t)fd) == (uint32_t)fd;
 }
 
 /* To the program our descriptors are not there. */
@@ -290,17 +301,6 @@ static int64_t carry_close(struct trap *t, int64_t nr, const uint64_t words[LENC
 static int64_t carry_dup(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   if (is_kept(t, words[0]) || is_kept(t, words[1])) return -EBADF;
   return inline_carry_plain(t, nr, words);
-}
-
-/* The first of our descriptors from 'first' to 'last'; 'last' + 1: there is none. */
-static uint64_t kept_from(const struct trap *t, uint64_t first, uint64_t last) {
-  const int ours[] = {t->h->place.kept, t->h->place.channel};
-  uint64_t next = last + 1;
-  size_t i;
-  for (i = 0; i < sizeof ours / sizeof *ours; i++)
-    if (ours[i] > 0 && (uint64_t)ours[i] >= first && (uint64_t)ours[i] < next)
-      next = (uint64_t)ours[i];
-  return next;
 }
 
 /* Around our descriptors, when they are in between. */

@@ -155,6 +155,18 @@ static bool starts_with(const struct inline_host *h, uint64_t addr, const char *
   return inline_peek(h, addr, head, n) == n && memcmp(head, prefix, n) == 0;
 }
 
+/* A script that goes on where ours ends: of a lencase that runs inline and starts a program inline. */
+static bool extends_script(const struct inline_host *h, uint64_t value) {
+  size_t size = strlen(h->script), at, n;
+  char some[256];
+  for (at = 0; at < size; at += n) {
+    n = size - at < sizeof some ? size - at : sizeof some;
+    if (inline_peek(h, value + at, some, n) != n || memcmp(some, h->script + at, n) != 0)
+      return false;
+  }
+  return true;
+}
+
 /* Our library first, the program's own behind it. */
 static char *merged_preload(const struct inline_host *h, struct room *r, const char *value) {
   if (strstr(value, h->preload) != NULL) return joined(r, preload_name, value, "", "");
@@ -164,7 +176,7 @@ static char *merged_preload(const struct inline_host *h, struct room *r, const c
 /* The variables of the program, ours in their place. */
 static char **environment(const struct inline_host *h, struct room *r, uint64_t envp, int64_t n) {
   const char *value = "";
-  char **out = take(r, ((size_t)n + 3) * sizeof *out);
+  char **out = take(r, ((size_t)n + 3) * sizeof *out), *script = NULL;
   int64_t i, k = 0;
   for (i = 0; i < n && out != NULL; i++) {
     uint64_t p = 0;
@@ -173,10 +185,12 @@ static char **environment(const struct inline_host *h, struct room *r, uint64_t 
       value = (const char *)(uintptr_t)p + strlen(preload_name); /* NOLINT */
     else if (!starts_with(h, p, script_name))
       out[k++] = (char *)(uintptr_t)p; /* NOLINT */
+    else if (extends_script(h, p + strlen(script_name)))
+      script = (char *)(uintptr_t)p; /* NOLINT */
   }
   if (out == NULL) return NULL;
   out[k] = merged_preload(h, r, value);
-  out[k + 1] = joined(r, script_name, h->script, "", "");
+  out[k + 1] = script != NULL ? script : joined(r, script_name, h->script, "", "");
   if (out[k] == NULL || out[k + 1] == NULL) return NULL;
   out[k + 2] = NULL;
   return out;
@@ -272,9 +286,12 @@ static bool refused(struct inline_host *h, int64_t nr, const uint64_t words[LENC
   return true;
 }
 
-/* The new program shall have the channel, what a grate runs shall not. */
-static void pass_channel(const struct inline_host *h, uint64_t flags) {
-  if (h->place.channel != 0) inline_raw3(h, SYS_fcntl, (uint64_t)h->place.channel, F_SETFD, flags);
+/* The new program shall have the channels, what a grate runs shall not. */
+static void pass_channels(const struct inline_host *h, uint64_t flags) {
+  size_t i;
+  for (i = 0; i < h->place.nchannels; i++)
+    if (h->place.channels[i].fd != 0)
+      inline_raw3(h, SYS_fcntl, (uint64_t)h->place.channels[i].fd, F_SETFD, flags);
 }
 
 static int64_t with_environment(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
@@ -294,9 +311,9 @@ static int64_t with_environment(struct trap *t, int64_t nr, const uint64_t words
   envp = environment(h, &r, words[where], n);
   memcpy(own, words, sizeof own);
   own[where] = (uintptr_t)envp;
-  pass_channel(h, 0);
+  pass_channels(h, 0);
   if (envp != NULL) result = inline_carry_plain(t, nr, own);
-  pass_channel(h, FD_CLOEXEC);
+  pass_channels(h, FD_CLOEXEC);
   inline_lock(h);
   inline_exec_forget(h, (pid_t)inline_raw3(h, SYS_getpid, 0, 0, 0));
   inline_unlock(h);
@@ -347,8 +364,9 @@ int inline_check_program(struct lencase_state *st, const char *name, const char 
 int inline_exec(char *const argv[], const char *preload, const char *script) {
   const char *before = getenv("LD_PRELOAD");
   char value[2 * PATH_MAX];
-  int n = snprintf(value, sizeof value, "%s%s%s", preload, before != NULL ? ":" : "",
-                   before != NULL ? before : "");
+  bool there = before != NULL && strstr(before, preload) != NULL; /* we run inline ourselves */
+  int n = snprintf(value, sizeof value, "%s%s%s", there ? "" : preload,
+                   before != NULL && !there ? ":" : "", before != NULL ? before : "");
   if (n < 0 || (size_t)n >= sizeof value) return E2BIG;
   if (setenv("LD_PRELOAD", value, 1) != 0 || setenv(INLINE_VARIABLE, script, 1) != 0) return ENOMEM;
   execvp(argv[0], argv);

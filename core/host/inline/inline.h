@@ -13,6 +13,14 @@
 
 #include <sys/types.h>
 
+enum { INLINE_CHANNELS = 4 };
+
+/* To whoever started the program, or one around it: report.c. */
+struct inline_channel {
+  int fd;          /* 0: it is gone */
+  uint32_t grates; /* whose state goes there: those loaded first are the outermost's */
+};
+
 /* Where the host's own system calls are made, and what its own code runs on. */
 struct inline_place {
   uintptr_t begin, size;     /* calls made by code in here are never dispatched */
@@ -21,9 +29,10 @@ struct inline_place {
   uintptr_t code, code_size; /* the program's C library, to be patched; 0: none */
   uintptr_t fs;              /* the thread pointer of the grates' libc; 0: that of whoever calls */
   void (*flush)(void);       /* before a fork and at the end; NULL: nothing to flush */
-  /* Descriptors that the program shall not close; 0: none. */
-  int kept;    /* where messages go */
-  int channel; /* to whoever started the program: report.c */
+  int kept; /* a descriptor that the program shall not close, for messages; 0: none */
+  /* Others, the outermost first: a program that runs inline may start another one so. */
+  struct inline_channel channels[INLINE_CHANNELS];
+  size_t nchannels;
 };
 
 /*

@@ -17,46 +17,57 @@
 enum { HEAD = 6, CHUNK = 32 << 10 };
 
 bool inline_reports(const struct inline_host *h) {
-  return h->place.channel != 0 && (pid_t)inline_raw3(h, SYS_getpid, 0, 0, 0) == h->pid;
+  return h->place.nchannels != 0 && (pid_t)inline_raw3(h, SYS_getpid, 0, 0, 0) == h->pid;
 }
 
 /* Waits as long as whoever reads is busy; false: nobody reads any more. */
-static bool send_bytes(const struct inline_host *h, const void *data, size_t size) {
-  const uint64_t words[LENCASE_MAXARGS] = {(uint64_t)h->place.channel, (uintptr_t)data, size,
-                                           MSG_NOSIGNAL};
+static bool send_bytes(const struct inline_host *h, size_t channel, const void *data, size_t size) {
+  const uint64_t words[LENCASE_MAXARGS] = {(uint64_t)h->place.channels[channel].fd, (uintptr_t)data,
+                                           size, MSG_NOSIGNAL};
   int64_t n;
+  if (words[0] == 0) return false;
   do n = inline_raw(h, SYS_sendto, words);
   while (n == -EINTR);
   return n == (int64_t)size;
 }
 
 void inline_report_begin(const struct inline_host *h) {
-  send_bytes(h, "B", 1);
+  size_t i;
+  for (i = 0; i < h->place.nchannels; i++) send_bytes(h, i, "B", 1);
 }
 
 struct handing {
   const struct inline_host *h;
-  bool lost;
+  bool lost[INLINE_CHANNELS];
 };
+
+/* Whose the grate is that has this place in the state's list, the newest first; its place among those. */
+static size_t channel_of(const struct inline_place *p, uint32_t *grate) {
+  size_t i = p->nchannels - 1;
+  for (; i > 0 && *grate >= p->channels[i].grates; i--) *grate -= p->channels[i].grates;
+  return i;
+}
 
 /* Gets the state of one grate. */
 static void hand_over(void *ud, uint32_t grate, const char *data, size_t size) {
   struct handing *over = ud;
+  size_t done = 0, n, channel = channel_of(&over->h->place, &grate);
   char message[HEAD + CHUNK] = {'D'};
-  size_t done = 0, n;
   memcpy(message + 1, &grate, sizeof grate);
-  while (done < size && !over->lost) {
+  while (done < size && !over->lost[channel]) {
     n = size - done < CHUNK ? size - done : CHUNK;
     message[HEAD - 1] = done + n == size ? '1' : '0';
     memcpy(message + HEAD, data + done, n);
-    over->lost = !send_bytes(over->h, message, HEAD + n);
+    over->lost[channel] = !send_bytes(over->h, channel, message, HEAD + n);
     done += n;
   }
 }
 
 void inline_report_end(struct inline_host *h) {
-  struct handing over = {h, false};
+  struct handing over = {.h = h};
   const struct state_news news = {.event = "hand_over", .answer = hand_over, .ud = &over};
-  if (state_tell_grates(h->st, &news) != LENCASE_OK) over.lost = true;
-  send_bytes(h, over.lost ? "E1" : "E0", 2);
+  bool failed = state_tell_grates(h->st, &news) != LENCASE_OK;
+  size_t i;
+  for (i = 0; i < h->place.nchannels; i++)
+    send_bytes(h, i, failed || over.lost[i] ? "E1" : "E0", 2);
 }

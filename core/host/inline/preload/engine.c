@@ -105,8 +105,9 @@ static uintptr_t thread_pointer(void) {
 /*
 ** LENCASE_INLINE: words with a letter before them, each ended by a newline; a newline and a percent
 ** sign inside of one are %0a and %25. 'p' and 'c' are package.path and package.cpath, 't' the
-** handler's milliseconds, 'b' max_call_bytes, 'm' the channel to whoever started the program, 'g' a
-** grate, 'a' an argument of it, '{' and '}' a branch.
+** handler's milliseconds, 'b' max_call_bytes, 'g' a grate, 'a' an argument of it, '{' and '}' a branch, 'm' the
+** channel to whoever named the grates before it. A lencase that runs inline and starts a program inline
+** writes its own words behind those it runs by: its grates are above the others.
 */
 struct script {
   char *text;
@@ -142,6 +143,13 @@ static const char *value_of(const struct script *s, char letter) {
   return NULL;
 }
 
+/* The last one before word 'i'. */
+static const char *value_before(const struct script *s, size_t i, char letter) {
+  while (i-- > 0)
+    if (s->words[i][0] == letter) return s->words[i] + 1;
+  return NULL;
+}
+
 static uint64_t number_of(const struct script *s, char letter) {
   const char *value = value_of(s, letter);
   return value != NULL ? strtoull(value, NULL, 10) : 0;
@@ -153,7 +161,8 @@ static int load_grate(lencase_state *st, const struct script *s, size_t i) {
   int argc = 0;
   size_t at;
   for (at = i + 1; at < s->n && s->words[at][0] == 'a'; at++) argv[argc++] = s->words[at] + 1;
-  return lencase_load(st, s->words[i] + 1, argc, argv, value_of(s, 'p'), value_of(s, 'c'), NULL);
+  return lencase_load(st, s->words[i] + 1, argc, argv, value_before(s, i, 'p'),
+                      value_before(s, i, 'c'), NULL);
 }
 
 static int load_all(lencase_state *st, const struct script *s) {
@@ -168,15 +177,29 @@ static int load_all(lencase_state *st, const struct script *s) {
 }
 
 /* What a program that closes and opens descriptors as it likes has left there is no channel. */
-static int open_channel(const struct script *s) {
-  int fd = (int)number_of(s, INLINE_CHANNEL[0]), type = 0;
+static int open_channel(const char *word) {
+  int fd = (int)strtol(word, NULL, 10), type = 0;
   socklen_t size = sizeof type;
-  if (fd == 0) return 0;
   if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET &&
       fcntl(fd, F_SETFD, FD_CLOEXEC) == 0)
     return fd;
   say(NULL, "inline: the descriptor for reports is gone: there will be none of this process");
   return 0;
+}
+
+/* Each stands behind the grates that it is for. False: there are too many. */
+static bool open_channels(const struct script *s, struct inline_place *place) {
+  uint32_t grates = 0;
+  size_t i;
+  for (i = 0; i < s->n; i++) {
+    if (s->words[i][0] == 'g') grates++;
+    if (s->words[i][0] != INLINE_CHANNEL[0]) continue;
+    if (place->nchannels == INLINE_CHANNELS) return false;
+    place->channels[place->nchannels++] =
+        (struct inline_channel){open_channel(s->words[i] + 1), grates};
+    grates = 0;
+  }
+  return true;
 }
 
 /* Programs that a grate runs (io.popen) are none of the program's. */
@@ -234,7 +257,10 @@ static int boot_inside(struct boot *b) {
     say(NULL, "inline: no memory, or too many words");
     return FAILED;
   }
-  b->place.channel = open_channel(s);
+  if (!open_channels(s, &b->place)) {
+    say(NULL, "inline: too many lencase inside of one another");
+    return FAILED;
+  }
   return run(s, &b->place, preload, text);
 }
 
