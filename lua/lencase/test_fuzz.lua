@@ -173,7 +173,7 @@ local never_fail = { umask = true, getpid = true, gettid = true, getppid = true,
 
 local function random_answer(rng, call)
   if not never_fail[call[1]] and rng.once_in(4) then return -1, rng.pick(some_errnos) end
-  local described = core.describe(core.callnum(call[1]) or -1, true)
+  local described = placing.describe(core.callnum(call[1]) or -1)
   local most = described and most_of(call, described.variants[1].params)
   local n = most and rng.below(most + 1) or rng.once_in(2) and 0 or rng.below(20)
   local outs = {}
@@ -233,7 +233,7 @@ local function caller(rng, t)
 end
 
 local function one_call(rng, t, nr)
-  local described = core.describe(nr, true)
+  local described = placing.describe(nr)
   local name = core.callname(nr)
   local args = arguments(rng, described, name)
   if t:alive() then
