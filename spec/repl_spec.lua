@@ -264,6 +264,65 @@ save "DIR/new.lua"
 end)
 
 describe("save", function()
+  -- Types what defines handlers, saves that, and says what the file makes of calls.
+  local function saved(definitions, calls)
+    local out
+    in_folder(function(dir)
+      local first = output(("%sc = cage()\n%s"):format(definitions, calls))
+      output(("%ssave %q\n"):format(definitions, dir .. "/p.lua"))
+      out = output(("load %q\nc = cage()\n%s"):format(dir .. "/p.lua", calls))
+      assert.equal(first, out)
+    end)
+    return out
+  end
+
+  it("gives handlers that a function made the locals that each has", function()
+    assert.equal("3\n4\n4\n5\n", saved([[
+function mk(k)
+  return function() k = k + 1 return k end
+end
+on("getuid", mk(2))
+on("geteuid", { "copy all", mk(3), exact = true })
+]], "c:getuid()\nc:getuid()\nc:geteuid()\nc:geteuid()\n"))
+  end)
+
+  it("keeps locals that handlers share, and what helpers of theirs hold", function()
+    assert.equal("4\n12\n10\n120\n", saved([[
+function pair(k)
+  local n = 0
+  on("getuid", function()
+    n = n + 1
+    return n + k
+  end)
+  on("geteuid", function()
+    return n * k * 4
+  end)
+end
+pair(3)
+function alone(n)
+  on("getgid", function()
+    return n
+  end)
+end
+alone(10)
+local function product(n) return n < 2 and 1 or n * product(n - 1) end; on("getegid", function() return product(5) end)
+]], "c:getuid()\nc:geteuid()\nc:getgid()\nc:getegid()\n"))
+  end)
+
+  it("says when locals of one name are several that handlers share", function()
+    local _, err, status = typed [[
+function pair(one, other, k)
+  on(one, function() return k end)
+  on(other, function() return k + 1 end)
+end
+pair("getuid", "geteuid", 1)
+pair("getgid", "getegid", 2)
+save "/nowhere/p.lua"
+]]
+    assert.truthy(err:find("there are several locals k that handlers share", 1, true))
+    assert.equal(1, status)
+  end)
+
   it("changes the policy of a script's handler, and its locals are the prompt's", function()
     in_folder(function(dir)
       local script = [[
