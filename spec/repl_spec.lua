@@ -139,6 +139,39 @@ c:write(7, "hello")
     assert.truthy(out:find "copied nothing; it answered 11")
   end)
 
+  it("can be of one's own", function()
+    in_folder(function(dir)
+      local out, err = typed(([[
+on(2000, { prototype = "int frob(int a, const char *b);", "copy b", function(a, b) return a + #b end })
+c = cage { bottom = { frob = function(a, b) return a * 10 + #b end } }
+c:frob(1, "abc"), c:call(2000, 1, "abc")
+trace(true)
+c:frob(2, "abcd")
+trace(false)
+?frob
+policy("frob", "pass b")
+routes()
+on(2000, { prototype = "int frob(int a, const char *b);", nil, function() return sys.frob() end })
+c:frob(2, "abcd")
+save "DIR/p.lua"
+off "frob"
+c:call(2000, 1)
+c:frob(1)
+on(3000, { prototype = "int far(void);", function() end })
+]]):gsub("DIR", dir))
+      assert.truthy(out:find('4  4\nfrob(2, "abcd") = 6, ', 1, true), out)
+      assert.truthy(out:find("handler  frob at [1]:1: copied b 5 bytes; it answered 6", 1, true), out)
+      assert.truthy(out:find("int frob(int a, const char *b);\nhandled by frob at [1]:1\nfrob(a, b)\n", 1, true), out)
+      assert.truthy(out:find "frob +pass b +%[1%]:1\n24\n%-1  \"ENOSYS\"\n$", out)
+      assert.truthy(err:find("unknown call 'frob'", 1, true), err)
+      assert.truthy(err:find("calls of your own have numbers from 2000 to 2099", 1, true), err)
+      local text = support.read_file(dir .. "/p.lua")
+      assert.truthy(text:find("  [2000] = { ", 1, true) and text:find('prototype = "int frob(int a, const char *b);"', 1, true), text)
+      assert.equal("24\n", output(("load %q\nc = cage { bottom = { frob = function(a, b) return a * 10 + #b end } }\nc:frob(2, 'abcd')\n")
+        :format(dir .. "/p.lua")))
+    end)
+  end)
+
   it("fork, exit and dump", function()
     assert.equal("cage 2\n2  1\ntrue\n00010000  68 69 00                                         hi.\n", output [[
 c = cage()

@@ -11,7 +11,7 @@ local placing = {}
 local PAGE, MAX_STRING, MAX_BYTES, MAX_RUNS = 4096, 1 << 20, 1 << 24, 1024
 local EASY_ROOM, EASY_LENGTH = 4096, 128 -- what a prompt's call has room for when nobody says
 
-local known = {} -- placing.describe
+local known = setmetatable({}, { __mode = "k" }) -- placing.describe
 
 local function fail(fmt, ...) error(fmt:format(...), 0) end
 
@@ -399,7 +399,10 @@ end
 ---@param call integer|userdata its number, or a signature
 ---@return table?
 function placing.describe(call)
-  if not known[call] then known[call] = core.describe(call, true) end
+  if not known[call] then
+    known[call] = core.describe(call, true)
+    if known[call] then known[call].of = call end
+  end
   return known[call]
 end
 
@@ -430,7 +433,7 @@ end
 ---@return lencase.param[]
 function placing.params(described, words)
   if not described then return unknown_params() end
-  return described.variants[core.variant(described.nr, table.unpack(words, 1, 6))].params
+  return described.variants[core.variant(described.of, table.unpack(words, 1, 6))].params
 end
 
 -- }==========================================================================

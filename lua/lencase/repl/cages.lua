@@ -2,6 +2,7 @@
 
 local core = require "lencase.core"
 local grate = require "lencase.grate"
+local handlers = require "lencase.repl.handlers"
 local parsing = require "lencase.parsing"
 local placing = require "lencase.placing"
 local show = require "lencase.repl.show"
@@ -113,7 +114,7 @@ local function is_copied(value)
 end
 
 local function copied_of(e, ...)
-  local described = placing.describe(e.nr)
+  local described = placing.describe(e.signature or e.nr)
   local widest = { params = {} }
   for _, v in ipairs(described and described.variants or {}) do
     if #v.params > #widest.params then widest = v end
@@ -197,10 +198,11 @@ local adopt
 -- What is below all handlers of a cage and its forks.
 local function bottom_of(root)
   return function(nr, w1, w2, w3, w4, w5, w6, id)
-    local name, words, began = core.callname(nr), words_of(w1, w2, w3, w4, w5, w6), core.clock()
+    local words, began = words_of(w1, w2, w3, w4, w5, w6), core.clock()
+    local _, name, described_by = handlers.call(nr)
     local cage = cages.all[id]
     if not cage then return -ENOSYS end
-    local params = placing.params(placing.describe(nr), words)
+    local params = placing.params(placing.describe(described_by), words)
     local rooms = placing.rooms(cage.sim, params, words)
     local result, by = from_record(cage, name, params, words)
     if not result then result, by = from_table(cage, name, params, words) end
@@ -242,12 +244,13 @@ local function alive(cage)
   if cages.all[cage.id] ~= cage then error("cage " .. cage.id .. " has ended", 0) end
 end
 
-local function carry_out(cage, name, args)
+local function carry_out(cage, asked, args)
   alive(cage)
-  local nr = core.callnum(name)
-  local words, params = placing.words(cage.sim, name, placing.describe(nr), args, true)
+  local nr, name, described_by = handlers.call(asked)
+  if not nr then error(("unknown call '%s'%s"):format(asked, parsing.did_you_mean(asked, core.names())), 0) end
+  local words, params = placing.words(cage.sim, name, placing.describe(described_by), args, true)
   local rooms = placing.rooms(cage.sim, params, words)
-  local call = { cage = cage.id, name = name, args = args, words = words, events = {}, outs = {} }
+  local call = { cage = cage.id, nr = nr, name = name, args = args, words = words, events = {}, outs = {} }
   local before, began = current, core.clock()
   current = call
   local ok, result = pcall(cage.sim.call, cage.sim, nr, table.unpack(words, 1, 6))
@@ -293,7 +296,7 @@ local cage_meta = {
 function cage_meta.__index(_, key)
   if methods[key] then return methods[key] end
   if key == "bottom" or key == "replays" or key == "sim" then return nil end
-  if not core.callnum(tostring(key)) then
+  if not handlers.call(key) then
     local names = core.names()
     for name in pairs(methods) do table.insert(names, name) end
     error(("a cage has no '%s'%s"):format(tostring(key), parsing.did_you_mean(tostring(key), names)), 2)
@@ -331,7 +334,7 @@ function cages.cage(options)
     end
   end
   for name in pairs(options.bottom or {}) do
-    if name ~= "kernel" and not core.callnum(name) then
+    if name ~= "kernel" and not handlers.call(name) then
       error(("bottom: unknown call '%s'%s"):format(name, parsing.did_you_mean(name, core.names())), 0)
     end
   end
@@ -353,7 +356,7 @@ function methods.exit(self, code)
 end
 
 --- c:call(name, ...): as c:name(...).
-function methods.call(self, name, ...) return results_of(make(self, core.callname(core.callnum(name) or name), ...)) end
+function methods.call(self, call, ...) return results_of(make(self, call, ...)) end
 
 function methods.put(self, bytes) return self.sim:put(bytes) end
 
@@ -418,7 +421,7 @@ function cages.try(n)
   local call = cages.calls[n] or error(("call %s was not kept: see calls"):format(show.value(n)), 0)
   local cage = stand_in(call)
   cage.replays = bottoms_of(call)
-  local ok, again = pcall(carry_out, cage, call.name, call.args)
+  local ok, again = pcall(carry_out, cage, call.nr, call.args)
   if cages.all[cage.id] then
     cages.all[cage.id] = nil
     cage.sim:exit(0)
