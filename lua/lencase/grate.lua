@@ -578,7 +578,7 @@ end
 local function refuse_layer(interface)
   for _, name in ipairs { "provide", "uses" } do
     if interface.options[name] or current.options[name] then
-      fail(interface.uses_at or "reload", "a layer (%s) cannot be reloaded", name)
+      fail(interface.uses_at or "reload", "a layer (%s) cannot be reloaded, nor exchanged at the prompt", name)
     end
   end
 end
