@@ -382,6 +382,28 @@ save "DIR/p.lua"
     end)
   end)
 
+  it("changes the policy of a handler that a function of the script makes", function()
+    in_folder(function(dir)
+      local script = [[
+local lencase = require "lencase"
+local function counting(call)
+  local n = 0
+  return function(fd, buf, count) n = n + count return lencase.sys[call](fd, buf, count) end
+end
+return lencase.grate {
+  write = { "pass buf", counting "write", args = { count = "0..4096" } }, -- all of it
+  read = { lencase.PASS_THROUGH_POINTERS, counting "read" },
+  pread64 = counting "pread64",
+}
+]]
+      support.write_file(dir .. "/p.lua", script)
+      output(('load %q\npolicy("write", "copy buf")\npolicy("read", lencase.PASS_THROUGH_ALL)\nsave %q\n'):format(dir .. "/p.lua", dir .. "/q.lua"))
+      assert.equal(script:gsub("pass buf", "copy buf"):gsub("POINTERS", "ALL"), support.read_file(dir .. "/q.lua"))
+      local _, err = typed(('load %q\npolicy("pread64", "pass buf")\nsave %q\n'):format(dir .. "/p.lua", dir .. "/q.lua"))
+      assert.truthy(err:find("the handler of pread64 is made elsewhere in the text", 1, true), err)
+    end)
+  end)
+
   it("says when it cannot tell which text is a handler's", function()
     in_folder(function(dir)
       local line = 'on("getuid", function() return 1 end) on("getgid", function() return 2 end)\n'

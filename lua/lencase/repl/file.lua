@@ -13,7 +13,7 @@ local file = {
   upvalues = {}, -- name -> { function, index }: the locals of the script that was loaded
 }
 
-local loaded -- { path =, text = } of the script that was loaded
+local loaded -- { path =, text =, definition = } of the script that was loaded
 
 local function fail(fmt, ...) error(fmt:format(...), 0) end
 
@@ -76,7 +76,7 @@ function file.load(path)
   end
   take_handlers(definition)
   handlers.changed = {}
-  loaded = { path = path, text = text }
+  loaded = { path = path, text = text, definition = definition }
   file.texts["@" .. path] = text
 end
 
@@ -126,10 +126,11 @@ local function text_of_handler(value, own)
   return ("(function()\n%s  return %s\nend)()"):format(table.concat(lines), literal(value))
 end
 
+local function text_of_policy(given) return math.type(given) and show.policy(given) or literal(given) end
+
 local function text_of_entry(value, own)
   if type(value) == "function" or getmetatable(value) == grate.failure_meta then return text_of_handler(value, own) end
-  local what = math.type(value[1]) and show.policy(value[1]) or literal(value[1])
-  local parts = { what, value[2] ~= nil and text_of_handler(value[2], own) or nil }
+  local parts = { text_of_policy(value[1]), value[2] ~= nil and text_of_handler(value[2], own) or nil }
   for key, item in pairs(value) do
     if math.type(key) == nil then table.insert(parts, key .. " = " .. literal(item)) end
   end
@@ -303,17 +304,36 @@ local function check_home(value, place, key)
   end
 end
 
+-- The policy and nothing else is not as in the script: its handler may be made by whatever made it.
+local function only_policy(key)
+  local new, old = handlers.entries[key], loaded.definition[key]
+  if type(new) ~= "table" or type(old) ~= "table" or getmetatable(new) or getmetatable(old) then return false end
+  for k, value in pairs(new) do
+    if k ~= 1 and old[k] ~= value then return false end
+  end
+  for k in pairs(old) do
+    if k ~= 1 and new[k] == nil then return false end
+  end
+  return true
+end
+
 local function changed_values()
   local values = {}
-  for key in pairs(handlers.changed) do table.insert(values, handlers.entries[key]) end
+  for key in pairs(handlers.changed) do
+    if not only_policy(key) then table.insert(values, handlers.entries[key]) end
+  end
   return values
+end
+
+local function edit_of_policy(place, key)
+  return { place.first.from, place.first.to + 1, text_of_policy(handlers.entries[key][1]) }
 end
 
 -- The changes to a script's text: { from, behind, text }, the handlers that are new in it, the locals they have.
 local function edits_of(at)
   local edits, texts, new = {}, {}, {}
   local own, shared = share_locals(changed_values())
-  for _, key in ipairs(sorted(handlers.changed)) do
+  local function edit(key)
     local value, place = handlers.entries[key], at[key]
     local text = value ~= nil and text_of_entry(value, own[value])
     if value ~= nil then check_home(value, place, key) end
@@ -321,6 +341,13 @@ local function edits_of(at)
     if place and text then table.insert(edits, { place.from, place.to + 1, text }) end
     if place and not text then table.insert(edits, { place.whole, place.behind, "" }) end
     if not place and text then table.insert(new, "  " .. key_text(key) .. " = " .. text .. ",\n") end
+  end
+  for _, key in ipairs(sorted(handlers.changed)) do
+    if at[key] and at[key].first and only_policy(key) then
+      table.insert(edits, edit_of_policy(at[key], key))
+    else
+      edit(key)
+    end
   end
   return edits, shared, texts, new
 end
