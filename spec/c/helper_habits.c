@@ -428,6 +428,7 @@ static void vforks(void) {
 static void spawns(void) {
   char *good[] = {"sh", "-c", "echo spawned; exit 7", NULL}, *bad[] = {"no such program", NULL};
   char *bare[] = {NULL};
+  stack_t s = {.ss_sp = alternate, .ss_size = sizeof alternate};
   pid_t pid = 0;
   int result = posix_spawnp(&pid, "sh", NULL, NULL, good, environ);
   wait_for(pid);
@@ -436,6 +437,10 @@ static void spawns(void) {
   result = posix_spawn(&pid, "/bin/sh", NULL, NULL, good, bare);
   wait_for(pid);
   say("bare", result);
+  say("stack", sigaltstack(&s, NULL)); /* a child that shares the memory is not on it */
+  result = posix_spawnp(&pid, "sh", NULL, NULL, good, environ);
+  wait_for(pid);
+  say("good", result);
 }
 
 static int on_own_stack(void *arg) {

@@ -259,10 +259,16 @@ struct newborn {
 
 void gate_newborn_start(struct newborn *n) __attribute__((used));
 
-/* The thread has the state that its parent had, instead of a signal handler's. */
+/*
+** The thread has the state that its parent had, instead of a signal handler's. A child that shares the memory
+** while its parent waits (CLONE_VFORK) has the alternate stack, too, on which the parent's handler
+** waits for it: it goes without.
+*/
 void gate_newborn_start(struct newborn *n) {
+  const stack_t none = {.ss_flags = SS_DISABLE};
   n = (struct newborn *)((uint64_t *)n - 1); /* the entry was taken */
   __asm__ volatile("ldmxcsr %0\n\tfldcw %1" : : "m"(n->mxcsr), "m"(n->fcw));
+  inline_raw3(n->h, SYS_sigaltstack, (uintptr_t)&none, 0, 0);
   inline_dispatch_on(n->h);
   inline_raw5(n->h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)&n->mask, 0, sizeof n->mask, 0);
 }
