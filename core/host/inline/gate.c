@@ -208,22 +208,45 @@ uintptr_t inline_thread(const struct inline_host *h) {
   return h->wrfsbase ? fs_get(h) : (uintptr_t)inline_raw3(h, SYS_gettid, 0, 0, 0);
 }
 
-static void on_stack(struct inline_host *h, void (*fn)(void *), void *arg) {
-  gate_on_stack(fn, arg, h->stack + INLINE_STACK);
+struct visit {
+  const struct inline_host *h;
+  void (*fn)(void *);
+  void *arg;
+};
+
+/*
+** A call that the engine makes without the gate raises SIGSYS, whose frame would lie at the top of the alternate
+** stack, over that of the handler that came here: while it waits there is none.
+*/
+static void without_alternate(void *arg) {
+  const struct visit *v = arg;
+  const stack_t none = {.ss_flags = SS_DISABLE};
+  stack_t stack;
+  inline_raw3(v->h, SYS_sigaltstack, (uintptr_t)&none, (uintptr_t)&stack, 0);
+  v->fn(v->arg);
+  inline_raw3(v->h, SYS_sigaltstack, (uintptr_t)&stack, 0, 0);
 }
 
-void inline_engine(struct inline_host *h, void (*fn)(void *), void *arg) {
+static void go_in(struct inline_host *h, void (*fn)(void *), void *arg) {
   uintptr_t fs;
   if (h->place.fs == 0) { /* the program's own libc: errno is the program's, too */
     int before = errno;
-    on_stack(h, fn, arg);
+    gate_on_stack(fn, arg, h->stack + INLINE_STACK);
     errno = before;
     return;
   }
   fs = fs_get(h);
   fs_set(h, h->place.fs);
-  on_stack(h, fn, arg);
+  gate_on_stack(fn, arg, h->stack + INLINE_STACK);
   fs_set(h, fs);
+}
+
+void inline_engine(struct inline_host *h, void (*fn)(void *), void *arg) {
+  struct visit v = {h, fn, arg};
+  if (inline_on_alternate(h))
+    go_in(h, without_alternate, &v);
+  else
+    go_in(h, fn, arg);
 }
 
 struct elsewhere {
