@@ -29,8 +29,10 @@ static int64_t result_of(int status) {
   return status == LENCASE_OK ? 0 : -EIO;
 }
 
-static int bad_flags(struct lencase_state *st, unsigned flags) {
-  return state_fail(st, LENCASE_EINVAL, "flags 0x%x make no sense here", flags);
+static int bad_flags(struct lencase_state *st, const char *function, unsigned flags,
+                     const char *known) {
+  return state_fail(st, LENCASE_EINVAL, "%s: flags 0x%x make no sense: they are 0 or %s", function,
+                    flags, known);
 }
 
 /* A cage that is there to stay: a status, *out is it. */
@@ -63,7 +65,8 @@ LENCASE_PUBLIC int lencase_register_handler(lencase_state *st, uint64_t cage, in
   int status;
   if (nr < 0 && nr != LENCASE_MATCH_ALL)
     return state_fail(st, LENCASE_EINVAL, "%d is no callnum", nr);
-  if (!off && (flags & ~LENCASE_REPLACE) != 0) return bad_flags(st, flags);
+  if (!off && (flags & ~LENCASE_REPLACE) != 0)
+    return bad_flags(st, "register_handler", flags, "LENCASE_REPLACE, or LENCASE_DEREGISTER alone");
   status = find_cage(st, cage, &target);
   if (status == LENCASE_OK && !(off && grate == 0)) status = find_grate(st, grate, &of);
   if (status != LENCASE_OK) return status;
@@ -76,7 +79,8 @@ LENCASE_PUBLIC int lencase_copy_handler_table_to_cage(lencase_state *st, uint64_
   struct lencase_cage *to, *from = NULL;
   int status;
   if (flags != 0 && flags != LENCASE_REPLACE && flags != LENCASE_OVERWRITE)
-    return bad_flags(st, flags);
+    return bad_flags(st, "copy_handler_table_to_cage", flags,
+                     "one of LENCASE_REPLACE and LENCASE_OVERWRITE");
   status = find_cage(st, target, &to);
   if (status == LENCASE_OK) status = find_cage(st, source, &from);
   if (status != LENCASE_OK || to == from) return status;

@@ -19,6 +19,8 @@ struct native {
   struct native_entry entries[];
 };
 
+static const char unnamed[] = "C grate";
+
 static struct call *call_of(const lencase_call *call) {
   return (struct call *)(uintptr_t)call;
 }
@@ -120,7 +122,7 @@ static int native_build(struct lencase_grate *g, const lencase_interface *interf
   struct route_table *before = route_table_copy(g->st->first_routes);
   int status;
   g->native->interface = *interface;
-  if (interface->name == NULL) g->native->interface.name = "C grate";
+  if (interface->name == NULL) g->native->interface.name = unnamed;
   g->watcher.event = native_event;
   status = add_entries(g);
   if (status != LENCASE_OK) { /* nothing of it is left in force */
@@ -132,12 +134,27 @@ static int native_build(struct lencase_grate *g, const lencase_interface *interf
   return status;
 }
 
+/* LENCASE_EINVAL: nothing of it is looked at further. */
+static int check_interface(lencase_state *st, const lencase_interface *i) {
+  const char *name = i->name != NULL ? i->name : unnamed;
+  unsigned unknown = i->flags & ~LENCASE_UNREGISTERED;
+  if (unknown != 0)
+    return state_fail(st, LENCASE_EINVAL,
+                      "%s: flags 0x%x are none of an interface's: LENCASE_UNREGISTERED is", name,
+                      unknown);
+  if (i->entries == NULL && i->nentries > 0)
+    return state_fail(st, LENCASE_EINVAL, "%s: there are no entries, but their number is %zu", name,
+                      i->nentries);
+  return LENCASE_OK;
+}
+
 LENCASE_PUBLIC int lencase_grate_new(lencase_state *st, const lencase_interface *interface,
                                      lencase_grate **out) {
   struct native *n;
   struct lencase_grate *g;
   int status;
   status = state_check_outside(st);
+  if (status == LENCASE_OK) status = check_interface(st, interface);
   if (status != LENCASE_OK) return status;
   n = state_new(st, native_size(interface));
   g = n != NULL ? grate_bare(st) : NULL;

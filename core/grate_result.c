@@ -2,7 +2,10 @@
 ** grate_result.c - what a handler returned, and what the caller gets of it
 */
 
+#include <errno.h>
+#include <inttypes.h>
 #include <lauxlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "grate_value.h"
@@ -69,13 +72,18 @@ static bool is_there(lua_State *L, struct frame *f, int arg, int index) {
          filled_callers(f, arg);
 }
 
-static void write_out(lua_State *L, struct frame *f, const struct sig_param *p, uint64_t addr,
-                      const unsigned char *data, size_t size) {
+/* The first place that the caller named and that cannot be written: its mistake, and not the script's. */
+static void note_fault(struct marshal_fault *fault, int arg, uint64_t addr, uint64_t size) {
+  if (fault->size == 0) *fault = (struct marshal_fault){arg, addr, size};
+}
+
+static void write_out(struct frame *f, int arg, uint64_t addr, const unsigned char *data,
+                      size_t size, struct marshal_fault *fault) {
   struct call *call = f->call;
   struct mem_seg seg = {addr, (void *)(uintptr_t)data, size};
-  if (size == 0 || addr == 0) return;
-  if (call->cage->ops->write(call->cage, &seg) != LENCASE_OK)
-    luaL_error(L, "%s at %p of the caller cannot be written", p->name, (void *)(uintptr_t)addr);
+  if (size == 0 || (addr == 0 && call->vp->variant->params[arg].nullable)) return;
+  if (addr == 0 || call->cage->ops->write(call->cage, &seg) == LENCASE_EFAULT)
+    note_fault(fault, arg, addr, size);
 }
 
 static void check_room(lua_State *L, const struct sig_param *p, size_t size, uint64_t room) {
@@ -85,26 +93,45 @@ static void check_room(lua_State *L, const struct sig_param *p, size_t size, uin
 }
 
 /* Bytes spread over the caller's iovec, in order. */
-static void scatter(lua_State *L, struct frame *f, const struct sig_param *p,
-                    const struct snapshot *runs, int index) {
+static void scatter(lua_State *L, struct frame *f, int arg, int index,
+                    struct marshal_fault *fault) {
+  const struct sig_param *p = &f->call->vp->variant->params[arg];
+  const struct snapshot *runs = &f->call->snaps[arg];
   size_t size, room = 0;
   const unsigned char *data = value_plain(L, index, &size);
   uint32_t i;
   if (data == NULL)
     luaL_error(L, "the handler returned a %s for %s, where a string must be",
                luaL_typename(L, index), p->name);
+  if (f->call->words[arg] == 0) {
+    write_out(f, arg, 0, data, size, fault);
+    return;
+  }
   for (i = 0; i < runs->nparts; i++) room += runs->parts[i].size;
   check_room(L, p, size, room);
   for (i = 0; i < runs->nparts && size > 0; i++) {
     size_t n = runs->parts[i].size < size ? runs->parts[i].size : size;
-    write_out(L, f, p, runs->parts[i].addr, data, n);
+    write_out(f, arg, runs->parts[i].addr, data, n, fault);
     data += n;
     size -= n;
   }
 }
 
+/* How many bytes the caller has room for; false: it does not say, the pointer to their number is bad. */
+static bool room_told(const struct frame *f, int arg, uint64_t *room, struct marshal_fault *fault) {
+  const struct call *call = f->call;
+  const struct sig_variant *v = call->vp->variant;
+  const struct sig_param *p = &v->params[arg];
+  int status = marshal_room(call->cage, v, arg, call->words, call->snaps, room);
+  if (status == LENCASE_ELIMIT) *room = UINT64_MAX;
+  if (p->size != SIZE_DEREF || (status == LENCASE_OK && call->words[p->size_arg] != 0)) return true;
+  note_fault(fault, p->size_arg, call->words[p->size_arg], sizeof(uint32_t));
+  return false;
+}
+
 /* Out-argument 'arg' gets the value at 'index' in place of what the call filled in. */
-static void out_value(lua_State *L, struct frame *f, int arg, int index) {
+static void out_value(lua_State *L, struct frame *f, int arg, int index,
+                      struct marshal_fault *fault) {
   struct call *call = f->call;
   const struct sig_param *p = &call->vp->variant->params[arg];
   struct value_of of = {p, "the handler's result"};
@@ -112,18 +139,18 @@ static void out_value(lua_State *L, struct frame *f, int arg, int index) {
   uint64_t room;
   if (lua_isnil(L, index) || is_there(L, f, arg, index)) return;
   if (p->kind == SIG_IOVEC) {
-    scatter(L, f, p, &call->snaps[arg], index);
+    scatter(L, f, arg, index, fault);
     return;
   }
   value_take(L, f, index, &of, &value);
-  if (marshal_room(call->cage, call->vp->variant, arg, call->words, call->snaps, &room) !=
-      LENCASE_OK)
-    room = 0;
-  check_room(L, p, value.size, room);
-  write_out(L, f, p, call->words[arg], value.data, value.size);
+  if (call->words[arg] != 0) {
+    if (!room_told(f, arg, &room, fault)) return;
+    check_room(L, p, value.size, room);
+  }
+  write_out(f, arg, call->words[arg], value.data, value.size, fault);
 }
 
-static void out_values(lua_State *L, struct frame *f, int first) {
+static void out_values(lua_State *L, struct frame *f, int first, struct marshal_fault *fault) {
   const struct variant_plan *vp = f->call->vp;
   int i, n = lua_gettop(L) - first + 1;
   if (n > vp->nout)
@@ -131,11 +158,21 @@ static void out_values(lua_State *L, struct frame *f, int first) {
                "the handler returned %d values after the errno; the call has %d copied "
                "out-arguments",
                n, (int)vp->nout);
-  for (i = 0; i < n; i++) out_value(L, f, vp->out[i].arg, first + i);
+  for (i = 0; i < n; i++) out_value(L, f, vp->out[i].arg, first + i, fault);
+}
+
+/* As the kernel says it of a call that has been carried out, and could not tell what came of it. */
+static int64_t caller_faulted(struct frame *f, const struct marshal_fault *fault) {
+  char text[160];
+  snprintf(text, sizeof text, "%s at 0x%" PRIx64 " (%" PRIu64 " bytes) cannot be written",
+           f->call->vp->variant->params[fault->arg].name, fault->addr, fault->size);
+  grate_report(f->call, text, "the caller gets EFAULT");
+  return -EFAULT;
 }
 
 void grate_take_results(lua_State *L, struct frame *f, int first) {
   struct call *call = f->call;
+  struct marshal_fault fault = {0};
   int64_t result;
   if (lua_isnoneornil(L, first)) {
     if (call->downcalls > 0)
@@ -147,8 +184,8 @@ void grate_take_results(lua_State *L, struct frame *f, int first) {
   result = result_value(L, first);
   if (result >= 0 || result < -ERRNO_MAX) {
     luaL_checkstack(L, LUA_MINSTACK, "results of a call");
-    out_values(L, f, first + 2);
+    out_values(L, f, first + 2, &fault);
   }
-  call->result = result;
+  call->result = fault.size > 0 ? caller_faulted(f, &fault) : result;
   f->verdict = VERDICT_DONE;
 }

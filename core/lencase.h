@@ -7,6 +7,7 @@
 **
 ** Functions that can fail return a status: LENCASE_OK or a negative
 ** LENCASE_E...; lencase_error() then tells what, where and what to do.
+** Whatever takes flags refuses those that it does not know, with LENCASE_EINVAL.
 */
 
 #ifndef LENCASE_H
@@ -248,7 +249,7 @@ typedef struct lencase_interface {
   const char *name; /* for messages; valid as long as the grate */
   const lencase_entry *entries;
   size_t nentries;
-  unsigned flags; /* LENCASE_UNREGISTERED */
+  unsigned flags; /* 0 or LENCASE_UNREGISTERED */
   void *ud;
   /* A cage came to be and has not run yet ('parent' NULL: the first), or has ended ('wstatus' as
   ** in waitpid(2): WIFSIGNALED for a harsh exit). Called between calls. */
@@ -259,7 +260,7 @@ typedef struct lencase_interface {
 /*
 ** A grate of C handlers, above those that are there: asked before them, and its own calls go to
 ** them. The table must outlive the state, which owns the grate. LENCASE_EINVAL: a policy does not
-** fit its call, or two entries have the same; LENCASE_EPERM: cages run already; LENCASE_ENOMEM.
+** fit its call, two entries have the same, or a flag is unknown; LENCASE_EPERM: cages run already; LENCASE_ENOMEM.
 */
 int lencase_grate_new(lencase_state *st, const lencase_interface *interface, lencase_grate **out);
 
@@ -357,7 +358,8 @@ lencase_cage *lencase_cage_by_id(lencase_state *st, uint64_t id);
 ** Registering what is registered is no error. Calls under way end as they began; children that
 ** the cage has already keep what they have. LENCASE_EGONE: the cage is ending, or there is none such; LENCASE_ENOENT: no such grate, or it does not
 ** handle the call, or (deregistering) nobody did; LENCASE_EEXIST: another grate handles it;
-** LENCASE_EPERM: the grate is inside of a branch; LENCASE_EINVAL; LENCASE_ENOMEM. After an error nothing is changed.
+** LENCASE_EPERM: the grate is inside of a branch; LENCASE_EINVAL: no callnum, or such flags make no
+** sense; LENCASE_ENOMEM. After an error nothing is changed.
 */
 int lencase_register_handler(lencase_state *st, uint64_t cage, int32_t callnum, uint64_t grate,
                              unsigned flags);

@@ -26,6 +26,8 @@ static bool contradicts(unsigned own) {
 }
 
 int policy_check(struct lencase_state *st, lencase_policy p, const char *name, int nparams) {
+  const lencase_policy known =
+      LENCASE_PASS_THROUGH_ALL | (((lencase_policy)1 << LENCASE_P_SETS) - 1);
   int arg;
   for (arg = 0; arg < LENCASE_MAXARGS; arg++) {
     unsigned own = NIBBLE(p, arg);
@@ -38,8 +40,8 @@ int policy_check(struct lencase_state *st, lencase_policy p, const char *name, i
                         "one of copy, pass, addr",
                         arg + 1, name);
   }
-  if (p >> (LENCASE_P_SETS + 4 * LENCASE_MAXARGS) != 0)
-    return state_fail(st, LENCASE_EINVAL, "0x%llx is no policy: bits above 47 are set",
-                      (unsigned long long)p);
+  if ((p & ~known) != 0)
+    return state_fail(st, LENCASE_EINVAL, "0x%llx is no policy: its bits 0x%llx mean nothing",
+                      (unsigned long long)p, (unsigned long long)(p & ~known));
   return LENCASE_OK;
 }

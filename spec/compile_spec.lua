@@ -141,6 +141,56 @@ describe("lencase compile", function()
     end)
   end)
 
+  -- A grate with stacks inside, each of which is compiled, too: what the program prints.
+  local function with_stacks(script, options, inside, words)
+    local parts = { BEFORE = "#define LOAD_OF(name) int name##_load(lencase_state *, int, const char *const[], lencase_grate **)\n"
+                             .. "LOAD_OF(outer);\n", LOAD = "load_all(st)" }
+    local steps, files, stacks = {}, "outer.c", ""
+    local out, said
+    support.in_folder(function(dir)
+      for i, text in ipairs(inside) do
+        local name = "inner" .. i
+        write_file(("%s/%s.lua"):format(dir, name), text)
+        assert.are.equal(0, select(3, compile(dir, ("DIR/%s.lua -o DIR/%s.c"):format(name, name))))
+        parts.BEFORE = parts.BEFORE .. ("LOAD_OF(%s);\n"):format(name)
+        table.insert(steps, ("lencase_branch_open(st) || %s_load(st, 0, NULL, NULL) || lencase_branch_close(st) || "):format(name))
+        files, stacks = files .. " " .. name .. ".c", ("%s '%%{' %s/%s.lua '%%}'"):format(stacks, dir, name)
+      end
+      options = options:gsub("DIR", dir)
+      local _, err, status = compile(dir, ("%s -n outer -o DIR/outer.c -- %s %s"):format(script, options, stacks))
+      assert.are.equal(0, status, err)
+      parts.BEFORE = parts.BEFORE .. ("static int load_all(lencase_state *st) {\n  static const char *const argv[] = {%s NULL};\n"
+        .. "  return %souter_load(st, sizeof argv / sizeof *argv - 1, argv, NULL) ? LENCASE_ESCRIPT : LENCASE_OK;\n}\n")
+        :format(options:gsub("%S+", '"%0",'), table.concat(steps))
+      assert.are.equal("", (build(dir, parts, files)))
+      out, said = run(dir, (words:gsub("DIR", dir)))
+    end)
+    return out, said
+  end
+
+  it("compiles clamps and tees, with what stands inside as a measure", function()
+    local readonly = 'local lencase = require "lencase" return lencase.grate { mkdir = lencase.fail "EROFS" }'
+    local out, err = with_stacks("clamp.lua", "--prefix DIR/in", { readonly }, [[sh -c 'mkdir DIR/in DIR/out; ls DIR | grep -c ^out$']])
+    assert.are.equal("1\n", out)
+    assert.is_truthy(err:find("/in.*Read%-only file system\n$"), err)
+    local ids = { 'return require "lencase".grate { getuid = function() return -1, 5 end, geteuid = function() return 7 end }',
+                  'return require "lencase".grate { getuid = function() return 8 end, geteuid = function() return 8 end }' }
+    out, err = with_stacks("tee.lua", "--rule first", ids, [[sh -c 'id -u; id -ru']])
+    assert.are.equal("7\n8\n", out, err)
+  end)
+
+  it("says what is wrong with stacks inside", function()
+    for words, message in pairs {
+      ["tee.lua"] = "two stacks stand behind it", ["tee.lua -- '%{' umask.lua"] = "%{ without %}",
+      ["clamp.lua -- '%{' umask.lua 022 '%}' --prefix /"] = "the script's arguments come before %{",
+      ["clamp.lua -- --prefix / '%{' none.lua '%}'"] = "none.lua",
+    } do
+      local _, err, status = compile("/nowhere", words)
+      assert.are.equal(125, status)
+      assert.is_truthy(err:find(message, 1, true), err)
+    end
+  end)
+
   it("knows what a text means that depends on the arguments it was compiled with", function()
     local script = [[local lencase = require "lencase"
       return lencase.grate { access = { "pass " .. (... == "one" and "pathname" or "mode"), function() return 0 end } }]]

@@ -50,7 +50,7 @@ if support.sanitized then return end -- the sanitizer's runtime is no part of th
 describe("a program inline", function()
   for _, habit in ipairs { "interrupted", "restarted", "leaps", "masks", "stacks", "faults", "own_sigsys", "killed",
                            "threads", "inherits", "cancelled", "main_leaves", "forks", "vforks", "spawns", "clones",
-                           "pipes", "execs", "storms", "queues", "actions" } do
+                           "pipes", "execs", "storms", "heights", "queues", "actions" } do
     it("sees no difference: " .. habit, function() same(HABITS .. habit) end)
   end
 

@@ -75,3 +75,29 @@ describe("the sources", function()
     end)
   end)
 end)
+
+describe("core/README.md", function()
+  local rooms = {} -- "grate_load" -> true
+  for cell in support.read_file("core/README.md"):gmatch "\n| (`[^|]*`) |" do
+    for name in cell:gmatch "`([^`]+)`" do rooms[name] = true end
+  end
+
+  local function is_there(path) return os.rename(path, path) ~= nil end
+
+  it("names rooms that are there", function()
+    for name in pairs(rooms) do
+      local path = "core/" .. name
+      assert.is_true(is_there(path) or is_there(path .. ".c") or is_there(path .. ".h"), name)
+    end
+  end)
+
+  it("has a room for each file", function()
+    for path in support.sh("find core -name '*.[ch]'"):gmatch "core/([^\n]+)" do
+      local name = path:gsub("%.[ch]$", "")
+      local first = name:match "^%a+"
+      local folder = path:match "^(.*)/[^/]*$" or ""
+      local room = rooms[path] or rooms[name] or rooms[folder] or rooms[folder:match "^host/%a+"] or folder == "" and rooms[first]
+      assert.is_truthy(room, path)
+    end
+  end)
+end)

@@ -73,7 +73,7 @@ describe("README's", function()
     if promise then assert.is_truthy(text:find(promise), said .. text) end
   end
 
-  local runners = {}
+  local runners, run_spec = {}, nil
 
   -- A line is a command, unless it goes on in the next.
   function runners.sh(block)
@@ -95,6 +95,7 @@ describe("README's", function()
     local name = assert(block.text:match "^%-%- ([%w_]+%.lua)\n", "its first line does not name it")
     assert(load(block.text, "@" .. name, "t"))
     support.write_file(dir .. "/tree/" .. name, block.text)
+    if name:find "_spec%.lua$" then run_spec(name) end
   end
 
   -- How README says that it is compiled and where its script finds the module.
@@ -116,6 +117,43 @@ describe("README's", function()
     assert.are.equal(125, status_of "./a.out count.lua /nonexistent/program")
     assert.are.equal(125, status_of "./a.out nonexistent.lua true")
     assert.are.equal(125, status_of "./a.out")
+  end
+
+  -- A program in a terminal, given what is typed at each prompt: what it shows, without what moves a cursor.
+  local function shown(program, typed)
+    local steps = {}
+    for _, line in ipairs(typed) do
+      table.insert(steps, support.quote(line.prompt))
+      table.insert(steps, support.quote(line.text:gsub("\\", "\\\\") .. "\\r"))
+    end
+    local text = must_run(("TERM=dumb NO_COLOR=1 LENCASE_HISTORY=/dev/null /usr/bin/python3 spec/repl_terminal.py %s '> ' '\\x04' -- %s")
+      :format(table.concat(steps, " "), program))
+    return (text:gsub("\27%[[%d;?]*%a", ""):gsub("\r", ""))
+  end
+
+  -- Times differ from run to run.
+  local function timeless(text) return (text:gsub("%f[%d][%d.]+ [mu]?s%f[%W]", "TIME")) end
+
+  -- A session at the prompt: what is typed stands behind the prompts, all else is what it shows.
+  function runners.repl(block)
+    local typed = {}
+    for line in block.text:gmatch "[^\n]+" do
+      local prompt, text = line:match "^(>+ )(.*)$"
+      if prompt then table.insert(typed, { prompt = prompt, text = text }) end
+    end
+    local text = shown("scripts/lencase repl", typed)
+    local banner, session = text:match "^(lencase [^\n]*\n)(.*)> \n$"
+    assert.is_truthy(banner, text)
+    assert.are.equal(timeless(block.text), timeless(session))
+  end
+
+  -- How README says that a spec is run, in a checkout and when lencase is installed.
+  function run_spec(name)
+    local command = assert(README:match("`(LUA_PATH=[^`]*busted[^`]*" .. name:gsub("%.", "%%.") .. ")`"), name .. ": how is it run?")
+    local out, err = must_run((command:gsub("\n", " ")))
+    assert.is_truthy(out:find "1 success / 0 failures / 0 errors", out)
+    assert.is_truthy(err:find "^4 /tmp/x\n$", err)
+    assert.is_truthy(README:find("`busted --lua=lua5.4 " .. name .. "`", 1, true))
   end
 
   for _, block in ipairs(blocks_of(README)) do

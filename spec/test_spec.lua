@@ -55,6 +55,15 @@ describe("lencase.test", function()
     t:finish()
   end)
 
+  it("gives what a call fills the room that the call is told of, and writes no more", function()
+    local t = load_text "return lencase.grate {}"
+    t.bottom.read = function(call) return call.count, nil, "0123456789" end
+    t.bottom.getsockname = function() return 0, nil, ("x"):rep(16) end
+    assert.same({ 4, nil, "0123" }, { t:read(3, "ab", 4) }) -- two bytes would be too few
+    assert.same({ 0, nil, "xxxxxxxx", 8 }, { t:getsockname(3, nil, 8) })
+    t:finish()
+  end)
+
   it("tells what handlers saw and what was copied for them", function()
     local t = load_text [[return lencase.grate {
       open = function(pathname) if pathname == "/no" then return fail "EPERM" end end,

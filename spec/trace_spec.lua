@@ -31,7 +31,7 @@ describe("a traced program", function()
     local out, err = under([[return lencase.grate {
       read = { "pass buf", function(fd, _, count) return sys.read(fd, nil, count) end },
       write = { "pass buf", function(fd, _, count) return sys.write(fd, nil, count) end } }]],
-      "sh -c 'mkfifo f; (cat f; echo read) & (cat f >/dev/null) & sleep 0.1; echo work; echo go > f; echo go > f; wait'")
+      "sh -c 'mkfifo f; exec 3<>f; (head -c 3 f; echo read) & (head -c 3 f >/dev/null) & echo work; echo go >&3; echo go >&3; wait'")
     assert.are.equal("", err)
     assert.is_truthy(out:find "^work\n" and out:find "read\n")
   end)

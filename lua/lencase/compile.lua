@@ -12,6 +12,7 @@ local compile = {}
 ---@field args? string[] the arguments that it gets for being run here
 ---@field name? string what the function NAME_load is called by; the script's own name
 ---@field strip? boolean without lines and names: smaller, but messages do not say where
+---@field branches? integer[][] for each stack inside of the grate, the calls that it handles
 ---@field unchecked? boolean the script is not run: LPeg reads its policies when it is loaded
 
 -- {================================== sources ===============================
@@ -134,6 +135,12 @@ local function forget_modules()
   end
 end
 
+-- The core of a grate's state says what is inside of it.
+local function set_branches(branches)
+  core.branches = branches and function() return #branches end
+  core.branch_calls = branches and function(i) return branches[i] end
+end
+
 --- Runs a script: what it returns, what was found out, and the set of names that it required.
 ---@param options lencase.compile.options
 ---@return table interface
@@ -148,7 +155,9 @@ function compile.run(options)
   require "lencase.compiled".record = recorder(known)
   table.insert(package.searchers, 1, function(name) required[name] = true end)
   _G.arg = table.move(words, 1, #words, 1, { [0] = options.script })
+  set_branches(options.branches)
   local ok, interface = pcall(chunk, table.unpack(words))
+  set_branches(nil)
   _G.arg = given
   table.remove(package.searchers, 1)
   put_back(package.loaded, loaded)

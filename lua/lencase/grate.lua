@@ -641,7 +641,7 @@ end
 local function refuse_layer(interface)
   for _, name in ipairs { "provide", "uses" } do
     if interface.options[name] or current.options[name] then
-      fail(interface.uses_at or "reload", "a layer (%s) cannot be reloaded", name)
+      fail(interface.uses_at or "reload", "a layer (%s) cannot be reloaded, nor exchanged at the prompt", name)
     end
   end
 end
@@ -703,6 +703,8 @@ function grate.exchange(interface)
   return true
 end
 
+local OWN_FIRST, OWN_LAST = 2000, 2099 -- an author's own calls that a prompt may come to handle
+
 -- What may come to be handled: every call by itself, and as a member of its families.
 local function all_routes()
   local routes = {}
@@ -718,8 +720,12 @@ local function all_routes()
       if member ~= nr then add(member, nr) end
     end
   end
+  for nr = OWN_FIRST, OWN_LAST do add(nr, nr) end
   return routes
 end
+
+--- Whether a prompt can come to handle a call of an author's own that has this number.
+function grate.is_own(nr) return nr >= OWN_FIRST and nr <= OWN_LAST end
 
 --- A grate that any interface can be exchanged for while cages run.
 ---@param definition lencase.definition

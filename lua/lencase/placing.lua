@@ -1,6 +1,6 @@
 -- placing.lua - values in the memory of a simulated cage, and back, as signatures say
 --
--- What lencase.test puts into a cage before a call, and reads from it at the bottom.
+-- What lencase.test and the prompt put into a cage before a call, and read from it at the bottom.
 
 local core = require "lencase.core"
 local flags = require "lencase.flags"
@@ -9,6 +9,11 @@ local did_you_mean = require "lencase.parsing".did_you_mean
 local placing = {}
 
 local PAGE, MAX_STRING, MAX_BYTES, MAX_RUNS = 4096, 1 << 20, 1 << 24, 1024
+local EASY_ROOM, EASY_LENGTH = 4096, 128 -- what a prompt's call has room for when nobody says
+
+local known = setmetatable({}, { __mode = "k" }) -- placing.describe
+
+local function fail(fmt, ...) error(fmt:format(...), 0) end
 
 -- {================================== special ================================
 
@@ -61,7 +66,7 @@ end
 -- {================================== records ================================
 
 local function pack_integer(value, width)
-  if math.type(value) ~= "integer" then error(("an integer is wanted, not a %s"):format(type(value)), 0) end
+  value = math.tointeger(value) or fail("an integer is wanted, not a %s", type(value))
   if width < 8 then value = value & (1 << width * 8) - 1 end
   return string.pack(width < 8 and "<I" .. width or "<i8", value)
 end
@@ -70,8 +75,8 @@ local pack_record
 
 local function pack_field(field, value)
   local size = field.width * field.count
-  if field.kind == "chars" then
-    if #value > size then error(("%s has room for %d bytes"):format(field.name, size), 0) end
+  if type(value) == "string" then
+    if #value > size then fail("%s has room for %d bytes", field.name, size) end
     return value .. ("\0"):rep(size - #value)
   end
   if field.count == 1 then
@@ -94,12 +99,14 @@ local function field_of(record, name)
     if field.name == name then return field end
     names[i] = field.name
   end
-  error(("%s has no field %s%s"):format(record.name, name, did_you_mean(tostring(name), names)), 0)
+  fail("%s has no field %s%s", record.name, name, did_you_mean(tostring(name), names))
 end
 
+-- A number is the first field.
 function pack_record(record, value)
   if type(value) == "string" then return value end
   if is_scalar(record) then return pack_field(record.fields[1], value) end
+  if math.type(value) then value = { [record.fields[1].name] = value } end
   local bytes = ("\0"):rep(record.size)
   for name, item in pairs(value) do
     local field = field_of(record, name)
@@ -137,6 +144,8 @@ function unpack_record(record, bytes)
 end
 
 local function is_single(param) return param.fixed == 1 end
+
+local function is_filled(param) return param.dir == "out" or param.dir == "inout" end
 
 local function pack_records(param, value)
   if type(value) == "string" then return value end
@@ -177,17 +186,18 @@ local function number_of(text, call, name)
 end
 
 local function integer(value, call, param)
-  if math.type(value) == "integer" then return value end
+  if type(value) == "boolean" then return value and 1 or 0 end
+  if type(value) == "number" and math.tointeger(value) then return math.tointeger(value) end
   if getmetatable(value) == Address then return value.at end
-  if value == nil then error(("%s: argument %s is missing"):format(call, param.name), 0) end
+  if value == nil then fail("%s: argument %s is missing", call, param.name) end
   local number, word
   if type(value) == "string" then number, word = number_of(value, call, param.name) end
   if number then return number end
-  if not word then error(("%s: %s is an integer, not a %s"):format(call, param.name, type(value)), 0) end
-  error(("%s: %s: no flag '%s'%s"):format(call, param.name, word, did_you_mean(word, flags.names())), 0)
+  if not word then fail("%s: %s is an integer, not a %s", call, param.name, type(value)) end
+  fail("%s: %s: no flag '%s'%s", call, param.name, word, did_you_mean(word, flags.names()))
 end
 
--- The integers among the arguments, whatever the variant: they choose it.
+-- The variant that the integers among the arguments choose, and these, whatever the variant.
 local function chosen_variant(described, args)
   local words = { 0, 0, 0, 0, 0, 0 }
   for _, variant in ipairs(described.variants) do
@@ -199,40 +209,73 @@ local function chosen_variant(described, args)
       if param.kind == "int" and math.type(value) == "integer" then words[i] = value end
     end
   end
-  return described.variants[core.variant(described.nr, table.unpack(words))]
+  return placing.params(described, words), words
 end
 
-local function count_in(param, value)
-  if type(value) == "string" then return #value // math.max(param.elem, 1) end
-  if type(value) == "table" and getmetatable(value) == Room then return value.room // math.max(param.elem, 1) end
+---@class lencase.placing.call
+---@field cage userdata
+---@field name string|integer
+---@field params lencase.param[] of the variant that the call is
+---@field args table with n
+---@field easy boolean? what is left out is guessed, and an integer is an address where a pointer is wanted
+---@field words integer[]
+---@field lengths table<integer, boolean> which arguments point to the number of what another one points to
+
+local function lengths_of(params)
+  local lengths = {}
+  for _, param in ipairs(params) do
+    if param.deref then lengths[param.deref] = true end
+  end
+  return lengths
+end
+
+local function count_in(p, param, value)
+  local elem = math.max(param.elem, 1)
+  if type(value) == "string" then return #value // elem end
+  if type(value) == "table" and getmetatable(value) == Room then return value.room // elem end
   if type(value) == "table" and not getmetatable(value) then return is_single(param) and 1 or #value end
+  if value == nil and p.easy and is_filled(param) then return EASY_ROOM // elem end
 end
 
-local function place_integers(call, params, args, words)
+local function place_integers(p)
+  local params, args, words = p.params, p.args, p.words
   for i, param in ipairs(params) do
-    if param.kind == "int" and args[i] ~= nil then words[i] = integer(args[i], call, param) end
+    if param.kind == "int" and args[i] ~= nil then words[i] = integer(args[i], p.name, param) end
   end
   for i, param in ipairs(params) do -- a count that is not given is as big as what is counted
-    if param.count and words[param.count] == nil then words[param.count] = count_in(param, args[i]) end
+    if param.count and words[param.count] == nil then words[param.count] = count_in(p, param, args[i]) end
   end
   for i, param in ipairs(params) do
-    if param.kind == "int" and words[i] == nil then integer(nil, call, param) end
+    if param.kind == "int" and words[i] == nil then words[i] = p.easy and 0 or integer(nil, p.name, param) end
   end
 end
 
-local function number_of_elements(cage, param, words, args)
+local function number_of_elements(cage, param, words)
   if param.fixed then return param.fixed end
   if param.count then return words[param.count] end
   if not param.deref then return 0 end
-  if args and math.type(args[param.deref]) == "integer" then return args[param.deref] end
   local bytes = words[param.deref] and words[param.deref] ~= 0 and cage:read(words[param.deref], 4)
   return bytes and (string.unpack("<I4", bytes)) or 0
 end
 
-local function size_of(cage, param, words, args)
-  local n, elem = number_of_elements(cage, param, words, args), math.max(param.elem, 1)
+local function size_of(cage, param, words)
+  local n, elem = number_of_elements(cage, param, words), math.max(param.elem, 1)
   if n < 0 or n > MAX_BYTES // elem then return nil end
   return n * elem
+end
+
+-- The length that a call is told by a pointer.
+local function told(p, i)
+  local value = p.args[i]
+  return math.type(value) == "integer" and value or value == nil and p.easy and EASY_LENGTH or nil
+end
+
+-- Bytes that the call can want to write to argument `i`; nil: too many.
+local function room_of(p, i)
+  local param = p.params[i]
+  local length = param.deref and told(p, param.deref)
+  if not length then return size_of(p.cage, param, p.words) end
+  return length >= 0 and length <= MAX_BYTES and length * math.max(param.elem, 1) or nil
 end
 
 -- An array of pointers with a null behind.
@@ -255,82 +298,142 @@ local function place_runs(cage, list)
   return put(cage, table.concat(packed))
 end
 
+-- What the call fills has all the room that the call is told of.
+local function put_bytes(p, i, bytes)
+  local room = is_filled(p.params[i]) and room_of(p, i) or 0
+  return put(p.cage, bytes .. ("\0"):rep(room - #bytes))
+end
+
 local placers = {}
 
-function placers.address(_, _, value) return value end
+function placers.address(p, _, value) return math.type(value) and value or put(p.cage, value) end
 
-function placers.string(cage, _, value) return put(cage, value .. "\0") end
+function placers.string(p, _, value) return put(p.cage, value .. "\0") end
 
-function placers.bytes(cage, _, value) return put(cage, value) end
+placers.bytes = put_bytes
 
-function placers.records(cage, param, value) return put(cage, pack_records(param, value)) end
+function placers.records(p, i, value) return put_bytes(p, i, pack_records(p.params[i], value)) end
 
-function placers.strings(cage, _, value)
-  return type(value) == "string" and put(cage, value) or place_strings(cage, value)
+function placers.strings(p, _, value)
+  return type(value) == "string" and put(p.cage, value) or place_strings(p.cage, value)
 end
 
-function placers.iovec(cage, _, value)
-  return type(value) == "string" and put(cage, value) or place_runs(cage, value)
+function placers.iovec(p, _, value)
+  return type(value) == "string" and put(p.cage, value) or place_runs(p.cage, value)
 end
 
-local wanted = { address = { number = true }, string = { string = true }, bytes = { string = true },
-                 records = { string = true, table = true, number = true }, strings = { string = true, table = true },
+local wanted = { address = { number = true, string = true }, string = { string = true }, bytes = { string = true },
+                 records = { string = true, table = true }, strings = { string = true, table = true },
                  iovec = { string = true, table = true } }
 
+local function has_room(param) return is_filled(param) and (param.kind == "bytes" or param.kind == "records") end
+
+-- Whether an argument that is not given is a null pointer.
+local function is_null_when_missing(p, i)
+  local param = p.params[i]
+  if p.easy then
+    return not (has_room(param) and (p.lengths[i] or not param.nullable or param.dir == "out"))
+  end
+  local asked = param.deref and told(p, param.deref)
+  return (param.nullable or param.kind == "address") and not asked
+end
+
 -- Of an argument that is not given: room for what the call fills, or a null pointer where one may be.
-local function place_nothing(cage, call, params, i, words, args)
-  local param = params[i]
-  local asked = param.deref and math.type(args[param.deref]) == "integer"
-  if (param.nullable or param.kind == "address") and not asked then return 0 end
-  if param.dir ~= "out" and param.dir ~= "inout" or param.kind == "iovec" then
-    error(("%s: argument %s is missing (test.NULL is a null pointer)"):format(call, param.name), 0)
+local function place_nothing(p, i)
+  local param = p.params[i]
+  if is_null_when_missing(p, i) then return 0 end
+  if not has_room(param) then
+    fail("%s: argument %s is missing (test.NULL is a null pointer)", p.name, param.name)
   end
-  local size = size_of(cage, param, words, args)
-  if not size then error(("%s: no room for %s: give a room or an address"):format(call, param.name), 0) end
-  return allocate(cage, size)
+  local size = room_of(p, i) or p.easy and EASY_ROOM
+  if not size then fail("%s: no room for %s: give a room or an address", p.name, param.name) end
+  if p.lengths[i] then return put_bytes(p, i, pack_records(param, told(p, i) or 0)) end
+  return allocate(p.cage, size)
 end
 
-local function place_pointer(cage, call, params, i, words, args)
-  local param, value = params[i], args[i]
-  if value == nil then return place_nothing(cage, call, params, i, words, args) end
-  local addr = special(cage, value)
+local function is_pointee(param, value)
+  return math.type(value) == "integer" and param.kind == "records" and is_single(param) and is_scalar(param.record)
+end
+
+local function place_pointer(p, i)
+  local param, value = p.params[i], p.args[i]
+  if value == nil then return place_nothing(p, i) end
+  local addr = special(p.cage, value)
   if addr then return addr end
+  if is_pointee(param, value) then return placers.records(p, i, value) end
+  if p.easy and math.type(value) == "integer" then return value end
   if not wanted[param.kind][type(value)] then
-    error(("%s: %s is %s, not a %s (test.at(n) is an address)"):format(call, param.name, param.ctype, type(value)), 0)
+    fail("%s: %s is %s, not a %s (%s)", p.name, param.name, param.ctype, type(value),
+         p.easy and "an integer is an address" or "test.at(n) is an address")
   end
-  return placers[param.kind](cage, param, value)
+  return placers[param.kind](p, i, value)
 end
 
-local function six_integers(call, args)
-  local words, params = {}, {}
-  for i = 1, 6 do
-    params[i] = { name = "arg" .. i, kind = "int", width = 8, signed = true }
-    words[i] = args[i] == nil and 0 or integer(args[i], call, params[i])
+local function unknown_params()
+  local params = {}
+  for i = 1, 6 do params[i] = { name = "arg" .. i, kind = "int", width = 8, signed = true } end
+  return params
+end
+
+-- Of a call that nobody described: six integers; a string is an address with it and a NUL.
+local function six_words(cage, call, args)
+  local words, params = {}, unknown_params()
+  for i, param in ipairs(params) do
+    local value = args[i]
+    words[i] = value == nil and 0 or type(value) == "string" and put(cage, value .. "\0") or special(cage, value)
+               or integer(value, call, param)
   end
   return words, params
+end
+
+-- More arguments than the variant has are none; at ease, those of a longer variant are words that nobody looks at.
+local function check_number(call, described, params, args, easy)
+  local most = #params
+  for _, variant in ipairs(easy and described.variants or {}) do most = math.max(most, #variant.params) end
+  for i = most + 1, args.n do
+    if args[i] ~= nil then fail("%s takes %d arguments here, not %d", call, most, args.n) end
+  end
+end
+
+--- What is known of a call and where its arguments lie; nil when nobody described it.
+---@param call integer|userdata its number, or a signature
+---@return table?
+function placing.describe(call)
+  if not known[call] then
+    known[call] = core.describe(call, true)
+    if known[call] then known[call].of = call end
+  end
+  return known[call]
 end
 
 --- The words of a call: its arguments put into the cage's memory as its signature says.
 ---@param cage userdata
 ---@param call string|integer
----@param described table? core.describe(nr, true)
+---@param described table? placing.describe(nr)
 ---@param args table with n
+---@param easy boolean? as lencase.placing.call has it
 ---@return integer[] words
 ---@return lencase.param[] params of the variant that the call is
-function placing.words(cage, call, described, args)
-  if not described then return six_integers(call, args) end
-  local params = chosen_variant(described, args).params
-  local words = {}
-  if args.n > #params then
-    for i = #params + 1, args.n do
-      if args[i] ~= nil then error(("%s takes %d arguments here, not %d"):format(call, #params, args.n), 0) end
-    end
-  end
-  place_integers(call, params, args, words)
+function placing.words(cage, call, described, args, easy)
+  if not described then return six_words(cage, call, args) end
+  local params, integers = chosen_variant(described, args)
+  check_number(call, described, params, args, easy)
+  local p = { cage = cage, name = call, params = params, args = args, easy = easy, words = {},
+              lengths = lengths_of(params) }
+  place_integers(p)
   for i, param in ipairs(params) do
-    if param.kind ~= "int" then words[i] = place_pointer(cage, call, params, i, words, args) end
+    if param.kind ~= "int" then p.words[i] = place_pointer(p, i) end
   end
-  return words, params
+  for i = #params + 1, args.n do p.words[i] = integers[i] end
+  return p.words, params
+end
+
+--- The variant that the words of a call choose.
+---@param described table? placing.describe(nr)
+---@return lencase.param[]
+function placing.params(described, words)
+  if not described then return unknown_params() end
+  return described.variants[core.variant(described.of, table.unpack(words, 1, 6))].params
 end
 
 -- }==========================================================================
@@ -420,41 +523,44 @@ function placing.read(cage, params, words, into)
   return into
 end
 
---- The variant that the words of a call choose.
----@param described table? core.describe(nr, true)
----@return lencase.param[]
-function placing.params(described, words)
-  if not described then return select(2, six_integers("", words)) end
-  return described.variants[core.variant(described.nr, table.unpack(words, 1, 6))].params
+--- The same by their places.
+function placing.list(cage, params, words)
+  local values = {}
+  for i, param in ipairs(params) do values[i] = value_of(cage, param, words, words[i]) end
+  return values
 end
 
-local function is_filled(param) return param.dir == "out" or param.dir == "inout" end
+local function fills(param) return is_filled(param) and param.kind ~= "int" and param.kind ~= "address" end
 
---- Writes what a call fills, as a bottom gives it: values in the order of the prototype.
----@param values table from `first` to `n`
-function placing.fill(cage, params, words, values, first)
-  for i, param in ipairs(params) do
-    if is_filled(param) and param.kind ~= "int" then
-      local value = values[first]
-      first = first + 1
-      if value ~= nil and words[i] ~= 0 then
-        if param.kind == "iovec" then
-          placing.fill_runs(cage, param, words, i, value)
-        else
-          cage:write(words[i], param.kind == "records" and pack_records(param, value) or value)
-        end
-      end
-    end
-  end
-end
-
---- Spreads a string over the runs of an iovec.
-function placing.fill_runs(cage, param, words, i, text)
+-- Spreads a string over the runs of an iovec.
+local function fill_runs(cage, param, words, i, text)
   local at = words[i]
   for _ = 1, math.min(number_of_elements(cage, param, words), MAX_RUNS) do
     local addr, size = string.unpack("<i8i8", cage:read(at, 16) or ("\0"):rep(16))
     if #text > 0 then cage:write(addr, text:sub(1, size)) end
     text, at = text:sub(size + 1), at + 16
+  end
+end
+
+--- Writes what a call fills at argument `i`, as a bottom gives it: no more than there is room for.
+---@param value any a string, or what a struct or an array is given as
+function placing.fill_one(cage, params, words, i, value)
+  local param = params[i]
+  if words[i] == 0 then return end
+  if param.kind == "records" and type(value) ~= "string" then value = pack_records(param, value) end
+  if type(value) ~= "string" then fail("%s is given as a string, not as a %s", param.name, type(value)) end
+  if param.kind == "iovec" then return fill_runs(cage, param, words, i, value) end
+  cage:write(words[i], value:sub(1, size_of(cage, param, words) or 0))
+end
+
+--- Writes what a call fills: values in the order of the prototype.
+---@param values table from `first` on
+function placing.fill(cage, params, words, values, first)
+  for i, param in ipairs(params) do
+    if fills(param) then
+      if values[first] ~= nil then placing.fill_one(cage, params, words, i, values[first]) end
+      first = first + 1
+    end
   end
 end
 
@@ -470,24 +576,28 @@ local function filled_runs(cage, param, words, i, result)
   return table.concat(parts)
 end
 
---- What a call has filled, in the order of the prototype, from `into[first]` on.
----@return integer n how many there are in `into`
-function placing.outs(cage, params, words, result, rooms, into, first)
+local function filled_bytes(cage, params, words, i, result, rooms)
+  local param = params[i]
+  if param.kind == "iovec" then return filled_runs(cage, param, words, i, result) end
+  local size = rooms[i]
+  if not size then return nil end
+  if param.filled then size = math.min(size, result * math.max(param.elem, 1)) end
+  if param.deref then size = math.min(size, size_of(cage, param, words) or 0) end
+  return cage:read(words[i], size)
+end
+
+--- What a call has filled, in the order of the prototype.
+---@param rooms table placing.rooms before the call
+---@return { arg: integer, bytes: string?, value: any }[] outs
+function placing.outs(cage, params, words, result, rooms)
+  local outs = {}
   for i, param in ipairs(params) do
-    if is_filled(param) and param.kind ~= "int" then
-      if words[i] ~= 0 and param.kind == "iovec" then
-        into[first] = filled_runs(cage, param, words, i, result)
-      elseif words[i] ~= 0 and rooms[i] then
-        local size = rooms[i]
-        if param.filled then size = math.min(size, result * math.max(param.elem, 1)) end
-        if param.deref then size = math.min(size, size_of(cage, param, words) or 0) end
-        local bytes = cage:read(words[i], size)
-        into[first] = bytes and placing.decode(param, bytes)
-      end
-      first = first + 1
+    if fills(param) then
+      local bytes = words[i] ~= 0 and result >= 0 and filled_bytes(cage, params, words, i, result, rooms) or nil
+      table.insert(outs, { arg = i, bytes = bytes, value = bytes and placing.decode(param, bytes) })
     end
   end
-  return first - 1
+  return outs
 end
 
 --- How many bytes there is room for at each pointer, before the call.

@@ -65,13 +65,6 @@ end
 
 -- {================================ the bottom ==============================
 
-local described_calls = {}
-
-local function describe(nr)
-  if described_calls[nr] == nil then described_calls[nr] = core.describe(nr, true) or false end
-  return described_calls[nr] or nil
-end
-
 -- Member -> the calls that are seen as one with it.
 local families
 
@@ -161,7 +154,7 @@ end
 -- A call has come through: it is noted, and answered.
 local function arrive(world, nr, id, words)
   local cage = world.cages[id] or world.first
-  local described = describe(nr)
+  local described = placing.describe(nr)
   local params = placing.params(described, words)
   local record = placing.read(cage, params, words, { core.callname(nr) })
   table.insert(world.calls, record)
@@ -283,8 +276,11 @@ local Tester = {}
 -- { n, errno, outs... } of a call that gave `result`.
 local function results_of(cage, params, words, rooms, result)
   if result < 0 and result >= -4095 then return { -1, errno_names[-result] or -result, n = 2 } end
-  local results = { result, nil }
-  results.n = placing.outs(cage, params, words, result, rooms, results, 3)
+  local results = { result, nil, n = 2 }
+  for _, out in ipairs(placing.outs(cage, params, words, result, rooms)) do
+    results.n = results.n + 1
+    results[results.n] = out.value
+  end
   return results
 end
 
@@ -293,7 +289,7 @@ local function make_call(tester, call, args)
   local nr = math.type(call) == "integer" and call or core.callnum(call)
   if not tester:alive() then return { nil, "the cage has ended", n = 2 } end
   if not world.inside then cage:reset() end -- the arguments of the call before
-  local words, params = placing.words(cage, call, describe(nr), args)
+  local words, params = placing.words(cage, call, placing.describe(nr), args)
   local rooms = placing.rooms(cage, params, words)
   local was_inside = world.inside
   if not was_inside then world.copied = {} end

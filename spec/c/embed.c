@@ -152,6 +152,33 @@ static void base_and_callbacks(bool callbacks) {
   program_close(p);
 }
 
+static const char filling[] =
+    PROLOGUE "return lencase.grate { on_error = 'EPERM', "
+             "readv = function(fd, iov, n) return 6, nil, 'abcdef' end, "
+             "read = function(fd, buf, n) return 5, nil, 'hello' end, "
+             "getsockname = function(fd, addr, len) return 0, nil, '\\1\\0', '\\2\\0\\0\\0' end }";
+
+/* What the caller named is the caller's mistake, what a script returned the script's. */
+static void bad_buffers(bool callbacks) {
+  struct program *p = program_open(filling, 0, callbacks);
+  const uint64_t runs[] = {600, 4, p->size, 4}, wild[] = {0, 4, 600, 4};
+  is_int(call(p, SYS_readv, 0, put(p, 100, runs, sizeof runs), 2), -EFAULT, "a run is nowhere");
+  is_mem(p->memory + 600, "abcd", 4, "those before it are filled");
+  is_int(call(p, SYS_readv, 0, put(p, 100, wild, sizeof wild), 2), -EFAULT, "a run is null");
+  is_int(call(p, SYS_readv, 0, 0, 2), -EFAULT, "no runs at all");
+  is_int(call(p, SYS_readv, 0, put(p, 100, runs, sizeof runs), 1), -EPERM,
+         "too few for the script");
+  is_int(call(p, SYS_read, 0, p->size - 2, 5), -EFAULT, "a buffer ends too early");
+  ok(strstr(p->w.log, "(5 bytes) cannot be written") != NULL, "people are told: %s", p->w.log);
+  is_int(call(p, SYS_read, 0, p->size - 2, 2), -EPERM, "too small for the script");
+  is_int(call(p, SYS_read, 0, 0, 5), -EFAULT, "a null pointer");
+  is_int(call(p, SYS_getsockname, 0, 700, 0), -EFAULT, "nobody says how much room there is");
+  put(p, 800, &(uint32_t){16}, 4);
+  is_int(call(p, SYS_getsockname, 0, 700, 800), 0, "somebody does");
+  is_int(p->memory[800], 2, "and learns how much it was");
+  program_close(p);
+}
+
 static void liars(void) {
   struct program *p = program_open(upper, 0, true);
   p->lie = 1;
@@ -423,6 +450,8 @@ static void two_threads_at_once(void) {
 int main(void) {
   base_and_callbacks(false);
   base_and_callbacks(true);
+  bad_buffers(false);
+  bad_buffers(true);
   liars();
   mistakes();
   four_byte_pointers();

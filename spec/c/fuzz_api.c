@@ -431,7 +431,7 @@ static void do_grate(struct fuzz *f) {
   lencase_grate *g = NULL;
   n->f = f;
   i.nentries = below(f, ENTRIES + 1);
-  i.flags = below(f, 4) == 0 ? LENCASE_UNREGISTERED : 0;
+  i.flags = below(f, 4) == 0 ? LENCASE_UNREGISTERED : below(f, 16) == 0 ? (unsigned)word(f) : 0;
   i.name = below(f, 4) == 0 ? NULL : "fuzz";
   for (size_t e = 0; e < i.nentries; e++) {
     bool constant = below(f, 8) == 0;

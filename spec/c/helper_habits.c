@@ -224,6 +224,47 @@ static void storms(void) {
   say("storm", storm > 10);
 }
 
+/* By an instruction of its own: it is always dispatched, and never patched. */
+static long direct(long nr, long a, const void *b, long c) {
+  long result;
+  __asm__ volatile("syscall"
+                   : "=a"(result)
+                   : "a"(nr), "D"(a), "S"(b), "d"(c)
+                   : "rcx", "r11", "memory");
+  return result;
+}
+
+static long up_there(void) {
+  long i, bad = 0;
+  char c = 0;
+  for (i = 0; i < 3000; i++) {
+    bad += direct(SYS_write, ends[1], "y", 1) != 1;
+    bad += direct(SYS_read, ends[0], &c, 1) != 1 || c != 'y';
+    bad += write(ends[1], "z", 1) != 1 || read(ends[0], &c, 1) != 1 || c != 'z';
+  }
+  return bad;
+}
+
+static void from_above(int sig) {
+  (void)sig;
+  say("on the stack", up_there());
+}
+
+/* Signals, calls and a handler that makes many, all on the alternate stack. */
+static void heights(void) {
+  stack_t s = {.ss_sp = alternate, .ss_size = sizeof alternate};
+  stormy = 1;
+  say("set", sigaltstack(&s, NULL));
+  on(SIGALRM, during, SA_RESTART | SA_ONSTACK);
+  on(SIGUSR1, from_above, SA_RESTART | SA_ONSTACK);
+  next_signal();
+  say("below", up_there());
+  raise(SIGUSR1);
+  say("below", up_there());
+  stormy = 0;
+  say("storm", storm > 10);
+}
+
 static volatile sig_atomic_t received, in_order, told;
 
 static void in_turn(int sig, siginfo_t *info, void *uc) {
@@ -428,6 +469,7 @@ static void vforks(void) {
 static void spawns(void) {
   char *good[] = {"sh", "-c", "echo spawned; exit 7", NULL}, *bad[] = {"no such program", NULL};
   char *bare[] = {NULL};
+  stack_t s = {.ss_sp = alternate, .ss_size = sizeof alternate};
   pid_t pid = 0;
   int result = posix_spawnp(&pid, "sh", NULL, NULL, good, environ);
   wait_for(pid);
@@ -436,6 +478,10 @@ static void spawns(void) {
   result = posix_spawn(&pid, "/bin/sh", NULL, NULL, good, bare);
   wait_for(pid);
   say("bare", result);
+  say("stack", sigaltstack(&s, NULL)); /* a child that shares the memory is not on it */
+  result = posix_spawnp(&pid, "sh", NULL, NULL, good, environ);
+  wait_for(pid);
+  say("good", result);
 }
 
 static int on_own_stack(void *arg) {
@@ -498,6 +544,7 @@ static const struct {
     {"pipes", pipes},
     {"execs", execs},
     {"storms", storms},
+    {"heights", heights},
     {"queues", queues},
     {"actions", actions},
 };

@@ -31,6 +31,8 @@ static struct {
   int answer;
   int translate;
   bool refuse_copies, locked, asked_locked;
+  uint64_t killed[4];
+  int nkilled, kill_fails;
 } d;
 
 static void complain_if(bool bad) {
@@ -51,6 +53,11 @@ int make_threei_call(unsigned int callnumber, uint64_t callname, uint64_t self_c
     uint64_t id = cages[i] & ~GRATE_MEMORY_FLAG;
     complain_if((cages[i] & GRATE_MEMORY_FLAG) != 0 && id != SELF);
     complain_if(id != SELF && id != CAGE && id != CHILD && id != 0);
+  }
+  if (callnumber == SYS_kill) { /* it waits for nothing: it may be asked with the lock held */
+    complain_if(target_cageid != SELF || arg2 != SIGKILL || arg1cageid != SELF);
+    d.killed[d.nkilled++ % 4] = arg1;
+    return d.kill_fails;
   }
   if (d.locked) d.asked_locked = true;
   d.nr = (int32_t)callnumber;
@@ -219,7 +226,7 @@ static void bad_memory(void) {
   is_int(call(&g, CAGE, SYS_open, BASE + SIZE - 4, 0, 0), -EFAULT, "a string without an end");
   d.refuse_copies = true;
   is_int(call(&g, CAGE, SYS_open, put(100, "/a"), 0, 0), -EFAULT, "a Lind that copies nothing");
-  is_int(call(&g, CAGE, SYS_read, 0, BASE, 3), -EIO, "in neither direction");
+  is_int(call(&g, CAGE, SYS_read, 0, BASE, 3), -EFAULT, "in neither direction");
   grate_down(&g);
 }
 
@@ -244,6 +251,37 @@ static void lives(void) {
   lind_ended(g.l, CAGE, 9);
   is_int(call(&g, CHILD, SYS_getppid), 0, "an id that comes again is another cage");
   is_int(call(&g, CHILD, SYS_getuid), 5, "and a harsh end was told, too");
+  grate_down(&g);
+}
+
+static const char killer[] =
+    PROLOGUE "local log = {} "
+             "return lencase.grate { on_error = 'kill', "
+             "write = function(fd) if fd == 9 then error 'never' end return 1 end, "
+             "getuid = function() return #log end, "
+             "on_cage = function(c) log[#log + 1] = 'new' end, "
+             "on_cage_exit = function(c, how, code) log[#log + 1] = how .. code end }";
+
+static void killing(int kill_fails) {
+  struct grate g;
+  grate_up(&g, killer);
+  d.kill_fails = kill_fails;
+  is_int(call(&g, CHILD, SYS_getuid), 1, "a cage that looks on");
+  is_int(call(&g, CAGE, SYS_write, 1, BASE, 1), 1, "a cage");
+  is_int(d.nkilled, 0, "lives");
+  is_int(call(&g, CAGE, SYS_write, 9, BASE, 1), -EIO, "until it does what it may not");
+  ok(d.nkilled == 1 && d.killed[0] == CAGE, "Lind is asked to kill it, once");
+  is_int(call(&g, CHILD, SYS_getuid), 3, "its end is told at once");
+  is_int(call(&g, CAGE, SYS_write, 1, BASE, 1), -ESRCH, "what its threads still do fails");
+  is_int(call(&g, CAGE, SYS_getuid), -ESRCH, "again, too");
+  is_int(call(&g, CHILD, SYS_getuid), 3, "and makes no other cage of it");
+  d.answer = CAGE;
+  is_int(call(&g, CHILD, SYS_fork), CAGE, "an id that is given again");
+  d.answer = 0;
+  is_int(call(&g, CAGE, SYS_getuid), 4, "is another cage");
+  call(&g, CAGE, SYS_write, 9, BASE, 1);
+  lind_ended(g.l, CAGE, SIGKILL);
+  is_int(call(&g, CAGE, SYS_getuid), 6, "as is one that comes after Lind said that it ended");
   grate_down(&g);
 }
 
@@ -298,6 +336,8 @@ int main(void) {
   results();
   bad_memory();
   lives();
+  killing(0);
+  killing(-ESRCH);
   registering();
   threads();
   return test_end();

@@ -190,13 +190,26 @@ static void verdicts(void) {
 static void misuse(void) {
   static const lencase_entry bad = {SYS_write, LENCASE_COPY(5), passes, 0};
   static const lencase_entry twice[] = {{AUTHORS, 0, passes, 0}, {AUTHORS, 0, passes, 0}};
+  static const lencase_entry odd[] = {{SYS_write, LENCASE_P_SET_AT(4u, 1), passes, 0},
+                                      {SYS_write, (lencase_policy)1 << 48, passes, 0}};
   lencase_interface i = {.name = "spec", .entries = &bad, .nentries = 1};
   struct world w;
   open_state(&w);
   is_int(lencase_grate_new(w.st, &i, NULL), LENCASE_EINVAL, "a policy for no argument");
+  for (size_t k = 0; k < sizeof odd / sizeof *odd; k++) {
+    i.entries = &odd[k];
+    is_int(lencase_grate_new(w.st, &i, NULL), LENCASE_EINVAL, "bits of a policy that mean nothing");
+    ok(strstr(lencase_error(w.st), "mean nothing") != NULL, "%s", lencase_error(w.st));
+  }
   i.entries = twice;
   i.nentries = 2;
   is_int(lencase_grate_new(w.st, &i, NULL), LENCASE_EINVAL, "a call handled twice");
+  i = (lencase_interface){.name = "spec", .flags = LENCASE_UNREGISTERED | 0x40u};
+  is_int(lencase_grate_new(w.st, &i, NULL), LENCASE_EINVAL, "a flag that nobody knows");
+  is_str(lencase_error(w.st),
+         "spec: flags 0x40 are none of an interface's: LENCASE_UNREGISTERED is", "by name");
+  i = (lencase_interface){.nentries = 1};
+  is_int(lencase_grate_new(w.st, &i, NULL), LENCASE_EINVAL, "a number of no entries");
   w.cage = cage(&w);
   is_int(world_call(&w, AUTHORS), -ENOSYS, "nothing of it is in force");
   world_close(&w);
@@ -239,6 +252,12 @@ static void registering(void) {
   is_int(lencase_register_handler(w.st, 77, AUTHORS, a, 0), LENCASE_EGONE, "no such cage");
   is_int(lencase_register_handler(w.st, other, -7, a, 0), LENCASE_EINVAL, "no such callnum");
   is_int(lencase_register_handler(w.st, other, AUTHORS, a, 64), LENCASE_EINVAL, "no such flag");
+  is_str(lencase_error(w.st),
+         "register_handler: flags 0x40 make no sense: they are 0 or LENCASE_REPLACE, or "
+         "LENCASE_DEREGISTER alone",
+         "it says which there are");
+  is_int(lencase_register_handler(w.st, other, AUTHORS, a, LENCASE_REPLACE | LENCASE_DEREGISTER),
+         LENCASE_EINVAL, "not both");
   sim_cage_exit(child, 0), sim_cage_exit(one, 0), sim_cage_exit(two, 0);
   world_close(&w);
 }
@@ -270,6 +289,7 @@ static void copying_tables(void) {
   is_int(lencase_copy_handler_table_to_cage(w.st, t, t, 0), LENCASE_OK, "onto itself");
   is_int(lencase_copy_handler_table_to_cage(w.st, t, 77, 0), LENCASE_EGONE, "no such cage");
   is_int(lencase_copy_handler_table_to_cage(w.st, t, f, 64), LENCASE_EINVAL, "no such flag");
+  ok(strstr(lencase_error(w.st), "flags 0x40") != NULL, "it says which: %s", lencase_error(w.st));
   sim_cage_exit(from, 0), sim_cage_exit(to, 0);
   world_close(&w);
 }

@@ -378,7 +378,8 @@ static void embed_let_go(struct lencase_cage *cage) {
 static const char *mistake(const lencase_cage_config *c) {
   bool own = (c->flags & LENCASE_OWN_MEMORY) != 0, callbacks = c->read != NULL || c->write != NULL;
   uint64_t end;
-  if (c->flags & ~(LENCASE_OWN_MEMORY | LENCASE_ILP32)) return "there is no such flag";
+  if (c->flags & ~(LENCASE_OWN_MEMORY | LENCASE_ILP32))
+    return "flags are of LENCASE_ILP32 and LENCASE_OWN_MEMORY";
   if (own + callbacks + (c->base != NULL) > 1)
     return "a cage's memory is one of base, callbacks and LENCASE_OWN_MEMORY";
   if (callbacks && (c->read == NULL || c->write == NULL)) return "read and write come together";

@@ -12,6 +12,9 @@
 ** thread, and no handler of the program's runs meanwhile. So what interrupts a thread finds it as
 ** it leaves it, also when it never comes back (siglongjmp).
 **
+** The kernel's frame for a handler with SA_ONSTACK lies at the top of the alternate stack, wherever in the engine
+** the thread is. So whoever is on the alternate stack himself has signals blocked, too.
+**
 ** Threads are told by their thread pointers. Where that does not do (threads without one of their own,
 ** a processor that cannot read it without the kernel, more threads than slots) signals are blocked.
 */
@@ -55,7 +58,8 @@ static struct inline_slot *slot_new(struct inline_host *h, uintptr_t thread) {
   return s;
 }
 
-struct inline_slot *inline_slot(struct inline_host *h) {
+/* This thread's, made when there is none yet. */
+static struct inline_slot *own_slot(struct inline_host *h) {
   uintptr_t thread;
   struct inline_slot *s;
   /* a child that shares the memory has its parent's thread pointer */
@@ -66,9 +70,39 @@ struct inline_slot *inline_slot(struct inline_host *h) {
   return s != NULL || thread == 0 ? s : slot_new(h, thread);
 }
 
+/* The caller's frames lie there. */
+static bool is_here(uintptr_t stack, size_t size) {
+  return (uintptr_t)__builtin_frame_address(0) - stack < size;
+}
+
+struct inline_slot *inline_slot(struct inline_host *h) {
+  struct inline_slot *s = own_slot(h);
+  return s == NULL || is_here(s->alternate, s->alternate_size) ? NULL : s;
+}
+
+bool inline_on_alternate(struct inline_host *h) {
+  const struct inline_slot *s = own_slot(h);
+  stack_t stack;
+  if (s != NULL) return is_here(s->alternate, s->alternate_size);
+  inline_raw3(h, SYS_sigaltstack, 0, (uintptr_t)&stack, 0);
+  return is_here((uintptr_t)stack.ss_sp, stack.ss_size);
+}
+
+void inline_slot_alternate(struct inline_host *h, const stack_t *stack) {
+  struct inline_slot *s = own_slot(h);
+  if (s == NULL) {
+    h->unslotted = true; /* it could not be said later */
+    return;
+  }
+  s->alternate = (uintptr_t)stack->ss_sp;
+  s->alternate_size = (stack->ss_flags & SS_DISABLE) ? 0 : stack->ss_size;
+}
+
 void inline_slot_free(struct inline_host *h, uintptr_t thread) {
   struct inline_slot *s = h->wrfsbase && thread != 0 ? probe(h, thread, thread) : NULL;
-  if (s != NULL) __atomic_store_n(&s->thread, 0, __ATOMIC_RELAXED);
+  if (s == NULL) return;
+  s->alternate_size = 0;
+  __atomic_store_n(&s->thread, 0, __ATOMIC_RELEASE);
 }
 
 void inline_slots_keep(struct inline_host *h, uintptr_t thread) {
@@ -318,7 +352,10 @@ int64_t inline_set_action(struct inline_host *h, uint64_t sig, const struct kern
 
 void inline_adopt_handlers(struct inline_host *h) {
   struct kernel_action old, same;
+  stack_t alternate;
   uint64_t sig;
+  if (inline_raw3(h, SYS_sigaltstack, 0, (uintptr_t)&alternate, 0) == 0)
+    inline_slot_alternate(h, &alternate);
   for (sig = 1; sig <= INLINE_SIGNALS; sig++)
     if (sig != SIGSYS && inline_set_action(h, sig, NULL, &old) == 0 && old.handler > 1)
       inline_set_action(h, sig, &old, &same);

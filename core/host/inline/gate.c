@@ -208,22 +208,45 @@ uintptr_t inline_thread(const struct inline_host *h) {
   return h->wrfsbase ? fs_get(h) : (uintptr_t)inline_raw3(h, SYS_gettid, 0, 0, 0);
 }
 
-static void on_stack(struct inline_host *h, void (*fn)(void *), void *arg) {
-  gate_on_stack(fn, arg, h->stack + INLINE_STACK);
+struct visit {
+  const struct inline_host *h;
+  void (*fn)(void *);
+  void *arg;
+};
+
+/*
+** A call that the engine makes without the gate raises SIGSYS, whose frame would lie at the top of the alternate
+** stack, over that of the handler that came here: while it waits there is none.
+*/
+static void without_alternate(void *arg) {
+  const struct visit *v = arg;
+  const stack_t none = {.ss_flags = SS_DISABLE};
+  stack_t stack;
+  inline_raw3(v->h, SYS_sigaltstack, (uintptr_t)&none, (uintptr_t)&stack, 0);
+  v->fn(v->arg);
+  inline_raw3(v->h, SYS_sigaltstack, (uintptr_t)&stack, 0, 0);
 }
 
-void inline_engine(struct inline_host *h, void (*fn)(void *), void *arg) {
+static void go_in(struct inline_host *h, void (*fn)(void *), void *arg) {
   uintptr_t fs;
   if (h->place.fs == 0) { /* the program's own libc: errno is the program's, too */
     int before = errno;
-    on_stack(h, fn, arg);
+    gate_on_stack(fn, arg, h->stack + INLINE_STACK);
     errno = before;
     return;
   }
   fs = fs_get(h);
   fs_set(h, h->place.fs);
-  on_stack(h, fn, arg);
+  gate_on_stack(fn, arg, h->stack + INLINE_STACK);
   fs_set(h, fs);
+}
+
+void inline_engine(struct inline_host *h, void (*fn)(void *), void *arg) {
+  struct visit v = {h, fn, arg};
+  if (inline_on_alternate(h))
+    go_in(h, without_alternate, &v);
+  else
+    go_in(h, fn, arg);
 }
 
 struct elsewhere {
@@ -259,10 +282,16 @@ struct newborn {
 
 void gate_newborn_start(struct newborn *n) __attribute__((used));
 
-/* The thread has the state that its parent had, instead of a signal handler's. */
+/*
+** The thread has the state that its parent had, instead of a signal handler's. A child that shares the memory
+** while its parent waits (CLONE_VFORK) has the alternate stack, too, on which the parent's handler
+** waits for it: it goes without.
+*/
 void gate_newborn_start(struct newborn *n) {
+  const stack_t none = {.ss_flags = SS_DISABLE};
   n = (struct newborn *)((uint64_t *)n - 1); /* the entry was taken */
   __asm__ volatile("ldmxcsr %0\n\tfldcw %1" : : "m"(n->mxcsr), "m"(n->fcw));
+  inline_raw3(n->h, SYS_sigaltstack, (uintptr_t)&none, 0, 0);
   inline_dispatch_on(n->h);
   inline_raw5(n->h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)&n->mask, 0, sizeof n->mask, 0);
 }

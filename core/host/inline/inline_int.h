@@ -78,6 +78,8 @@ struct inline_slot {
   volatile bool inside, deferred;
   volatile bool keeps;       /* 'kept' has come, and is not in the kernel's queue */
   volatile inline_mask mask; /* deferred: the program's */
+  uintptr_t alternate;       /* the thread's alternate stack */
+  size_t alternate_size;     /* 0: it has none */
   siginfo_t kept;
 } __attribute__((aligned(64)));
 
@@ -181,8 +183,14 @@ size_t inline_peek(const struct inline_host *h, uint64_t addr, void *data, size_
 
 /* {================================== doors ================================ */
 
-/* This thread's slot; NULL: there is none, see defer.c. */
+/* This thread's slot; NULL: it has none, or is on its alternate stack: see defer.c. */
 struct inline_slot *inline_slot(struct inline_host *h);
+
+/* The caller runs on the alternate stack. Not in the engine, whose thread pointer is another. */
+bool inline_on_alternate(struct inline_host *h);
+
+/* This thread has another alternate stack from now on. */
+void inline_slot_alternate(struct inline_host *h, const stack_t *stack);
 
 /* The thread with this pointer has ended; all but it are not there (in the child of a fork). */
 void inline_slot_free(struct inline_host *h, uintptr_t thread);

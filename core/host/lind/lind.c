@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { PAGE = 4096, ERRNO_MAX = 4095 };
+enum { PAGE = 4096, ERRNO_MAX = 4095, SIGNAL_KILL = 9 };
 
 /* Calls by which cages come and go: x86-64's numbers, which are Lind's. */
 enum {
@@ -16,6 +16,7 @@ enum {
   NR_VFORK = 58,
   NR_EXECVE = 59,
   NR_EXIT = 60,
+  NR_KILL = 62,
   NR_EXIT_GROUP = 231
 };
 static const int32_t life[] = {NR_CLONE, NR_FORK, NR_VFORK, NR_EXECVE, NR_EXIT, NR_EXIT_GROUP};
@@ -29,13 +30,16 @@ struct lind {
   struct member *members;
 };
 
-/* The host's part of a cage. */
+/*
+** The host's part of a cage. One that a grate has killed stays, without a cage, until Lind says that it has
+** ended or gives its id to another one: a thread of it may be on its way to us.
+*/
 struct member {
   struct lind *l;
-  struct lencase_cage *cage;
+  struct lencase_cage *cage; /* NULL: it was killed, and its calls are over */
   uint64_t lind_id;
   unsigned busy; /* how many of its calls are here */
-  bool ending;
+  bool ending, killed;
   int status;
   struct member *next;
 };
@@ -202,9 +206,24 @@ static void mark_ending(struct member *m, int status) {
   m->status = status;
 }
 
-/* Its calls fail from now on: Lind has no function that ends another cage at once. */
+/*
+** The grate's own kill(2), past all grates above it: Lind marks the cage's threads, which end where they next
+** look. An exit made for the cage would not do: Lind carries that out on the thread that asks.
+*/
 static void lind_kill(struct lencase_cage *cage) {
-  mark_ending(member_of(cage), 9);
+  struct member *m = member_of(cage);
+  const uint64_t self = m->l->self;
+  const uint64_t words[LENCASE_MAXARGS] = {m->lind_id, SIGNAL_KILL};
+  const uint64_t cages[LENCASE_MAXARGS] = {self, self};
+  if (m->ending) return;
+  mark_ending(m, SIGNAL_KILL);
+  m->killed = true;
+  ask_lind(m->l, self, NR_KILL, words, cages); /* whatever it says: its calls fail from now on */
+}
+
+static void member_exit(struct member *m) {
+  if (m->cage != NULL) call_cage_exit(m->cage, m->status);
+  m->cage = NULL;
 }
 
 static void member_free(struct member *m) {
@@ -212,12 +231,20 @@ static void member_free(struct member *m) {
   struct member **p = &m->l->members;
   while (*p != m) p = &(*p)->next;
   *p = m->next;
-  call_cage_exit(m->cage, m->status);
+  member_exit(m);
   state_free(st, m, sizeof *m);
 }
 
+/* No call of it is here any more. */
+static void member_over(struct member *m) {
+  if (m->killed)
+    member_exit(m);
+  else
+    member_free(m);
+}
+
 static void lind_let_go(struct lencase_cage *cage) {
-  mark_ending(member_of(cage), 9);
+  mark_ending(member_of(cage), SIGNAL_KILL);
   member_free(member_of(cage));
 }
 
@@ -255,7 +282,8 @@ static struct member *member_new(struct lind *l, uint64_t id, struct member *par
     state_free(l->st, m, sizeof *m);
     return NULL;
   }
-  m->cage->narrow = sizeof(void *) == 4; /* a wasm32 grate's cages are wasm32, too */
+  m->cage->narrow =
+      sizeof(void *) == 4; /* a wasm32 grate's cages are wasm32, too; iovecs: README.md */
   m->next = l->members;
   l->members = m;
   return m;
@@ -267,14 +295,23 @@ static struct member *member_for(struct lind *l, uint64_t id) {
   return m != NULL ? m : member_new(l, id, NULL);
 }
 
+/* An id of a killed cage that comes again is another cage's. */
+static void born(struct member *parent, uint64_t id) {
+  struct member *m = find(parent->l, id);
+  if (m != NULL && m->killed && m->busy == 0) {
+    member_free(m);
+    m = NULL;
+  }
+  if (m == NULL) member_new(parent->l, id, parent);
+}
+
 /* What a call that was carried out means for the cages. */
 static void lived(struct member *m, int32_t nr, const uint64_t words[LENCASE_MAXARGS],
                   int64_t result) {
   enum { CLONE_THREAD_FLAG = 0x10000 };
   bool forks =
       nr == NR_FORK || nr == NR_VFORK || (nr == NR_CLONE && (words[0] & CLONE_THREAD_FLAG) == 0);
-  if (forks && result > 0 && find(m->l, (uint64_t)result) == NULL)
-    member_new(m->l, (uint64_t)result, m);
+  if (forks && result > 0) born(m, (uint64_t)result);
   if (nr == NR_EXECVE && result == 0) call_cage_exec(m->cage);
   if (nr == NR_EXIT || nr == NR_EXIT_GROUP) mark_ending(m, (int)(words[0] & 0xff) << 8);
 }
@@ -322,7 +359,7 @@ int64_t lind_call(struct lind *l, int32_t nr, uint64_t cage, const uint64_t word
     m->busy++;
     result = m->ending ? -ESRCH : handled(m, nr, &a);
     m->busy--;
-    if (m->ending && m->busy == 0) member_free(m);
+    if (m->ending && m->busy == 0) member_over(m);
   }
   l->unlock(l->ud);
   return result;
@@ -346,7 +383,8 @@ void lind_ended(struct lind *l, uint64_t cage, int wstatus) {
   l->lock(l->ud);
   m = find(l, cage);
   if (m != NULL) {
-    mark_ending(m, wstatus);
+    if (m->cage != NULL) mark_ending(m, wstatus);
+    m->killed = false;
     if (m->busy == 0) member_free(m);
   }
   l->unlock(l->ud);
@@ -362,7 +400,7 @@ struct lind *lind_open(struct lencase_state *st, uint64_t self, void (*lock)(voi
 
 void lind_close(struct lind *l) {
   while (l->members != NULL) {
-    mark_ending(l->members, 9);
+    if (l->members->cage != NULL) mark_ending(l->members, SIGNAL_KILL);
     member_free(l->members);
   }
   state_free(l->st, l, sizeof *l);

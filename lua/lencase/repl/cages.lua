@@ -2,10 +2,10 @@
 
 local core = require "lencase.core"
 local grate = require "lencase.grate"
+local handlers = require "lencase.repl.handlers"
 local parsing = require "lencase.parsing"
-local place = require "lencase.repl.place"
+local placing = require "lencase.placing"
 local show = require "lencase.repl.show"
-local signatures = require "lencase.signatures"
 
 local MEMORY, ENOSYS, ERRNO_MAX = 1 << 28, 38, 4095
 local PROCESS = { exit = true, exit_group = true, fork = true, vfork = true, clone = true, getpid = true,
@@ -106,12 +106,7 @@ local function size_of(value, param)
   if type(value) == "table" then return sum_of(value, 1) end
   if param.kind == "iovec" then return sum_of(value, 0) end
   if param.kind == "bytes" then return #value end
-  local known
-  for _, p in ipairs(signatures.params(signatures.by_name(param.call))) do
-    if p.name == param.name then known = p end
-  end
-  local n = known and known.count == 1 and 1 or #value
-  return known and known.elem * n or #value
+  return param.elem * (param.fixed == 1 and 1 or #value)
 end
 
 local function is_copied(value)
@@ -119,7 +114,7 @@ local function is_copied(value)
 end
 
 local function copied_of(e, ...)
-  local described = core.describe(e.nr)
+  local described = placing.describe(e.signature or e.nr)
   local widest = { params = {} }
   for _, v in ipairs(described and described.variants or {}) do
     if #v.params > #widest.params then widest = v end
@@ -128,7 +123,6 @@ local function copied_of(e, ...)
   for i = 1, select("#", ...) do
     local value, param = select(i, ...), widest.params[i]
     if param and param.pointer and is_copied(value) then
-      param.call = described.name
       local bytes = param.kind == "bytes" and tostring(value) or type(value) == "string" and value or nil
       table.insert(list, { name = param.name, size = size_of(value, param), bytes = bytes or show.value(value) })
     end
@@ -162,44 +156,36 @@ end
 local function words_of(...) return { ... } end
 
 -- Asks a function of the bottom's table, with values; its results become the kernel's.
-local function ask_function(cage, fn, name, words)
-  local signature = signatures.by_name(name)
-  if not signature then return (fn(table.unpack(words, 1, 6))) end
-  local variant, args = place.variant(signature, words), {}
-  local fills, is_fill = place.fills(variant), {}
-  for _, i in ipairs(fills) do is_fill[i] = true end
-  for i = 1, #variant.params do
-    local is_out = is_fill[i] and variant.params[i].dir == 2
-    if not is_out then args[i] = place.value(cage.sim, variant, words, i) end
+local function ask_function(cage, fn, params, words)
+  local args = placing.list(cage.sim, params, words)
+  for i = 1, #params do
     if args[i] == core.NULL then args[i] = nil end
   end
-  local answers = table.pack(fn(table.unpack(args, 1, #variant.params)))
+  local answers = table.pack(fn(table.unpack(args, 1, #params)))
   local n, errno = answers[1], answers[2]
   if getmetatable(n) == grate.failure_meta then return -n.errno end
   if n == -1 and errno then return -(core.errnos()[errno] or math.tointeger(errno) or ENOSYS) end
-  for k, i in ipairs(fills) do
-    if answers[2 + k] ~= nil then place.fill(cage.sim, variant, words, i, answers[2 + k]) end
-  end
+  placing.fill(cage.sim, params, words, answers, 3)
   return math.tointeger(n) or 0
 end
 
-local function from_table(cage, name, words)
+local function from_table(cage, name, params, words)
   local bottom = cage.bottom
   local entry = bottom and bottom[name]
-  if type(entry) == "function" then return ask_function(cage, entry, name, words), "bottom" end
+  if type(entry) == "function" then return ask_function(cage, entry, params, words), "bottom" end
   if getmetatable(entry) == grate.failure_meta then return -entry.errno, "bottom" end
   if math.type(entry) == "integer" then return entry, "bottom" end
   if bottom and not bottom.kernel and not PROCESS[name] then return -ENOSYS, "bottom" end
 end
 
 -- A call that is tried again finds what was at the bottom then.
-local function from_record(cage, name, words)
+local function from_record(cage, name, params, words)
   if not cage.replays or FORKS[name] then return end
   for k, b in ipairs(cage.replays) do
     if b.name == name then
       table.remove(cage.replays, k)
       for _, out in ipairs(b.outs) do
-        if out.bytes and words[out.arg] ~= 0 then cage.sim:write(words[out.arg], out.bytes) end
+        if out.bytes then placing.fill_one(cage.sim, params, words, out.arg, out.bytes) end
       end
       return b.result, "recorded"
     end
@@ -209,24 +195,22 @@ end
 
 local adopt
 
-local function outs_of(cage, name, words, result)
-  local signature = signatures.by_name(name)
-  if not (signature and cages.all[cage.id]) then return {} end
-  return place.outs(cage.sim, place.variant(signature, words), words, result)
-end
-
 -- What is below all handlers of a cage and its forks.
 local function bottom_of(root)
   return function(nr, w1, w2, w3, w4, w5, w6, id)
-    local name, words, began = core.callname(nr), words_of(w1, w2, w3, w4, w5, w6), core.clock()
+    local words, began = words_of(w1, w2, w3, w4, w5, w6), core.clock()
+    local _, name, described_by = handlers.call(nr)
     local cage = cages.all[id]
     if not cage then return -ENOSYS end
-    local result, by = from_record(cage, name, words)
-    if not result then result, by = from_table(cage, name, words) end
+    local params = placing.params(placing.describe(described_by), words)
+    local rooms = placing.rooms(cage.sim, params, words)
+    local result, by = from_record(cage, name, params, words)
+    if not result then result, by = from_table(cage, name, params, words) end
     if not result then result, by = root.sim:kernel(id, nr, w1, w2, w3, w4, w5, w6), "kernel" end
     local event = { by = by, name = name, result = result, time = core.clock() - began }
     if by == "kernel" and FORKS[name] and result > 0 then adopt(root, cage, result) end
-    event.outs = FORKS[name] and {} or outs_of(cage, name, words, result)
+    local can_look = not FORKS[name] and cages.all[id]
+    event.outs = can_look and placing.outs(cage.sim, params, words, result, rooms) or {}
     if current then table.insert(current.events, event) end
     return result
   end
@@ -260,19 +244,22 @@ local function alive(cage)
   if cages.all[cage.id] ~= cage then error("cage " .. cage.id .. " has ended", 0) end
 end
 
-local function carry_out(cage, name, args)
+local function carry_out(cage, asked, args)
   alive(cage)
-  local placed = place.arguments(cage.sim, name, args)
-  local call = { cage = cage.id, name = name, args = args, words = placed.words, events = {}, outs = {} }
+  local nr, name, described_by = handlers.call(asked)
+  if not nr then error(("unknown call '%s'%s"):format(asked, parsing.did_you_mean(asked, core.names())), 0) end
+  local words, params = placing.words(cage.sim, name, placing.describe(described_by), args, true)
+  local rooms = placing.rooms(cage.sim, params, words)
+  local call = { cage = cage.id, nr = nr, name = name, args = args, words = words, events = {}, outs = {} }
   local before, began = current, core.clock()
   current = call
-  local ok, result = pcall(cage.sim.call, cage.sim, core.callnum(name), table.unpack(placed.words, 1, 6))
+  local ok, result = pcall(cage.sim.call, cage.sim, nr, table.unpack(words, 1, 6))
   current = before
   call.time = core.clock() - began
   if not ok then error(result, 0) end
   call.result = result
   if result then
-    call.outs = place.outs(cage.sim, placed.variant, placed.words, result)
+    call.outs = placing.outs(cage.sim, params, words, result, rooms)
   else
     cages.all[cage.id] = nil
   end
@@ -309,7 +296,7 @@ local cage_meta = {
 function cage_meta.__index(_, key)
   if methods[key] then return methods[key] end
   if key == "bottom" or key == "replays" or key == "sim" then return nil end
-  if not core.callnum(tostring(key)) then
+  if not handlers.call(key) then
     local names = core.names()
     for name in pairs(methods) do table.insert(names, name) end
     error(("a cage has no '%s'%s"):format(tostring(key), parsing.did_you_mean(tostring(key), names)), 2)
@@ -347,7 +334,7 @@ function cages.cage(options)
     end
   end
   for name in pairs(options.bottom or {}) do
-    if name ~= "kernel" and not core.callnum(name) then
+    if name ~= "kernel" and not handlers.call(name) then
       error(("bottom: unknown call '%s'%s"):format(name, parsing.did_you_mean(name, core.names())), 0)
     end
   end
@@ -369,7 +356,7 @@ function methods.exit(self, code)
 end
 
 --- c:call(name, ...): as c:name(...).
-function methods.call(self, name, ...) return results_of(make(self, core.callname(core.callnum(name) or name), ...)) end
+function methods.call(self, call, ...) return results_of(make(self, call, ...)) end
 
 function methods.put(self, bytes) return self.sim:put(bytes) end
 
@@ -434,7 +421,7 @@ function cages.try(n)
   local call = cages.calls[n] or error(("call %s was not kept: see calls"):format(show.value(n)), 0)
   local cage = stand_in(call)
   cage.replays = bottoms_of(call)
-  local ok, again = pcall(carry_out, cage, call.name, call.args)
+  local ok, again = pcall(carry_out, cage, call.nr, call.args)
   if cages.all[cage.id] then
     cages.all[cage.id] = nil
     cage.sim:exit(0)

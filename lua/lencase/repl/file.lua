@@ -13,7 +13,7 @@ local file = {
   upvalues = {}, -- name -> { function, index }: the locals of the script that was loaded
 }
 
-local loaded -- { path =, text = } of the script that was loaded
+local loaded -- { path =, text =, definition = } of the script that was loaded
 
 local function fail(fmt, ...) error(fmt:format(...), 0) end
 
@@ -76,7 +76,7 @@ function file.load(path)
   end
   take_handlers(definition)
   handlers.changed = {}
-  loaded = { path = path, text = text }
+  loaded = { path = path, text = text, definition = definition }
   file.texts["@" .. path] = text
 end
 
@@ -115,10 +115,22 @@ function literal(value)
   fail("a %s cannot be written to a script", kind)
 end
 
-local function text_of_entry(value)
-  if type(value) == "function" or getmetatable(value) == grate.failure_meta then return literal(value) end
-  local what = math.type(value[1]) and show.policy(value[1]) or literal(value[1])
-  local parts = { what, value[2] ~= nil and literal(value[2]) or nil }
+-- A handler with the locals that are its alone, as a factory's are.
+local function text_of_handler(value, own)
+  local lines = {}
+  for name, item in pairs(type(value) == "function" and own or {}) do
+    table.insert(lines, ("  local %s = %s\n"):format(name, literal(item)))
+  end
+  if #lines == 0 then return literal(value) end
+  table.sort(lines)
+  return ("(function()\n%s  return %s\nend)()"):format(table.concat(lines), literal(value))
+end
+
+local function text_of_policy(given) return math.type(given) and show.policy(given) or literal(given) end
+
+local function text_of_entry(value, own)
+  if type(value) == "function" or getmetatable(value) == grate.failure_meta then return text_of_handler(value, own) end
+  local parts = { text_of_policy(value[1]), value[2] ~= nil and text_of_handler(value[2], own) or nil }
   for key, item in pairs(value) do
     if math.type(key) == nil then table.insert(parts, key .. " = " .. literal(item)) end
   end
@@ -162,13 +174,61 @@ local function definition_of(name, user)
   fail("%s", text)
 end
 
--- The locals of typed chunks that a handler holds: name -> value.
+-- The locals of typed chunks that a function holds, and the functions among them: name -> { value =, id = }.
 local function locals_of(fn, into)
   for i = 1, 255 do
     local name, value = debug.getupvalue(fn, i)
-    if not name then return end
-    if name ~= "_ENV" then into[name] = value end
+    if not name then return into end
+    if name ~= "_ENV" and not into[name] then
+      into[name] = { value = value, id = debug.upvalueid(fn, i) }
+      if type(value) == "function" and debug.getinfo(value, "S").what ~= "C" then locals_of(value, into) end
+    end
   end
+  return into
+end
+
+local function locals_of_entry(value)
+  local fn = type(value) == "table" and value[2] or value
+  return type(fn) == "function" and locals_of(fn, {}) or {}
+end
+
+-- name -> which variable -> how many of the entries have it
+local function users_of(values)
+  local users = {}
+  for _, value in ipairs(values) do
+    for name, variable in pairs(locals_of_entry(value)) do
+      users[name] = users[name] or {}
+      users[name][variable.id] = (users[name][variable.id] or 0) + 1
+    end
+  end
+  return users
+end
+
+-- The variable of this name that stands before all handlers: one that several have, or the only one.
+local function shared_variable(name, users)
+  local first = next(users)
+  if not next(users, first) then return first end
+  local shared
+  for id, n in pairs(users) do
+    if n > 1 and shared then
+      fail("there are several locals %s that handlers share: write them on lines of their own, by other names", name)
+    end
+    if n > 1 then shared = id end
+  end
+  return shared
+end
+
+-- value -> the locals that are its alone, though others have some of the same names; and the others' values.
+local function share_locals(values)
+  local own, shared, users = {}, {}, users_of(values)
+  for _, value in ipairs(values) do
+    own[value] = {}
+    for name, variable in pairs(locals_of_entry(value)) do
+      local is_shared = (loaded and file.upvalues[name]) or variable.id == shared_variable(name, users[name])
+      if is_shared then shared[name] = variable.value else own[value][name] = variable.value end
+    end
+  end
+  return own, shared
 end
 
 local collect
@@ -180,7 +240,8 @@ local function collect_name(c, name, user)
   c.seen[name] = true
   local text
   if c.locals[name] ~= nil then
-    text = "local " .. name .. " = " .. literal(c.locals[name])
+    local is_function = type(c.locals[name]) == "function" -- that may call itself
+    text = "local " .. name .. (is_function and "\n" .. name or "") .. " = " .. literal(c.locals[name])
   else
     text = c.shared[name]
     if is_global then text = definition_of(name, user) end
@@ -198,12 +259,8 @@ function collect(c, text)
 end
 
 -- The lines that must stand before handlers with these texts. 'has' are names that the script has.
-local function preamble(values, texts, has)
-  local c = { seen = has, lines = {}, locals = {}, shared = SHARED }
-  for _, value in ipairs(values) do
-    local fn = type(value) == "table" and value[2] or value
-    if type(fn) == "function" then locals_of(fn, c.locals) end
-  end
+local function preamble(locals, texts, has)
+  local c = { seen = has, lines = {}, locals = locals, shared = SHARED }
   for _, text in ipairs(texts) do collect(c, text) end
   return c.lines
 end
@@ -222,15 +279,15 @@ end
 local function key_text(key) return math.type(key) and "[" .. key .. "]" or key end
 
 local function new_script()
-  local values, texts, lines = {}, {}, { 'local lencase = require "lencase"' }
-  local entries = {}
+  local values, texts, entries, lines = {}, {}, {}, { 'local lencase = require "lencase"' }
+  for _, value in pairs(handlers.entries) do table.insert(values, value) end
+  local own, shared = share_locals(values)
   for _, key in ipairs(sorted(handlers.entries)) do
-    local text = text_of_entry(handlers.entries[key])
-    table.insert(values, handlers.entries[key])
+    local text = text_of_entry(handlers.entries[key], own[handlers.entries[key]])
     table.insert(texts, text)
     table.insert(entries, "  " .. key_text(key) .. " = " .. text .. ",")
   end
-  for _, line in ipairs(preamble(values, texts, { lencase = true })) do table.insert(lines, line) end
+  for _, line in ipairs(preamble(shared, texts, { lencase = true })) do table.insert(lines, line) end
   table.insert(lines, "\nreturn lencase.grate {")
   for _, entry in ipairs(entries) do table.insert(lines, entry) end
   table.insert(lines, "}\n")
@@ -247,22 +304,52 @@ local function check_home(value, place, key)
   end
 end
 
--- The changes to a script's text: { from, behind, text }, and the handlers that are new in it.
+-- The policy and nothing else is not as in the script: its handler may be made by whatever made it.
+local function only_policy(key)
+  local new, old = handlers.entries[key], loaded.definition[key]
+  if type(new) ~= "table" or type(old) ~= "table" or getmetatable(new) or getmetatable(old) then return false end
+  for k, value in pairs(new) do
+    if k ~= 1 and old[k] ~= value then return false end
+  end
+  for k in pairs(old) do
+    if k ~= 1 and new[k] == nil then return false end
+  end
+  return true
+end
+
+local function changed_values()
+  local values = {}
+  for key in pairs(handlers.changed) do
+    if not only_policy(key) then table.insert(values, handlers.entries[key]) end
+  end
+  return values
+end
+
+local function edit_of_policy(place, key)
+  return { place.first.from, place.first.to + 1, text_of_policy(handlers.entries[key][1]) }
+end
+
+-- The changes to a script's text: { from, behind, text }, the handlers that are new in it, the locals they have.
 local function edits_of(at)
-  local edits, values, texts, new = {}, {}, {}, {}
-  for _, key in ipairs(sorted(handlers.changed)) do
+  local edits, texts, new = {}, {}, {}
+  local own, shared = share_locals(changed_values())
+  local function edit(key)
     local value, place = handlers.entries[key], at[key]
-    local text = value ~= nil and text_of_entry(value)
+    local text = value ~= nil and text_of_entry(value, own[value])
     if value ~= nil then check_home(value, place, key) end
-    if text then
-      table.insert(values, value)
-      table.insert(texts, text)
-    end
+    if text then table.insert(texts, text) end
     if place and text then table.insert(edits, { place.from, place.to + 1, text }) end
     if place and not text then table.insert(edits, { place.whole, place.behind, "" }) end
     if not place and text then table.insert(new, "  " .. key_text(key) .. " = " .. text .. ",\n") end
   end
-  return edits, values, texts, new
+  for _, key in ipairs(sorted(handlers.changed)) do
+    if at[key] and at[key].first and only_policy(key) then
+      table.insert(edits, edit_of_policy(at[key], key))
+    else
+      edit(key)
+    end
+  end
+  return edits, shared, texts, new
 end
 
 local function line_start(text, pos)
@@ -273,7 +360,7 @@ end
 local function edited_script()
   local text = loaded.text
   local at = source.interface(text) or fail("%s: lencase.grate is not given a table in the text", loaded.path)
-  local edits, values, texts, new = edits_of(at)
+  local edits, locals, texts, new = edits_of(at)
   if #new > 0 then
     local close = at[1].close
     local before = at[1].comma and "" or ","
@@ -281,7 +368,7 @@ local function edited_script()
     table.insert(edits, { line_start(text, close), line_start(text, close), table.concat(new) })
   end
   local has = source.toplevel(text)
-  local lines = preamble(values, texts, has)
+  local lines = preamble(locals, texts, has)
   local start = line_start(text, at.start)
   if #lines > 0 then table.insert(edits, { start, start, table.concat(lines, "\n") .. "\n\n" }) end
   table.sort(edits, function(a, b) return a[1] > b[1] end)

@@ -60,32 +60,59 @@ end
 
 local function is_failure(value) return getmetatable(value) == grate.failure_meta end
 
-local function name_of(call)
-  if math.type(call) == "integer" then return core.callname(call) end
-  if type(call) ~= "string" then error("a call's name comes first, as in on(\"write\", ...)", 0) end
+-- The entry of a call that the author has given a prototype, by its number or its name.
+local function own_entry(call)
+  for _, e in ipairs(interface and interface.entries or {}) do
+    if e.signature and (e.nr == call or e.name == call) then return e end
+  end
+end
+
+--- A call by its name or number: number, name, and what placing.describe is to be asked with; nil: there is none.
+---@param call string|integer
+---@return integer? nr
+---@return string name
+---@return integer|userdata described_by
+function handlers.call(call)
+  local own = own_entry(call)
+  if own then return own.nr, own.name, own.signature end
+  local nr = math.tointeger(tonumber(call)) or core.callnum(call)
+  if nr then return nr, core.callname(nr), nr end
+end
+
+-- The key of a call among the entries: its name, or the number of one that the author describes.
+local function key_of(call)
+  if type(call) ~= "string" and math.type(call) ~= "integer" then
+    error("a call's name comes first, as in on(\"write\", ...)", 0)
+  end
+  local own = own_entry(call)
+  if own then return own.nr end
+  local name = math.type(call) == "integer" and core.callname(call)
+  if name and core.callnum(name) == call then return name end
+  if name and not grate.is_own(call) then error("calls of your own have numbers from 2000 to 2099 at the prompt", 0) end
   return call
 end
 
---- on(call, [policy,] handler): from now on this handles it. Also on(call, { policy, handler, exact = true }).
+--- on(call, [policy,] handler): from now on this handles it. Also on(call, { policy, handler, exact = true }), and
+--- on(2000, { prototype = "int frob(int a);", policy, handler }) for a call of one's own.
 function handlers.on(call, policy, fn)
-  local name = name_of(call)
+  local name = key_of(call)
   if fn ~= nil then return exchange(name, { policy, fn }) end
-  if policy == nil then error("on(\"" .. name .. "\", \"policy\", function(...) ... end)", 0) end
+  if policy == nil then error("on(\"" .. call .. "\", \"policy\", function(...) ... end)", 0) end
   exchange(name, policy)
 end
 
 local function handled(name)
   if handlers.entries[name] ~= nil then return end
   local names = {}
-  for known in pairs(handlers.entries) do table.insert(names, known) end
-  error(("nothing handles '%s'%s"):format(name, parsing.did_you_mean(name, names)), 0)
+  for known in pairs(handlers.entries) do table.insert(names, tostring(known)) end
+  error(("nothing handles '%s'%s"):format(name, parsing.did_you_mean(tostring(name), names)), 0)
 end
 
 --- off(call): nothing handles it any more; off() all.
 function handlers.off(call)
   if call then
-    handled(name_of(call))
-    return exchange(name_of(call), nil)
+    handled(key_of(call))
+    return exchange(key_of(call), nil)
   end
   for name in pairs(handlers.entries) do handlers.changed[name] = true end
   handlers.entries = {}
@@ -99,7 +126,7 @@ end
 
 --- policy(call, text): the handler stays, what is copied changes. policy(call) tells it.
 function handlers.policy(call, text)
-  local name = name_of(call)
+  local name = key_of(call)
   handled(name)
   local old = parts(handlers.entries[name])
   if text == nil then return old[1] or "COPY_ALL_ARGS" end

@@ -12,6 +12,7 @@ c = cage()                       a simulated cage; cage { bottom = { write = fun
 c:open("/tmp/x", "O_RDWR|O_CREAT", 420)    a call: n; or -1 and the errno's name; then what the call filled
 c:fork()  c:exit()  c:put("s")  c:dump(addr, n)
 on("write", "pass buf", function(fd, buf, count) ... end)      handle a call; sys.write(...) makes it
+on(2000, { prototype = "int frob(int a);", "copy a", function(a) ... end })    a call of your own: c:frob(1)
 policy("write", "copy buf")  off("write")  routes()
 trace(true)                      show each call: what was copied, who handled it, how long it took
 calls  calls[7].copied  try(7)   the calls made, and one of them again with the handlers as they are now
@@ -39,11 +40,12 @@ local function family_lines(nr)
   return lines
 end
 
-local function steps(nr)
+local function steps(nr, described_by)
   local entry = handlers.entry(nr)
   local mask = entry and entry.policy or policy.COPY_ALL_ARGS
   local where = entry and ("handled by %s at %s"):format(entry.name, entry.where) or "nothing handles it; COPY_ALL_ARGS"
-  local text = core.plan(entry and entry.nr or nr, mask) -- of the family, which is what the handler sees
+  -- Of the family, which is what the handler sees.
+  local text = core.plan(entry and entry.nr ~= nr and entry.nr or described_by, mask)
   return where .. "\n" .. (text or "")
 end
 
@@ -54,16 +56,16 @@ function help.show(name)
     io.stdout:write(GUIDE)
     return
   end
-  local nr = math.tointeger(tonumber(name)) or core.callnum(name)
+  local nr, known, described_by = handlers.call(math.tointeger(tonumber(name)) or name)
   if not nr then error(("unknown call '%s'%s"):format(name, parsing.did_you_mean(name, core.names())), 0) end
-  local described = core.describe(nr)
+  local described = core.describe(described_by)
   if not described then
-    io.stdout:write(core.callname(nr), " has no signature: its handler sees six integers\n")
+    io.stdout:write(known, " has no signature: its handler sees six integers\n")
     return
   end
   io.stdout:write(described.prototype, "\n")
   for _, line in ipairs(family_lines(nr)) do io.stdout:write(line, "\n") end
-  io.stdout:write(steps(nr))
+  io.stdout:write(steps(nr, described_by))
 end
 
 return help

@@ -152,8 +152,15 @@ local function behind_value(list, i)
   return i
 end
 
---- The entries of the interface in a script's text: { [key] = { from =, to =, whole =, behind = }, close = }; nil when
---- lencase.grate is not given a table there. `from`..`to` is the value, `whole`..`behind` all of the entry.
+-- The first item of a table that begins at i, if it has no key: the policy of an entry.
+local function first_item(list, i)
+  if list[i].text ~= "{" or not list[i + 1] or list[i + 1].text == "}" or key_at(list, i + 1) then return nil end
+  return { from = list[i + 1].from, to = list[behind_value(list, i + 1) - 1].behind - 1 }
+end
+
+--- The entries of the interface in a script's text: { [key] = { from =, to =, whole =, behind =, first = }, close = };
+--- nil when lencase.grate is not given a table there. `from`..`to` is the value, `whole`..`behind` all of the entry,
+--- `first` the policy in it.
 ---@param text string
 ---@return table?
 function source.interface(text)
@@ -167,6 +174,7 @@ function source.interface(text)
     local separator = list[stop] and list[stop].text ~= "}"
     if key then
       entries[key] = { from = list[value].from, to = list[stop - 1].behind - 1, whole = list[i].from,
+                       first = first_item(list, value),
                        behind = separator and list[stop].behind or list[stop - 1].behind }
     end
     i = separator and stop + 1 or stop
