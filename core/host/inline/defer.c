@@ -307,10 +307,15 @@ uintptr_t inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc) {
 
 /* {============================ the program's handlers ===================== */
 
-/* What the kernel is to have in place of *new. */
-static struct kernel_action ours(const struct kernel_action *new) {
+static struct kernel_action masked(const struct kernel_action *new) {
   struct kernel_action action = *new;
   action.mask &= MASK_ALL;
+  return action;
+}
+
+/* What the kernel is to have in place of *new. */
+static struct kernel_action ours(const struct kernel_action *new) {
+  struct kernel_action action = masked(new);
   if (action.handler <= 1) return action;
   action.handler = (uintptr_t)inline_signal_entry;
   action.flags = (action.flags & ~RESETHAND) | SA_SIGINFO; /* what came must be told to be queued */
@@ -327,26 +332,34 @@ static struct kernel_action theirs(const struct kernel_action *old,
   return action;
 }
 
+/* A child has handlers of its own, but the table is its parent's. */
+bool inline_is_sharing(const struct inline_host *h) {
+  return __atomic_load_n(&h->others, __ATOMIC_RELAXED) > 0 &&
+         (pid_t)inline_raw3(h, SYS_getpid, 0, 0, 0) != h->pid;
+}
+
 /*
 ** The entry is written first, since the signal may come when the kernel has it. That a handler was there
 ** stays written when it is taken away: the kernel may be on its way to it in another thread.
+** A child that shares the memory has no slots, so that what it installs may be entered directly.
 */
 int64_t inline_set_action(struct inline_host *h, uint64_t sig, const struct kernel_action *new,
                           struct kernel_action *old) {
   struct kernel_action action = {0};
   struct inline_handler none = {0}, *handler = &none, had;
   int64_t result;
+  bool sharing = inline_is_sharing(h);
   if (sig - 1 < INLINE_SIGNALS) handler = &h->handlers[sig - 1];
   had = *handler;
-  if (new != NULL) action = ours(new);
-  if (new != NULL &&new->handler > 1)
+  if (new != NULL) action = sharing ? masked(new) : ours(new);
+  if (new != NULL &&new->handler > 1 && !sharing)
     *handler = (struct inline_handler){new->handler, new->flags, new->mask};
   result = inline_raw5(h, SYS_rt_sigaction, sig, new != NULL ? (uintptr_t)&action : 0,
                        (uintptr_t)old, sizeof(inline_mask), 0);
-  if (result != 0)
-    *handler = had;
-  else
+  if (result == 0)
     *old = theirs(old, &had);
+  else if (!sharing)
+    *handler = had;
   return result;
 }
 

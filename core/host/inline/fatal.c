@@ -52,7 +52,8 @@ static bool would_end(int sig) {
 }
 
 void inline_fatal_swap(const struct inline_host *h, int sig, struct kernel_action *new) {
-  if (h->place.nchannels != 0 && new->handler == 0 && would_end(sig)) *new = ours(h);
+  if (h->place.nchannels == 0 || new->handler != 0 || !would_end(sig)) return;
+  if (!inline_is_sharing(h)) *new = ours(h);
 }
 
 /* Without the lock, which a handler that comes in between might want. */

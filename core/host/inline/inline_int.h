@@ -216,6 +216,9 @@ int64_t inline_set_action(struct inline_host *h, uint64_t sig, const struct kern
 /* The kernel's own action for a signal, whatever the program wants. */
 void inline_set_default(const struct inline_host *h, int sig);
 
+/* This is a child that shares the memory of its parent. */
+bool inline_is_sharing(const struct inline_host *h);
+
 /* The handlers that were there before us. */
 void inline_adopt_handlers(struct inline_host *h);
 

@@ -75,7 +75,7 @@ static int64_t sigsys_action(struct trap *t, const uint64_t words[LENCASE_MAXARG
                              const struct kernel_action *new) {
   struct kernel_action old = t->h->sigsys;
   if (words[2] != 0 && poke(t, words[2], &old, sizeof old) != 0) return -EFAULT;
-  if (words[1] != 0) t->h->sigsys = *new;
+  if (words[1] != 0 && !inline_is_sharing(t->h)) t->h->sigsys = *new;
   return 0;
 }
 
