@@ -46,6 +46,7 @@ void bind_open_state(lua_State *L);
 void bind_open_sim(lua_State *L);
 void bind_open_signature(lua_State *L);
 void bind_open_interface(lua_State *L);
+void bind_open_files(lua_State *L);
 void bind_open_prompt(lua_State *L);
 void bind_open_readline(lua_State *L);
 

@@ -11,7 +11,7 @@
 
 #include "bind.h"
 
-enum { PATH_ROOM = 4096, COMM_ROOM = 64 };
+enum { PATH_ROOM = 4096, COMM_ROOM = 64, FILES = 256 };
 
 /* A call that was asked, by the program or for it. */
 struct ask {
@@ -25,6 +25,7 @@ struct ask {
 
 /* What call->record is. */
 struct recorded {
+  const struct bind_record *by;
   uint64_t session, id;
   struct ask asked, down;
 };
@@ -36,9 +37,10 @@ struct event {
   const struct call *call;
   struct ask *ask;
   const struct snapshot *held;
-  const struct lencase_cage *cage;
+  struct lencase_cage *cage;
   const char *message;
   int64_t result;
+  enum cage_event what;
   int status;
   bool dropped;
 };
@@ -50,7 +52,7 @@ static struct bind_record *record_of(struct call_recorder *r) {
 /* NULL: this recording does not know the call. */
 static struct recorded *recorded_of(const struct bind_record *r, const struct call *call) {
   struct recorded *rec = call->record;
-  return rec->session == r->session ? rec : NULL;
+  return rec->by == r && rec->session == r->session ? rec : NULL;
 }
 
 /* {================================= values ================================ */
@@ -227,8 +229,21 @@ static void set_failed(lua_State *L, const struct event *ev) {
   lua_setfield(L, -2, "message");
 }
 
+/* What exec left open. */
+static void set_files(lua_State *L, struct lencase_cage *cage) {
+  lua_Integer n = 0;
+  int fd;
+  lua_newtable(L);
+  for (fd = 0; fd < FILES; fd++) {
+    if (!cage->ops->fd_open(cage, fd)) continue;
+    lua_pushinteger(L, fd);
+    lua_rawseti(L, -2, ++n);
+  }
+  lua_setfield(L, -2, "fds");
+}
+
 static void set_cage(lua_State *L, const struct event *ev) {
-  struct lencase_cage *cage = (struct lencase_cage *)(uintptr_t)ev->cage;
+  struct lencase_cage *cage = ev->cage;
   char comm[COMM_ROOM];
   int n = cage->gone ? -1 : cage->ops->comm(cage, comm, sizeof comm);
   set_integer(L, "cage", (lua_Integer)cage->id);
@@ -237,7 +252,9 @@ static void set_cage(lua_State *L, const struct event *ev) {
   set_integer(L, "status", ev->status);
   if (cage->shares_files) set_flag(L, "shares_files");
   if (n >= 0) set_bytes(L, "comm", comm, (size_t)n);
-  if (!cage->gone) set_path(L, "cwd", cage, AT_FDCWD);
+  if (cage->gone) return;
+  set_path(L, "cwd", cage, AT_FDCWD);
+  if (ev->what == CAGE_EXEC) set_files(L, cage);
 }
 
 static const struct {
@@ -286,6 +303,7 @@ static void asked(struct call_recorder *recorder, struct call *call, const struc
   struct recorded *rec = arena_new(&call->arena, sizeof *rec);
   struct event ev = {.r = r, .name = "asked", .call = call, .held = held};
   if (rec == NULL) return;
+  rec->by = r;
   rec->session = r->session;
   rec->id = ++r->last;
   ask_set(&rec->asked, call->cage, call->nr, call->words, signature_of(call));
@@ -334,7 +352,7 @@ static const char *const cage_events[] = {
 
 static void cage_event(struct cage_watcher *w, struct lencase_cage *cage, enum cage_event what,
                        int status) {
-  struct event ev = {.name = cage_events[what], .cage = cage, .status = status};
+  struct event ev = {.name = cage_events[what], .cage = cage, .what = what, .status = status};
   ev.r = (struct bind_record *)(void *)((char *)w - offsetof(struct bind_record, watcher));
   tell(&ev);
 }
