@@ -372,13 +372,14 @@ void bind_record_close(lua_State *L, struct bind_state *b) {
 }
 
 static void record_open(lua_State *L, struct bind_state *b, size_t limit) {
-  uint64_t session = b->record.session + 1;
+  uint64_t session = b->record.session + 1, last = b->record.last;
   b->record = (struct bind_record){.recorder = {asked, down, answered, failed, over},
                                    .watcher = {.event = cage_event},
                                    .state = b,
                                    .arena = {.st = b->st},
                                    .limit = limit,
                                    .session = session,
+                                   .last = last,
                                    .fn = luaL_ref(L, LUA_REGISTRYINDEX)};
   cage_watch(b->st, &b->record.watcher);
   b->st->recorder = &b->record.recorder;

@@ -112,6 +112,20 @@ local function text_of(call)
   return calls_text(call)
 end
 
+--- The arguments in which the program finds other bytes after the one call than after the other; "" for none.
+---@param call table
+---@param other table
+---@return string
+function decision.filled(call, other)
+  if not call.result or not other.result then return "" end
+  return filled_names(call, other)
+end
+
+--- How the program saw it end: "3", "-1 EPERM"; "nothing" when it never did.
+---@param result integer?
+---@return string
+function decision.result(result) return result_text(result) end
+
 --- What was decided, in words.
 ---@param call table
 ---@return string

@@ -62,9 +62,10 @@ Composer.__index = Composer
 local composing = {}
 
 function composing.asked(self, t)
-  local call = { n = t.id, cage = t.cage, pid = t.pid, tid = t.tid, call = t.call, nr = t.nr, cwd = t.cwd,
+  self.arrived = self.arrived + 1
+  local call = { n = self.arrived, cage = t.cage, pid = t.pid, tid = t.tid, call = t.call, nr = t.nr, cwd = t.cwd,
                  args = t.args, bottom = {} }
-  self.pending[t.id], self.latest, self.arrived = call, call, t.id
+  self.pending[t.id], self.latest = call, call
 end
 
 function composing.down(self, t)

@@ -105,6 +105,7 @@ end
 local becomes = {}
 
 function becomes.born(world, event)
+  world.began[event.born] = true
   local parent = world.sims[event.parent or 0]
   local known = known_of(world, event.born)
   for fd, path in pairs(parent and known_of(world, event.parent) or {}) do known[fd] = path end
@@ -253,6 +254,7 @@ local function make(world, call, sim)
 end
 
 local function try(world, call)
+  if not world.began[call.cage] then becomes.born(world, { born = call.cage, pid = call.pid }) end
   local sim = world.sims[call.cage]
   if not sim then return nil, "its cage has ended" end
   learn(world, call)
@@ -269,11 +271,6 @@ local function look_ahead(world)
   end
 end
 
----@class lencase.replay.difference
----@field call table as it was recorded, with its line
----@field now table? as it is now
----@field why string? why it could not be tried
-
 ---@class lencase.replay.options
 ---@field sim fun(options: table): userdata makes a first cage: state:sim or core.sim
 ---@field record fun(f: function|false, limit?: integer): any state:record or core.record
@@ -284,7 +281,7 @@ end
 ---@param options lencase.replay.options
 ---@return { tried: integer, differing: integer, untried: integer, unknown: integer }
 function replay.run(rec, options)
-  local world = { items = rec.items, sim = options.sim, sims = {}, recorded_id = {}, known = {}, done = {}, at = 1,
+  local world = { items = rec.items, sim = options.sim, sims = {}, recorded_id = {}, known = {}, done = {}, at = 1, began = {},
                   last_call = {}, exits = {}, makes_cages = { fork = true, vfork = true, clone = true, clone3 = true } }
   local counts = { tried = 0, differing = 0, untried = 0, unknown = 0 }
   local told
@@ -313,6 +310,33 @@ function replay.run(rec, options)
   return counts
 end
 
+-- What a cage was when call `n` arrived, as if it had come to be so.
+local function cage_before(rec, call)
+  local born = { after = 0, born = call.cage, pid = call.pid, line = 0 }
+  for _, item in ipairs(rec.items) do
+    if item == call then break end
+    if item.born == call.cage or item.exec == call.cage then born.comm = item.comm or born.comm end
+    if item.cage == call.cage or item.born == call.cage or item.exec == call.cage then
+      born.cwd = item.cwd or born.cwd
+    end
+  end
+  return born
+end
+
+--- Makes one call of a recording again, in a cage like the one that made it.
+---@param rec lencase.recording
+---@param call table
+---@param options lencase.replay.options
+---@return table? now
+---@return string? why it could not be tried
+function replay.one(rec, call, options)
+  local result, reason
+  local alone = { header = rec.header, items = { cage_before(rec, call), call } }
+  replay.run(alone, { sim = options.sim, record = options.record,
+                      each = function(_, now, _, why) result, reason = now, why end })
+  return result, reason
+end
+
 --- What must be known to judge a difference; "" for nothing.
 ---@param call table
 ---@param now table
@@ -324,6 +348,8 @@ function replay.note(call, now)
   elseif now.assumed then
     table.insert(notes, "the answer is that to the recorded call")
   end
+  local filled = decision.filled(call, now)
+  if filled ~= "" then table.insert(notes, "other bytes in " .. filled) end
   if cut ~= "" then table.insert(notes, "the recording has " .. cut) end
   return table.concat(notes, "; ")
 end
