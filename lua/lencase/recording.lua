@@ -1,60 +1,68 @@
 -- recording.lua - calls of programs as a file, a line of JSON each
 --
--- `lencase run --record FILE` and record("FILE") at the prompt write it, `lencase try` and load "FILE"
--- read it. Version 1:
---
--- The first line says what the file is and what was run:
+-- `lencase run --record FILE` and record "FILE" at the prompt write it, `lencase try` and load "FILE" read
+-- it. This is version 1. The first line says what the file is and what was run (scripts: the bottom first;
+-- calls: those that somebody handled; arg_bytes: as many are kept of an argument):
 --
 --   {"format": "lencase-recording", "version": 1, "lencase": "0.1.0", "arch": "x86_64",
---    "scripts": [{"script": "umask.lua", "args": ["077"], "hash": "0x..."}, ...],    the bottom first
---    "program": ["sh", "-c", "..."], "calls": ["open", ...],       the calls that somebody handled
---    "arg_bytes": 65536}                                            as many are kept of an argument
+--    "scripts": [{"script": "umask.lua", "args": ["077"], "hash": "0x..."}], "program": ["sh", "-c", "..."],
+--    "calls": ["open", ...], "arg_bytes": 16384}
 --
--- Then follow calls, each when it is over, numbered from 1 as they arrived:
+-- Then follow the calls, each when it is over, numbered from 1 as they arrived:
 --
 --   {"n": 7, "cage": 1, "pid": 4242, "tid": 4242, "call": "openat", "nr": 257, "cwd": "/tmp",
 --    "args": [...], "bottom": [...], "result": 3, "outs": [...], "error": "umask.lua:3: ..."}
 --
--- "cage" counts the processes, "cwd" is there when it has changed. "bottom" are the calls that reached the kernel
--- on its behalf, in their order, each with "call", "nr", "args", "result" and "outs" ("cage", when it is
--- another one's); {"same": true, ...} stands for the very call that the program made. "result" is what the
--- program got: a failure is -errno; a call without one never came back (exit, a thread that was killed).
--- "outs" are what it found in the arguments that the call fills; without them it found what the last call at
+-- "cage" counts the processes; "cwd" is there when it has changed. "bottom" are the calls that reached
+-- the kernel for it, in their order, each with "call", "nr", "args", "result" and "outs" ("cage", when it was for
+-- another one); {"same": true, ...} stands for the very call that the program made. "result" is what the
+-- program got, a failure is -errno; without one the call never came back (exit, a thread that ended).
+-- "outs" are the bytes that it found in the arguments that the call fills; without them, those that the last call at
 -- the bottom had filled. "error": a handler failed.
 --
--- An argument has "name" and "kind", and by kind:
+-- An argument has "name", "kind" and, if it is a pointer, "at"; "null" is true for a null pointer, "fault"
+-- when it could not be read. By kind there are:
 --
---   int      "int", its value; of a descriptor "path", what it refers to, or false: it is not open
---   string   "bytes"             bytes, records   "size", and "bytes" where the call reads them
---   strings  "strings", "sizes"  iovec            "runs" (sizes), "size" of all, and "bytes" of all in turn
---   address  nothing more
+--   int             "int", its value; for a descriptor "path", what it refers to, false: it is not open
+--   string          "bytes"
+--   bytes, records  "size", and "bytes" if the call reads them
+--   strings         "strings", and "sizes" of each
+--   iovec           "runs", their sizes; "size" of all, and "bytes" of all if the call reads them
+--   address         nothing more: nobody described what it points to
 --
--- with "at", the pointer; "null": true; "fault": true when it could not be read. "size" (of strings,
--- "sizes") is how many bytes there were: when "bytes" are less, they were cut. "outs" have "arg" (which, from 1), "size", "bytes".
+-- "size" and "sizes" say how many bytes there were; when fewer are here, they were cut. What is in "outs" has
+-- "arg", which argument it is, from 1, "size" and "bytes".
 --
--- Among the calls stand lines about cages, "after" so many calls had arrived: {"after": 6, "born": 2, "pid":, "parent": 1,
--- "shares_files":, "comm":, "cwd":}, {"after":, "exec": 2, "comm":, "fds": [0, 1, 2]} (those below 256 that are open) and
--- {"after":, "exit": 2, "status":} as waitpid(2) tells it. The last line is {"end": true, "calls": N}, with
--- "full": "bytes" or "lines" when the recording hit its bound and stopped there.
+-- Among the calls stand lines on cages, "after" so many calls had arrived. "fds" are the descriptors below 256
+-- that are open, "status" is that of waitpid(2):
 --
--- In strings a character is a byte: those that are no printable ASCII are \u00XX. So bytes survive every reader
--- of JSON, paths and text stay readable and can be searched for; base64 would be shorter for binary data alone.
--- Integers beyond 2^53, which JSON does not have, and pointers are strings "0x...".
+--   {"after": 6, "born": 2, "pid": 4243, "parent": 1, "shares_files": true, "comm": "sh", "cwd": "/tmp"}
+--   {"after": 8, "exec": 2, "pid": 4243, "comm": "cat", "cwd": "/tmp", "fds": [0, 1, 2]}
+--   {"after": 30, "exit": 2, "pid": 4243, "status": 0}
+--
+-- The last line is {"end": true, "calls": 31}, with "full": "bytes" or "lines" when the recording hit its
+-- bound and stopped there. A file without it is truncated.
+--
+-- In strings a character is a byte, U+0000 to U+00FF: so bytes survive every reader of JSON, paths and
+-- texts can be read and searched for, and there is one way to say each; base64 would be shorter for binary data alone.
+-- Integers beyond 2^53, which readers of JSON lose, and pointers are strings: "0x7ffd01020304".
 
 local cjson = require "cjson"
 local core = require "lencase.core"
 
 local ARCH = "x86_64"
 
-local recording = { VERSION = 1, FORMAT = "lencase-recording", ARG_BYTES = 64 << 10, BYTES = 64 << 20,
-                    LINES = 1000000 }
+local recording = { VERSION = 1, FORMAT = "lencase-recording", ARG_BYTES = 16 << 10,
+                    BYTES = 64 << 20, LINES = 1000000 }
 
 ---@class lencase.recording.arg
 ---@class lencase.recording.call
 
 -- {=============================== composing ===============================
 
-local EVENTS = { born = true, exec = true, exit = true }
+-- What is kept of what becomes of a cage.
+local EVENTS = { born = { "pid", "parent", "shares_files", "comm", "cwd" }, exec = { "pid", "comm", "cwd", "fds" },
+                 exit = { "pid", "status" } }
 
 local Composer = {}
 Composer.__index = Composer
@@ -98,8 +106,9 @@ function recording.composer(take)
     if composing[event] then
       if event == "asked" or self.pending[t.id] then composing[event](self, t) end
     elseif EVENTS[event] then
-      take { after = self.arrived, [event] = t.cage, pid = t.pid, parent = t.parent, status = t.status, comm = t.comm,
-             cwd = t.cwd, shares_files = t.shares_files, fds = t.fds }
+      local item = { after = self.arrived, [event] = t.cage }
+      for _, field in ipairs(EVENTS[event]) do item[field] = t[field] end
+      take(item)
     end
   end
 end
@@ -158,9 +167,15 @@ local function json_integer(n)
   return ('"0x%x"'):format(n)
 end
 
-local function json_bytes(s)
-  return '"' .. s:gsub('[%c"\\\x7f-\xff]', function(c) return ("\\u%04x"):format(c:byte()) end) .. '"'
+-- How a byte is written that is not written as itself. What a terminal may obey is no raw character.
+local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\t"] = "\\t", ["\r"] = "\\r" }
+for code = 0, 255 do
+  local byte = string.char(code)
+  local plain = code >= 0xa0 and utf8.char(code) or ("\\u%04x"):format(code)
+  escapes[byte] = escapes[byte] or plain
 end
+
+local function json_bytes(s) return '"' .. s:gsub('[%c"\\\x7f-\xff]', escapes) .. '"' end
 
 local json
 
@@ -171,16 +186,19 @@ local function json_list(list)
 end
 
 -- Keys in this order; a key that is not here is not written.
-local KEYS = { "end", "format", "version", "lencase", "arch", "scripts", "script", "program", "calls", "arg_bytes", "hash", "n",
-               "after", "born", "exec", "exit", "cage", "pid", "tid", "parent", "shares_files", "status", "comm", "same",
-               "call", "nr", "arg", "name", "kind", "at", "null", "fault", "int", "path", "cwd", "fds", "args", "sizes",
-               "strings", "runs", "size", "bytes", "bottom", "result", "outs", "error", "full" }
+local KEYS = { "end", "format", "version", "lencase", "arch", "scripts", "script", "program", "calls", "arg_bytes",
+               "hash", "n", "after", "born", "exec", "exit", "cage", "pid", "tid", "parent", "shares_files", "status",
+               "comm", "same", "call", "nr", "arg", "name", "kind", "at", "null", "fault", "int", "path", "cwd", "fds",
+               "args", "sizes", "strings", "runs", "size", "bytes", "bottom", "result", "outs", "error", "full" }
 
 local function json_object(t)
   local parts = {}
   for _, key in ipairs(KEYS) do
     local value = t[key]
-    if value ~= nil and not (type(value) == "table" and next(value) == nil) then
+    local is_empty = type(value) == "table" and next(value) == nil
+    if is_empty and key == "outs" then
+      table.insert(parts, '"outs":[]')
+    elseif value ~= nil and not is_empty then
       table.insert(parts, ('"%s":%s'):format(key, json(value)))
     end
   end
@@ -199,8 +217,7 @@ recording.json = json
 local function plain_arg(arg)
   local plain = {}
   for key, value in pairs(arg) do plain[key] = value end
-  local cut = arg.kind ~= "string" or arg.size ~= #(arg.bytes or "")
-  if not cut then plain.size = nil end
+  if arg.kind == "string" and arg.bytes and arg.size == #arg.bytes then plain.size = nil end
   if arg.kind ~= "int" and not arg.null then plain.at = ("0x%x"):format(arg.word) end
   return plain
 end
@@ -212,9 +229,9 @@ local function plain_args(args)
 end
 
 local function plain_bottom(call, b)
-  local own = recording.is_own(call, b)
-  if own then return { same = true, result = b.result, outs = b.outs } end
-  return { call = b.call, nr = b.nr, cage = b.cage, args = plain_args(b.args), result = b.result, outs = b.outs }
+  local outs = #b.outs > 0 and b.outs or nil
+  if recording.is_own(call, b) then return { same = true, result = b.result, outs = outs } end
+  return { call = b.call, nr = b.nr, cage = b.cage, args = plain_args(b.args), result = b.result, outs = outs }
 end
 
 -- What the cage found filled, when that is what the last call at the bottom filled for it.
@@ -313,8 +330,8 @@ function recording.writer(options)
   local file, why = core.create(options.path)
   if not file then return nil, why end
   local bounds = { bytes = options.bytes or recording.BYTES, lines = options.lines or recording.LINES }
-  local self = setmetatable({ file = file, path = options.path, options = bounds, say = options.say, stop = options.stop,
-                              size = 0, calls = 0, cwds = {} }, Writer)
+  local self = setmetatable({ file = file, path = options.path, options = bounds, size = 0, calls = 0, cwds = {},
+                              say = options.say, stop = options.stop }, Writer)
   local header = options.header or {}
   local written = put(self, json { format = recording.FORMAT, version = recording.VERSION, arch = ARCH,
                                    lencase = core.version, scripts = header.scripts, program = header.program,

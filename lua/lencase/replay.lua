@@ -18,6 +18,7 @@ local replay = {}
 local MEMORY, MAX_ARGUMENT, NOWHERE = 1 << 28, 64 << 20, 0xbad
 local AT_FDCWD, FILES, SIGKILL = -100, 256, 9
 local EXECS = { execve = true, execveat = true }
+local FORKS = { fork = true, vfork = true, clone = true, clone3 = true }
 
 local errnos = core.errnos()
 
@@ -112,7 +113,7 @@ function becomes.born(world, event)
   if event.cwd then known[AT_FDCWD] = event.cwd end
   if parent then return adopt(world, event.born, parent:fork(event.pid)) end
   adopt(world, event.born, world.sim { memory = MEMORY, guard = true, pid = event.pid, comm = event.comm,
-                                       bottom = world.bottom, paths = function(fd, id) return path_of(world, fd, id) end })
+                                       bottom = world.bottom, paths = world.paths })
 end
 
 function becomes.exec(world, event)
@@ -153,7 +154,7 @@ local function take_effect(world, cage, made)
   if EXECS[made.call] and result == 0 then
     local event = next_event(world, function(item) return item.exec == cage end)
     if event then apply(world, event) end
-  elseif result and result > 0 and world.makes_cages[made.call] then
+  elseif result and result > 0 and FORKS[made.call] then
     local event = next_event(world, function(item)
       return item.born and item.parent == cage and item.pid == result
     end)
@@ -198,6 +199,7 @@ local function answer(world, id)
   if not made or not sim then return -errnos.ENOSYS end
   local b, assumed = recorded_for(world, made)
   now.assumed, now.unknown = now.assumed or assumed, now.unknown or b == nil
+  made.by = not b and "unknown" or assumed and "assumed" or "recorded"
   if not b then return -errnos.ENOSYS end
   local cage = made.cage or world.current.cage
   if not b.result then return no_answer(world, cage) end
@@ -228,7 +230,7 @@ local function cut_names(call)
       table.insert(names, ("%d of %d bytes of %s"):format(have, arg.size, arg.name))
     end
     for i, text in ipairs(arg.strings or {}) do
-      if #text < arg.sizes[i] then table.insert(names, ("%d of %d bytes of %s[%d]"):format(#text, arg.sizes[i], arg.name, i)) end
+      if #text < arg.sizes[i] then table.insert(names, ("a part of %s[%d]"):format(arg.name, i)) end
     end
   end
   return table.concat(names, ", ")
@@ -264,6 +266,11 @@ local function try(world, call)
   return now
 end
 
+---@class lencase.replay.options
+---@field sim fun(options: table): userdata makes a first cage: state:sim or core.sim
+---@field record fun(f: function|false, limit?: integer): any state:record or core.record
+---@field each? fun(call: table, now: table?, differs: boolean, why: string?) told of each call
+
 local function look_ahead(world)
   for _, item in ipairs(world.items) do
     if item.n then world.last_call[item.cage] = math.max(item.n, world.last_call[item.cage] or 0) end
@@ -271,27 +278,40 @@ local function look_ahead(world)
   end
 end
 
----@class lencase.replay.options
----@field sim fun(options: table): userdata makes a first cage: state:sim or core.sim
----@field record fun(f: function|false, limit?: integer): any state:record or core.record
----@field each? fun(call: table, now: table?, differs: boolean, why: string?) told of each call
+-- What is recorded now becomes world.finished, call by call.
+local function listen(world, record, limit)
+  local told
+  world.composer, told = recording.composer(function(item) world.finished = item.n and item or world.finished end)
+  record(function(event, t)
+    t.cage = world.recorded_id[t.cage] or t.cage
+    told(event, t)
+  end, limit)
+end
+
+local function new_world(rec, options)
+  local world = { items = rec.items, at = 1, done = {}, sim = options.sim, sims = {}, recorded_id = {}, known = {},
+                  began = {}, last_call = {}, exits = {} }
+  world.bottom = function(_, _, _, _, _, _, _, id) return answer(world, id) end
+  world.paths = function(fd, id) return path_of(world, fd, id) end
+  look_ahead(world)
+  listen(world, options.record, rec.header.arg_bytes or recording.ARG_BYTES)
+  return world
+end
+
+local function count(counts, now, differs)
+  local what = now and "tried" or "untried"
+  counts[what] = counts[what] + 1
+  if differs then counts.differing = counts.differing + 1 end
+  if now and (now.unknown or now.assumed) then counts.unknown = counts.unknown + 1 end
+end
 
 --- Makes the calls of a recording again.
 ---@param rec lencase.recording
 ---@param options lencase.replay.options
 ---@return { tried: integer, differing: integer, untried: integer, unknown: integer }
 function replay.run(rec, options)
-  local world = { items = rec.items, sim = options.sim, sims = {}, recorded_id = {}, known = {}, done = {}, at = 1, began = {},
-                  last_call = {}, exits = {}, makes_cages = { fork = true, vfork = true, clone = true, clone3 = true } }
+  local world = new_world(rec, options)
   local counts = { tried = 0, differing = 0, untried = 0, unknown = 0 }
-  local told
-  look_ahead(world)
-  world.composer, told = recording.composer(function(item) world.finished = item.n and item or world.finished end)
-  world.bottom = function(_, _, _, _, _, _, _, id) return answer(world, id) end
-  options.record(function(event, t)
-    t.cage = world.recorded_id[t.cage] or t.cage
-    told(event, t)
-  end, rec.header.arg_bytes or recording.ARG_BYTES)
   for i, item in ipairs(world.items) do
     world.at = i
     if not item.n then
@@ -299,9 +319,7 @@ function replay.run(rec, options)
     else
       local now, why = try(world, item)
       local differs = now ~= nil and decision.differs(item, now)
-      counts[now and "tried" or "untried"] = counts[now and "tried" or "untried"] + 1
-      if differs then counts.differing = counts.differing + 1 end
-      if now and (now.unknown or now.assumed) then counts.unknown = counts.unknown + 1 end
+      count(counts, now, differs)
       if options.each then options.each(item, now, differs, why) end
     end
   end

@@ -482,7 +482,7 @@ local function tell_tried(call, now, events)
   local note = replay.note(call, now)
   say("%s = %s", decision.call(call), decision.result(now.result))
   for _, event in ipairs(events) do tell_handler(event) end
-  for _, b in ipairs(now.bottom) do say("  %-8s %s = %s", "recorded", b.call, decision.result(b.result)) end
+  for _, b in ipairs(now.bottom) do say("  %-8s %s = %s", b.by, b.call, decision.result(b.result)) end
   say("  %-8s %s", "then", decision.text(call))
   say("  %-8s %s%s", "now", decision.text(now), note ~= "" and " (" .. note .. ")" or "")
 end
