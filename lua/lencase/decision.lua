@@ -24,7 +24,7 @@ end
 
 local function list_text(list, item)
   local parts = {}
-  for i, value in ipairs(list) do parts[i] = item(value) end
+  for i, value in ipairs(list) do parts[i] = item(value, i) end
   return "{ " .. table.concat(parts, ", ") .. " }"
 end
 
@@ -33,15 +33,15 @@ local function bytes_text(bytes, size)
   return size > math.min(#bytes, SHOWN) and ("%s... (%d bytes)"):format(text, size) or text
 end
 
-local function string_text(text) return bytes_text(text, #text) end
-
 local writers = {}
 
-function writers.int(arg) return arg.name == "mode" and ("0%o"):format(arg.int) or tostring(arg.int) end
+function writers.int(arg) return arg.name == "mode" and ("%#o"):format(arg.int) or tostring(arg.int) end
 
-function writers.strings(arg) return list_text(arg.strings, string_text) end
+function writers.strings(arg)
+  return list_text(arg.strings, function(text, i) return bytes_text(text, arg.sizes[i]) end)
+end
 
-function writers.iovec(arg) return arg.bytes and bytes_text(arg.bytes, arg.size) or list_text(arg.runs, tostring) end
+function writers.iovec(arg) return arg.bytes and bytes_text(arg.bytes, arg.size) or list_text(arg.runs, show.value) end
 
 function writers.address(arg) return ("0x%x"):format(arg.word) end
 

@@ -6,8 +6,8 @@
 -- is one that the recording does not know: ENOSYS. Cages come, execute and go as they did; descriptors
 -- and the working directory refer to what they did.
 --
--- Handlers see other addresses than then, calls come one after the other, in the order in which they arrived, and what
--- the scripts themselves do by io and os they do again.
+-- What differs from then: addresses; memory that no argument of a call told of is not there; calls
+-- come one after the other, in the order in which they arrived; clocks, and what scripts do by io and os.
 
 local core = require "lencase.core"
 local decision = require "lencase.decision"
@@ -16,6 +16,7 @@ local recording = require "lencase.recording"
 local replay = {}
 
 local MEMORY, MAX_ARGUMENT, NOWHERE = 1 << 28, 64 << 20, 0xbad
+local CAGE_BEGIN, CAGE_END = 0x10000, 4 * MEMORY -- no simulated cage has memory elsewhere: core/host/sim/sim.h
 local AT_FDCWD, FILES, SIGKILL = -100, 256, 9
 local EXECS = { execve = true, execveat = true }
 local FORKS = { fork = true, vfork = true, clone = true, clone3 = true }
@@ -24,9 +25,13 @@ local errnos = core.errnos()
 
 -- {================================= placing ===============================
 
+local function check_size(size)
+  if size > MAX_ARGUMENT then error(("%d bytes are more than a simulated cage has room for"):format(size), 0) end
+end
+
 local function put(sim, bytes, size)
   size = math.max(size or #bytes, 1)
-  if size > MAX_ARGUMENT then error(("%d bytes are more than a simulated cage has room for"):format(size), 0) end
+  check_size(size)
   local addr = sim:alloc(size)
   if #bytes > 0 then assert(sim:write(addr, bytes)) end
   return addr
@@ -38,7 +43,13 @@ function placers.int(_, arg) return arg.int end
 
 function placers.address(_, arg) return arg.word end
 
-function placers.string(sim, arg) return put(sim, arg.bytes .. "\0") end
+-- What was cut off a string is not known; its length is.
+local function whole(text, size)
+  check_size(size)
+  return text .. ("?"):rep(size - #text) .. "\0"
+end
+
+function placers.string(sim, arg) return put(sim, whole(arg.bytes, arg.size)) end
 
 function placers.bytes(sim, arg) return put(sim, arg.bytes or "", arg.size) end
 
@@ -46,7 +57,7 @@ placers.records = placers.bytes
 
 function placers.strings(sim, arg)
   local pointers = {}
-  for i, text in ipairs(arg.strings) do pointers[i] = string.pack("<i8", put(sim, text .. "\0")) end
+  for i, text in ipairs(arg.strings) do pointers[i] = string.pack("<i8", put(sim, whole(text, arg.sizes[i]))) end
   return put(sim, table.concat(pointers) .. ("\0"):rep(8))
 end
 
@@ -59,9 +70,12 @@ function placers.iovec(sim, arg)
   return put(sim, table.concat(runs))
 end
 
+-- A pointer that could not be read keeps its value, unless something of a simulated cage's is there.
+local function unreadable(word) return word >= CAGE_BEGIN and word < CAGE_END and NOWHERE or word end
+
 local function place(sim, arg)
   if arg.null then return 0 end
-  if arg.fault then return NOWHERE end
+  if arg.fault then return unreadable(arg.word) end
   return placers[arg.kind](sim, arg)
 end
 
@@ -221,6 +235,13 @@ local function learn(world, call)
   end
 end
 
+local function is_cut_list(arg)
+  for i, text in ipairs(arg.strings or {}) do
+    if #text < arg.sizes[i] then return true end
+  end
+  return false
+end
+
 -- What of its arguments the recording has in part.
 local function cut_names(call)
   local names = {}
@@ -229,9 +250,7 @@ local function cut_names(call)
     if have and arg.size and have < arg.size then
       table.insert(names, ("%d of %d bytes of %s"):format(have, arg.size, arg.name))
     end
-    for i, text in ipairs(arg.strings or {}) do
-      if #text < arg.sizes[i] then table.insert(names, ("a part of %s[%d]"):format(arg.name, i)) end
-    end
+    if is_cut_list(arg) then table.insert(names, "a part of " .. arg.name) end
   end
   return table.concat(names, ", ")
 end
