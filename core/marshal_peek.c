@@ -45,8 +45,7 @@ static size_t at_most(uint64_t size, size_t limit) {
 }
 
 static void cannot_be_read(struct peek *p) {
-  p->snap.state = SNAP_NONE;
-  p->snap.size = 0;
+  p->snap = (struct snapshot){.kind = p->snap.kind, .addr = p->snap.addr};
   p->fault = true;
 }
 

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bind.h"
@@ -27,11 +28,15 @@ static int opened(lua_State *L, luaL_Stream *s, const char *name) {
   return 1;
 }
 
-/* core.create(path) -> file, or nil, message, errno: empty, for writing */
+/*
+** core.create(path) -> file, or nil, message, errno: empty, for writing; a new one is its owner's
+** alone, as what is recorded may be
+*/
 static int create(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   luaL_Stream *s = push_file(L);
-  s->f = fopen(path, "wbe");
+  int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  s->f = fd >= 0 ? fdopen(fd, "w") : NULL;
   return opened(L, s, path);
 }
 

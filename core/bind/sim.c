@@ -336,11 +336,11 @@ static int sim_child(lua_State *L) {
   return cage != NULL ? push_child(L, cage) : 0;
 }
 
-/* cage:fork([pid]) -> another cage, as its fork makes it; a bottom that stands in for fork calls this */
+/* cage:fork([pid [, shares_files]]) -> another cage, as its fork makes it; a bottom that stands in for fork calls this */
 static int sim_fork(lua_State *L) {
   struct bind_state *state = self(L)->state;
   struct lencase_cage *cage = alive(L);
-  struct sim_config c = {.pid = luaL_optinteger(L, 2, 0)};
+  struct sim_config c = {.pid = luaL_optinteger(L, 2, 0), .shares_files = lua_toboolean(L, 3)};
   lua_State *before = bind_enter(state, L);
   cage = sim_cage_new(state->st, &c, cage);
   bind_leave(state, before);

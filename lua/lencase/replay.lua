@@ -125,7 +125,7 @@ function becomes.born(world, event)
   local known = known_of(world, event.born)
   for fd, path in pairs(parent and known_of(world, event.parent) or {}) do known[fd] = path end
   if event.cwd then known[AT_FDCWD] = event.cwd end
-  if parent then return adopt(world, event.born, parent:fork(event.pid)) end
+  if parent then return adopt(world, event.born, parent:fork(event.pid, event.shares_files)) end
   adopt(world, event.born, world.sim { memory = MEMORY, guard = true, pid = event.pid, comm = event.comm,
                                        bottom = world.bottom, paths = world.paths })
 end

@@ -332,12 +332,13 @@ struct lencase_cage *sim_cage_new(struct lencase_state *st, const struct sim_con
   struct sim *of_parent = parent != NULL ? sim_of(parent) : NULL;
   struct sim *s = state_new(st, sizeof *s);
   int64_t pid = config != NULL ? config->pid : 0;
+  bool shares = config != NULL && config->shares_files;
   if (s == NULL) return no_cage(st);
   s->config = of_parent != NULL ? of_parent->config : *config;
   name_program(s, of_parent);
   if (open_memory(st, s, of_parent) == LENCASE_OK) {
     /* the kernel's descriptors are this process's, and so shared by all cages */
-    bool shares_files = parent != NULL && has_files(s);
+    bool shares_files = parent != NULL && (shares || has_files(s));
     s->cage = call_cage_new(st, &sim_ops, s, pid, parent, shares_files);
   }
   if (s->cage != NULL) return s->cage;

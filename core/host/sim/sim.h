@@ -37,11 +37,12 @@ struct sim_config {
   void *ud;            /* of both */
   int64_t pid;         /* for people; 0: its id */
   const char *comm;    /* likewise; NULL: "sim" */
+  bool shares_files;   /* of a child: its descriptors are its parent's, too (CLONE_FILES) */
 };
 
 /*
-** A new cage. With a parent it is its child: of 'config' (may be NULL) pid alone is looked at, the rest is
-** the parent's, the memory is a copy of what sim_alloc gave. NULL: no memory.
+** A new cage. With a parent it is its child: of 'config' (may be NULL) pid and shares_files alone are looked at, the
+** rest is the parent's, the memory is a copy of what sim_alloc gave. NULL: no memory.
 ** It is there until sim_cage_exit or lencase_close.
 */
 struct lencase_cage *sim_cage_new(struct lencase_state *st, const struct sim_config *config,

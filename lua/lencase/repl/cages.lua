@@ -494,7 +494,6 @@ local function try_recorded(call)
   local events = current.events
   local ok, now, why = pcall(replay.one, loaded, call, { sim = core.sim, record = core.record })
   current = before
-  resume_recording()
   if not ok then error(now, 0) end
   if not now then error(why, 0) end
   tell_tried(call, now, events)
@@ -503,10 +502,7 @@ local function try_recorded(call)
   return results_of { result = now.result, outs = outs }
 end
 
---- try(n): gives call n to the handlers as they are now. What is below them answers as it did then.
-function cages.try(n)
-  local call = cages.calls[n] or error(("call %s was not kept: see calls"):format(show.value(n)), 0)
-  if getmetatable(call) == recorded_meta then return try_recorded(call) end
+local function try_made(call)
   local cage = stand_in(call)
   cage.replays = bottoms_of(call)
   local ok, again = pcall(carry_out, cage, call.name, call.args)
@@ -517,6 +513,20 @@ function cages.try(n)
   if not ok then error(again, 0) end
   tell(again)
   return results_of(again)
+end
+
+local function give_back(ok, ...)
+  resume_recording()
+  if not ok then error(..., 0) end
+  return ...
+end
+
+--- try(n): gives call n to the handlers as they are now. What is below them answers as it did then, and
+--- no file is told of it.
+function cages.try(n)
+  local call = cages.calls[n] or error(("call %s was not kept: see calls"):format(show.value(n)), 0)
+  core.record(false)
+  return give_back(pcall(getmetatable(call) == recorded_meta and try_recorded or try_made, call))
 end
 
 return cages
