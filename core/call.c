@@ -119,43 +119,56 @@ static struct call *root_of(struct call *call) {
 
 /* {================================ recording ============================== */
 
-static struct call_recorder *recorder_of(const struct call *call) {
-  return call->cage->st->recorder;
+#define COLD __attribute__((noinline, cold)) /* nobody pays for it who does not record */
+
+static inline bool is_watched(const struct call *call) {
+  return __builtin_expect(call->cage->st->recorder != NULL, false);
 }
 
-static void note_asked(struct call *call, const struct snapshot *held) {
-  struct call_recorder *r = recorder_of(call);
-  if (r != NULL && call->parent == NULL && !call->detached && call->record == NULL)
-    r->asked(r, call, held);
+static COLD void tell_asked(struct call *call, const struct snapshot *held) {
+  struct call_recorder *r = call->cage->st->recorder;
+  if (call->parent == NULL && !call->detached && call->record == NULL) r->asked(r, call, held);
 }
 
-/* Somebody may have stopped recording while the call was under way. */
-static struct call_recorder *recorder_for(const struct call *root) {
-  return root->record != NULL ? recorder_of(root) : NULL;
-}
-
-static void note_down(struct call *call, int32_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+/* Somebody may have begun to record while the call was under way. */
+static COLD void tell_down(struct call *call, int32_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   struct call *root = root_of(call);
-  struct call_recorder *r = recorder_for(root);
-  if (r != NULL) r->down(r, root, call->cage, nr, words);
+  struct call_recorder *r = call->cage->st->recorder;
+  if (root->record != NULL) r->down(r, root, call->cage, nr, words);
 }
 
-static void note_answered(struct call *call, int64_t result) {
+static COLD void tell_answered(struct call *call, int64_t result) {
   struct call *root = root_of(call);
-  struct call_recorder *r = recorder_for(root);
-  if (r != NULL) r->answered(r, root, result);
+  struct call_recorder *r = call->cage->st->recorder;
+  if (root->record != NULL) r->answered(r, root, result);
 }
 
-static void note_over(struct call *root, bool dropped) {
-  struct call_recorder *r = recorder_for(root);
+static COLD void tell_over(struct call *root, bool dropped) {
+  struct call_recorder *r = root->cage->st->recorder;
   if (r != NULL) r->over(r, root, dropped);
   root->record = NULL;
 }
 
+static inline void note_asked(struct call *call, const struct snapshot *held) {
+  if (is_watched(call)) tell_asked(call, held);
+}
+
+static inline void note_down(struct call *call, int32_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  if (is_watched(call)) tell_down(call, nr, words);
+}
+
+static inline void note_answered(struct call *call, int64_t result) {
+  if (is_watched(call)) tell_answered(call, result);
+}
+
+static inline void note_over(struct call *root, bool dropped) {
+  if (__builtin_expect(root->record != NULL, false)) tell_over(root, dropped);
+}
+
 void call_failed(struct call *call, const char *message) {
   struct call *root = root_of(call);
-  struct call_recorder *r = recorder_for(root);
-  if (r != NULL) r->failed(r, root, message);
+  struct call_recorder *r = call->cage->st->recorder;
+  if (r != NULL && root->record != NULL) r->failed(r, root, message);
 }
 
 /* }========================================================================= */
@@ -206,7 +219,7 @@ static enum verdict ask(struct call *call, const struct route_entry *entry) {
     status = marshal_in(call->cage, call->vp, call->words, call->snaps, call->snaps, &call->arena,
                         &fault);
   }
-  note_asked(call, status == LENCASE_OK && entry->plan != NULL ? call->snaps : NULL);
+  note_asked(call, status == LENCASE_OK ? call->snaps : NULL);
   return status == LENCASE_OK ? entry->handler(call, HANDLER_START) : refuse(call, status, &fault);
 }
 
@@ -305,7 +318,7 @@ enum verdict call_carried_out(struct call *call, int64_t result) {
 void call_end(struct call *call) {
   struct lencase_cage *held =
       call->parent != NULL && call->parent->cage != call->cage ? call->cage : NULL;
-  if (call->record != NULL) note_over(call, false);
+  note_over(call, false);
   if (call->window.size + call->scratch.size > 0) call_down_over(call);
   if (call->cross != NULL) cross_end(call);
   pool_put(call);
@@ -314,7 +327,7 @@ void call_end(struct call *call) {
 
 void call_drop(struct call *call) {
   struct call *at = call->leaf, *parent;
-  if (call->record != NULL) note_over(call, true);
+  note_over(call, true);
   for (; at != NULL; at = parent) {
     parent = at->parent;
     if (!at->bare && at->entry->handler != NULL) at->entry->handler(at, HANDLER_DROP);
