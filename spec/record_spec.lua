@@ -459,6 +459,7 @@ return lencase.grate {
       failing("DIR/trace.jsonl", "a script and a recording are wanted")
       failing("DIR/g.lua DIR/none.jsonl", "none.jsonl: No such file or directory")
       failing("DIR/none.lua DIR/trace.jsonl", "none.lua")
+      failing("DIR/g.lua '%{' DIR/g.lua DIR/trace.jsonl", "%%{ without %%}")
       failing("--frob DIR/g.lua DIR/trace.jsonl", "unknown option '%-%-frob'")
       failing("DIR/g.lua -- DIR/trace.jsonl more", "a script and a recording are wanted")
       grate(dir, "bad.lua", "return lencase.grate { mkdri = function() end }")

@@ -55,8 +55,9 @@ local ARCH = "x86_64"
 local recording = { VERSION = 1, FORMAT = "lencase-recording", ARG_BYTES = 16 << 10,
                     BYTES = 64 << 20, LINES = 1000000 }
 
----@class lencase.recording.arg
----@class lencase.recording.call
+---@class lencase.recording.call as its line has it, with the `line`'s number
+---@field n integer
+---@field line integer
 
 -- {=============================== composing ===============================
 
