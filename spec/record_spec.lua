@@ -3,6 +3,7 @@
 local cjson = require "cjson"
 local core = require "lencase.core"
 local recording = require "lencase.recording"
+local replay = require "lencase.replay"
 local support = require "spec.support"
 
 local quote, sh, write_file, read_file = support.quote, support.sh, support.write_file, support.read_file
@@ -444,6 +445,49 @@ return lencase.grate {
       :find "^lencase: trace.jsonl:%d+: the recording has 2 calls, and its last line says 3$")
     assert.truthy(refused(function(text) return text .. "{}\n" end):find ": something follows the last line$")
     assert.truthy(refused(function(text) return (text:gsub('"n":2,', '"n":1,')) end):find ": call 1 stands there twice$")
+  end)
+
+  -- A line with something changed in it, the same for the same `random`.
+  local junk = { "0", "-1", "99999999999", '"', "[", "}", ",", "\0", "\xff", "null", '"0xffffffffffffffff"' }
+  local kinds = { "int", "string", "bytes", "records", "strings", "iovec", "address" }
+  local changes = {
+    function(line) return line:gsub("%-?%d+", function() return math.random(8) == 1 and junk[math.random(3)] or nil end) end,
+    function(line) return line:gsub('"%a+":', function() return math.random(8) == 1 and '"x":' or nil end) end,
+    function(line) return line:gsub('"kind":"%a+"', ('"kind":"%s"'):format(kinds[math.random(#kinds)])) end,
+    function(line)
+      local at = math.random(#line)
+      return line:sub(1, at - 1) .. junk[math.random(#junk)] .. line:sub(at + 1)
+    end,
+  }
+
+  it("refuses a damaged recording, or tries what is left of it", function()
+    in_folder(function(dir)
+      local script = grate(dir, "g.lua", [[return lencase.grate { open = function() end, write = function() end,
+        read = function() end, writev = function() end, execve = function() end, fork = function() end }]])
+      record(dir, script, shell(dir, "echo hello >a; cat a | cat; (echo b >>a)"))
+      local lines, path, read, refusals = lines_of(dir), dir .. "/bad.jsonl", 0, 0
+      math.randomseed(7)
+      for _ = 1, 200 do
+        local bad, at = table.move(lines, 1, #lines, 1, {}), math.random(#lines - 1)
+        bad[at] = changes[math.random(#changes)](bad[at])
+        write_file(path, table.concat(bad, "\n") .. "\n")
+        local ok, rec = pcall(recording.read, path)
+        if not ok then
+          refusals = refusals + 1
+          assert.truthy(rec:find(path .. ":" .. at .. ": ", 1, true) or rec:find(path .. ":%d+: call %d+ stands there twice"), rec)
+        else
+          read = read + 1
+          local log = {}
+          local state <close> = core.state { log = function(line) table.insert(log, line) end }
+          assert(state:load(script, {}))
+          local counts = replay.run(rec, { sim = function(options) return state:sim(options) end,
+                                           record = function(...) state:record(...) end })
+          assert.equal(rec.count, counts.tried + counts.untried)
+          assert.falsy(table.concat(log, "\n"):find "the bottom of a sim failed")
+        end
+      end
+      assert.truthy(read > 30 and refusals > 30, read .. " " .. refusals)
+    end)
   end)
 
   it("ends with 2 for what it cannot try", function()

@@ -372,6 +372,11 @@ local types = {}
 
 types["integer"] = to_integer
 
+types["natural"] = function(value)
+  local n = to_integer(value)
+  return n and n >= 0 and n < 1 << 31 and n or nil
+end
+
 types["bytes"] = function(value) return type(value) == "string" and to_bytes(value) or nil end
 
 types["flag"] = function(value) return value == true or nil end
@@ -409,7 +414,7 @@ local function object_of(fields)
   end
 end
 
-local integer, bytes, flag = types.integer, types.bytes, types.flag
+local integer, natural, bytes, flag = types.integer, types.natural, types.bytes, types.flag
 local KINDS = { int = true, string = true, bytes = true, records = true, strings = true, iovec = true, address = true }
 
 local function kind(value) return KINDS[value] and value or nil end
@@ -438,7 +443,7 @@ local function argument(value)
 end
 
 local outs = list_of(object_of { ["arg!"] = integer, ["size!"] = integer, ["bytes!"] = bytes })
-local bottom_call = object_of { same = flag, call = bytes, nr = integer, cage = integer, args = list_of(argument),
+local bottom_call = object_of { same = flag, call = bytes, nr = natural, cage = integer, args = list_of(argument),
                                 result = integer, outs = outs }
 
 local function bottom(value)
@@ -448,7 +453,7 @@ local function bottom(value)
 end
 
 local call_line = object_of { ["n!"] = integer, ["cage!"] = integer, pid = integer, tid = integer, ["call!"] = bytes,
-                              ["nr!"] = integer, cwd = types.path, args = list_of(argument), bottom = list_of(bottom),
+                              ["nr!"] = natural, cwd = types.path, args = list_of(argument), bottom = list_of(bottom),
                               result = integer, outs = outs, error = bytes }
 local event_line = object_of { ["after!"] = integer, born = integer, exec = integer, exit = integer, pid = integer,
                                parent = integer, shares_files = flag, status = integer, comm = bytes,
