@@ -358,6 +358,67 @@ return lencase.grate {
     end)
   end)
 
+  it("has cages come, and close files when they execute, where they did", function()
+    in_folder(function(dir)
+      local script = grate(dir, "g.lua", [[
+local path_of = lencase.fdtable()
+local born = {}
+local function forked(name)
+  return function(...)
+    local pid, errno = sys[name](...)
+    if pid > 0 and not born[pid] then return fail "EAGAIN" end
+    return pid, errno
+  end
+end
+return lencase.grate {
+  on_cage = function(cage) born[cage.pid] = true end,
+  fork = forked "fork", vfork = forked "vfork", clone = forked "clone",
+  open = function()
+    local fd, errno = sys.open()
+    if fd >= 0 then path_of[fd] = true end
+    return fd, errno
+  end,
+  mkdir = function() if path_of[50] then return fail "EPERM" end end,
+}]])
+      local python = "import os\nos.fork() or os._exit(0)\nos.wait()\nos.dup2(os.open('f', os.O_CREAT), 50, inheritable=False)\n"
+        .. "os.execvp('mkdir', ['mkdir', 'd'])"
+      local _, err, status = record(dir, script, shell(dir, "/usr/bin/python3 -c " .. quote(python) .. "; ls"))
+      assert.same({ "", 0 }, { err, status })
+      assert.equal(0, call_with(dir, "pathname", "d").result)
+      same(dir, script)
+    end)
+  end)
+
+  it("knows what was filled in for a handler, and not for the program", function()
+    in_folder(function(dir)
+      write_file(dir .. "/f", "hello")
+      local script = grate(dir, "g.lua", [[return lencase.grate { read = { "pass buf", function(fd, _, count)
+        local n, errno = sys.read(fd, nil, count)
+        if n == 5 then return fail "EIO" end
+        return n, errno
+      end } }]])
+      record(dir, script, shell(dir, "cat f 2>/dev/null | cat"))
+      local read
+      for _, call in ipairs(calls_of(dir, "read")) do read = call.bottom[1].result == 5 and call or read end
+      assert.same({ -core.errnos().EIO, {}, "hello" }, { read.result, read.outs, read.bottom[1].outs[1].bytes })
+      same(dir, script)
+    end)
+  end)
+
+  it("knows that a thread's end is the end of its handler", function()
+    in_folder(function(dir)
+      local script = grate(dir, "g.lua", [[return lencase.grate {
+        exit = function(status) sys.exit(status) sys.getppid() return 0 end,
+        exit_group = function(status) sys.exit_group(status) sys.getppid() return 0 end,
+      }]])
+      record(dir, script, "/usr/bin/python3 -c " .. quote "import threading\nt = threading.Thread(target=int)\nt.start(); t.join()")
+      local exits = calls_of(dir, "exit")
+      assert.same({ 1, nil, 1, nil }, { #exits, exits[1].result, #exits[1].bottom, exits[1].bottom[1].result })
+      assert.not_equal(exits[1].pid, exits[1].tid)
+      same(dir, script)
+    end)
+  end)
+
   it("tells what the recording cannot have: calls that nobody handled", function()
     in_folder(function(dir)
       record(dir, grate(dir, "g.lua", "return lencase.grate { mkdir = function() end }"), shell(dir, "mkdir a; rmdir a"))
