@@ -107,7 +107,7 @@ $(MODULE): $(OBJECTS)
 	$(CC) $(VARIANT) -shared -Wl,-z,now -Wl,-Bsymbolic -o $@ $^ $(LIBS)
 
 # One source for each page: the command's own parser, the header's comments.
-$(BUILD)/man/lencase.%: scripts/gen-manual.lua scripts/parser-of.lua scripts/lencase core/lencase.h
+$(BUILD)/man/lencase.%: scripts/gen-manual.lua scripts/parser-of.lua scripts/lencase core/lencase.h lua/lencase/recording.lua
 	@mkdir -p $(@D)
 	$(LUA) $< $* > $@
 

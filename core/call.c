@@ -112,6 +112,67 @@ static enum verdict refuse(struct call *call, int status, const struct marshal_f
 
 /* }========================================================================= */
 
+static struct call *root_of(struct call *call) {
+  while (call->parent != NULL) call = call->parent;
+  return call;
+}
+
+/* {================================ recording ============================== */
+
+#define COLD __attribute__((noinline, cold)) /* nobody pays for it who does not record */
+
+static inline bool is_watched(const struct call *call) {
+  return __builtin_expect(call->cage->st->recorder != NULL, false);
+}
+
+static COLD void tell_asked(struct call *call, const struct snapshot *held) {
+  struct call_recorder *r = call->cage->st->recorder;
+  if (call->parent == NULL && !call->detached && call->record == NULL) r->asked(r, call, held);
+}
+
+/* Somebody may have begun to record while the call was under way. */
+static COLD void tell_down(struct call *call, int32_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  struct call *root = root_of(call);
+  struct call_recorder *r = call->cage->st->recorder;
+  if (root->record != NULL) r->down(r, root, call->cage, nr, words);
+}
+
+static COLD void tell_answered(struct call *call, int64_t result) {
+  struct call *root = root_of(call);
+  struct call_recorder *r = call->cage->st->recorder;
+  if (root->record != NULL) r->answered(r, root, result);
+}
+
+static COLD void tell_over(struct call *root, bool dropped) {
+  struct call_recorder *r = root->cage->st->recorder;
+  if (r != NULL) r->over(r, root, dropped);
+  root->record = NULL;
+}
+
+static inline void note_asked(struct call *call, const struct snapshot *held) {
+  if (is_watched(call)) tell_asked(call, held);
+}
+
+static inline void note_down(struct call *call, int32_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  if (is_watched(call)) tell_down(call, nr, words);
+}
+
+static inline void note_answered(struct call *call, int64_t result) {
+  if (is_watched(call)) tell_answered(call, result);
+}
+
+static inline void note_over(struct call *root, bool dropped) {
+  if (__builtin_expect(root->record != NULL, false)) tell_over(root, dropped);
+}
+
+void call_failed(struct call *call, const char *message) {
+  struct call *root = root_of(call);
+  struct call_recorder *r = call->cage->st->recorder;
+  if (r != NULL && root->record != NULL) r->failed(r, root, message);
+}
+
+/* }========================================================================= */
+
 /* {=============================== for hosts =============================== */
 
 static bool entry_wants(const struct route_entry *entry, int32_t nr,
@@ -145,10 +206,11 @@ int32_t call_next_wanted(const struct lencase_cage *cage, int32_t after,
 
 static enum verdict ask(struct call *call, const struct route_entry *entry) {
   struct marshal_fault fault = {0};
-  int status;
+  int status = LENCASE_OK;
   call->entry = entry;
   call->frame = NULL;
   if (entry->handler == NULL) {
+    note_asked(call, NULL);
     call->result = entry->constant;
     return VERDICT_DONE;
   }
@@ -156,9 +218,9 @@ static enum verdict ask(struct call *call, const struct route_entry *entry) {
     call->vp = plan_select(entry->plan, call->words, call->cage->narrow);
     status = marshal_in(call->cage, call->vp, call->words, call->snaps, call->snaps, &call->arena,
                         &fault);
-    if (status != LENCASE_OK) return refuse(call, status, &fault);
   }
-  return entry->handler(call, HANDLER_START);
+  note_asked(call, status == LENCASE_OK ? call->snaps : NULL);
+  return status == LENCASE_OK ? entry->handler(call, HANDLER_START) : refuse(call, status, &fault);
 }
 
 /* Asks from 'entry' on downwards until somebody does not let the call through. */
@@ -190,10 +252,23 @@ static struct call *call_new(struct lencase_cage *cage, void *thread, int32_t nr
   call->window.size = call->scratch.size = 0;
   call->cross = NULL;
   call->to = NULL;
+  call->record = NULL;
   call->parked = call->detached = call->bare = false;
   call->parent = NULL;
   call->leaf = call;
   return call;
+}
+
+/* No grate is left to be asked: the program's call is carried out as it is. */
+static enum verdict bare(struct call *call) {
+  enum verdict verdict;
+  call->bare = call->parked = true;
+  note_down(call, call->nr, call->words);
+  verdict = call->cage->ops->carry_out(call, call->nr, call->words, &call->result);
+  if (verdict != VERDICT_DONE) return verdict;
+  call->parked = false;
+  note_answered(call, call->result);
+  return verdict;
 }
 
 enum verdict call_arrive(struct lencase_cage *cage, void *thread, int32_t nr,
@@ -202,20 +277,17 @@ enum verdict call_arrive(struct lencase_cage *cage, void *thread, int32_t nr,
   enum verdict verdict;
   struct call *call;
   *out = NULL;
-  if (entry == NULL) return VERDICT_PASS;
+  if (entry == NULL)
+    return cage->st->recorder != NULL ? call_unhandled(cage, thread, nr, words, out) : VERDICT_PASS;
   call = call_new(cage, thread, nr, words);
   if (call == NULL) return VERDICT_DONE; /* call.h: that is -ENOMEM */
   verdict = ask_downwards(call, entry);
+  if (verdict == VERDICT_PASS && call->record != NULL) verdict = bare(call);
   if (verdict == VERDICT_PASS)
     call_end(call);
   else
     *out = call;
   return verdict;
-}
-
-static struct call *root_of(struct call *call) {
-  while (call->parent != NULL) call = call->parent;
-  return call;
 }
 
 /* A call that a handler made is over: its result is the handler's. */
@@ -234,6 +306,7 @@ enum verdict call_carried_out(struct call *call, int64_t result) {
   enum verdict verdict = VERDICT_DONE;
   at->parked = false;
   at->down_result = at->result = result;
+  note_answered(call, result);
   if (!at->bare) verdict = at->entry->handler(at, HANDLER_RESULT);
   while (verdict == VERDICT_DONE && at != call) {
     at = hand_up(at);
@@ -245,6 +318,7 @@ enum verdict call_carried_out(struct call *call, int64_t result) {
 void call_end(struct call *call) {
   struct lencase_cage *held =
       call->parent != NULL && call->parent->cage != call->cage ? call->cage : NULL;
+  note_over(call, false);
   if (call->window.size + call->scratch.size > 0) call_down_over(call);
   if (call->cross != NULL) cross_end(call);
   pool_put(call);
@@ -253,6 +327,7 @@ void call_end(struct call *call) {
 
 void call_drop(struct call *call) {
   struct call *at = call->leaf, *parent;
+  note_over(call, true);
   for (; at != NULL; at = parent) {
     parent = at->parent;
     if (!at->bare && at->entry->handler != NULL) at->entry->handler(at, HANDLER_DROP);
@@ -297,14 +372,16 @@ void call_cages_close(struct lencase_state *st) {
 
 static enum verdict carry_out(struct call *call, int32_t nr,
                               const uint64_t words[LENCASE_MAXARGS]) {
-  enum verdict verdict;
+  enum verdict verdict = VERDICT_DONE;
+  note_down(call, nr, words);
   if (call_is_threei(nr) || root_of(call)->detached) {
     call->down_result = call_is_threei(nr) ? call_threei(call->cage->st, nr, words) : -EOPNOTSUPP;
-    return VERDICT_DONE;
+  } else {
+    call->parked = true;
+    verdict = call->cage->ops->carry_out(call, nr, words, &call->down_result);
+    if (verdict == VERDICT_DONE) call->parked = false;
   }
-  call->parked = true;
-  verdict = call->cage->ops->carry_out(call, nr, words, &call->down_result);
-  if (verdict == VERDICT_DONE) call->parked = false;
+  if (verdict == VERDICT_DONE) note_answered(call, call->down_result);
   return verdict;
 }
 
@@ -393,13 +470,10 @@ enum verdict call_down(struct call *call, int32_t nr, const uint64_t words[LENCA
 enum verdict call_unhandled(struct lencase_cage *cage, void *thread, int32_t nr,
                             const uint64_t words[LENCASE_MAXARGS], struct call **out) {
   struct call *call = call_new(cage, thread, nr, words);
-  enum verdict verdict;
   *out = call;
   if (call == NULL) return VERDICT_DONE;
-  call->bare = call->parked = true;
-  verdict = cage->ops->carry_out(call, nr, words, &call->result);
-  if (verdict == VERDICT_DONE) call->parked = false;
-  return verdict;
+  note_asked(call, NULL);
+  return bare(call);
 }
 
 int64_t call_detached(struct lencase_cage *cage, const struct route_table *to, int32_t nr,

@@ -30,6 +30,7 @@ struct call {
   struct mem_seg window, scratch; /* of the downcall under way; size 0: none */
   struct call_cross *cross;       /* arguments that belong to other cages; NULL: none */
   const struct route_table *to;   /* where its handler lets it through to; NULL: to the next */
+  void *record;                   /* the recorder's own; NULL: the call is not recorded */
   bool parked;
   bool detached;       /* no program made it, nor its handler: nothing can be carried out for it */
   bool bare;           /* a grate above let it through, no grate below handles it */
@@ -142,6 +143,33 @@ void call_down_over(struct call *call);
 
 /* "write: cage 4242 (tar)": for messages. Returns 'buf'. */
 const char *call_where(const struct call *call, char *buf, size_t size);
+
+/* }========================================================================= */
+
+/* {================================ recording ============================== */
+
+/*
+** Somebody who records what the programs of cages ask, what is carried out for that at the bottom,
+** and what they get. While there is one, what nobody handles or a handler lets through is carried out like
+** a call of the handler's own, so that its result is known. 'call' is always the program's; what the
+** recorder keeps of it is call->record, in the call's arena. Called in the middle of calls; may neither raise errors
+** nor make calls.
+*/
+struct call_recorder {
+  /* It is about to be handled. 'held': the snapshots its first handler is given; NULL: there are none. */
+  void (*asked)(struct call_recorder *r, struct call *call, const struct snapshot *held);
+  /* Something is carried out on behalf of 'cage'; the answer to it, unless the call is dropped. */
+  void (*down)(struct call_recorder *r, struct call *call, struct lencase_cage *cage, int32_t nr,
+               const uint64_t words[LENCASE_MAXARGS]);
+  void (*answered)(struct call_recorder *r, struct call *call, int64_t result);
+  /* A handler failed; the rules of its grate say what becomes of the call. */
+  void (*failed)(struct call_recorder *r, struct call *call, const char *message);
+  /* The program has call->result, or (dropped) will never have one. */
+  void (*over)(struct call_recorder *r, struct call *call, bool dropped);
+};
+
+/* For grates: a handler of this call failed. */
+void call_failed(struct call *call, const char *message);
 
 /* }========================================================================= */
 

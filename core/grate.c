@@ -176,6 +176,7 @@ static enum verdict fail_closed(struct call *call, const char *message) {
   struct grate_watch *watch = g->st->watch;
   char answer[80];
   if (watch != NULL) watch->failed(watch, call, message);
+  call_failed(call, message);
   if (g->on_error == ON_ERROR_PASS) {
     grate_report(call, message, "the call goes on as if nobody had asked");
     call->result = call->down_result;

@@ -423,23 +423,29 @@ int marshal_in(struct lencase_cage *cage, const struct variant_plan *vp,
   return status == LENCASE_OK ? run_rounds(&m) : status;
 }
 
-/* How many of the bytes there is room for the result tells to be there. */
-static int filled(struct marshal *m, int arg, const uint64_t words[LENCASE_MAXARGS],
-                  const struct snapshot *before, int64_t result, uint64_t *size) {
-  const struct sig_param *p = &m->variant->params[arg];
-  uint64_t told, room;
-  int status = marshal_room(m->cage, m->variant, arg, words, before, &room);
-  *size = room;
-  if (status != LENCASE_OK) return status;
+int marshal_filled(struct lencase_cage *cage, const struct sig_variant *v, int arg,
+                   const uint64_t words[LENCASE_MAXARGS], uint64_t room, int64_t result,
+                   uint64_t *size) {
+  const struct sig_param *p = &v->params[arg];
+  uint64_t told = room;
+  int status = LENCASE_OK;
   if (p->filled == FILLED_RESULT) {
     if (result < 0 || __builtin_mul_overflow((uint64_t)result, p->elem, &told)) told = 0;
   } else if (p->size == SIZE_DEREF) {
-    status = read_length(m->cage, words[p->size_arg], NULL, &told);
-  } else {
-    told = room;
+    status = read_length(cage, words[p->size_arg], NULL, &told);
   }
   *size = told < room ? told : room;
   return status;
+}
+
+/* How many of the bytes there is room for the result tells to be there. */
+static int filled(struct marshal *m, int arg, const uint64_t words[LENCASE_MAXARGS],
+                  const struct snapshot *before, int64_t result, uint64_t *size) {
+  uint64_t room;
+  int status = marshal_room(m->cage, m->variant, arg, words, before, &room);
+  *size = room;
+  if (status != LENCASE_OK) return status;
+  return marshal_filled(m->cage, m->variant, arg, words, room, result, size);
 }
 
 /* The bytes that came into the runs of an iovec, in order. */

@@ -149,6 +149,34 @@ int marshal_room(struct lencase_cage *cage, const struct sig_variant *v, int arg
                  const uint64_t words[LENCASE_MAXARGS], const struct snapshot *snaps,
                  uint64_t *room);
 
+/* How many bytes of the 'room' of an out-argument a call that gave 'result' has filled. A status. */
+int marshal_filled(struct lencase_cage *cage, const struct sig_variant *v, int arg,
+                   const uint64_t words[LENCASE_MAXARGS], uint64_t room, int64_t result,
+                   uint64_t *size);
+
+/*
+** What can be seen of an argument by those who look on: 'snap' has what was read of its 'size' bytes.
+** The bytes of an iovec are one piece, its parts have addresses and sizes alone.
+*/
+struct peek {
+  struct snapshot snap;
+  uint64_t size; /* of a string without its NUL; of what a call is to fill: the room */
+  bool fault;    /* it cannot be read, or its size is nonsense */
+};
+
+/*
+** Argument 'arg' before a call, at most 'limit' bytes of it. 'held' are snapshots to be served from, may be
+** NULL. A string, and an array of strings, is read whole.
+*/
+struct peek marshal_peek(struct lencase_cage *cage, const struct sig_variant *v, int arg,
+                         const uint64_t words[LENCASE_MAXARGS], const struct snapshot *held,
+                         size_t limit, struct arena *arena);
+
+/* The same after a call, of an out-argument; 'room' is what its size was before. */
+struct peek marshal_peek_out(struct lencase_cage *cage, const struct sig_variant *v, int arg,
+                             const uint64_t words[LENCASE_MAXARGS], uint64_t room, int64_t result,
+                             size_t limit, struct arena *arena);
+
 /*
 ** The way down: a snapshot (the caller's bytes, or what a handler gave instead) laid out where the
 ** kernel can read it. marshal_placed_size is the room it needs at the most, marshal_place lays it

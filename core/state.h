@@ -42,6 +42,7 @@ struct lencase_state {
   struct plan_list *cross_plans;                /* call_cross.c */
   struct lencase_grate *grates;                 /* grate.c: a list, newest first */
   struct grate_watch *watch;                    /* grate.h; NULL: nobody */
+  struct call_recorder *recorder;               /* call.h; NULL: nobody */
   int (*reload_grates)(struct lencase_state *); /* likewise */
   int (*tell_grates)(struct lencase_state *, const struct state_news *);
   void (*close_grates)(struct lencase_state *); /* set by the room that made one */

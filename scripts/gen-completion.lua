@@ -14,7 +14,7 @@ local parser = dofile(here .. "/parser-of.lua")(here .. "/lencase")
 
 -- What the words of a command are: the name of a function below. Of others they are files.
 local words_of = { run = "_lencase_stack", check = "_lencase_stack", compile = "_lencase_stack",
-                   plan = "_lencase_calls" }
+                   try = "_lencase_stack", plan = "_lencase_calls" }
 
 -- What an option's value is.
 local values_of = { ["--policy"] = "COPY_ALL_ARGS PASS_THROUGH_POINTERS PASS_THROUGH_ALL" }
@@ -103,6 +103,13 @@ end
 
 local function takes_value(option) return #option:_get_argument_list() > 0 end
 
+-- What completes the value of an option: one of the words that are known, a file, or nothing.
+local function reply_of(option)
+  local text = values_of[option._aliases[#option._aliases]]
+  if text then return ("_lencase_reply '%s'"):format(text) end
+  return option:_get_argument_list()[1] == "FILE" and "_lencase_files" or ":"
+end
+
 local commands, values, options, words = {}, {}, {}, {}
 
 local function add_command(c)
@@ -111,9 +118,7 @@ local function add_command(c)
   for _, option in ipairs(c._options) do
     table.insert(list, aliases(option))
     for _, alias in ipairs(takes_value(option) and option._aliases or {}) do
-      local text = values_of[option._aliases[#option._aliases]]
-      local reply = text and ("_lencase_reply '%s'"):format(text) or ":"
-      table.insert(values, ("    '%s %s') %s ;;"):format(c._name, alias, reply))
+      table.insert(values, ("    '%s %s') %s ;;"):format(c._name, alias, reply_of(option)))
     end
   end
   table.insert(options, ("    %s) _lencase_reply '%s' ;;"):format(c._name, table.concat(list, " ")))

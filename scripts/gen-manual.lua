@@ -4,6 +4,7 @@
 --   lua5.4 scripts/gen-manual.lua 1 > lencase.1    the command: from the parser in scripts/lencase
 --   lua5.4 scripts/gen-manual.lua 3 > lencase.3    the C library: from core/lencase.h
 --
+-- Page 1 has the format of recordings as the head of lua/lencase/recording.lua tells it.
 -- What the sources do not say stands here as data: `command` and `library`. The same input gives the
 -- same output, byte for byte, and nothing needs to be built for it.
 
@@ -145,6 +146,9 @@ Other commands end with 0, or with 125 and a message on standard error.]],
     { "The C file of a grate that a program loads without reading a script:",
       "lencase compile count_writes.lua -o count_writes.c" },
     { "What is wrong with a script, without running a program:", "lencase check --json strace.lua" },
+    { "A run is recorded, and its calls are given to the policy as it is now, without the program:",
+      "lencase run --record trace.jsonl umask.lua 077 -- sh -c 'echo hello > greeting'\n"
+        .. "lencase try umask.lua 077 trace.jsonl" },
     { "What a policy does with each argument of a call:", "lencase plan write --policy PASS_THROUGH_POINTERS" },
   },
   see_also = { "strace(1)", "env(1)", "ptrace(2)", "seccomp(2)", "syscalls(2)", "lencase(3)" },
@@ -195,6 +199,16 @@ local function show_command(parser, c)
   return exit_status
 end
 
+-- The head of a module: paragraphs, and what is indented as it stands.
+local function show_head(path)
+  local head = contents(path):match "^%-%-[^\n]*\n%-%-\n(.-)\n\n"
+  local text = ("\n" .. head):gsub("\n%-%- ?", "\n"):sub(2)
+  for part in (text .. "\n\n"):gmatch "(.-)\n\n" do
+    emit ".PP"
+    if part:find "^  " then example(part) else paragraph(part) end
+  end
+end
+
 local function page_1()
   local parser = parser_of(here .. "/lencase")
   local exit_status
@@ -214,6 +228,8 @@ local function page_1()
   for _, c in ipairs(parser._commands) do exit_status = show_command(parser, c) or exit_status end
   emit ".SH EXIT STATUS"
   text_of(assert(exit_status, "no command 'run'") .. "\n" .. command.exit_status)
+  emit ".SH RECORDINGS"
+  show_head(here .. "/../lua/lencase/recording.lua")
   emit ".SH FILES"
   for _, file in ipairs(command.files) do
     emit ".TP"

@@ -10,6 +10,18 @@
 
 #include "../grate.h"
 
+/* Who is told of the calls of a state's cages, see record.c. */
+struct bind_record {
+  struct call_recorder recorder;
+  struct cage_watcher watcher;
+  struct bind_state *state;
+  struct arena arena; /* of what is looked at for one event */
+  size_t limit;       /* bytes of one argument */
+  uint64_t session;   /* tells calls that an earlier recording saw */
+  uint64_t last;      /* how many calls were seen */
+  int fn;             /* reference of the function that is told, or LUA_NOREF: nobody records */
+};
+
 /* A state that a Lua program holds. */
 struct bind_state {
   struct lencase_state *st;
@@ -17,6 +29,7 @@ struct bind_state {
   int log;      /* reference of the log function, or LUA_NOREF */
   struct grate_watch watch;
   int watcher; /* reference of the function that is told of what handlers do, or LUA_NOREF */
+  struct bind_record record;
 };
 
 struct bind_state *bind_state_at(lua_State *L, int index);
@@ -33,6 +46,7 @@ void bind_open_state(lua_State *L);
 void bind_open_sim(lua_State *L);
 void bind_open_signature(lua_State *L);
 void bind_open_interface(lua_State *L);
+void bind_open_files(lua_State *L);
 void bind_open_prompt(lua_State *L);
 void bind_open_readline(lua_State *L);
 
@@ -41,6 +55,25 @@ int bind_sim_new(lua_State *L);
 
 /* state:watch(f), a method of states (watch.c). */
 int bind_watch(lua_State *L);
+
+/*
+** Runs f(ud) protected, in the Lua state that is inside: for what happens in the middle of a call. An
+** error has nobody to tell.
+*/
+void bind_tell(struct bind_state *b, lua_CFunction f, void *ud);
+
+/* Pushes the name of a call, as its plan (may be NULL) or its number has it. */
+void bind_push_callname(lua_State *L, int32_t nr, const struct plan *plan);
+
+/* state:record(f, limit), a method of states (record.c); and its end. */
+int bind_record(lua_State *L);
+void bind_record_close(lua_State *L, struct bind_state *b);
+
+/* The same for the state at index 1 that a grate belongs to: core.record. */
+int bind_record_in(lua_State *L, struct bind_state *b);
+
+/* What core.describe calls the kind of a parameter. */
+const char *bind_kind_name(uint8_t kind);
 
 /* Pushes what core.describe says of a parameter; 'layout': with what lies in memory, too. */
 void bind_push_param(lua_State *L, const struct sig_param *p, bool layout);

@@ -69,6 +69,7 @@ LENCASE_PUBLIC int luaopen_lencase_core(lua_State *L) {
     bind_open_state(L);
   }
   bind_open_sim(L);
+  bind_open_files(L);
   bind_open_prompt(L);
   bind_open_readline(L);
   return 1;

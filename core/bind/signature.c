@@ -245,6 +245,10 @@ static const char *const kind_names[] = {
     [SIG_NONE] = "none",     [SIG_INT] = "int",     [SIG_ADDR] = "address",
     [SIG_STRING] = "string", [SIG_BYTES] = "bytes", [SIG_RECORDS] = "records",
     [SIG_STRV] = "strings",  [SIG_IOVEC] = "iovec"};
+const char *bind_kind_name(uint8_t kind) {
+  return kind_names[kind];
+}
+
 static const char *const dir_names[] = {
     "none", [SIG_IN] = "in", [SIG_OUT] = "out", [SIG_INOUT] = "inout"};
 

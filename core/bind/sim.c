@@ -122,7 +122,9 @@ static int function_ref(lua_State *L, const char *name) {
   return LUA_NOREF;
 }
 
-/* The state is at index 1, { memory =, guard =, bottom =, paths =, files = } at 2. */
+/*
+** The state is at index 1, { memory =, guard =, bottom =, paths =, files =, pid =, comm = } at 2.
+*/
 static int new_sim(lua_State *L, struct bind_state *state) {
   struct sim_config c = {0};
   struct lencase_cage *cage;
@@ -136,6 +138,10 @@ static int new_sim(lua_State *L, struct bind_state *state) {
   c.guard = lua_toboolean(L, -1);
   lua_getfield(L, 2, "files");
   c.files = lua_toboolean(L, -1);
+  lua_getfield(L, 2, "pid");
+  c.pid = luaL_optinteger(L, -1, 0);
+  lua_getfield(L, 2, "comm");
+  c.comm = luaL_optstring(L, -1, NULL);
   s = push_sim(L, state, 1);
   s->bottom = function_ref(L, "bottom");
   s->paths = function_ref(L, "paths");
@@ -151,20 +157,56 @@ static int new_sim(lua_State *L, struct bind_state *state) {
   return 1;
 }
 
-/* state:sim{ memory =, guard =, bottom = function, files = } -> cage */
+/* state:sim{ memory =, guard =, bottom = function, paths = function, files =, pid =, comm = } -> cage */
 int bind_sim_new(lua_State *L) {
   return new_sim(L, bind_state_at(L, 1));
 }
 
-/*
-** core.sim{...} -> cage: in a grate, which is at work for the prompt then. The grate's state is not
-** its own to close: a userdata without a metatable stands for it.
-*/
+static const char inner_name[] = "lencase.inner_state";
+
+/* Pushes what stands for the state that this grate is one of: it is not the grate's to close. */
+static struct bind_state *inner_state(lua_State *L) {
+  struct bind_state *state;
+  if (lua_getfield(L, LUA_REGISTRYINDEX, "lencase.inner") == LUA_TUSERDATA)
+    return lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  state = lua_newuserdatauv(L, sizeof *state, 0);
+  *state = (struct bind_state){
+      .st = grate_of(L)->st, .log = LUA_NOREF, .watcher = LUA_NOREF, .record = {.fn = LUA_NOREF}};
+  luaL_setmetatable(L, inner_name);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, LUA_REGISTRYINDEX, "lencase.inner");
+  return state;
+}
+
+static int inner_gc(lua_State *L) {
+  bind_record_close(L, luaL_checkudata(L, 1, inner_name));
+  return 0;
+}
+
+/* core.sim{...} -> cage: in a grate, which is at work for the prompt then. */
 static int sim_in_grate(lua_State *L) {
-  struct bind_state *state = lua_newuserdatauv(L, sizeof *state, 0);
-  *state = (struct bind_state){.st = grate_of(L)->st, .log = LUA_NOREF};
+  struct bind_state *state = inner_state(L);
   lua_insert(L, 1);
   return new_sim(L, state);
+}
+
+/* core.record(f, limit): as state:record */
+static int record_in_grate(lua_State *L) {
+  struct bind_state *state = inner_state(L);
+  lua_insert(L, 1);
+  return bind_record_in(L, state);
+}
+
+static void open_in_grate(lua_State *L) {
+  lua_pushcfunction(L, sim_in_grate);
+  lua_setfield(L, -2, "sim");
+  lua_pushcfunction(L, record_in_grate);
+  lua_setfield(L, -2, "record");
+  luaL_newmetatable(L, inner_name);
+  lua_pushcfunction(L, inner_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pop(L, 1);
 }
 
 /* A string becomes bytes of the cage's, with a NUL behind them. */
@@ -294,26 +336,35 @@ static int sim_child(lua_State *L) {
   return cage != NULL ? push_child(L, cage) : 0;
 }
 
-/* cage:fork() -> another cage, as its fork makes it; a bottom that stands in for fork calls this */
+/* cage:fork([pid [, shares_files]]) -> another cage, as its fork makes it; a bottom that stands in for fork calls this */
 static int sim_fork(lua_State *L) {
   struct bind_state *state = self(L)->state;
   struct lencase_cage *cage = alive(L);
+  struct sim_config c = {.pid = luaL_optinteger(L, 2, 0), .shares_files = lua_toboolean(L, 3)};
   lua_State *before = bind_enter(state, L);
-  cage = sim_cage_new(state->st, NULL, cage);
+  cage = sim_cage_new(state->st, &c, cage);
   bind_leave(state, before);
   if (cage == NULL) return luaL_error(L, "no memory for a cage");
   return push_child(L, cage);
 }
 
-/* cage:exec(): it runs another program from now on, with an empty memory */
+/* cage:exec([comm]): it runs another program from now on, with an empty memory */
 static int sim_exec(lua_State *L) {
   struct bind_state *state = self(L)->state;
   struct lencase_cage *cage = alive(L);
+  const char *comm = luaL_optstring(L, 2, NULL);
   lua_State *before = bind_enter(state, L);
   sim_reset(cage);
+  if (comm != NULL) sim_set_comm(cage, comm);
   call_cage_exec(cage);
   bind_leave(state, before);
   return 0;
+}
+
+/* cage:id(): as bottoms are told it */
+static int sim_id(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)alive(L)->id);
+  return 1;
 }
 
 /* cage:pid() */
@@ -334,18 +385,17 @@ static int sim_gc(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg methods[] = {
-    {"call", sim_call_lua}, {"alloc", sim_alloc_lua}, {"put", sim_put},
-    {"read", sim_read},     {"write", sim_write},     {"reset", sim_reset_lua},
-    {"exit", sim_exit},     {"child", sim_child},     {"fork", sim_fork},
-    {"exec", sim_exec},     {"pid", sim_pid},         {"kernel", sim_kernel_lua},
-    {"__gc", sim_gc},       {"__close", sim_gc},      {NULL, NULL}};
+static const luaL_Reg methods[] = {{"call", sim_call_lua}, {"alloc", sim_alloc_lua},
+                                   {"put", sim_put},       {"read", sim_read},
+                                   {"write", sim_write},   {"reset", sim_reset_lua},
+                                   {"exit", sim_exit},     {"child", sim_child},
+                                   {"fork", sim_fork},     {"exec", sim_exec},
+                                   {"pid", sim_pid},       {"kernel", sim_kernel_lua},
+                                   {"id", sim_id},         {"__gc", sim_gc},
+                                   {"__close", sim_gc},    {NULL, NULL}};
 
 void bind_open_sim(lua_State *L) {
-  if (grate_of(L) != NULL) {
-    lua_pushcfunction(L, sim_in_grate);
-    lua_setfield(L, -2, "sim");
-  }
+  if (grate_of(L) != NULL) open_in_grate(L);
   luaL_newmetatable(L, sim_name);
   luaL_setfuncs(L, methods, 0);
   lua_pushvalue(L, -1);

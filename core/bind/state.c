@@ -68,7 +68,7 @@ static int state_new_lua(lua_State *L) {
   c.reload_on_hup = (uint32_t)option(L, "reload_on_hup", 1);
   c.handler_ms = (uint32_t)option(L, "handler_ms", INT32_MAX);
   b = lua_newuserdatauv(L, sizeof *b, 0);
-  *b = (struct bind_state){.log = LUA_NOREF, .watcher = LUA_NOREF};
+  *b = (struct bind_state){.log = LUA_NOREF, .watcher = LUA_NOREF, .record = {.fn = LUA_NOREF}};
   luaL_setmetatable(L, state_name);
   c.log_ud = b;
   if (lua_getfield(L, 1, "log") == LUA_TFUNCTION)
@@ -329,6 +329,7 @@ static int state_close(lua_State *L) {
   struct bind_state *b = luaL_checkudata(L, 1, state_name);
   if (b->L != NULL) return luaL_error(L, "the state is at work: what it calls cannot close it");
   b->L = L;
+  bind_record_close(L, b);
   if (b->st != NULL) lencase_close(b->st);
   b->L = NULL;
   b->st = NULL;
@@ -338,12 +339,14 @@ static int state_close(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg methods[] = {
-    {"load", state_load},     {"start", state_start},   {"reload", state_reload},
-    {"run", state_run},       {"finish", state_finish}, {"close", state_close},
-    {"inline", state_inline}, {"watch", bind_watch},    {"sim", bind_sim_new},
-    {"routes", state_routes}, {"branch", state_branch}, {"tell", state_tell},
-    {"__gc", state_close},    {"__close", state_close}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"load", state_load},     {"start", state_start},
+                                   {"reload", state_reload}, {"run", state_run},
+                                   {"finish", state_finish}, {"close", state_close},
+                                   {"inline", state_inline}, {"watch", bind_watch},
+                                   {"record", bind_record},  {"sim", bind_sim_new},
+                                   {"routes", state_routes}, {"branch", state_branch},
+                                   {"tell", state_tell},     {"__gc", state_close},
+                                   {"__close", state_close}, {NULL, NULL}};
 
 static const luaL_Reg functions[] = {{"state", state_new_lua}, {NULL, NULL}};
 

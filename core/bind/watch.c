@@ -95,7 +95,7 @@ static void copied_push(lua_State *L, const struct sig_variant *v, const struct 
   }
 }
 
-static void name_push(lua_State *L, int32_t nr, const struct plan *plan) {
+void bind_push_callname(lua_State *L, int32_t nr, const struct plan *plan) {
   char buf[64];
   bool own = plan != NULL && plan->sig != &sig_unknown && plan->sig->nr == nr;
   lua_pushstring(L, own ? plan->sig->name : sig_name(nr, buf, sizeof buf));
@@ -109,7 +109,7 @@ static int tell_asked(lua_State *L) {
   luaL_checkstack(L, LENCASE_MAXARGS + LUA_MINSTACK, "arguments");
   lua_rawgeti(L, LUA_REGISTRYINDEX, t->state->watcher);
   lua_pushstring(L, "asked");
-  name_push(L, call->entry->family, call->entry->plan);
+  bind_push_callname(L, call->entry->family, call->entry->plan);
   lua_createtable(L, t->n, 0);
   for (i = 0; i < t->n; i++) {
     bind_push_param(L, &t->frame->shown->params[i], true);
@@ -142,34 +142,33 @@ static int tell_failed(lua_State *L) {
   struct told *t = lua_touserdata(L, 1);
   lua_rawgeti(L, LUA_REGISTRYINDEX, t->state->watcher);
   lua_pushstring(L, "failed");
-  name_push(L, t->call->nr, t->call->entry->plan);
+  bind_push_callname(L, t->call->nr, t->call->entry->plan);
   lua_pushstring(L, t->message);
   lua_call(L, 3, 0);
   return 0;
 }
 
-/* A watcher that fails has nobody to tell. */
-static void tell(lua_CFunction f, struct told *t) {
-  lua_State *L = t->state->L;
+void bind_tell(struct bind_state *b, lua_CFunction f, void *ud) {
+  lua_State *L = b->L;
   if (L == NULL || !lua_checkstack(L, LUA_MINSTACK)) return;
   lua_pushcfunction(L, f);
-  lua_pushlightuserdata(L, t);
+  lua_pushlightuserdata(L, ud);
   if (lua_pcall(L, 1, 0, 0) != LUA_OK) lua_pop(L, 1);
 }
 
 static void asked(struct grate_watch *w, lua_State *co, const struct frame *f, int n) {
   struct told t = {.state = state_of(w), .co = co, .frame = f, .n = n};
-  tell(tell_asked, &t);
+  bind_tell(t.state, tell_asked, &t);
 }
 
 static void filled(struct grate_watch *w, const struct frame *f) {
   struct told t = {.state = state_of(w), .frame = f};
-  if (f->down.own) tell(tell_filled, &t);
+  if (f->down.own) bind_tell(t.state, tell_filled, &t);
 }
 
 static void failed(struct grate_watch *w, const struct call *call, const char *message) {
   struct told t = {.state = state_of(w), .call = call, .message = message};
-  tell(tell_failed, &t);
+  bind_tell(t.state, tell_failed, &t);
 }
 
 /* state:watch(f): f is told what handlers are asked with, what was copied, and their errors */

@@ -89,6 +89,9 @@ struct host_ops {
   /* The name of the program in the cage (comm): length, or a negative errno. */
   int (*comm)(struct lencase_cage *cage, char *buf, size_t size);
 
+  /* The thread that made a call, as gettid(2) tells it. NULL: the cage has one, of its pid. */
+  int64_t (*tid)(const struct call *call);
+
   /*
   ** A call of another cage's acts on behalf of this one (make_call with a target): from 'on' true to
   ** false the cage is there, if only as one that has ended. NULL: the host carries out calls for

@@ -709,7 +709,10 @@ end
 local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\t"] = "\\t" }
 
 -- What is no UTF-8 goes byte by byte.
-local function json_string(text)
+--- A string of JSON: text in UTF-8 as it is, of anything else each byte as a character.
+---@param text string
+---@return string
+function check.json_string(text)
   local pattern = utf8.len(text) and '[%c"\\]' or '[%c"\\\x80-\xff]'
   return '"' .. text:gsub(pattern, function(c) return escapes[c] or ("\\u%04x"):format(c:byte()) end) .. '"'
 end
@@ -720,8 +723,8 @@ end
 function check.json(list)
   local lines = {}
   for i, found in ipairs(list) do
-    lines[i] = ('{"file": %s, "line": %s, "severity": "%s", "text": %s}'):format(json_string(found.file),
-      found.line or "null", found.severity, json_string(found.text))
+    lines[i] = ('{"file": %s, "line": %s, "severity": "%s", "text": %s}'):format(check.json_string(found.file),
+      found.line or "null", found.severity, check.json_string(found.text))
   end
   return "[" .. table.concat(lines, ",\n ") .. "]"
 end

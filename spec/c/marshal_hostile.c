@@ -8,7 +8,7 @@
 
 #include "marshal_fixture.h"
 
-enum { BYTES = 3 * PAGE + 24, LIMIT = 1 << 16, STRING_MAX = 3000, ROUNDS = 60 };
+enum { BYTES = 3 * PAGE + 24, LIMIT = 1 << 16, STRING_MAX = 3000, ROUNDS = 60, PEEK = 100 };
 
 /* {================================= chance ================================ */
 
@@ -107,14 +107,37 @@ static bool is_clear(const struct run *r, int status) {
   return known && r->fault.arg >= 0 && r->fault.arg < r->vp->variant->nparams;
 }
 
+/* What those see who look on: no more than they asked for, unless it is text. */
+static bool is_bounded(const struct sig_param *p, const struct peek *peek) {
+  bool is_text = p->kind == SIG_STRING || p->kind == SIG_STRV;
+  size_t size = 0;
+  if (p->kind == SIG_IOVEC) return touch(peek->snap.data, peek->snap.size) <= PEEK;
+  return holds(p, &peek->snap, &size) && (is_text || size <= PEEK) &&
+         (peek->snap.state != SNAP_HELD || is_text || peek->snap.size <= peek->size);
+}
+
+static bool peeks_hold(struct run *r, const struct snapshot *held, int64_t result) {
+  bool good = true;
+  for (int i = 0; good && i < r->vp->variant->nparams; i++) {
+    const struct sig_param *p = &r->vp->variant->params[i];
+    struct peek in = marshal_peek(r->w->cage, r->vp->variant, i, r->words, held, PEEK, &r->arena);
+    struct peek out =
+        marshal_peek_out(r->w->cage, r->vp->variant, i, r->words, in.size, result, PEEK, &r->arena);
+    good = is_bounded(p, &in) && is_bounded(p, &out);
+  }
+  return good;
+}
+
 static bool one(struct run *r, uint64_t *seed, uint64_t object, unsigned *went) {
   static const int64_t results[] = {0, 1, 7, 4096, INT32_MAX, INT64_MAX};
   uint64_t words[LENCASE_MAXARGS];
   for (int i = 0; i < LENCASE_MAXARGS; i++) words[i] = any_word(seed, object);
+  int64_t result = results[chance(seed) % (sizeof results / sizeof results[0])];
   int status = run_in_words(r, words);
+  if (!peeks_hold(r, status == LENCASE_OK ? r->snaps : NULL, result)) return false;
   if (status != LENCASE_OK) return is_clear(r, status);
   if (!all_hold(r, r->vp->in, r->vp->nin, r->snaps)) return false;
-  status = run_out(r, results[chance(seed) % (sizeof results / sizeof results[0])]);
+  status = run_out(r, result);
   if (status != LENCASE_OK) return is_clear(r, status);
   ++*went;
   return all_hold(r, r->vp->out, r->vp->nout, r->outs);

@@ -16,7 +16,7 @@
 #include "sim_kernel.h"
 #include "sim_memory.h"
 
-enum { DEFAULT_MEMORY = 16 << 20 };
+enum { DEFAULT_MEMORY = 16 << 20, COMM_SIZE = 16 /* TASK_COMM_LEN */ };
 
 /* A call of the cage's program, from sim_call to its result: the call's 'thread'. */
 struct sim_thread {
@@ -37,6 +37,7 @@ struct sim {
   unsigned busy; /* how many calls of the cage are inside of this file */
   bool ending;   /* it ends, with 'status', as soon as it is not busy */
   int status;
+  char comm[COMM_SIZE];
 };
 
 static struct sim *sim_of(const struct lencase_cage *cage) {
@@ -266,8 +267,12 @@ static bool fd_open(struct lencase_cage *cage, int fd) {
 }
 
 static int sim_comm(struct lencase_cage *cage, char *buf, size_t size) {
-  (void)cage;
-  return snprintf(buf, size, "sim");
+  return snprintf(buf, size, "%s", sim_of(cage)->comm);
+}
+
+void sim_set_comm(struct lencase_cage *cage, const char *comm) {
+  struct sim *s = sim_of(cage);
+  snprintf(s->comm, sizeof s->comm, "%s", comm);
 }
 
 static void sim_kill(struct lencase_cage *cage) {
@@ -311,6 +316,12 @@ static void sim_free(struct lencase_state *st, struct sim *s) {
   state_free(st, s, sizeof *s);
 }
 
+static void name_program(struct sim *s, const struct sim *parent) {
+  const char *comm = s->config.comm != NULL ? s->config.comm : "sim";
+  snprintf(s->comm, sizeof s->comm, "%s", parent != NULL ? parent->comm : comm);
+  s->config.comm = NULL; /* the caller's, and not ours to keep */
+}
+
 static struct lencase_cage *no_cage(struct lencase_state *st) {
   state_fail(st, LENCASE_ENOMEM, "no memory for a sim cage");
   return NULL;
@@ -320,12 +331,15 @@ struct lencase_cage *sim_cage_new(struct lencase_state *st, const struct sim_con
                                   struct lencase_cage *parent) {
   struct sim *of_parent = parent != NULL ? sim_of(parent) : NULL;
   struct sim *s = state_new(st, sizeof *s);
+  int64_t pid = config != NULL ? config->pid : 0;
+  bool shares = config != NULL && config->shares_files;
   if (s == NULL) return no_cage(st);
   s->config = of_parent != NULL ? of_parent->config : *config;
+  name_program(s, of_parent);
   if (open_memory(st, s, of_parent) == LENCASE_OK) {
     /* the kernel's descriptors are this process's, and so shared by all cages */
-    bool shares_files = parent != NULL && has_files(s);
-    s->cage = call_cage_new(st, &sim_ops, s, 0, parent, shares_files);
+    bool shares_files = parent != NULL && (shares || has_files(s));
+    s->cage = call_cage_new(st, &sim_ops, s, pid, parent, shares_files);
   }
   if (s->cage != NULL) return s->cage;
   sim_free(st, s);

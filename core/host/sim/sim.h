@@ -35,11 +35,14 @@ struct sim_config {
   sim_bottom bottom;   /* NULL: the kernel, on translated pointers */
   sim_fd_path fd_path; /* with a bottom: as host.h has it; -EBADF: not open. NULL: -ENOSYS */
   void *ud;            /* of both */
+  int64_t pid;         /* for people; 0: its id */
+  const char *comm;    /* likewise; NULL: "sim" */
+  bool shares_files;   /* of a child: its descriptors are its parent's, too (CLONE_FILES) */
 };
 
 /*
-** A new cage, its pid is its id. With a parent it is its child: 'config' is the parent's and
-** not looked at, the memory is a copy of what sim_alloc gave. NULL: no memory.
+** A new cage. With a parent it is its child: of 'config' (may be NULL) pid and shares_files alone are looked at, the
+** rest is the parent's, the memory is a copy of what sim_alloc gave. NULL: no memory.
 ** It is there until sim_cage_exit or lencase_close.
 */
 struct lencase_cage *sim_cage_new(struct lencase_state *st, const struct sim_config *config,
@@ -50,6 +53,9 @@ struct lencase_cage *sim_cage_new(struct lencase_state *st, const struct sim_con
 ** ends when that call returns.
 */
 void sim_cage_exit(struct lencase_cage *cage, int status);
+
+/* The name of the program in it, from now on; it is copied, and cut as the kernel does. */
+void sim_set_comm(struct lencase_cage *cage, const char *comm);
 
 /* 'size' bytes of the cage's memory, readable and writable; 0 when it is full. */
 uint64_t sim_alloc(struct lencase_cage *cage, size_t size);

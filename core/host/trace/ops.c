@@ -155,6 +155,11 @@ static int ops_comm(struct lencase_cage *cage, char *buf, size_t size) {
   return n < 0 ? -EIO : (int)n;
 }
 
+static int64_t ops_tid(const struct call *call) {
+  const struct thread *t = call->thread;
+  return t->tid;
+}
+
 /* }========================================================================= */
 
 const struct host_ops trace_ops = {
@@ -169,5 +174,6 @@ const struct host_ops trace_ops = {
     .fd_path = ops_fd_path,
     .fd_open = ops_fd_open,
     .comm = ops_comm,
+    .tid = ops_tid,
     .kill = ops_kill,
 };

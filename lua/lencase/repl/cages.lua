@@ -1,10 +1,13 @@
 -- cages.lua - simulated cages at the prompt: their calls made, told, kept and tried again
 
 local core = require "lencase.core"
+local decision = require "lencase.decision"
 local grate = require "lencase.grate"
 local handlers = require "lencase.repl.handlers"
 local parsing = require "lencase.parsing"
 local placing = require "lencase.placing"
+local recording = require "lencase.recording"
+local replay = require "lencase.replay"
 local show = require "lencase.repl.show"
 
 local MEMORY, ENOSYS, ERRNO_MAX = 1 << 28, 38, 4095
@@ -17,6 +20,7 @@ local cages = {
   calls = {},    -- n -> a call made at the prompt
   count = 0,     -- calls made so far
   keep = 100,    -- how many of them are kept
+  loaded = 0,    -- the calls up to this one are of a recording
   tracing = false,
 }
 
@@ -220,8 +224,8 @@ end
 
 -- {================================== calls ================================
 
-local function prune()
-  cages.calls[cages.count - cages.keep] = nil
+local function forget(n)
+  if n > cages.loaded then cages.calls[n] = nil end
 end
 
 -- What handlers saw of the arguments: name -> bytes.
@@ -237,7 +241,7 @@ local function record(call)
   call.copied = copied_by_name(call)
   cages.count = cages.count + 1
   cages.calls[cages.count] = setmetatable(call, call_meta)
-  prune()
+  forget(cages.count - cages.keep)
 end
 
 local function alive(cage)
@@ -273,13 +277,57 @@ local function make(cage, name, ...)
   return call
 end
 
---- record(n): the last n calls are kept (100).
-function cages.record(n)
-  if n then cages.keep = math.tointeger(n) or error("record(n): how many calls are kept", 0) end
+local writer, writer_limit -- of the file that calls are recorded to
+
+-- The recording goes on where it was, or there is none.
+local function resume_recording() core.record(writer and writer.told or false, writer_limit) end
+
+local function stop_recording()
+  core.record(false)
+  if writer then writer:close() end
+  writer = nil
+end
+
+local function start_recording(path, options)
+  local why
+  stop_recording()
+  writer_limit = options.arg or recording.ARG_BYTES
+  writer, why = recording.writer { path = path, arg_bytes = writer_limit, bytes = options.bytes, lines = options.calls,
+                                   say = function(message) io.stderr:write(message, "\n") end,
+                                   stop = function() core.record(false) end }
+  if not writer then error(why, 0) end
+  resume_recording()
+end
+
+--- record("FILE", { arg =, bytes =, calls = }): calls are written to a file from now on, bounded so; record(false):
+--- not any more. record(n): the last n calls are kept here (100).
+function cages.record(what, options)
+  if type(what) == "string" then return start_recording(what, options or {}) end
+  if what == false then return stop_recording() end
+  if what then
+    cages.keep = math.tointeger(what) or error('record("FILE"), record(false), or record(n): n calls are kept', 0)
+  end
   for k in pairs(cages.calls) do
-    if k <= cages.count - cages.keep then cages.calls[k] = nil end
+    if k <= cages.count - cages.keep then forget(k) end
   end
   return cages.keep
+end
+
+local recorded_meta = {
+  __tostring = function(self)
+    return ("%s = %s: %s"):format(decision.call(self), decision.result(self.result), decision.text(self))
+  end,
+}
+
+local loaded -- the recording that was loaded last
+
+--- load "trace.jsonl": its calls take the place of those that are there. Returns how many there are.
+function cages.load(path)
+  loaded = recording.read(path)
+  for n in pairs(cages.calls) do cages.calls[n] = nil end
+  for n, call in pairs(loaded.calls) do cages.calls[n] = setmetatable(call, recorded_meta) end
+  cages.count, cages.loaded = loaded.last, loaded.last
+  return loaded.count
 end
 
 -- }==========================================================================
@@ -386,12 +434,13 @@ end
 
 function methods.gone(self) return cages.all[self.id] == nil end
 
---- Ends all cages.
+--- Ends all cages, and what is recorded of them.
 function cages.close()
   for id, cage in pairs(cages.all) do
     cages.all[id] = nil
     pcall(cage.sim.exit, cage.sim, 0)
   end
+  stop_recording()
 end
 
 -- }==========================================================================
@@ -416,9 +465,31 @@ local function stand_in(call)
   return adopt(origin, origin, id)
 end
 
---- try(n): gives call n to the handlers as they are now. What is below them answers as it did then.
-function cages.try(n)
-  local call = cages.calls[n] or error(("call %s was not kept: see calls"):format(show.value(n)), 0)
+local function tell_tried(call, now, events)
+  local note = replay.note(call, now)
+  say("%s = %s", decision.call(call), decision.result(now.result))
+  for _, event in ipairs(events) do tell_handler(event) end
+  for _, b in ipairs(now.bottom) do say("  %-8s %s = %s", b.by, b.call, decision.result(b.result)) end
+  say("  %-8s %s", "then", decision.text(call))
+  say("  %-8s %s%s", "now", decision.text(now), note ~= "" and " (" .. note .. ")" or "")
+end
+
+-- A call of a recording, made again in a cage as it was then.
+local function try_recorded(call)
+  local before = current
+  current = { events = {} }
+  local events = current.events
+  local ok, now, why = pcall(replay.one, loaded, call, { sim = core.sim, record = core.record })
+  current = before
+  if not ok then error(now, 0) end
+  if not now then error(why, 0) end
+  tell_tried(call, now, events)
+  local outs = {}
+  for i, out in ipairs(now.outs) do outs[i] = { value = out.bytes } end
+  return results_of { result = now.result, outs = outs }
+end
+
+local function try_made(call)
   local cage = stand_in(call)
   cage.replays = bottoms_of(call)
   local ok, again = pcall(carry_out, cage, call.nr, call.args)
@@ -429,6 +500,20 @@ function cages.try(n)
   if not ok then error(again, 0) end
   tell(again)
   return results_of(again)
+end
+
+local function give_back(ok, ...)
+  resume_recording()
+  if not ok then error(..., 0) end
+  return ...
+end
+
+--- try(n): gives call n to the handlers as they are now. What is below them answers as it did then, and
+--- no file is told of it.
+function cages.try(n)
+  local call = cages.calls[n] or error(("call %s was not kept: see calls"):format(show.value(n)), 0)
+  core.record(false)
+  return give_back(pcall(getmetatable(call) == recorded_meta and try_recorded or try_made, call))
 end
 
 return cages

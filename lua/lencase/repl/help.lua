@@ -16,7 +16,8 @@ on(2000, { prototype = "int frob(int a);", "copy a", function(a) ... end })    a
 policy("write", "copy buf")  off("write")  routes()
 trace(true)                      show each call: what was copied, who handled it, how long it took
 calls  calls[7].copied  try(7)   the calls made, and one of them again with the handlers as they are now
-record(20)                       how many calls are kept
+record "trace.jsonl"  record(false)        calls are written to a file; record(20): how many are kept here
+load "trace.jsonl"               the calls of a recording, also of lencase run --record, for calls and try
 save "policy.lua"  load "policy.lua"       the handlers as a script for lencase run
 ?open                            a call's prototype, variants, family and steps
 exit()                           or Ctrl-D

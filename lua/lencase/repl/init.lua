@@ -10,6 +10,7 @@ local handlers = require "lencase.repl.handlers"
 local help = require "lencase.repl.help"
 local lencase = require "lencase"
 local line = require "lencase.repl.line"
+local recording = require "lencase.recording"
 local show = require "lencase.repl.show"
 
 local repl = {}
@@ -31,9 +32,10 @@ local function routes()
   end
 end
 
--- load "policy.lua" is the prompt's; whatever else is Lua's own.
+-- load "policy.lua" and load "trace.jsonl" are the prompt's; whatever else is Lua's own.
 local function load_either(what, ...)
   local is_file = type(what) == "string" and not what:find "[\n()=]" and select("#", ...) == 0
+  if is_file and (what:find "%.jsonl$" or recording.is_one(what)) then return cages.load(what) end
   if is_file and (what:find "%.lua$" or io.open(what)) then return file.load(what) end
   return load(what, ...)
 end
