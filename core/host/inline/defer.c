@@ -170,6 +170,23 @@ void inline_let_in(struct trap *t) {
   if (t->slot->deferred) reopen(t->h, t->slot);
 }
 
+int64_t inline_await(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  struct inline_slot *s = t->slot;
+  struct trap *outer;
+  int64_t result;
+  if (s == NULL) {
+    inline_let_in(t);
+    return inline_raw(t->h, nr, words);
+  }
+  outer = s->awaiting;
+  s->awaiting = t;
+  s->at_gate = false;
+  inline_let_in(t);
+  result = inline_raw_awaited(t, nr, words);
+  s->awaiting = outer; /* which is at its gate: a handler has come into it */
+  return result;
+}
+
 void inline_sigreturn_opens(struct trap *t) {
   if (t->slot == NULL) return;
   t->slot->inside = t->slot->deferred = false;
@@ -200,19 +217,27 @@ __asm__(".pushsection .text\n"
         ".balign 16\n"
         ".globl inline_signal_entry\n.hidden inline_signal_entry\n"
         "inline_signal_entry:\n"
+        "  .cfi_startproc\n"
         "  push %rdi\n"
+        "  .cfi_adjust_cfa_offset 8\n"
         "  push %rsi\n"
+        "  .cfi_adjust_cfa_offset 8\n"
         "  push %rdx\n"
+        "  .cfi_adjust_cfa_offset 8\n"
         "  call inline_signal_arrives\n"
         "  pop %rdx\n"
+        "  .cfi_adjust_cfa_offset -8\n"
         "  pop %rsi\n"
+        "  .cfi_adjust_cfa_offset -8\n"
         "  pop %rdi\n"
+        "  .cfi_adjust_cfa_offset -8\n"
         "  test %rax, %rax\n"
         "  jz 1f\n"
         "  mov (%rsi), %edi\n" /* si_signo: of what was kept, another than SIGSYS */
         "  jmp *%rax\n"
         "1:\n"
         "  ret\n"
+        "  .cfi_endproc\n"
         ".popsection\n");
 
 uintptr_t inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc) __attribute__((used));
@@ -275,8 +300,8 @@ static uintptr_t handler_of(struct inline_host *h, int sig) {
 }
 
 /* What was kept in the slot has come by SIGSYS. The mask is now as the kernel would have it. */
-static uintptr_t kept_arrives(struct inline_host *h, struct inline_slot *s, siginfo_t *info,
-                              ucontext_t *uc) {
+static int kept_arrives(struct inline_host *h, struct inline_slot *s, siginfo_t *info,
+                        ucontext_t *uc) {
   int sig = s->kept.si_signo;
   const struct inline_handler *handler = &h->handlers[sig - 1];
   inline_mask mask = s->mask;
@@ -285,6 +310,42 @@ static uintptr_t kept_arrives(struct inline_host *h, struct inline_slot *s, sigi
   *(inline_mask *)&uc->uc_sigmask = mask;
   if ((handler->flags & SA_NODEFER) == 0) mask |= MASK_OF(sig);
   set_mask(h, (mask | handler->mask) & MASK_ALL);
+  return sig;
+}
+
+/*
+** pthread_cancel(3) sends this one. Its handler looks where the thread was interrupted (since glibc 2.41): only
+** at a call that has done nothing yet the thread ends. So it is shown the program's own registers,
+** at the instruction that made the call, as long as that is so.
+*/
+static bool is_cancel(const struct inline_host *h, const struct inline_slot *s, int sig,
+                      const ucontext_t *uc) {
+  const struct trap *t = s != NULL ? s->awaiting : NULL;
+  if (sig != __SIGRTMIN || t == NULL || t->uc == NULL) return false;
+  return !s->at_gate || inline_not_begun(h, (uint64_t)uc->uc_mcontext.gregs[REG_RIP]);
+}
+
+static void cancel_there(struct inline_host *h, const struct inline_slot *s, int sig,
+                         siginfo_t *info, ucontext_t *uc) {
+  typedef void (*cancel_fn)(int, siginfo_t *, void *);
+  const struct trap *t = s->awaiting;
+  cancel_fn handler = (cancel_fn)handler_of(h, sig); /* NOLINT */
+  gregset_t here;
+  memcpy(here, uc->uc_mcontext.gregs, sizeof here);
+  memcpy(uc->uc_mcontext.gregs, t->uc->uc_mcontext.gregs, sizeof here);
+  uc->uc_mcontext.gregs[REG_RIP] -= 2;
+  handler(sig, info, uc);
+  memcpy(uc->uc_mcontext.gregs, here, sizeof here);
+}
+
+/* A handler that leaves by siglongjmp leaves 'awaiting' behind: at its gate, where nobody is. */
+static uintptr_t enter(struct inline_host *h, struct inline_slot *s, int sig, siginfo_t *info,
+                       ucontext_t *uc) {
+  if (is_cancel(h, s, sig, uc)) {
+    cancel_there(h, s, sig, info, uc);
+    return 0;
+  }
+  if (s != NULL) s->at_gate = true;
   return handler_of(h, sig);
 }
 
@@ -293,11 +354,11 @@ uintptr_t inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc) {
   struct inline_slot *s = slot_now(h);
   if (sig == SIGSYS) {
     if (s != NULL && s->keeps && !s->inside && info->si_code == s->kept.si_code)
-      return kept_arrives(h, s, info, uc);
+      return enter(h, s, kept_arrives(h, s, info, uc), info, uc);
     inline_on_sigsys(info, uc);
     return 0;
   }
-  if (s == NULL || !s->inside) return handler_of(h, sig);
+  if (s == NULL || !s->inside) return enter(h, s, sig, info, uc);
   if (!is_fault(sig, info)) defer(h, s, sig, info, uc);
   inline_set_default(h, sig);
   inline_sigreturn(h, (uintptr_t)uc);

@@ -133,9 +133,8 @@ static void take_step(struct visit *s, void (*fn)(void *)) {
 /* Nothing of ours comes after it: signals may come in from here on. */
 static int64_t carry_last(struct trap *t) {
   if (inline_is_tamed(t->nr)) return inline_carry(t, t->nr, t->words);
-  inline_let_in(t);
   t->done = true;
-  return inline_raw(t->h, t->nr, t->words);
+  return inline_await(t, t->nr, t->words);
 }
 
 static void enter(const struct trap *t) {
@@ -259,8 +258,7 @@ int inline_install(struct inline_host *h) {
 */
 int64_t inline_carry_plain(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   int64_t result;
-  inline_let_in(t);
-  result = inline_raw(t->h, nr, words);
+  result = inline_await(t, nr, words);
   inline_keep_out(t);
   return result;
 }

@@ -30,8 +30,13 @@ __asm__(".pushsection .text\n"
         ".balign 64\n"
         ".globl inline_gate_begin\n.hidden inline_gate_begin\n"
         ".globl inline_gate_restorer\n.hidden inline_gate_restorer\n"
+        ".globl inline_gate_fast\n.hidden inline_gate_fast\n"
         ".globl inline_gate_end\n.hidden inline_gate_end\n"
         "inline_gate_begin:\n"
+        "  syscall\n"
+        "  ret\n"
+        "  .balign 16, 0x90\n"
+        "inline_gate_fast:\n"
         "  syscall\n"
         "  ret\n"
         "  .balign 16, 0x90\n"
@@ -54,6 +59,23 @@ __asm__(".pushsection .text\n"
         "  mov 32(%rsi), %r8\n"
         "  mov 40(%rsi), %r9\n"
         "  mov 8(%rsi), %rsi\n"
+        "  jmp *%r11\n"
+        "  .cfi_endproc\n"
+
+        /* gate_carry(nr, words, gate, at_gate): the same, and says so. */
+        ".balign 16\n"
+        "gate_carry:\n"
+        "  .cfi_startproc\n"
+        "  movb $1, (%rcx)\n"
+        "  mov %rdi, %rax\n"
+        "  mov %rdx, %r11\n"
+        "  mov 0(%rsi), %rdi\n"
+        "  mov 16(%rsi), %rdx\n"
+        "  mov 24(%rsi), %r10\n"
+        "  mov 32(%rsi), %r8\n"
+        "  mov 40(%rsi), %r9\n"
+        "  mov 8(%rsi), %rsi\n"
+        "gate_carry_end:\n"
         "  jmp *%r11\n"
         "  .cfi_endproc\n"
 
@@ -109,8 +131,11 @@ __asm__(".pushsection .text\n"
         "  .cfi_endproc\n"
         ".popsection\n");
 
-extern const char inline_gate_begin[], inline_gate_restorer[], inline_gate_end[];
+extern const char inline_gate_begin[], inline_gate_fast[], inline_gate_restorer[],
+    inline_gate_end[];
+extern const char gate_carry_end[];
 int64_t gate_call(int64_t nr, const uint64_t *words, uintptr_t gate);
+int64_t gate_carry(int64_t nr, const uint64_t *words, uintptr_t gate, volatile bool *at_gate);
 void gate_sigreturn(uint64_t sp, uintptr_t gate) __attribute__((noreturn));
 void gate_on_stack(void (*fn)(void *), void *arg, uintptr_t top);
 void gate_newborn(void);
@@ -120,6 +145,7 @@ struct inline_place inline_own_place(void) {
   return (struct inline_place){.begin = begin,
                                .size = (uintptr_t)inline_gate_end - begin,
                                .gate = begin,
+                               .fast = (uintptr_t)inline_gate_fast,
                                .restorer = (uintptr_t)inline_gate_restorer};
 }
 
@@ -129,6 +155,15 @@ struct inline_place inline_own_place(void) {
 
 int64_t inline_raw(const struct inline_host *h, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   return gate_call(nr, words, h->place.gate);
+}
+
+int64_t inline_raw_awaited(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  return gate_carry(nr, words, t->h->place.gate, &t->slot->at_gate);
+}
+
+bool inline_not_begun(const struct inline_host *h, uint64_t rip) {
+  uintptr_t begin = (uintptr_t)gate_carry;
+  return rip == h->place.gate || rip - begin <= (uintptr_t)gate_carry_end - begin;
 }
 
 int64_t inline_raw5(const struct inline_host *h, int64_t nr, uint64_t a, uint64_t b, uint64_t c,

@@ -24,7 +24,7 @@ struct inline_channel {
 /* Where the host's own system calls are made, and what its own code runs on. */
 struct inline_place {
   uintptr_t begin, size;     /* calls made by code in here are never dispatched */
-  uintptr_t gate;            /* in there: 'syscall; ret' */
+  uintptr_t gate, fast;      /* in there: 'syscall; ret', twice: patch.c has the other */
   uintptr_t restorer;        /* in there: what a signal handler returns to */
   uintptr_t code, code_size; /* the program's C library, to be patched; 0: none */
   uintptr_t fs;              /* the thread pointer of the grates' libc; 0: that of whoever calls */

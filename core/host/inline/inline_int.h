@@ -76,10 +76,12 @@ struct flight {
 struct inline_slot {
   uintptr_t thread; /* 0: nobody's */
   volatile bool inside, deferred;
-  volatile bool keeps;       /* 'kept' has come, and is not in the kernel's queue */
-  volatile inline_mask mask; /* deferred: the program's */
-  uintptr_t alternate;       /* the thread's alternate stack */
-  size_t alternate_size;     /* 0: it has none */
+  volatile bool keeps;            /* 'kept' has come, and is not in the kernel's queue */
+  volatile inline_mask mask;      /* deferred: the program's */
+  struct trap *volatile awaiting; /* whose call is being carried out, or about to be; NULL: none */
+  volatile bool at_gate;          /* it is past inline_let_in */
+  uintptr_t alternate;            /* the thread's alternate stack */
+  size_t alternate_size;          /* 0: it has none */
   siginfo_t kept;
 } __attribute__((aligned(64)));
 
@@ -152,6 +154,13 @@ int64_t inline_raw3(const struct inline_host *h, int64_t nr, uint64_t a, uint64_
 int64_t inline_raw5(const struct inline_host *h, int64_t nr, uint64_t a, uint64_t b, uint64_t c,
                     uint64_t d, uint64_t e);
 
+/* The same for a trap that has a slot, whose 'awaiting' it is. */
+int64_t inline_raw_awaited(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
+
+/* A thread whose trap is at its gate, with its instruction pointer here: the kernel has done nothing of the
+** call, or will begin it anew. */
+bool inline_not_begun(const struct inline_host *h, uint64_t rip);
+
 /* With one argument, and the stack pointer somewhere below 'sp'. */
 int64_t inline_raw_on_stack(const struct inline_host *h, int64_t nr, uint64_t word, uint64_t sp);
 
@@ -199,6 +208,9 @@ void inline_slots_keep(struct inline_host *h, uintptr_t thread);
 /* From here on no handler of the program's runs in this thread; from here on they do, at once. */
 void inline_keep_out(struct trap *t);
 void inline_let_in(struct trap *t);
+
+/* Lets them in and makes the call: what comes meanwhile finds the program waiting for it. */
+int64_t inline_await(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
 /* The same as inline_let_in when a frame with the program's mask is taken down next. */
 void inline_sigreturn_opens(struct trap *t);

@@ -301,7 +301,7 @@ void inline_patch_open(struct inline_host *h) {
     if (inline_is_tamed(nr) || is_set(h->wanted, (uint32_t)nr)) set(h->slow, nr);
   inline_slow = h->slow;
   inline_aside = h->aside;
-  inline_gate_now = h->place.gate;
+  inline_gate_now = h->place.fast;
 }
 
 /* }========================================================================= */

@@ -70,8 +70,12 @@ static bool find_place(struct inline_place *place) {
   place->size = libc.size;
   place->gate = find_code((uintptr_t)getpid, 16, gate, sizeof gate);
   if (place->gate == 0) place->gate = find_code(place->begin, place->size, gate, sizeof gate);
+  place->fast = find_code((uintptr_t)getppid, 16, gate, sizeof gate);
+  if (place->fast == 0)
+    place->fast =
+        find_code(place->gate + 2, place->begin + place->size - place->gate - 2, gate, sizeof gate);
   place->restorer = find_code(place->begin, place->size, restorer, sizeof restorer);
-  return place->gate != 0 && place->restorer != 0;
+  return place->gate != 0 && place->fast != 0 && place->fast != place->gate && place->restorer != 0;
 }
 
 static void flush(void) {
