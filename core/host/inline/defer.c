@@ -330,7 +330,7 @@ static void cancel_there(struct inline_host *h, const struct inline_slot *s, int
   typedef void (*cancel_fn)(int, siginfo_t *, void *);
   const struct trap *t = s->awaiting;
   cancel_fn handler = (cancel_fn)handler_of(h, sig); /* NOLINT */
-  gregset_t here;
+  gregset_t here = {0};
   memcpy(here, uc->uc_mcontext.gregs, sizeof here);
   memcpy(uc->uc_mcontext.gregs, t->uc->uc_mcontext.gregs, sizeof here);
   uc->uc_mcontext.gregs[REG_RIP] -= 2;
