@@ -449,6 +449,7 @@ path_call("unlinkat", never, function(place, flags)
 end)
 
 local function set_mode(node, mode)
+  if node.kind == "link" then return fail "EOPNOTSUPP" end -- as the kernel since Linux 6.6
   node.mode, node.ctime = mode & 0xfff, now()
   return 0
 end
