@@ -42,13 +42,13 @@ local function count(path, n)
   counter.bytes, counter.writes = counter.bytes + n, counter.writes + 1
 end
 
--- A handler for `name`, whose argument number `place` is the descriptor that is written to.
+-- A handler for `name`, whose argument number `place` (1 or 3) is the descriptor that is written to.
 local function counting(name, place)
   local call = sys[name]
-  return { lencase.PASS_THROUGH_POINTERS, function(...)
-    local fd = select(place, ...)
+  return { lencase.PASS_THROUGH_POINTERS, function(first, _, third)
+    local fd = place == 1 and first or third
     local path = path_of[fd] or find_path(fd) -- before it may come to mean another file
-    local n, errno = call(...)
+    local n, errno = call()
     if n > 0 then count(path, n) end
     return n, errno
   end }
