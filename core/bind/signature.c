@@ -388,6 +388,45 @@ static int names(lua_State *L) {
   return 1;
 }
 
+/* Some variant calls parameter 'i' so. */
+static bool has_name(const struct signature *sig, int i, const char *name) {
+  int k;
+  for (k = 0; k < sig->nvariants; k++) {
+    const struct sig_variant *v = &sig->variants[k];
+    if (i < v->nparams && strcmp(v->params[i].name, name) == 0) return true;
+  }
+  return false;
+}
+
+/* All of the names in table 1, and no more. */
+static bool is_named_so(lua_State *L, const struct signature *sig, int n) {
+  bool same = sig_widest(sig) == n;
+  int i;
+  for (i = 0; i < n && same; i++) {
+    lua_rawgeti(L, 1, i + 1);
+    same = has_name(sig, i, lua_tostring(L, -1));
+    lua_pop(L, 1);
+  }
+  return same;
+}
+
+/* core.look_alike(names) -> the first call, by its name, whose parameters are called so, or nil */
+static int look_alike(lua_State *L) {
+  const struct signature *found = NULL;
+  size_t i;
+  int n;
+  luaL_checktype(L, 1, LUA_TTABLE);
+  n = (int)lua_rawlen(L, 1);
+  for (i = 0; i < sig_table_size; i++) {
+    const struct signature *sig = &sig_table[i];
+    if ((found == NULL || strcmp(sig->name, found->name) < 0) && is_named_so(L, sig, n))
+      found = sig;
+  }
+  if (found == NULL) return 0;
+  lua_pushstring(L, found->name);
+  return 1;
+}
+
 /*
 ** core.members(nr) -> the numbers of the calls that are seen in the prototype of call nr, and a
 ** table that is true at those of which only some calls are
@@ -452,6 +491,7 @@ static const luaL_Reg functions[] = {{"signature", signature_new},
                                      {"callname", callname},
                                      {"describe", describe},
                                      {"names", names},
+                                     {"look_alike", look_alike},
                                      {"members", members},
                                      {"variant", variant},
                                      {"plan", plan_text},

@@ -201,15 +201,6 @@ local function matches(names, places)
   return n
 end
 
--- A call whose prototype the handler's parameters are, name for name.
-local function look_alike(names)
-  for _, name in ipairs(call_names()) do
-    local described = core.describe(core.callnum(name))
-    local places = names_by_place(described)
-    if #places == #names and matches(names, places) == #names then return described end
-  end
-end
-
 local function check_places(where, names, places, described)
   for i, name in ipairs(names) do
     if not (places[i] and places[i][name]) then
@@ -226,10 +217,10 @@ local function check_parameters(where, fn, described)
   local names, vararg = parameters_of(fn)
   local places = names_by_place(described)
   if #names > 1 and matches(names, places) == 0 then -- one name alone tells too little
-    local other = look_alike(names)
+    local other = core.look_alike(names) -- a call whose prototype they are, name for name
     if other then
       fail(where, "a handler for %s, but its parameters (%s) look like those of %s", shape(described),
-           table.concat(names, ", "), shape(other))
+           table.concat(names, ", "), shape(core.describe(core.callnum(other))))
     end
   end
   if #names > #places and not vararg then
