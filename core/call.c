@@ -199,10 +199,16 @@ static struct call *call_new(struct lencase_cage *cage, void *thread, int32_t nr
 enum verdict call_arrive(struct lencase_cage *cage, void *thread, int32_t nr,
                          const uint64_t words[LENCASE_MAXARGS], struct call **out) {
   const struct route_entry *entry = wanted(cage->routes, nr, words);
+  *out = NULL;
+  return entry != NULL ? call_ask(cage, thread, nr, words, entry, out) : VERDICT_PASS;
+}
+
+enum verdict call_ask(struct lencase_cage *cage, void *thread, int32_t nr,
+                      const uint64_t words[LENCASE_MAXARGS], const struct route_entry *entry,
+                      struct call **out) {
   enum verdict verdict;
   struct call *call;
   *out = NULL;
-  if (entry == NULL) return VERDICT_PASS;
   call = call_new(cage, thread, nr, words);
   if (call == NULL) return VERDICT_DONE; /* call.h: that is -ENOMEM */
   verdict = ask_downwards(call, entry);

@@ -34,14 +34,11 @@ static void arrive_foreign(struct trace_run *run, struct thread *t) {
   flight_finish(run, t, -ENOSYS);
 }
 
-void arrive(struct trace_run *run, struct thread *t) {
+void arrive_ask(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->now;
   int32_t nr = (int32_t)f->regs.orig_rax;
-  uint8_t kind = kind_of(run, nr);
+  uint8_t kind = f->by_entry ? KIND_WANTED : kind_of(run, nr);
   uint64_t words[LENCASE_MAXARGS];
-  f->site = f->regs.rip - 2;
-  f->in_place = true;
-  t->proc->reader = t->tid;
   if (kind == 0) {
     arrive_foreign(run, t);
   } else if (kind & KIND_WANTED) {
@@ -50,4 +47,13 @@ void arrive(struct trace_run *run, struct thread *t) {
   } else {
     arrive_pass(run, t);
   }
+}
+
+void arrive(struct trace_run *run, struct thread *t) {
+  struct flight *f = &t->now;
+  f->site = f->regs.rip - 2;
+  f->in_place = true;
+  f->by_entry = t->entered;
+  t->proc->reader = t->tid;
+  if (run->live == NULL || !live_shows(run, t)) arrive_ask(run, t);
 }

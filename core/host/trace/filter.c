@@ -70,8 +70,14 @@ static void note_kind(struct trace_run *run, int32_t nr, uint8_t kind) {
     run->far_wanted = true;
 }
 
+/* An entry that is off takes no call before its grate says otherwise, and then the filter is extended. */
+static const struct route_link *next_wanting(const struct route_link *link) {
+  while (link != NULL && link->entry->off) link = link->next;
+  return link;
+}
+
 static bool any_takes_all(const struct route_link *link) {
-  while (link != NULL && link->entry->ntests > 0) link = link->next;
+  while (link != NULL && link->entry->ntests > 0) link = next_wanting(link->next);
   return link != NULL;
 }
 
@@ -79,7 +85,7 @@ static bool any_takes_all(const struct route_link *link) {
 static int trap_entries(scmp_filter_ctx ctx, int32_t nr, const struct route_link *link) {
   int i, rc = 0;
   if (any_takes_all(link)) return trap(ctx, nr);
-  for (; link != NULL; link = link->next)
+  for (; link != NULL; link = next_wanting(link->next))
     for (i = 0; i < link->entry->ntests && rc == 0; i++)
       rc = trap_test(ctx, nr, &link->entry->tests[i]);
   return rc;
@@ -92,6 +98,8 @@ static int trap_wanted(struct trace_run *run, scmp_filter_ctx ctx,
   int32_t nr;
   for (nr = call_next_wanted(cage, -1, &links); nr >= 0 && rc == 0;
        nr = call_next_wanted(cage, nr, &links)) {
+    links = next_wanting(links);
+    if (links == NULL) continue;
     run->wanted = true;
     note_kind(run, nr, KIND_WANTED);
     rc = trap_entries(ctx, nr, links);
@@ -122,6 +130,7 @@ static int notify_window(struct trace_run *run, scmp_filter_ctx ctx) {
 static int add_rules(struct trace_run *run, scmp_filter_ctx ctx, const struct lencase_cage *cage) {
   int rc = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
   if (rc == 0) rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+  run->wanted = run->live != NULL; /* who looks on may come to handle any */
   if (rc == 0) rc = trap_wanted(run, ctx, cage);
   if (rc == 0) rc = trap_host(run, ctx);
   if (rc == 0) rc = notify_window(run, ctx);

@@ -1,0 +1,141 @@
+/*
+** attach.c - programs that run already
+**
+** Such a program gets no filter: that could never be taken off again, and with nobody to trace it what
+** the filter traps would fail with ENOSYS. Its calls are stopped for by PTRACE_SYSCALL instead, all
+** of them while somebody handles one, which changes nothing in the program. Nor does it get a
+** window. PTRACE_O_EXITKILL is not set: when we are killed the kernel lets go of it.
+*/
+
+#include "trace_int.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* {================================ seizing ================================ */
+
+/* 1: it is ours from now on; 0: it was before, or is gone; or a status. */
+static int take(struct trace_run *run, pid_t tid) {
+  struct thread *t;
+  if (thread_find(run, tid) != NULL) return 0;
+  if (ptrace(PTRACE_SEIZE, tid, 0, (long)TRACE_OPTIONS) != 0) return 0;
+  t = thread_new(run, tid);
+  if (t == NULL) return state_fail(run->st, LENCASE_ENOMEM, "no memory for thread %d", (int)tid);
+  t->state = THREAD_RUN;
+  if (tid == run->root) return process_first(run, t) == LENCASE_OK ? 1 : LENCASE_ENOMEM;
+  thread_join(t, thread_find(run, run->root)->proc);
+  return 1;
+}
+
+/* Threads that a thread of ours makes are ours, those that others make meanwhile are not yet. */
+static int take_others(struct trace_run *run) {
+  char path[48];
+  const struct dirent *entry;
+  DIR *dir;
+  int taken = 0, rc = 0;
+  snprintf(path, sizeof path, "/proc/%d/task", (int)run->root);
+  dir = opendir(path);
+  if (dir == NULL) return 0;
+  while (rc >= 0 && (entry = readdir(dir)) != NULL) {
+    int tid = atoi(entry->d_name);
+    if (tid <= 0) continue;
+    rc = take(run, tid);
+    taken += rc == 1;
+  }
+  closedir(dir);
+  return rc < 0 ? rc : taken;
+}
+
+static int refused(struct trace_run *run, pid_t pid, int err) {
+  if (err == ESRCH) return state_fail(run->st, LENCASE_ENOENT, "there is no process %d", (int)pid);
+  return state_fail(run->st, LENCASE_EHOST,
+                    "process %d cannot be traced (%s): is it another user's, traced already, or "
+                    "does kernel.yama.ptrace_scope forbid it?",
+                    (int)pid, strerror(err));
+}
+
+int attach_to(struct trace_run *run, pid_t pid) {
+  int rc;
+  run->root = pid;
+  run->attached = run->started = true;
+  errno = 0;
+  rc = pid > 0 ? take(run, pid) : 0;
+  if (rc == 0) return refused(run, pid, pid > 0 ? errno : ESRCH);
+  while (rc > 0) rc = take_others(run);
+  return rc;
+}
+
+int attach_check(const struct trace_run *run) {
+  const struct thread *t = thread_find(run, run->root);
+  struct user_regs_struct regs;
+  if (t == NULL || !t->waits || !regs_get(t, &regs) || regs.cs == 0x33) return LENCASE_OK;
+  return state_fail(run->st, LENCASE_EHOST, "process %d is a 32-bit program", (int)run->root);
+}
+
+/* }========================================================================= */
+
+/* {================================ leaving ================================ */
+
+/* What a handler asked for has not begun: its call is over with what it has. */
+static void give_up_down(struct thread *t) {
+  struct user_regs_struct regs = t->now.regs;
+  regs.rax = (unsigned long long)t->now.result;
+  regs.orig_rax = (unsigned long long)-1;
+  regs_set(t, &regs);
+}
+
+/* The registers of its own, whatever it was in. */
+static void put_right(struct thread *t) {
+  if (t->state == THREAD_ENTER || t->state == THREAD_INJECTED)
+    give_up_down(t);
+  else if (t->now.changed)
+    regs_set(t, &t->now.regs);
+  thread_unmask(t);
+}
+
+static void leave(struct thread *t) {
+  put_right(t);
+  ptrace(PTRACE_DETACH, t->tid, 0, (long)t->sig);
+}
+
+void attach_leave(struct trace_run *run, struct process *proc) {
+  struct thread *t;
+  for (t = proc->threads; t != NULL; t = t->others) leave(t);
+  process_ended(run, proc, 0);
+}
+
+/* Threads that listen do not take any other request: they are stopped for it. */
+static void stop_listening(struct trace_run *run) {
+  struct thread *t;
+  size_t i;
+  run->leaving = true;
+  for (i = 0; i < run->threads.nbuckets; i++)
+    for (t = run->threads.buckets[i]; t != NULL; t = t->chain) {
+      if (!t->listening || ptrace(PTRACE_INTERRUPT, t->tid, 0, 0) != 0) continue;
+      relay_awake(run, t);
+      t->waits = false;
+    }
+  run_loop(run);
+}
+
+static struct process *any_process(const struct trace_run *run) {
+  const struct thread *t;
+  size_t i;
+  for (i = 0; i < run->threads.nbuckets; i++)
+    for (t = run->threads.buckets[i]; t != NULL; t = t->chain)
+      if (t->proc != NULL) return t->proc;
+  return NULL;
+}
+
+void attach_leave_all(struct trace_run *run) {
+  struct process *proc;
+  stop_listening(run);
+  while ((proc = any_process(run)) != NULL) attach_leave(run, proc);
+}
+
+/* }========================================================================= */
