@@ -64,7 +64,7 @@ enum trace_notice {
 /* Who looks on. The struct is copied. */
 struct trace_looker {
   void *ud;
-  const volatile sig_atomic_t *interrupt; /* not 0: halt as soon as possible */
+  const volatile int *interrupt; /* not 0: halt as soon as possible */
   bool no_input;                          /* the program's standard input is /dev/null */
   enum trace_notice (*arrived)(void *ud, const struct trace_thread *at);
   void (*over)(void *ud, pid_t tid, int64_t result);

@@ -204,6 +204,13 @@ local function wants(param, value)
   return false
 end
 
+--- A value that a person gives for an argument of a live program's call, as sys.NAME(...) takes it.
+function place.replacement(name, param, value)
+  if param.kind == KIND.INT then return integer_of(value, name, param.name) end
+  if value == core.NULL or math.type(value) == "integer" or wants(param, value) then return value end
+  return fail("%s: %s is a %s, which a %s is not", name, param.name, param.ctype, type(value))
+end
+
 local function pointer_of(p, i, value)
   local param = p.variant.params[i]
   if value == nil then return put_nothing(p, i) end
