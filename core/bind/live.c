@@ -12,7 +12,7 @@ static const char live_name[] = "lencase.live";
 struct bind_live {
   struct trace_run *run; /* NULL: it is closed */
   lua_State *L;          /* who waits for it; NULL: nobody */
-  int arrived, over;     /* references of the functions that look on, or LUA_NOREF */
+  int arrived, carried, over; /* references of the functions that look on, or LUA_NOREF */
   bool looks;            /* they are asked */
   bool failed;           /* one of them did, its message is at 'message' */
   int message;
@@ -85,24 +85,33 @@ static enum trace_notice on_arrived(void *ud, const struct trace_thread *at) {
 }
 
 struct ending {
-  const struct bind_live *b;
+  int function; /* reference */
   pid_t tid;
+  int32_t nr;
   int64_t result;
 };
 
-/* Runs protected: f(tid, result) */
-static int tell_over(lua_State *L) {
+/* Runs protected: f(tid, result, callnum) */
+static int tell_result(lua_State *L) {
   const struct ending *e = lua_touserdata(L, 1);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, e->b->over);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, e->function);
   lua_pushinteger(L, e->tid);
   lua_pushinteger(L, e->result);
-  lua_call(L, 2, 0);
+  lua_pushinteger(L, e->nr);
+  lua_call(L, 3, 0);
   return 0;
 }
 
 static void on_over(void *ud, pid_t tid, int64_t result) {
-  struct ending e = {ud, tid, result};
-  call_back(ud, tell_over, &e);
+  struct bind_live *b = ud;
+  struct ending e = {b->over, tid, -1, result};
+  call_back(b, tell_result, &e);
+}
+
+static void on_carried(void *ud, pid_t tid, int32_t nr, int64_t result) {
+  struct bind_live *b = ud;
+  struct ending e = {b->carried, tid, nr, result};
+  call_back(b, tell_result, &e);
 }
 
 /* }========================================================================= */
@@ -130,21 +139,23 @@ static char **words_of(lua_State *L) {
 }
 
 /*
-** core.live{ program = { name, arguments... }, pid =, no_input =, arrived = function, over = function }
-** -> live, which is halted; nil, status, message [, errno]
+** core.live{ program = { name, arguments... }, pid =, no_input =, arrived =, carried =,
+** over = functions } -> live, which is halted; nil, status, message [, errno]
 */
 static int live_new(lua_State *L) {
-  struct trace_looker looker = {.arrived = on_arrived, .over = on_over, .interrupt = bind_interrupted()};
+  struct trace_looker looker = {
+      .arrived = on_arrived, .carried = on_carried, .over = on_over, .interrupt = bind_interrupted()};
   struct lencase_state *st = grate_of(L)->st;
   struct bind_live *b;
   int status, err = 0, at;
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   b = lua_newuserdatauv(L, sizeof *b, 0);
-  *b = (struct bind_live){.arrived = LUA_NOREF, .over = LUA_NOREF, .message = LUA_NOREF};
+  *b = (struct bind_live){.arrived = LUA_NOREF, .carried = LUA_NOREF, .over = LUA_NOREF, .message = LUA_NOREF};
   luaL_setmetatable(L, live_name);
   at = lua_gettop(L);
   b->arrived = function_ref(L, "arrived");
+  b->carried = function_ref(L, "carried");
   b->over = function_ref(L, "over");
   looker.ud = b;
   lua_getfield(L, 1, "no_input");
@@ -174,9 +185,10 @@ static int live_close(lua_State *L) {
   b->looks = false;
   if (run != NULL) trace_live_close(run, &killed);
   luaL_unref(L, LUA_REGISTRYINDEX, b->arrived);
+  luaL_unref(L, LUA_REGISTRYINDEX, b->carried);
   luaL_unref(L, LUA_REGISTRYINDEX, b->over);
   luaL_unref(L, LUA_REGISTRYINDEX, b->message);
-  b->arrived = b->over = b->message = LUA_NOREF;
+  b->arrived = b->carried = b->over = b->message = LUA_NOREF;
   lua_pushinteger(L, (lua_Integer)killed);
   return 1;
 }

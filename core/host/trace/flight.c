@@ -133,6 +133,15 @@ static bool down_result(struct thread *t, int64_t *result) {
   return true;
 }
 
+static void carried_out(struct trace_run *run, struct thread *t) {
+  struct flight *f = &t->now;
+  live_carried(run, t);
+  if (f->call == NULL)
+    flight_finish(run, t, f->result);
+  else
+    flight_act(run, t, call_carried_out(f->call, f->result));
+}
+
 void flight_exited(struct trace_run *run, struct thread *t, int status) {
   struct flight *f = &t->now;
   (void)status;
@@ -142,10 +151,8 @@ void flight_exited(struct trace_run *run, struct thread *t, int status) {
   if (live_woke(t, f->result)) f->result = RESTART_UNSEEN;
   if (signal_woke(f->result))
     signal_interrupted(run, t, f->result);
-  else if (f->call == NULL)
-    flight_finish(run, t, f->result);
   else
-    flight_act(run, t, call_carried_out(f->call, f->result));
+    carried_out(run, t);
 }
 
 /* }========================================================================= */

@@ -249,6 +249,12 @@ void live_over(struct trace_run *run, struct thread *t, uint8_t ends, int64_t re
   if (ends == ENDS_STOPPED) live_tell(run, TOLD_RESULT, t, result);
 }
 
+void live_carried(struct trace_run *run, const struct thread *t) {
+  const struct flight *f = &t->now;
+  if (f->ends == ENDS_UNHEARD || run->live->looker.carried == NULL) return;
+  run->live->looker.carried(run->live->looker.ud, t->tid, f->nr, f->result);
+}
+
 void live_lost(struct trace_run *run, uint8_t ends) {
   if (ends == ENDS_STOPPED) live_tell(run, TOLD_LOST, NULL, 0);
 }

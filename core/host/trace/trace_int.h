@@ -500,6 +500,9 @@ bool live_shows(struct trace_run *run, struct thread *t);
 /* A call is over, of whose end somebody wants to know. */
 void live_over(struct trace_run *run, struct thread *t, uint8_t ends, int64_t result);
 
+/* The kernel has carried something out for it. */
+void live_carried(struct trace_run *run, const struct thread *t);
+
 /* It will have no end: its thread is gone, or a signal's handler left it. */
 void live_lost(struct trace_run *run, uint8_t ends);
 

@@ -68,8 +68,10 @@ end
 
 local function tell_bottom(b) say("  %-8s %s = %s, %s", b.by, b.name, result_text(b.result), show.time(b.time)) end
 
+--- What trace shows of a call.
 function cages.tell(call)
   say("%s(%s) = %s, %s", call.name, arguments_text(call.args), result_text(call.result), show.time(call.time))
+  if #call.events == 1 and call.events[1].by == "kernel" then return end -- that was all
   for _, event in ipairs(call.events) do
     if event.copied then tell_handler(event) else tell_bottom(event) end
   end

@@ -123,6 +123,7 @@ end
 
 local function begin(c)
   c.args, c.events, c.outs, c.began = nil, {}, {}, core.clock()
+  c.mark = c.began
   seen[c.tid], cages.arriving = c, c
 end
 
@@ -142,13 +143,21 @@ local function recorded(c, result)
            outs = result and stopped.outs(c, result) or {}, time = core.clock() - c.began }
 end
 
+-- The kernel has made a call for it.
+local function carried(tid, result, nr)
+  local c = seen[tid]
+  if not c then return end
+  local now = core.clock()
+  table.insert(c.events, { by = "kernel", name = core.callname(nr), result = result, time = now - c.mark })
+  c.mark = now
+end
+
 local function over(tid, result)
   local c = seen[tid]
   seen[tid] = nil
   if cages.arriving == c then cages.arriving = nil end
   if not c then return end
   c.record = recorded(c, result)
-  table.insert(c.record.events, { by = "kernel", name = c.name, result = result, time = c.record.time })
   cages.keep_call(c.record)
   if tracing then cages.tell(c.record) end
 end
@@ -207,7 +216,7 @@ local function looking() return wanted ~= nil or tracing ~= nil end
 local function go_on()
   program()
   local _, _, told = go(looking())
-  return told
+  if told ~= nil then return told end
 end
 
 --- run(): until the program ends, or Ctrl-C.
@@ -249,7 +258,7 @@ function live.step(...)
   local fine, told = pcall(go_on)
   wanted = nil
   if not fine then error(told, 0) end
-  return told
+  if told ~= nil then return told end
 end
 
 -- }==========================================================================
@@ -360,7 +369,7 @@ end
 -- {============================ beginning, leaving ==========================
 
 local function opened(options)
-  options.arrived, options.over = arrived, over
+  options.arrived, options.carried, options.over = arrived, carried, over
   local new, status, message = core.live(options)
   if not new then fail("%s%s", status == "LENCASE_EEXEC" and options.program[1] .. ": " or "", message) end
   run = new
