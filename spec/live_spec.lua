@@ -16,7 +16,8 @@ local function output(lines, program, options)
   local out, err, status = typed(lines, program, options)
   assert.equal("", err)
   assert.equal(0, status)
-  return (out:gsub("0x%x%x%x+", "A"):gsub("%f[%d]%d%d%d%d%d*%f[%D]", "T"))
+  out = out:gsub("^(%d+) ", "T "):gsub("0x%x%x%x+", "A"):gsub("%f[%d]" .. (out:match "^%d+") .. "%f[%D]", "T")
+  return (out:gsub("%f[%d]%d%d%d%d%d*%f[%D]", "T"))
 end
 
 local function python(text) return PYTHON .. " -c " .. quote(text) end
@@ -66,8 +67,8 @@ call{ pathname = "/proc/version", flags = "O_RDONLY|O_CLOEXEC" } > 0
 step(function(c) return c.name == "openat" and c.pathname == "/etc/hosts" end)
 ret(-1, "EMFILE")
 step "read"
-ret(5, nil, "12345")
-on("write", fail "EPERM")
+ret(5, nil, "abcde")
+on("write", function(fd, buf, count) if count == 9 then return fail "EPERM" end end)
 step(function(c) return c.name == "write" and c.count == 9 end)
 let()
 run()
@@ -75,7 +76,7 @@ run()
     assert.truthy(out:find 'T  openat%([^\n]*"/etc/hostname"', out)
     assert.truthy(out:find('true\nTrue\nT  openat', 1, true), out)
     assert.truthy(out:find('-1  "EMFILE"\n[Errno 24] Too many open files: \'/etc/hosts\'\nT  read(', 1, true), out)
-    assert.truthy(out:find("5  nil  \"12345\"\n", 1, true), out)
+    assert.truthy(out:find("5  nil  \"abcde\"\n", 1, true), out)
     assert.truthy(out:find("as it is\n9\nT (python3) has ended: ", 1, true), out)
   end)
 
@@ -89,7 +90,7 @@ policy("write", "pass buf")
 on("write", "pass buf", function(fd, buf, count) return count end)
 let()
 n = 0
-on("write", "pass buf", function(fd, buf, count) n = n + count if n > 12 then return lencase.fail "EIO" end end)
+on("write", "pass buf", function(fd, buf, count) n = n + count if n == 14 then return lencase.fail "EIO" end end)
 step("fcntl")
 off "write"
 run()
@@ -105,8 +106,8 @@ fcntl.fcntl(1, fcntl.F_GETFD)
 os.write(1, b"last\n")
 ]])
     assert.truthy(out:find("Jello\n6\nT  write(fd = 1, buf = \"hello\\n\", count = 6)\nhello\n6\nabcdef\n", 1, true), out)
-    assert.truthy(out:find("last\nT (python3) has ended: exit 1\n14\n", 1, true) == nil)
-    assert.truthy(out:find("last\nT (python3) has ended: exit 0\n", 1, true), out)
+    assert.truthy(out:find("abcdef\n5\nT  fcntl(", 1, true), out)
+    assert.truthy(out:find("last\nT (python3) has ended: exit 0\n16\n", 1, true), out)
   end)
 
   it("shows the calls that handlers get, keeps them, and tries them again", function()
@@ -167,3 +168,80 @@ finish()
     assert.truthy(err:find("there is no program: lencase repl -- PROGRAM", 1, true))
   end)
 end)
+
+-- {================================= terminal ==============================
+
+local has_readline = os.execute "ldconfig -p 2>/dev/null | grep -q 'libreadline[.]so[.]8'"
+
+-- What a terminal showed in which these keys were typed, each behind the text before it.
+local function terminal(steps, program, options)
+  local words = {}
+  for _, word in ipairs(steps) do table.insert(words, quote(word)) end
+  local out, _, status = sh(("NO_COLOR=1 TERM=xterm LENCASE_HISTORY=/dev/null %s spec/repl_terminal.py %s -- %s repl %s %s")
+    :format(PYTHON, table.concat(words, " "), support.lencase, options or "", program and "-- " .. program or ""))
+  assert.equal(0, status, out)
+  return out
+end
+
+-- Says when the program is at a read again: what is typed then is for it.
+local READING = "on('read', 'pass buf', function(fd) if fd == 0 then print 'reading' end end)\\r"
+
+describe("a program in the prompt's terminal", function()
+  it("is stopped by Ctrl-C, which it does not get, and goes on", function()
+    if not has_readline then return pending "there is no GNU readline here" end
+    local out = terminal({
+      "> ", READING, "> ", "run()\\r", "ready", "", "reading", "hello\\r", "got hello", "",
+      "reading", "\\x03", "is in read", "", -- in a call
+      "> ", "1 + 41\\r", "42", "", "> ", "run()\\r", "reading", "more\\r", "got more", "", "reading", "go\\r",
+      "computing", "\\x03", "interrupted: ", "", -- and in none
+      "> ", "step('write')\\r", 'write(fd = 1, buf = "done', "", "> ", "run()\\r", "exit 7", "", "> ", "\\x04",
+    }, python [[
+import os, sys
+os.write(1, b"ready\n")
+for line in sys.stdin:
+    if line == "go\n": break
+    os.write(1, b"got " + line.encode())
+os.write(1, b"computing\n")
+for i in range(30000000): pass
+os.write(1, b"done\n")
+sys.exit(7)
+]])
+    assert.falsy(out:find "KeyboardInterrupt")
+  end)
+
+  it("keeps its own modes, and the prompt has others meanwhile", function()
+    if not has_readline then return pending "there is no GNU readline here" end
+    terminal({
+      "> ", "step('kill')\\r", "raw", "\\x03", "key 3", "", -- no signal: the program wants the byte
+      "kill(", "", "> ", "abc\\x03", "^C", "", "> ", "step('write')\\r", "step", "Z", "write(", "", "> ", "run()\\r",
+      "key 90", "", "exit 0", "", "> ", "\\x04",
+    }, python [[
+import os, termios, tty
+modes = termios.tcgetattr(0)
+tty.setraw(0)
+os.write(1, b"raw\r\n")
+os.write(1, b"key %d\r\n" % os.read(0, 1)[0])
+os.kill(os.getpid(), 0)
+os.write(1, b"key %d\r\n" % os.read(0, 1)[0])
+termios.tcsetattr(0, termios.TCSADRAIN, modes)
+]])
+  end)
+
+  it("is stopped by Ctrl-Z as a job is, and run() continues it", function()
+    if not has_readline then return pending "there is no GNU readline here" end
+    terminal({
+      "> ", "run()\\r", "ready", "\\x1a", "is stopped by signal 20", "", "> ", "threads()\\r", "stopped by job control",
+      "", "> ", READING, "> ", "run()\\r", "reading", "hello\\r", "got hello", "", "exit 0", "", "> ", "\\x04",
+    }, "sh -c 'echo ready; read x; echo got $x'")
+  end)
+
+  it("may be several processes, of which Ctrl-C stops all, once", function()
+    if not has_readline then return pending "there is no GNU readline here" end
+    terminal({
+      "> ", READING, "> ", "run()\\r", "reading", "", "reading", "\\x03", "interrupted: ", "",
+      "> ", "threads()\\r", "in read", "", "in read", "", "> ", "run()\\r", "reading", "", "reading", "hello\\r", "got hello", "", "exit 0", "", "> ", "\\x04",
+    }, "sh -c 'head -n 1 | { read x; echo got $x; }'")
+  end)
+end)
+
+-- }==========================================================================

@@ -245,9 +245,14 @@ static int live_go(lua_State *L) {
 static int live_answer(lua_State *L) {
   struct bind_live *b = self(L);
   pid_t tid = (pid_t)luaL_checkinteger(L, 2);
+  lua_State *before;
   int status;
   if (b->L != NULL) return luaL_error(L, "the program is at work: this is not for handlers");
+  b->L = L;
+  before = bind_wait_begin();
   status = trace_live_answer(b->run, tid, lua_touserdata(L, 3));
+  bind_wait_end(before);
+  b->L = NULL;
   if (status != LENCASE_OK) return failed(L, status, 0);
   lua_pushboolean(L, 1);
   return 1;

@@ -111,7 +111,7 @@ static bool nothing_stopped(struct trace_run *run) {
   if (live->closing) return false;
   if (live->looker.interrupt != NULL && *live->looker.interrupt)
     live_tell(run, TOLD_INTERRUPT, NULL, 0);
-  else if (all_listen(run))
+  else if (run->stopped_by != 0 && all_listen(run))
     live_tell(run, TOLD_STOPPED, NULL, run->stopped_by);
   return run->halted;
 }
@@ -307,6 +307,7 @@ static void go(struct trace_run *run, bool every) {
   for_each(run, forget);
   for_each(run, let_go_arrived);
   for_each(run, let_go);
+  run->stopped_by = 0; /* until the next is */
   if (all_listen(run)) for_each(run, continue_stopped);
 }
 
