@@ -46,7 +46,7 @@ local commands = {
   on = handlers.on, off = handlers.off, policy = handlers.policy, routes = routes,
   save = file.save, load = load_either, help = help.show,
   run = live.run, step = live.step, finish = live.finish, let = live.let, call = live.call, ret = live.ret,
-  args = live.args, threads = live.threads, choose = live.choose, leave = live.leave,
+  args = live.args, where = live.where, threads = live.threads, choose = live.choose, leave = live.leave,
   exit = function() error(leaving, 0) end,
 }
 

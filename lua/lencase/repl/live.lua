@@ -11,6 +11,7 @@ local parsing = require "lencase.parsing"
 local policy = require "lencase.policy"
 local show = require "lencase.repl.show"
 local stopped = require "lencase.repl.stopped"
+local where = require "lencase.repl.where"
 
 local live = { interactive = false }
 
@@ -113,6 +114,20 @@ function live.choose(tid)
 end
 
 -- }==========================================================================
+
+local function place()
+  program()
+  local t = thread_of(current) or fail "the thread is gone: see threads()"
+  local cage = run:cage(t.cage) or fail "the process is gone: see threads()"
+  return where.of({ pid = t.pid, tid = t.tid, comm = task(t, "comm") or "?", doing = doing(t) }, cage, run:regs(t.tid), call)
+end
+
+--- where, or where(): the thread, its call, what its descriptors are, and its functions.
+live.where = setmetatable({}, {
+  __call = place,
+  __tostring = function() return tostring(place()) end,
+  __index = function(_, key) return place()[key] end,
+})
 
 -- {================================ looking on ==============================
 
