@@ -328,7 +328,7 @@ int trace_live_go(struct trace_run *run, bool every, struct trace_event *event) 
   if (live->inside)
     return state_fail(run->st, LENCASE_EPERM, "the program goes on already: this is not for handlers");
   live->inside = true;
-  if (live->event.told == TOLD_NOTHING) go(run, every);
+  if (live->event.told == TOLD_NOTHING) go(run, !extend_filters(run) || every);
   come_to_rest(run, event);
   live->inside = false;
   return LENCASE_OK;

@@ -75,6 +75,7 @@ void run_end(struct trace_run *run) {
   thread_table_close(run);
   window_close(run);
   start_close(run);
+  filter_close(run);
   affinity_close(&run->affinity);
   dumpable_back(run);
   st->run = NULL;

@@ -11,6 +11,7 @@
 ** flight.c   a call in flight: downcalls in place and injected, the end
 ** signal.c   what signals do to a call in flight
 ** birth.c    fork, vfork, clone and exec
+** steps.c    steps of a stopped thread that are waited for
 ** window.c   the sealed window and the scratch memory of each program
 ** slots.c    who has which bytes of a window
 ** vdso.c     the clock without a system call
@@ -19,6 +20,7 @@
 ** relay.c    signals to the supervisor, job control
 ** live.c     a run that somebody looks on: stopping all of it, and one call at a time
 ** attach.c   programs that run already
+** extend.c   calls that are handled from now on
 */
 
 #ifndef TRACE_INT_H
@@ -192,6 +194,17 @@ struct relay {
   bool running;
 };
 
+/* What a filter of the run's traps: calls of a number for which a test holds. */
+struct trap {
+  int32_t nr;
+  struct sig_test test;
+};
+
+struct traps {
+  struct trap *list;
+  size_t n, capacity;
+};
+
 enum { KIND_WANTED = 1, KIND_HOST = 2, TRACE_KINDS = 1024 };
 
 struct live; /* live.c */
@@ -216,6 +229,8 @@ struct trace_run {
   uint64_t cookie[TRACE_COOKIE];
   uint8_t kinds[TRACE_KINDS]; /* by callnum: why the filter traps it; KIND_... */
   bool far_wanted;            /* an interface names a callnum beyond them */
+  struct traps traps;
+  bool filters_short; /* some process has not all of the filters */
   struct launch *launch;
   struct window window;
   struct affinity affinity;
@@ -268,6 +283,13 @@ void start_close(struct trace_run *run);
 */
 int filter_build(struct trace_run *run, const struct lencase_cage *cage, void *code,
                  size_t capacity, size_t *n);
+
+/* A filter for what the cages' handlers want and no filter of the run's traps yet; *n 0: there is nothing. */
+int filter_build_more(struct trace_run *run, void *code, size_t capacity, size_t *n);
+void filter_close(struct trace_run *run);
+
+/* Whether a handler of the cage's is in force. */
+bool filter_any_wanted(const struct lencase_cage *cage);
 
 /* }========================================================================= */
 
@@ -426,6 +448,36 @@ void vdso_hide(const struct trace_run *run, const struct thread *t);
 
 /* }========================================================================= */
 
+/* {================================= steps.c =============================== */
+
+/*
+** What a thread is made to do while nothing else of its program runs: none of it blocks, so that
+** it can be waited for. Signals are blocked (thread_mask); a SIGSTOP is kept for later. When the thread has
+** ended, t->ended says so and everything fails.
+*/
+struct steps {
+  struct trace_run *run;
+  struct thread *t;
+  struct user_regs_struct regs; /* to be put back */
+  int stopped_by;
+};
+
+/* Waits for a stop of kind 'want', going on by 'request' after others. */
+bool steps_stop(struct steps *s, long request, enum stop_kind want);
+
+/* Goes on by 'request' up to there. */
+bool steps_go(struct steps *s, long request, enum stop_kind want);
+
+/* Stands the thread at the entry of a call, made with the syscall instruction at 'site'. */
+bool steps_enter(struct steps *s, uint64_t site, int32_t nr, const uint64_t words[LENCASE_MAXARGS]);
+int64_t steps_result(struct steps *s);
+
+/* The whole call: its result, or -ESRCH. */
+int64_t steps_call(struct steps *s, uint64_t site, int32_t nr,
+                   const uint64_t words[LENCASE_MAXARGS]);
+
+/* }========================================================================= */
+
 /* {================================ window.c =============================== */
 
 void window_open(struct trace_run *run);
@@ -520,6 +572,13 @@ bool live_woke(const struct thread *t, int64_t result);
 
 /* Something happened that whoever looks on is told: the run is halted. 't' may be NULL. */
 void live_tell(struct trace_run *run, enum trace_told told, struct thread *t, int64_t result);
+
+/* }========================================================================= */
+
+/* {================================ extend.c =============================== */
+
+/* Every process gets filters for what is handled by now. False: not all of it is trapped so. */
+bool extend_filters(struct trace_run *run);
 
 /* }========================================================================= */
 

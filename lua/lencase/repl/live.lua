@@ -214,7 +214,7 @@ local tellers = {
 
 -- Lets the program go on until there is something to tell: what happened, whose, and what is told of it.
 local function go(looks)
-  local every = wanted ~= nil or tracing == "all" or #handlers.list() > 0
+  local every = wanted ~= nil or tracing == "all"
   cages.arriving = nil
   local fine, what, a, b = pcall(run.go, run, every, looks)
   cages.arriving = nil
