@@ -4,7 +4,7 @@
 ** Such a program gets no filter: that could never be taken off again, and with nobody to trace it what
 ** the filter traps would fail with ENOSYS. Its calls are stopped for by PTRACE_SYSCALL instead, all
 ** of them while somebody handles one, which changes nothing in the program. Nor does it get a
-** window. PTRACE_O_EXITKILL is not set: when we are killed the kernel lets go of it.
+** window: what replaces arguments lies in memory of its own, where its threads could change it. PTRACE_O_EXITKILL is not set: when we are killed the kernel lets go of it.
 */
 
 #include "trace_int.h"
@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -79,6 +81,65 @@ int attach_check(const struct trace_run *run) {
 
 /* }========================================================================= */
 
+/* {================================= memory ================================ */
+
+enum { LENT_SIZE = 1 << 20 };
+
+int attach_memory(struct trace_run *run, struct thread *t) {
+  const uint64_t words[LENCASE_MAXARGS] = {
+      0, LENT_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, UINT64_MAX, 0};
+  struct space *space = t->proc->space;
+  int64_t at;
+  if (space->scratch != 0) return LENCASE_OK;
+  at = steps_inject(run, t, t->now.site, SYS_mmap, words);
+  if (at < 0 && at >= -4095)
+    return state_fail(run->st, LENCASE_ENOMEM, "process %d has no memory to lend: %s",
+                      (int)t->proc->tgid, strerror((int)-at));
+  space->scratch = (uint64_t)at;
+  space->scratch_size = LENT_SIZE;
+  space->site = t->now.site;
+  return LENCASE_OK;
+}
+
+int attach_take(struct trace_run *run, struct thread *t, struct mem_seg *seg) {
+  struct space *space = t->proc->space;
+  size_t offset;
+  int rc = attach_memory(run, t);
+  if (rc != LENCASE_OK) return rc;
+  if (!slots_get(run->st, &space->scratch_slots, seg->size, space->scratch_size, &offset))
+    return state_fail(run->st, LENCASE_ENOMEM, "the memory lent by process %d has no %zu bytes left",
+                      (int)t->proc->tgid, seg->size);
+  seg->addr = space->scratch + offset;
+  seg->data = state_new(run->st, seg->size);
+  if (seg->data != NULL) return LENCASE_OK;
+  slots_put(&space->scratch_slots, offset);
+  return state_fail(run->st, LENCASE_ENOMEM, "no memory for an argument");
+}
+
+void attach_give(struct trace_run *run, struct space *space, const struct mem_seg *seg) {
+  slots_put(&space->scratch_slots, seg->addr - space->scratch);
+  state_free(run->st, seg->data, seg->size);
+}
+
+bool attach_flush(const struct call *call) {
+  for (; call != NULL; call = call->parent)
+    if (call->window.size > 0 && trace_ops.write(call->cage, &call->window) != LENCASE_OK)
+      return false;
+  return true;
+}
+
+/* What it has lent is its own again. A vfork's child has lent its parent's. */
+static void give_back(struct trace_run *run, struct process *proc) {
+  const struct space *space = proc->space;
+  uint64_t words[LENCASE_MAXARGS] = {space->scratch, space->scratch_size};
+  struct thread *t = proc->threads;
+  if (space->scratch == 0 || space->refs > 1) return;
+  while (t != NULL && !steps_possible(t)) t = t->others;
+  if (t != NULL) steps_inject(run, t, space->site, SYS_munmap, words);
+}
+
+/* }========================================================================= */
+
 /* {================================ leaving ================================ */
 
 /* What a handler asked for has not begun: its call is over with what it has. */
@@ -105,6 +166,7 @@ static void leave(struct thread *t) {
 
 void attach_leave(struct trace_run *run, struct process *proc) {
   struct thread *t;
+  give_back(run, proc);
   for (t = proc->threads; t != NULL; t = t->others) leave(t);
   process_ended(run, proc, 0);
 }

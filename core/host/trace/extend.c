@@ -19,7 +19,6 @@
 #include <linux/seccomp.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 enum { CODE_MAX = 4096 }; /* the kernel's own limit */
 
@@ -29,74 +28,12 @@ struct program {
   struct sock_filter code[CODE_MAX];
 };
 
-/* {================================ injecting ============================== */
-
-static bool at_entry(const struct thread *t) {
-  struct __ptrace_syscall_info info;
-  return ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, sizeof info, &info) > 0 &&
-         (info.op == PTRACE_SYSCALL_INFO_ENTRY || info.op == PTRACE_SYSCALL_INFO_SECCOMP);
-}
-
-/* The call that it was about to make, which may have been answered already: orig_rax is -1 then. */
-static bool stand_again(struct steps *s) {
-  const struct flight *f = &s->t->now;
-  uint64_t own[LENCASE_MAXARGS];
-  if ((int64_t)s->regs.orig_rax < 0) return regs_set(s->t, &s->regs);
-  regs_words(&s->regs, own);
-  return steps_enter(s, s->regs.rip - 2, (int32_t)s->regs.orig_rax, own) &&
-         (f->by_entry || steps_go(s, PTRACE_CONT, STOP_SECCOMP));
-}
-
-/* The call that the thread is about to make is skipped first. */
-static int64_t inject_at_call(struct steps *s, uint64_t site, int32_t nr,
-                              const uint64_t words[LENCASE_MAXARGS]) {
-  int64_t result;
-  struct user_regs_struct regs = s->regs;
-  regs.orig_rax = (unsigned long long)-1;
-  if (!regs_set(s->t, &regs) || !steps_go(s, PTRACE_SYSCALL, STOP_SYSCALL)) return -ESRCH;
-  if (s->t->ended) return -ESRCH;
-  result = steps_call(s, site, nr, words);
-  return stand_again(s) ? result : -ESRCH;
-}
-
-/* What the thread was in goes on as the kernel sees fit, which it does behind a stop. */
-static int64_t inject_anywhere(struct steps *s, uint64_t site, int32_t nr,
-                               const uint64_t words[LENCASE_MAXARGS]) {
-  int64_t result = steps_call(s, site, nr, words);
-  if (s->t->ended || !regs_set(s->t, &s->regs)) return -ESRCH;
-  if (ptrace(PTRACE_INTERRUPT, s->t->tid, 0, 0) == 0) s->t->interrupted = true;
-  return result;
-}
-
-static int64_t inject(struct trace_run *run, struct thread *t, int32_t nr,
-                      const uint64_t words[LENCASE_MAXARGS]) {
-  struct steps s = {.run = run, .t = t};
-  uint64_t site = t->proc->space->window;
-  int64_t result;
-  if (!regs_get(t, &s.regs)) return -ESRCH;
-  thread_mask(t);
-  result = at_entry(t) ? inject_at_call(&s, site, nr, words) : inject_anywhere(&s, site, nr, words);
-  if (t->ended) return result;
-  thread_unmask(t);
-  if (s.stopped_by != 0) syscall(SYS_tgkill, t->proc->tgid, t->tid, s.stopped_by);
-  return result;
-}
-
-/* }========================================================================= */
-
 /* {================================ extending ============================== */
-
-static bool can_inject(const struct thread *t) {
-  struct user_regs_struct regs;
-  if (!t->waits || t->state != THREAD_RUN) return false;
-  if (t->shown || t->arrived || !at_entry(t)) return true;
-  return regs_get(t, &regs) && (int64_t)regs.orig_rax < 0;
-}
 
 static struct thread *injectable(const struct process *proc) {
   struct thread *t = proc->threads;
   if (proc->own_filters || proc->space->window == 0) return NULL;
-  while (t != NULL && !can_inject(t)) t = t->others;
+  while (t != NULL && !steps_possible(t)) t = t->others;
   return t;
 }
 
@@ -112,7 +49,7 @@ static bool load(struct trace_run *run, struct thread *t, const struct program *
   head.filter = (struct sock_filter *)(uintptr_t)(seg.addr + sizeof head);
   memcpy(seg.data, &head, sizeof head);
   memcpy((char *)seg.data + sizeof head, p->code, n * sizeof *p->code);
-  result = inject(run, t, SYS_seccomp, words);
+  result = steps_inject(run, t, t->proc->space->window, SYS_seccomp, words);
   window_give(run, &seg);
   return result == 0;
 }

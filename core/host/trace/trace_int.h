@@ -77,6 +77,7 @@ struct space {
   uint64_t window, scratch; /* where; 0: not there */
   size_t window_size, scratch_size;
   struct slots scratch_slots;
+  uint64_t site; /* attached: a syscall instruction of its program's */
 };
 
 /* A process: the host's part of a cage. */
@@ -472,6 +473,14 @@ bool steps_go(struct steps *s, long request, enum stop_kind want);
 bool steps_enter(struct steps *s, uint64_t site, int32_t nr, const uint64_t words[LENCASE_MAXARGS]);
 int64_t steps_result(struct steps *s);
 
+/*
+** A call in the name of a thread of a halted run, by the syscall instruction at 'site': wherever it is, it is there
+** again afterwards. The result; -ESRCH. steps_possible: it is where that can be done.
+*/
+bool steps_possible(const struct thread *t);
+int64_t steps_inject(struct trace_run *run, struct thread *t, uint64_t site, int32_t nr,
+                     const uint64_t words[LENCASE_MAXARGS]);
+
 /* The whole call: its result, or -ESRCH. */
 int64_t steps_call(struct steps *s, uint64_t site, int32_t nr,
                    const uint64_t words[LENCASE_MAXARGS]);
@@ -586,6 +595,16 @@ bool extend_filters(struct trace_run *run);
 
 /* Seizes every thread of a process. A status. */
 int attach_to(struct trace_run *run, pid_t pid);
+
+/*
+** Memory in a program that is not ours, which it has from the first time that somebody needs it until
+** we leave: statuses as of window_take. What attach_take gives as data is in our own memory, and
+** attach_flush brings it over, with that of the calls above.
+*/
+int attach_memory(struct trace_run *run, struct thread *t);
+int attach_take(struct trace_run *run, struct thread *t, struct mem_seg *seg);
+void attach_give(struct trace_run *run, struct space *space, const struct mem_seg *seg);
+bool attach_flush(const struct call *call);
 
 /* LENCASE_EHOST: a program that we cannot follow. */
 int attach_check(const struct trace_run *run);
