@@ -169,6 +169,187 @@ finish()
   end)
 end)
 
+describe("where", function()
+  it("tells thread, call, descriptors and functions up to the program's own", function()
+    support.in_folder(function(dir)
+      support.write_file(dir .. "/p.c", [[
+#include <stdio.h>
+#include <unistd.h>
+__attribute__((noinline)) static int helper(FILE *f) { fputs("hello\n", f); return fflush(f); }
+int main(void) { int r = helper(stdout); return r + close(0); }
+]])
+      for _, how in ipairs { "-O2", "-O0 -fno-omit-frame-pointer", "-O2 -static" } do
+        local _, message, built = sh(("cc %s -o %s/p %s/p.c"):format(how, dir, dir))
+        assert.equal(0, built, message)
+        local out = output('step("execve")\nstep("write")\nwhere\nwhere.site\nwhere.descriptors[1].path\n', ("sh -c 'exec %s/p > %s/out'"):format(dir, dir))
+        assert.truthy(out:find('T %(p%) at write%(fd = 1, buf = "hello\\n", count = 6%)\n  fd 1 is ' .. dir .. '/out\n'
+                               .. '  #0  %S*write%S*%+0x%x+ %(%S+%)', 1), out)
+        assert.truthy(out:find "  #%d+%s+main%+0x%x+ %(p%)", out)
+        local own = out:match '\n"([%w_]+)%+0x%x+ %(p%)"\n"'
+        assert.truthy(how:find "static" and own or own == "main" or own == "helper", out)
+      end
+    end)
+  end)
+
+  it("says where the way ends that cannot be told", function()
+    local out = output('step("write")\nwhere.why\n', python [[
+import ctypes, mmap, os
+code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+# mov eax,1; mov edi,1; xor edx,edx; syscall; ret
+code.write(b"\xb8\x01\x00\x00\x00\xbf\x01\x00\x00\x00\x31\xd2\x0f\x05\xc3")
+ctypes.CFUNCTYPE(ctypes.c_long)(ctypes.addressof(ctypes.c_char.from_buffer(code)))()
+]])
+    assert.truthy(out:find '"[^\n]*/dev/zero %(deleted%) cannot be read"\n', out)
+  end)
+end)
+
+describe("a program with several threads and processes", function()
+  local program = [[
+import os, subprocess, threading
+def work():
+    os.getppid()
+    os.getpgid(0)
+t = [threading.Thread(target=work) for _ in range(2)]
+for x in t: x.start()
+for x in t: x.join()
+subprocess.run(["/bin/echo", "child"])
+os.write(1, b"end\n")
+]]
+
+  it("lists them, steps in all or in the one that is chosen", function()
+    local out = output([[
+step("getppid")
+first = where.tid
+choose(first)
+step("getpgid", "exit").name
+where.tid == first
+choose()
+step("getppid").tid ~= first
+step("execve")
+threads()
+where.pid ~= where.tid or where.comm
+run()
+]], python(program))
+    assert.truthy(out:find('"getpgid"\ntrue\n', 1, true), out)
+    assert.truthy(out:find("true\n%S+  execve%(pathname = \"/bin/echo\""), out)
+    assert.truthy(out:find "  T +python3 +[^\n]*\n%* T +python3 +at execve", out)
+    assert.truthy(out:find "child\nend\n", out)
+  end)
+
+  it("gets filters for what is handled from now on, in all its threads, and its children have them", function()
+    local out = output([[
+function filters() for l in io.lines("/proc/" .. where.pid .. "/status") do
+  local n = l:match "Seccomp_filters:%s*(%d+)" if n then return tonumber(n) end
+end end
+filters()
+asked = 0
+on("getpgid", function(pid) asked = asked + 1 end)
+step("getppid")
+filters()
+pids = {}
+on("write", "pass buf", function(fd, buf, count) if fd == 1 then pids[lencase.cage.comm] = true end end)
+step("execve")
+filters()
+off "getpgid"
+run()
+asked, pids.echo, pids.python3
+]], python(program))
+    assert.truthy(out:find "stopped before its first instruction\n1\nT/T  getppid%(%)\n2\n", out)
+    assert.truthy(out:find "execve[^\n]*\n3\nchild\nend\n[^\n]*exit 0\n2  true  true\n$", out)
+  end)
+end)
+
+describe("a process that runs already", function()
+  -- Runs f(pid, read_line) beside a program that says "up" when it is; then what it printed after SIGUSR1.
+  local function beside(text, f)
+    support.in_folder(function(dir)
+      support.write_file(dir .. "/p.py", text)
+      sh(("mkfifo %s/up; %s %s/p.py > %s/out 2>&1 3> %s/up & echo $! > %s/pid; head -c 1 %s/up > /dev/null")
+        :format(dir, PYTHON, dir, dir, dir, dir, dir))
+      local pid = support.read_file(dir .. "/pid"):match "%d+"
+      local fine, message = pcall(f, pid)
+      sh(("kill -USR1 %s; tail --pid=%s -f /dev/null"):format(pid, pid))
+      if not fine then error(message, 0) end
+      local out = support.read_file(dir .. "/out")
+      assert.truthy(out:find "ended right\n$", out)
+    end)
+  end
+
+  local program = [[
+import os, select, signal, sys, threading, time
+stop = threading.Event()
+signal.signal(signal.SIGUSR1, lambda *_: stop.set())
+def work():
+    while not stop.is_set():
+        if os.getppid() == 0: print("nonsense")
+        f = os.open("/etc/hostname", os.O_RDONLY)
+        os.close(f)
+        time.sleep(0.001)
+def poll():
+    r, w = os.pipe()
+    e = select.epoll()
+    e.register(r)
+    e.poll(1000)
+threads = [threading.Thread(target=work) for _ in range(2)]
+for t in threads: t.start()
+threading.Thread(target=poll, daemon=True).start()
+maps = open("/proc/self/maps").read()
+os.write(3, b"x")
+while not stop.is_set(): time.sleep(0.01)
+for t in threads: t.join()
+status = open("/proc/self/status").read()
+print("TracerPid:\t0\n" in status, "Seccomp_filters:\t0\n" in status)
+print("rw-p 00000000 00:00 0 \n" * 0 + "ended right")
+]]
+
+  local function attached(pid, lines)
+    return sh(("printf %%s %s | timeout 10 %s repl -p %s"):format(quote(lines), support.lencase, pid))
+  end
+
+  it("is stepped, answered and handled, and goes on as before", function()
+    beside(program, function(pid)
+      local out, err, status = attached(pid, [[
+threads()
+step("getppid")
+ret(7)
+step("open").pathname
+call{ pathname = "/etc/passwd" } > 2
+where.own ~= nil
+n = 0
+on("open", function(pathname, flags, mode) n = n + 1 return sys.open("/etc/hosts", flags) end)
+step(function() return n > 3 end).name ~= nil
+]])
+      assert.equal("", err)
+      assert.equal(0, status)
+      assert.truthy(out:find("^" .. pid .. " %(python3%) is stopped: in %l"), out)
+      assert.truthy(select(2, out:gsub("\n[ *] " .. pid .. "[ /]", "")) == 4, out)
+      assert.truthy(out:find('getppid%(%)\n7\n"/etc/hostname"\ntrue\ntrue\ntrue\n' .. pid .. " %(python3%) goes on\n$"), out)
+      local maps = support.read_file("/proc/" .. pid .. "/status")
+      assert.truthy(maps:find "TracerPid:\t0\n" and maps:find "Seccomp:\t0\n")
+    end)
+  end)
+
+  it("goes on when the prompt is killed, at a call or not", function()
+    beside(program, function(pid)
+      for _, line in ipairs { "", 'step("getppid")\n', 'step("open")\n' } do
+        -- the prompt kills itself where it is
+        local _, _, status = attached(pid, line .. 'os.execute("kill -9 $PPID")\n')
+        assert.equal(137, status)
+      end
+    end)
+  end)
+
+  it("must be there, and be ours to trace", function()
+    local _, err, status = sh(support.lencase .. " repl -p 999999999 </dev/null")
+    assert.truthy(err:find "there is no process 999999999")
+    assert.equal(1, status)
+    _, err = sh(support.lencase .. " repl -p 1x </dev/null")
+    assert.truthy(err:find "above 0 is wanted")
+    _, err = sh(support.lencase .. " repl -p 1 -- true </dev/null")
+    assert.truthy(err:find("not both", 1, true))
+  end)
+end)
+
 -- {================================= terminal ==============================
 
 local has_readline = os.execute "ldconfig -p 2>/dev/null | grep -q 'libreadline[.]so[.]8'"

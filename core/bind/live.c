@@ -14,6 +14,7 @@ struct bind_live {
   lua_State *L;          /* who waits for it; NULL: nobody */
   int arrived, carried, over; /* references of the functions that look on, or LUA_NOREF */
   bool looks;            /* they are asked */
+  bool ended;
   bool failed;           /* one of them did, its message is at 'message' */
   int message;
   struct bind_terminal terminal;
@@ -175,6 +176,12 @@ static int live_new(lua_State *L) {
   return 1;
 }
 
+/* The grates are told that the program has ended, once. */
+static void finish(lua_State *L, struct bind_live *b, int wstatus) {
+  if (!b->ended) lencase_finish(grate_of(L)->st, wstatus);
+  b->ended = true;
+}
+
 /* live:close() -> how many processes were ended */
 static int live_close(lua_State *L) {
   struct bind_live *b = luaL_checkudata(L, 1, live_name);
@@ -184,6 +191,7 @@ static int live_close(lua_State *L) {
   b->run = NULL;
   b->looks = false;
   if (run != NULL) trace_live_close(run, &killed);
+  if (killed > 0) finish(L, b, SIGKILL);
   luaL_unref(L, LUA_REGISTRYINDEX, b->arrived);
   luaL_unref(L, LUA_REGISTRYINDEX, b->carried);
   luaL_unref(L, LUA_REGISTRYINDEX, b->over);
@@ -236,6 +244,7 @@ static int live_go(lua_State *L) {
   b->L = NULL;
   b->looks = false;
   if (status != LENCASE_OK) return failed(L, status, 0);
+  if (event.told == TOLD_END) finish(L, b, event.wstatus);
   if (!b->failed) return event_push(L, &event);
   lua_rawgeti(L, LUA_REGISTRYINDEX, b->message);
   return lua_error(L);

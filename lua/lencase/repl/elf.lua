@@ -33,8 +33,9 @@ end
 local function sections_of(stream, offset, n, size)
   local list = {}
   for i = 0, n - 1 do
-    local _, kind, _, _, at, length, link = string.unpack("<I4I4i8i8i8i8I4", bytes_at(stream, offset + i * size, 64))
-    list[i] = { kind = kind, offset = at, size = length, link = link }
+    local name, kind, _, addr, at, length, link = string.unpack("<I4I4i8i8i8i8I4",
+                                                                bytes_at(stream, offset + i * size, 64))
+    list[i] = { name = name, kind = kind, addr = addr, offset = at, size = length, link = link }
   end
   return list
 end
@@ -43,12 +44,12 @@ end
 ---@param path string
 ---@return table
 function elf.open(path)
-  local stream = assert(io.open(path, "rb"))
+  local stream = io.open(path, "rb") or error((path:gsub("^/proc/%d+/root", "")) .. " cannot be read", 0)
   local head = bytes_at(stream, 0, 64)
   if head:sub(1, 6) ~= "\127ELF\2\1" then error("it is no 64-bit ELF file", 0) end
-  local phoff, shoff, _, _, phsize, phnum, shsize, shnum = string.unpack("<i8i8I4I2I2I2I2I2", head, 33)
+  local phoff, shoff, _, _, phsize, phnum, shsize, shnum, names = string.unpack("<i8i8I4I2I2I2I2I2I2", head, 33)
   return setmetatable({ stream = stream, segments = segments_of(stream, phoff, phnum, phsize),
-                        sections = { offset = shoff, n = shnum, size = shsize } }, elf)
+                        sections = sections_of(stream, shoff, shnum, shsize), names = names }, elf)
 end
 
 --- The address that the file itself has for a place in it; nil: it has none.
@@ -90,10 +91,9 @@ end
 
 local function functions_of(self)
   local list = {}
-  local sections = sections_of(self.stream, self.sections.offset, self.sections.n, self.sections.size)
-  for _, section in pairs(sections) do
+  for _, section in pairs(self.sections) do
     if section.kind == SHT_SYMTAB or section.kind == SHT_DYNSYM then
-      add_symbols(self, list, section, sections[section.link])
+      add_symbols(self, list, section, self.sections[section.link])
     end
   end
   table.sort(list, function(a, b)
@@ -173,6 +173,34 @@ local function pointer(c, encoding, data)
   return value
 end
 
+local entry_at, common_at
+
+local function section_named(self, wanted)
+  local names = self.sections[self.names]
+  local text = names and bytes_at(self.stream, names.offset, names.size) or ""
+  for _, section in pairs(self.sections) do
+    if names and string.unpack("z", text, section.name + 1) == wanted then return section end
+  end
+end
+
+-- Of a file without a table (one that is linked statically): all descriptions, one behind the other.
+local function described(self)
+  local section = section_named(self, ".eh_frame") or error("it has no table of frames", 0)
+  local bytes, list, at = bytes_at(self.stream, section.offset, section.size), {}, 1
+  while at + 8 <= #bytes do
+    local size, back = string.unpack("<I4I4", bytes, at)
+    if size == 0 then break end
+    local addr = section.addr + at - 1
+    if back ~= 0 then
+      local c = cursor(bytes:sub(at + 8, at + 3 + size), addr + 8)
+      table.insert(list, { addr = pointer(c, common_at(self, addr + 4 - back).encoding, 0), where = addr })
+    end
+    at = at + 4 + size
+  end
+  table.sort(list, function(a, b) return a.addr < b.addr end)
+  return list
+end
+
 local function header_of(self)
   for _, s in ipairs(self.segments) do
     if s.kind == PT_EH_FRAME_HDR then
@@ -184,13 +212,14 @@ local function header_of(self)
       return { addr = s.addr, bytes = c.bytes, first = c.at, n = n }
     end
   end
-  error("it has no table of frames", 0)
+  return { list = described(self) }
 end
 
 -- Where the description of the function is that an address is in.
 local function description_at(self, addr)
   self.header = self.header or header_of(self)
   local h = self.header
+  if h.list then return (h.list[place_of(h.list, addr)] or error("no frame is described there", 0)).where end
   local low, high = 0, h.n
   while low < high do
     local mid = (low + high + 1) // 2
@@ -201,13 +230,13 @@ local function description_at(self, addr)
 end
 
 -- An entry without its length: a cursor, and the address behind it.
-local function entry_at(self, addr)
+function entry_at(self, addr)
   local size = string.unpack("<I4", read(self, addr, 4))
   if size == 0 or size >= 0xfffffff0 then error("a frame's description is of a kind that is not known", 0) end
   return cursor(read(self, addr + 4, size), addr + 4)
 end
 
-local function common_at(self, addr)
+function common_at(self, addr)
   local c = entry_at(self, addr)
   take(c, "<I4")
   local version, letters = take(c, "B"), take(c, "z")

@@ -16,6 +16,10 @@ policy("write", "copy buf")  off("write")  routes()
 trace(true)                      show each call: what was copied, who handled it, how long it took
 calls  calls[7].copied  try(7)   the calls made, and one of them again with the handlers as they are now
 record(20)                       how many calls are kept
+step "openat"  step()  step(function(c) return c.fd == 1 end)  run()   a program (lencase repl -- PROGRAM): on to a call
+pathname  args  where            of the call that it is stopped at: its arguments, and who makes it
+finish()  let()  call{ pathname = "/etc/hosts" }  ret(-1, "ENOENT")    handlers decide it; the kernel; changed; not made
+threads()  choose(tid)  trace "all"  leave()      Ctrl-C stops a program that goes on
 save "policy.lua"  load "policy.lua"       the handlers as a script for lencase run
 ?open                            a call's prototype, variants, family and steps
 exit()                           or Ctrl-D

@@ -9,7 +9,7 @@ local show = require "lencase.repl.show"
 local signatures = require "lencase.signatures"
 
 local KIND, DIR, SIZE = enum.kind, enum.dir, enum.size
-local SHOWN = 48 -- bytes of a string or a buffer
+local SHOWN, SHOWN_LIST = 48, 8 -- bytes of a string or a buffer, strings of a list
 
 local stopped = {}
 
@@ -50,6 +50,7 @@ local function argument_text(call, i)
   local value = value_of(call, i, is_buffer(param) and SHOWN or nil)
   if param.kind == KIND.INT then return flags.name(call.name, param.name, value) or tostring(value) end
   if math.type(value) == "integer" then return ("0x%x"):format(word) end
+  if param.kind == KIND.STRV and #value > SHOWN_LIST then return ("{ %d strings }"):format(#value) end
   if type(value) ~= "string" then return show.value(value) end
   local size = is_buffer(param) and buffer_size(call, param) or #value
   local more = size > #value and ("... (%d bytes)"):format(size) or ""
