@@ -371,9 +371,8 @@ describe("a program in the prompt's terminal", function()
   it("is stopped by Ctrl-C, which it does not get, and goes on", function()
     if not has_readline then return pending "there is no GNU readline here" end
     local out = terminal({
-      "> ", READING, "> ", "run()\\r", "ready", "", "reading", "hello\\r", "got hello", "",
-      "reading", "\\x03", "is in read", "", -- in a call
-      "> ", "1 + 41\\r", "42", "", "> ", "run()\\r", "reading", "more\\r", "got more", "", "reading", "go\\r",
+      "> ", "run()\\r", "ready", "hello\\r", "got hello", "\\x03", "interrupted: ", "", -- in a call
+      "> ", "1 + 41\\r", "42", "", "> ", READING, "> ", "run()\\r", "reading", "more\\r", "got more", "", "reading", "go\\r",
       "computing", "\\x03", "interrupted: ", "", -- and in none
       "> ", "step('write')\\r", 'write(fd = 1, buf = "done', "", "> ", "run()\\r", "exit 7", "", "> ", "\\x04",
     }, python [[
@@ -420,7 +419,8 @@ termios.tcsetattr(0, termios.TCSADRAIN, modes)
     if not has_readline then return pending "there is no GNU readline here" end
     terminal({
       "> ", READING, "> ", "run()\\r", "reading", "", "reading", "\\x03", "interrupted: ", "",
-      "> ", "threads()\\r", "in read", "", "in read", "", "> ", "run()\\r", "reading", "", "reading", "hello\\r", "got hello", "", "exit 0", "", "> ", "\\x04",
+      "> ", "threads()\\r", "in read", "", "in read", "", "> ",
+      "off() on('wait4', 'pass pointers', function() print 'waiting' end)\\r", "> ", "run()\\r", "waiting", "hello\\r", "got hello", "", "exit 0", "", "> ", "\\x04",
     }, "sh -c 'head -n 1 | { read x; echo got $x; }'")
   end)
 end)

@@ -43,6 +43,7 @@ void arrive_ask(struct trace_run *run, struct thread *t) {
     arrive_foreign(run, t);
   } else if (kind & KIND_WANTED) {
     regs_words(&f->regs, words);
+    if (run->live != NULL) t->asked = call_wanted(t->proc->cage, nr, words);
     flight_act(run, t, call_arrive(t->proc->cage, t, nr, words, &f->call));
   } else {
     arrive_pass(run, t);

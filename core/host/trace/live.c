@@ -147,20 +147,31 @@ pid_t live_wait(struct trace_run *run, int *status) {
 
 /* {================================ signals ================================ */
 
-static void restart_unseen(const struct thread *t) {
-  struct user_regs_struct regs;
-  if (!regs_get(t, &regs) || (int64_t)regs.rax != -EINTR || (int64_t)regs.orig_rax < 0) return;
-  regs.rax = (unsigned long long)RESTART_UNSEEN;
-  regs_set(t, &regs);
+static void restart_unseen(struct thread *t) {
+  struct cut *cut = &t->cut;
+  if (!regs_get(t, &cut->regs) || (int64_t)cut->regs.orig_rax < 0) return;
+  if ((int64_t)cut->regs.rax == -EINTR) {
+    cut->regs.rax = (unsigned long long)RESTART_UNSEEN;
+    regs_set(t, &cut->regs);
+  }
+  if (t->state != THREAD_RUN || !signal_woke((int64_t)cut->regs.rax)) return;
+  cut->there = true;
+  cut->asked = t->asked && regs_same_call(&t->now.regs, &cut->regs);
 }
 
 void live_stopped(struct thread *t) {
-  if (t->interrupted) restart_unseen(t);
-  t->interrupted = false;
+  if (t->disturbed) restart_unseen(t);
 }
 
-bool live_woke(const struct thread *t, int64_t result) {
-  return t->interrupted && result == -EINTR;
+/* Not when somebody has come to handle it since. */
+bool live_made_again(struct thread *t) {
+  const struct user_regs_struct *regs = &t->now.regs;
+  uint64_t words[LENCASE_MAXARGS];
+  if (!t->cut.there) return false;
+  t->cut.there = false;
+  regs_words(regs, words);
+  return regs_same_call(regs, &t->cut.regs) &&
+         (t->cut.asked || !call_wanted(t->proc->cage, (int32_t)regs->orig_rax, words));
 }
 
 static bool from_terminal(const struct thread *t) {
@@ -191,6 +202,12 @@ static bool is_pending(pid_t tgid, int sig) {
   text[n > 0 ? n : 0] = '\0';
   line = strstr(text, "\nShdPnd:");
   return line != NULL && (strtoull(line + 8, NULL, 16) >> (sig - 1) & 1);
+}
+
+/* By our own stop, or by a SIGINT that is for us: live_takes. */
+bool live_woke(const struct thread *t, int64_t result) {
+  if (result != -EINTR || t->run->live == NULL) return false;
+  return t->disturbed || (!t->run->attached && is_pending(t->proc->tgid, SIGINT));
 }
 
 static void note_owed(struct trace_run *run, struct thread *t) {

@@ -159,14 +159,6 @@ void signal_entry(struct trace_run *run, struct thread *t, int status) {
   thread_resume(t, 0);
 }
 
-static bool is_restart(const struct flight *f, const struct user_regs_struct *regs) {
-  uint64_t theirs[LENCASE_MAXARGS], ours[LENCASE_MAXARGS];
-  regs_words(regs, theirs);
-  regs_words(&f->regs, ours);
-  return regs->orig_rax == f->regs.orig_rax && regs->rip == f->regs.rip &&
-         regs->rsp == f->regs.rsp && memcmp(theirs, ours, sizeof ours) == 0;
-}
-
 static void down_again(struct trace_run *run, struct thread *t) {
   t->now.in_place = true;
   flight_down(run, t);
@@ -176,7 +168,7 @@ void signal_restart(struct trace_run *run, struct thread *t, int status) {
   struct user_regs_struct regs;
   (void)status;
   if (!regs_get(t, &regs)) return;
-  if (is_restart(&t->now, &regs)) {
+  if (regs_same_call(&t->now.regs, &regs)) {
     down_again(run, t);
     return;
   }
@@ -192,7 +184,7 @@ bool signal_awaits_entry(const struct thread *t) {
 
 bool signal_resumes_held(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->held[t->nheld - 1];
-  if (!f->returned || !is_restart(f, &t->now.regs)) return false;
+  if (!f->returned || !regs_same_call(&f->regs, &t->now.regs)) return false;
   t->now = *f;
   t->now.returned = false;
   t->nheld--;

@@ -29,7 +29,10 @@ static void go_on(struct trace_run *run, struct thread *t, int status) {
 static void arrives(struct trace_run *run, struct thread *t) {
   if (!regs_get(t, &t->now.regs)) return;
   if (t->nheld > 0 && signal_resumes_held(run, t)) return;
-  arrive(run, t);
+  if (live_made_again(t))
+    thread_resume(t, 0);
+  else
+    arrive(run, t);
 }
 
 static void on_seccomp_run(struct trace_run *run, struct thread *t, int status) {
@@ -50,6 +53,8 @@ static void on_syscall_run(struct trace_run *run, struct thread *t, int status) 
   if (t->entered) {
     signal_watch(run, t, &info);
     t->entered = arrives_here(t, &info);
+  } else {
+    live_stopped(t);
   }
   if (t->entered)
     arrives(run, t);
@@ -75,6 +80,7 @@ static void on_seccomp_returning(struct trace_run *run, struct thread *t, int st
 
 static void on_signal_any(struct trace_run *run, struct thread *t, int status) {
   (void)run;
+  t->cut.there = false; /* a handler may run, and the call be a new one */
   thread_resume(t, WSTOPSIG(status));
 }
 
@@ -163,6 +169,8 @@ static void dispatch(struct trace_run *run, struct thread *t, int status) {
   stop_fn fn = on_stop[kind][t->state];
   affinity_stop(&run->affinity, t);
   relay_awake(run, t);
+  t->disturbed = t->interrupted; /* any stop takes the place of one that was asked for */
+  t->interrupted = false;
   if (kind == STOP_SIGNAL && live_takes(run, t, WSTOPSIG(status))) fn = go_on;
   (fn != NULL ? fn : go_on)(run, t, status);
 }

@@ -226,6 +226,14 @@ void regs_set_call(struct user_regs_struct *regs, int32_t nr,
   regs->r9 = words[5];
 }
 
+bool regs_same_call(const struct user_regs_struct *a, const struct user_regs_struct *b) {
+  uint64_t of_a[LENCASE_MAXARGS], of_b[LENCASE_MAXARGS];
+  regs_words(a, of_a);
+  regs_words(b, of_b);
+  return a->orig_rax == b->orig_rax && a->rip == b->rip && a->rsp == b->rsp &&
+         memcmp(of_a, of_b, sizeof of_a) == 0;
+}
+
 bool thread_entry(const struct thread *t, struct __ptrace_syscall_info *info) {
   return ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, sizeof *info, info) > 0 &&
          info->op == PTRACE_SYSCALL_INFO_ENTRY;

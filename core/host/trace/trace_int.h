@@ -129,6 +129,13 @@ struct flight {
   uint8_t ends;       /* enum flight_ends */
 };
 
+/* A call that our own stop cut short, and that is about to be made again. */
+struct cut {
+  bool there;
+  bool asked; /* somebody handled it */
+  struct user_regs_struct regs;
+};
+
 struct thread {
   struct trace_run *run;
   pid_t tid;
@@ -145,8 +152,11 @@ struct thread {
   bool shown;       /* it waits at a call that whoever looks on was told of */
   bool arrived;     /* it waits at a call that nobody was told of yet */
   bool interrupted; /* a stop that we asked for is on its way */
+  bool disturbed;   /* the stop that has come is that one, or has taken its place */
   bool busy;        /* it cannot stop now: the kernel holds it */
   int sig;
+  bool asked; /* the call that arrived last was somebody's */
+  struct cut cut;
   int status;
   uint64_t mask;
   struct process *proc;
@@ -332,6 +342,9 @@ bool regs_set(const struct thread *t, const struct user_regs_struct *regs);
 void regs_words(const struct user_regs_struct *regs, uint64_t words[LENCASE_MAXARGS]);
 void regs_set_call(struct user_regs_struct *regs, int32_t nr,
                    const uint64_t words[LENCASE_MAXARGS]);
+
+/* Whether two calls are the same: number, arguments, place and stack. */
+bool regs_same_call(const struct user_regs_struct *a, const struct user_regs_struct *b);
 
 /* True at the entry of a call. */
 bool thread_entry(const struct thread *t, struct __ptrace_syscall_info *info);
@@ -573,8 +586,11 @@ void live_execed(struct trace_run *run, struct thread *t);
 /* True when a signal stop is for us and not for the program. */
 bool live_takes(struct trace_run *run, struct thread *t, int sig);
 
-/* A stop that we asked for has come: the call that it cut short is made again. */
+/* At the end of a call, or behind it: if our own stop cut it short it is made again. */
 void live_stopped(struct thread *t);
+
+/* True when the call that arrived is one that our own stop cut short, and goes on as it was let through. */
+bool live_made_again(struct thread *t);
 
 /* Whether -EINTR is what our own stop made of a call. */
 bool live_woke(const struct thread *t, int64_t result);

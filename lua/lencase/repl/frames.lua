@@ -9,6 +9,7 @@ local frames = {}
 
 local MAX_FRAMES = 64
 local RSP, RETURN = 7, 16
+local SYSCALL = "\x0f\x05"
 local NUMBERS = { rax = 0, rbx = 3, rbp = 6, rsp = RSP, r12 = 12, r13 = 13, r14 = 14, r15 = 15, rip = RETURN }
 
 local files = {} -- path -> what elf.open gave, or a message
@@ -92,8 +93,8 @@ function frames.of(cage, regs)
     local bytes = cage:read(addr, 8) or error("its stack cannot be read", 0)
     return (string.unpack("<i8", bytes))
   end
-  local function looked_for(addr) -- a call may be the last instruction of its function
-    return #list > 0 and addr - 1 or addr
+  local function looked_for(addr) -- a call may be the last instruction of its function, a system call, too
+    return (#list > 0 or cage:read(addr - 2, 2) == SYSCALL) and addr - 1 or addr
   end
   while #list < MAX_FRAMES do
     local addr = now[RETURN]
