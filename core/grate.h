@@ -45,11 +45,11 @@ struct lencase_grate {
   struct grate_entry *entries;
   struct plan_list *plans; /* for its own calls */
   struct frame *frames, *all_frames;
-  int events;      /* reference of the Lua function that is told of events */
-  uint64_t bytes;  /* that its Lua state holds */
-  unsigned ticks;  /* of the count hook since the last resume */
+  int events;               /* reference of the Lua function that is told of events */
+  uint64_t bytes;           /* that its Lua state holds */
+  unsigned ticks;           /* of the count hook since the last resume */
   volatile int interrupted; /* 1, from a signal's handler: those that take long are cut short */
-  int64_t started; /* ns of processor time at the first tick */
+  int64_t started;          /* ns of processor time at the first tick */
   enum on_error on_error;
   int error; /* ON_ERROR_ERRNO: the errno */
   uint32_t handler_ms;

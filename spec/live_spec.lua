@@ -415,6 +415,33 @@ termios.tcsetattr(0, termios.TCSADRAIN, modes)
     }, "sh -c 'echo ready; read x; echo got $x'")
   end)
 
+  it("has a call of a handler's made again unseen when Ctrl-C has cut it short", function()
+    if not has_readline then return pending "there is no GNU readline here" end
+    local polled = "on('epoll_wait', 'pass pointers', function(epfd, events, maxevents, timeout)"
+                   .. " print 'polling' return sys.epoll_wait(epfd, nil, maxevents, timeout) end)\\r"
+    local out = terminal({
+      "> ", polled, "> ", "run()\\r", "waits", "", "polling", "\\x03", "interrupted: ", "",
+      -- a call that another thread is in tells when the program goes on: it is handled only now
+      "> ", "on('wait4', 'pass pointers', function() print 'waiting' end)\\r",
+      "> ", "run()\\r", "waiting", "x\\r", "polled", "", "exit 0", "", "> ", "\\x04",
+    }, python [[
+import os, select, signal, threading
+child = os.fork()
+if child == 0:
+    signal.pause()
+waits = threading.Thread(target=os.waitpid, args=(child, 0))
+waits.start()
+poll = select.epoll()
+poll.register(0, select.EPOLLIN)
+while open("/proc/self/task/%d/wchan" % waits.native_id).read() != "do_wait": pass
+os.write(1, b"waits\n")
+print("polled", poll.poll(), os.read(0, 9), flush=True)
+os.kill(child, signal.SIGKILL)
+waits.join()
+]])
+    assert.falsy(out:find "\npolling.*\npolling")
+  end)
+
   it("may be several processes, of which Ctrl-C stops all, once", function()
     if not has_readline then return pending "there is no GNU readline here" end
     terminal({

@@ -10,12 +10,12 @@
 static const char live_name[] = "lencase.live";
 
 struct bind_live {
-  struct trace_run *run; /* NULL: it is closed */
-  lua_State *L;          /* who waits for it; NULL: nobody */
+  struct trace_run *run;      /* NULL: it is closed */
+  lua_State *L;               /* who waits for it; NULL: nobody */
   int arrived, carried, over; /* references of the functions that look on, or LUA_NOREF */
-  bool looks;            /* they are asked */
+  bool looks;                 /* they are asked */
   bool ended;
-  bool failed;           /* one of them did, its message is at 'message' */
+  bool failed; /* one of them did, its message is at 'message' */
   int message;
   struct bind_terminal terminal;
 };
@@ -144,15 +144,18 @@ static char **words_of(lua_State *L) {
 ** over = functions } -> live, which is halted; nil, status, message [, errno]
 */
 static int live_new(lua_State *L) {
-  struct trace_looker looker = {
-      .arrived = on_arrived, .carried = on_carried, .over = on_over, .interrupt = bind_interrupted()};
+  struct trace_looker looker = {.arrived = on_arrived,
+                                .carried = on_carried,
+                                .over = on_over,
+                                .interrupt = bind_interrupted()};
   struct lencase_state *st = grate_of(L)->st;
   struct bind_live *b;
   int status, err = 0, at;
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   b = lua_newuserdatauv(L, sizeof *b, 0);
-  *b = (struct bind_live){.arrived = LUA_NOREF, .carried = LUA_NOREF, .over = LUA_NOREF, .message = LUA_NOREF};
+  *b = (struct bind_live){
+      .arrived = LUA_NOREF, .carried = LUA_NOREF, .over = LUA_NOREF, .message = LUA_NOREF};
   luaL_setmetatable(L, live_name);
   at = lua_gettop(L);
   b->arrived = function_ref(L, "arrived");
@@ -207,8 +210,8 @@ static int live_close(lua_State *L) {
 
 static int event_push(lua_State *L, const struct trace_event *e) {
   static const char *const names[] = {
-      [TOLD_NOTHING] = "nothing", [TOLD_START] = "start",         [TOLD_CALL] = "call",
-      [TOLD_RESULT] = "result",   [TOLD_LOST] = "lost",           [TOLD_INTERRUPT] = "interrupt",
+      [TOLD_NOTHING] = "nothing", [TOLD_START] = "start", [TOLD_CALL] = "call",
+      [TOLD_RESULT] = "result",   [TOLD_LOST] = "lost",   [TOLD_INTERRUPT] = "interrupt",
       [TOLD_STOPPED] = "stopped", [TOLD_END] = "end"};
   bool killed = WIFSIGNALED(e->wstatus);
   lua_pushstring(L, names[e->told]);

@@ -107,8 +107,9 @@ int attach_take(struct trace_run *run, struct thread *t, struct mem_seg *seg) {
   int rc = attach_memory(run, t);
   if (rc != LENCASE_OK) return rc;
   if (!slots_get(run->st, &space->scratch_slots, seg->size, space->scratch_size, &offset))
-    return state_fail(run->st, LENCASE_ENOMEM, "the memory lent by process %d has no %zu bytes left",
-                      (int)t->proc->tgid, seg->size);
+    return state_fail(run->st, LENCASE_ENOMEM,
+                      "the memory lent by process %d has no %zu bytes left", (int)t->proc->tgid,
+                      seg->size);
   seg->addr = space->scratch + offset;
   seg->data = state_new(run->st, seg->size);
   if (seg->data != NULL) return LENCASE_OK;

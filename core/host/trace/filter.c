@@ -81,8 +81,8 @@ static bool same_test(const struct sig_test *a, const struct sig_test *b) {
 static bool is_trapped(const struct traps *traps, int32_t nr, const struct sig_test *test) {
   size_t i;
   for (i = 0; i < traps->n; i++)
-    if (traps->list[i].nr == nr && (traps->list[i].test.op == TEST_ALWAYS ||
-                                    same_test(&traps->list[i].test, test)))
+    if (traps->list[i].nr == nr &&
+        (traps->list[i].test.op == TEST_ALWAYS || same_test(&traps->list[i].test, test)))
       return true;
   return false;
 }

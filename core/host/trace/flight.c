@@ -195,8 +195,7 @@ static void carry_out_bare(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->now;
   uint64_t words[LENCASE_MAXARGS];
   regs_words(&f->regs, words);
-  flight_act(run, t,
-             call_unhandled(t->proc->cage, t, (int32_t)f->regs.orig_rax, words, &f->call));
+  flight_act(run, t, call_unhandled(t->proc->cage, t, (int32_t)f->regs.orig_rax, words, &f->call));
 }
 
 void flight_act(struct trace_run *run, struct thread *t, enum verdict verdict) {

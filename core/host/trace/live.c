@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@ struct live {
   struct trace_looker looker;
   struct trace_event event; /* why it is halted, not fetched yet */
   bool asked;               /* every thread was asked to stop */
+  unsigned looks;           /* since then, for those that did not */
   bool inside;              /* of trace_live_go: not for handlers */
   bool closing;
 };
@@ -70,26 +72,47 @@ bool live_is_still(struct trace_run *run) {
   return true;
 }
 
-/* Waits in the kernel where no stop reaches it (vfork), or is a leader that left its threads. */
-static bool out_of_reach(const struct thread *t) {
-  char path[48], text[512];
-  const char *comm_end;
+/* The text of a file in /proc about a thread, "" when there is none. */
+static void about(pid_t tid, const char *file, char *text, size_t size) {
+  char path[48];
   ssize_t n = 0;
   int fd;
-  snprintf(path, sizeof path, "/proc/%d/stat", (int)t->tid);
+  snprintf(path, sizeof path, "/proc/%d/%s", (int)tid, file);
   fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd >= 0) {
-    n = read(fd, text, sizeof text - 1);
+    n = read(fd, text, size - 1);
     close(fd);
   }
   text[n > 0 ? n : 0] = '\0';
-  comm_end = strrchr(text, ')');
-  return comm_end == NULL || comm_end[1] == '\0' || strchr("DZX", comm_end[2]) != NULL;
 }
 
+/* D: it waits where no stop reaches it; Z, X: it has ended, or is a leader that left its threads. */
+static char state_of(pid_t tid) {
+  char text[512];
+  const char *comm_end;
+  about(tid, "stat", text, sizeof text);
+  comm_end = strrchr(text, ')');
+  return comm_end != NULL && comm_end[1] != '\0' ? comm_end[2] : 'X';
+}
+
+static bool in_vfork(pid_t tid) {
+  char text[128];
+  int nr;
+  about(tid, "syscall", text, sizeof text);
+  if (text[0] < '0' || text[0] > '9') return false;
+  nr = atoi(text);
+  return nr == SYS_vfork || nr == SYS_clone || nr == SYS_clone3;
+}
+
+/* Looks at a thread that was to stop, each millisecond: a disk is waited for longer than that. */
+enum { PATIENCE = 1000 };
+
 static void note_busy(struct trace_run *run, struct thread *t) {
-  (void)run;
-  if (!is_still(t)) t->busy = out_of_reach(t);
+  char state;
+  if (is_still(t)) return;
+  state = state_of(t->tid);
+  t->busy = state == 'Z' || state == 'X' ||
+            (state == 'D' && (in_vfork(t->tid) || run->live->looks > PATIENCE));
 }
 
 static bool all_listen(const struct trace_run *run) {
@@ -103,8 +126,9 @@ static void kill_process(struct trace_run *run, struct thread *t) {
 
 /* No stop is there to be fetched. True: something else has happened. */
 static bool nothing_stopped(struct trace_run *run) {
-  const struct live *live = run->live;
+  struct live *live = run->live;
   if (run->halted) {
+    live->looks++;
     for_each(run, note_busy);
     return live_is_still(run);
   }
@@ -122,6 +146,7 @@ static void begin_wait(struct trace_run *run) {
   if (live->closing) for_each(run, kill_process);
   if (!run->halted || live->asked) return;
   live->asked = true;
+  live->looks = 0;
   for_each(run, ask);
 }
 
@@ -190,16 +215,8 @@ bool live_takes(struct trace_run *run, struct thread *t, int sig) {
 }
 
 static bool is_pending(pid_t tgid, int sig) {
-  char path[48], text[4096], *line;
-  ssize_t n = 0;
-  int fd;
-  snprintf(path, sizeof path, "/proc/%d/status", (int)tgid);
-  fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd >= 0) {
-    n = read(fd, text, sizeof text - 1);
-    close(fd);
-  }
-  text[n > 0 ? n : 0] = '\0';
+  char text[4096], *line;
+  about(tgid, "status", text, sizeof text);
   line = strstr(text, "\nShdPnd:");
   return line != NULL && (strtoull(line + 8, NULL, 16) >> (sig - 1) & 1);
 }
@@ -343,7 +360,8 @@ static void come_to_rest(struct trace_run *run, struct trace_event *event) {
 int trace_live_go(struct trace_run *run, bool every, struct trace_event *event) {
   struct live *live = run->live;
   if (live->inside)
-    return state_fail(run->st, LENCASE_EPERM, "the program goes on already: this is not for handlers");
+    return state_fail(run->st, LENCASE_EPERM,
+                      "the program goes on already: this is not for handlers");
   live->inside = true;
   if (live->event.told == TOLD_NOTHING) go(run, !extend_filters(run) || every);
   come_to_rest(run, event);
@@ -367,7 +385,8 @@ int trace_live_answer(struct trace_run *run, pid_t tid, const struct route_entry
   if (first == NULL)
     arrive_ask(run, t);
   else
-    flight_act(run, t, call_ask(t->proc->cage, t, (int32_t)f->regs.orig_rax, words, first, &f->call));
+    flight_act(run, t,
+               call_ask(t->proc->cage, t, (int32_t)f->regs.orig_rax, words, first, &f->call));
   run->live->inside = false;
   return LENCASE_OK;
 }

@@ -38,7 +38,7 @@ bool steps_go(struct steps *s, long request, enum stop_kind want) {
 }
 
 bool steps_enter(struct steps *s, uint64_t site, int32_t nr,
-                        const uint64_t words[LENCASE_MAXARGS]) {
+                 const uint64_t words[LENCASE_MAXARGS]) {
   struct user_regs_struct regs = s->regs;
   regs_set_call(&regs, nr, words);
   regs.rax = regs.orig_rax;
@@ -53,7 +53,7 @@ int64_t steps_result(struct steps *s) {
 }
 
 int64_t steps_call(struct steps *s, uint64_t site, int32_t nr,
-                          const uint64_t words[LENCASE_MAXARGS]) {
+                   const uint64_t words[LENCASE_MAXARGS]) {
   if (!steps_enter(s, site, nr, words) || !steps_go(s, PTRACE_SYSCALL, STOP_SYSCALL)) return -ESRCH;
   return steps_result(s);
 }

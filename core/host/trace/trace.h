@@ -65,7 +65,7 @@ enum trace_notice {
 struct trace_looker {
   void *ud;
   const volatile int *interrupt; /* not 0: halt as soon as possible */
-  bool no_input;                          /* the program's standard input is /dev/null */
+  bool no_input;                 /* the program's standard input is /dev/null */
   enum trace_notice (*arrived)(void *ud, const struct trace_thread *at);
   /* Of a call whose end is told: what the kernel was asked for it; what its caller gets. */
   void (*carried)(void *ud, pid_t tid, int32_t nr, int64_t result);

@@ -89,7 +89,8 @@ struct process {
   struct thread *threads;
   bool keeps_mask;  /* the program chose its CPUs: hands off */
   bool own_filters; /* seccomp filters of its own, which might kill an injected call */
-  bool owes_interrupt; /* a SIGINT of the terminal's that others of its group told of is on its way */
+  bool
+      owes_interrupt; /* a SIGINT of the terminal's that others of its group told of is on its way */
 };
 
 /* What a thread is at, which says what its next stop means. */
@@ -270,9 +271,9 @@ void run_loop(struct trace_run *run);
 /* {================================= start.c =============================== */
 
 /* What we want to be told of those we trace. */
-#define TRACE_OPTIONS                                                              \
-  (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK |            \
-   PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC)
+#define TRACE_OPTIONS                                                                         \
+  (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | \
+   PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC)
 
 /* Starts the program; it is in the table afterwards. A status. */
 int start_program(struct trace_run *run, char *const argv[]);

@@ -373,7 +373,9 @@ function methods.exit(self, code)
 end
 
 --- c:call(name, ...): as c:name(...).
-function methods.call(self, name, ...) return cages.results_of(make(self, core.callname(core.callnum(name) or name), ...)) end
+function methods.call(self, name, ...)
+  return cages.results_of(make(self, core.callname(core.callnum(name) or name), ...))
+end
 
 function methods.put(self, bytes) return self.sim:put(bytes) end
 

@@ -30,7 +30,8 @@ local function mappings(pid)
   for text in stream and stream:lines() or function() end do
     local from, to, offset, path = text:match "^(%x+)%-(%x+) %S+ (%x+) %S+ %d+%s*(.*)$"
     if from then
-      table.insert(list, { from = tonumber(from, 16), to = tonumber(to, 16), offset = tonumber(offset, 16), path = path })
+      from, to, offset = tonumber(from, 16), tonumber(to, 16), tonumber(offset, 16)
+      table.insert(list, { from = from, to = to, offset = offset, path = path })
     end
   end
   if stream then stream:close() end

@@ -96,7 +96,8 @@ end
 function live.threads()
   for _, t in ipairs(threads()) do
     local name = stopped.thread_name(t.pid, t.tid)
-    io.stdout:write(("%s %-15s %-16s %s\n"):format(t.tid == current and "*" or " ", name, task(t, "comm") or "?", doing(t)))
+    local mark = t.tid == current and "*" or " "
+    io.stdout:write(("%s %-15s %-16s %s\n"):format(mark, name, task(t, "comm") or "?", doing(t)))
   end
 end
 
@@ -119,7 +120,8 @@ local function place()
   program()
   local t = thread_of(current) or fail "the thread is gone: see threads()"
   local cage = run:cage(t.cage) or fail "the process is gone: see threads()"
-  return where.of({ pid = t.pid, tid = t.tid, comm = task(t, "comm") or "?", doing = doing(t) }, cage, run:regs(t.tid), call)
+  t.comm, t.doing = task(t, "comm") or "?", doing(t)
+  return where.of(t, cage, run:regs(t.tid), call)
 end
 
 --- where, or where(): the thread, its call, what its descriptors are, and its functions.

@@ -20,7 +20,8 @@ end
 
 local UNKNOWN = { params = {} } -- a call without a signature has six integers
 for i = 1, 6 do
-  UNKNOWN.params[i] = { name = "arg" .. i, kind = KIND.INT, width = 8, is_signed = 1, dir = DIR.NONE, size = SIZE.FIXED }
+  UNKNOWN.params[i] = { name = "arg" .. i, kind = KIND.INT, width = 8, is_signed = 1, dir = DIR.NONE,
+                        size = SIZE.FIXED }
 end
 
 local function variant_of(name, words)
