@@ -436,13 +436,9 @@ static int live_failed(struct trace_run **run, int rc) {
   return rc;
 }
 
-static int outcome(struct trace_run *run, const struct trace_event *event, int *err) {
-  int rc = LENCASE_OK;
-  if (run->attached && event->told != TOLD_END) return rc;
-  if (!run->attached) rc = start_outcome(run, err);
-  if (rc == LENCASE_OK && event->told == TOLD_END)
-    rc = state_fail(run->st, LENCASE_EHOST, "the program ended before it could be stopped");
-  return rc;
+static int check_there(const struct trace_run *run, const struct trace_event *event) {
+  if (event->told != TOLD_END) return LENCASE_OK;
+  return state_fail(run->st, LENCASE_EHOST, "the program ended before it could be stopped");
 }
 
 int trace_live_start(struct lencase_state *st, const struct trace_looker *looker,
@@ -455,7 +451,8 @@ int trace_live_start(struct lencase_state *st, const struct trace_looker *looker
   if (rc != LENCASE_OK) return live_failed(run, rc);
   run_hide(*run);
   come_to_rest(*run, &event);
-  rc = outcome(*run, &event, err);
+  rc = start_outcome(*run, err);
+  if (rc == LENCASE_OK) rc = check_there(*run, &event);
   return rc == LENCASE_OK ? rc : live_failed(run, rc);
 }
 
@@ -471,7 +468,7 @@ int trace_live_attach(struct lencase_state *st, const struct trace_looker *looke
   live_tell(*run, TOLD_START, NULL, 0);
   come_to_rest(*run, &event);
   if (rc == LENCASE_OK) rc = attach_check(*run);
-  if (rc == LENCASE_OK) rc = outcome(*run, &event, NULL);
+  if (rc == LENCASE_OK) rc = check_there(*run, &event);
   if (rc == LENCASE_OK) return rc;
   attach_leave_all(*run);
   return live_failed(run, rc);
