@@ -36,7 +36,7 @@ describe("a program at the prompt", function()
 
   it("steps to calls by name, by family and by a function, and tells their arguments by name", function()
     local out = output([[
-step("openat")
+step(function(c) return c.name == "openat" and c.pathname == "/etc/ld.so.cache" end)
 pathname
 args.flags, flags == args.flags
 finish() >= 3
@@ -132,10 +132,14 @@ try(1)
   end)
 
   it("is ended with the prompt, and that is told", function()
-    local out = output("step('clone', 'fork', 'vfork')\nfinish() > 0\nstep 'wait4'\n", "sh -c 'sleep 1000; sleep 1001'")
-    assert.truthy(out:find "true\n.*T %(sh%) was killed, with 1 more processes\n$" or
-                  out:find "true\n.*T %(sh%) was killed\n$", out)
-    assert.equal("", (sh "pgrep -f '^sleep 100[01]$' || true"))
+    local out = typed("step('clone', 'fork', 'vfork')\nfinish()\nstep 'wait4'\n", "sh -c 'sleep 1000; sleep 1001'")
+    local parent, child = out:match "^(%d+) .-\n(%d+)\n"
+    assert.truthy(out:find("\n" .. parent .. " %(sh%) was killed, with 1 more processes\n$"), out)
+    for _, pid in ipairs { parent, child } do
+      local file = io.open("/proc/" .. pid .. "/status") -- whoever adopted it may not have looked at it yet
+      assert.truthy(not file or file:read "a":find "State:%s*[ZX]", pid)
+      if file then file:close() end
+    end
   end)
 
   it("goes on as it was when a line fails", function()
