@@ -1,5 +1,6 @@
 -- where.lua - where a thread of a live program is: its process, its call, its descriptors, its functions
 
+local flags = require "lencase.flags"
 local frames = require "lencase.repl.frames"
 local stopped = require "lencase.repl.stopped"
 
@@ -14,7 +15,9 @@ local function descriptors(call)
     local name = param.name
     local fd = (name:find "fd$" or name:find "^fd") and not param.record and call[name]
     local path = math.type(fd) == "integer" and call.cage:fd_path(fd)
-    if path then table.insert(list, { name = name, fd = fd, path = path }) end
+    if path then
+      table.insert(list, { name = name, fd = fd, path = path, text = flags.name(call.name, name, fd) or tostring(fd) })
+    end
   end
   return list
 end
@@ -32,7 +35,7 @@ local meta = {
   __tostring = function(self)
     local lines = { ("%s (%s) %s"):format(stopped.thread_name(self.pid, self.tid), self.comm, self.doing) }
     for _, d in ipairs(self.descriptors) do
-      table.insert(lines, ("  %s %d is %s"):format(d.name, d.fd, d.path))
+      table.insert(lines, ("  %s %s is %s"):format(d.name, d.text, d.path))
     end
     frame_lines(lines, self.frames, self.own, self.why)
     return table.concat(lines, "\n")
