@@ -139,6 +139,22 @@ static char **words_of(lua_State *L) {
   return argv;
 }
 
+/* Attaches to 'pid', or starts the 'program', of the table at 1. A status. */
+static int open_run(lua_State *L, struct bind_live *b, const struct trace_looker *looker,
+                    int *err) {
+  struct lencase_state *st = grate_of(L)->st;
+  int status;
+  lua_getfield(L, 1, "pid");
+  if (lua_isinteger(L, -1))
+    return trace_live_attach(st, looker, (pid_t)lua_tointeger(L, -1), &b->run);
+  lua_getfield(L, 1, "program");
+  luaL_checktype(L, -1, LUA_TTABLE);
+  status = trace_live_start(st, looker, words_of(L), &b->run, err);
+  if (status == LENCASE_OK && !looker->no_input)
+    bind_terminal_open(&b->terminal, trace_live_pid(b->run));
+  return status;
+}
+
 /*
 ** core.live{ program = { name, arguments... }, pid =, no_input =, arrived =, carried =,
 ** over = functions } -> live, which is halted; nil, status, message [, errno]
@@ -148,7 +164,6 @@ static int live_new(lua_State *L) {
                                 .carried = on_carried,
                                 .over = on_over,
                                 .interrupt = bind_interrupted()};
-  struct lencase_state *st = grate_of(L)->st;
   struct bind_live *b;
   int status, err = 0, at;
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -164,16 +179,7 @@ static int live_new(lua_State *L) {
   looker.ud = b;
   lua_getfield(L, 1, "no_input");
   looker.no_input = lua_toboolean(L, -1);
-  lua_getfield(L, 1, "pid");
-  if (lua_isinteger(L, -1)) {
-    status = trace_live_attach(st, &looker, (pid_t)lua_tointeger(L, -1), &b->run);
-  } else {
-    lua_getfield(L, 1, "program");
-    luaL_checktype(L, -1, LUA_TTABLE);
-    status = trace_live_start(st, &looker, words_of(L), &b->run, &err);
-    if (status == LENCASE_OK && !looker.no_input)
-      bind_terminal_open(&b->terminal, trace_live_pid(b->run));
-  }
+  status = open_run(L, b, &looker, &err);
   if (status != LENCASE_OK) return failed(L, status, err);
   lua_settop(L, at);
   return 1;

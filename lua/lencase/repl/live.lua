@@ -318,7 +318,8 @@ local function finish(entry)
   if what == "result" then return results(c) end
 end
 
---- finish(): the stopped call goes to its handlers, and to the kernel. Its results.
+--- finish(): the stopped call goes to its handlers, and to the kernel. Its results. Until it has them
+--- all other threads go on, whatever calls they make.
 function live.finish() return finish(nil) end
 
 --- let(): it goes to the kernel as it is, and no handler of the prompt's is asked.
