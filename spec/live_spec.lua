@@ -393,6 +393,25 @@ sys.exit(7)
     assert.falsy(out:find "KeyboardInterrupt")
   end)
 
+  it("that was attached to is stopped by Ctrl-C at the prompt, and keeps its own terminal", function()
+    if not has_readline then return pending "there is no GNU readline here" end
+    support.in_folder(function(dir)
+      sh(("mkfifo %s/in; sh -c 'echo up > %s/up; read x; echo got $x' < %s/in > %s/out & echo $! > %s/pid")
+        :format(dir, dir, dir, dir, dir))
+      local pid = support.read_file(dir .. "/pid"):match "%d+"
+      local feed = assert(io.open(dir .. "/in", "w")) -- waits until it reads
+      local out = terminal({
+        "> ", "on('read', 'pass buf', function() print 'reading' end)\\r", "> ", "run()\\r", "reading", "", "",
+        "\\x03", "interrupted: ", "", "is in read", "", "> ", "\\x04",
+      }, nil, "-p " .. pid)
+      assert.truthy(out:find(pid .. " %(sh%) goes on"), out)
+      feed:write "it\n"
+      feed:close()
+      sh("tail --pid=" .. pid .. " -f /dev/null")
+      assert.equal("got it\n", support.read_file(dir .. "/out"))
+    end)
+  end)
+
   it("keeps its own modes, and the prompt has others meanwhile", function()
     if not has_readline then return pending "there is no GNU readline here" end
     terminal({
