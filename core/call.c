@@ -274,11 +274,17 @@ static enum verdict bare(struct call *call) {
 enum verdict call_arrive(struct lencase_cage *cage, void *thread, int32_t nr,
                          const uint64_t words[LENCASE_MAXARGS], struct call **out) {
   const struct route_entry *entry = wanted(cage->routes, nr, words);
+  *out = NULL;
+  if (entry != NULL) return call_ask(cage, thread, nr, words, entry, out);
+  return cage->st->recorder != NULL ? call_unhandled(cage, thread, nr, words, out) : VERDICT_PASS;
+}
+
+enum verdict call_ask(struct lencase_cage *cage, void *thread, int32_t nr,
+                      const uint64_t words[LENCASE_MAXARGS], const struct route_entry *entry,
+                      struct call **out) {
   enum verdict verdict;
   struct call *call;
   *out = NULL;
-  if (entry == NULL)
-    return cage->st->recorder != NULL ? call_unhandled(cage, thread, nr, words, out) : VERDICT_PASS;
   call = call_new(cage, thread, nr, words);
   if (call == NULL) return VERDICT_DONE; /* call.h: that is -ENOMEM */
   verdict = ask_downwards(call, entry);

@@ -53,6 +53,14 @@ enum verdict call_arrive(struct lencase_cage *cage, void *thread, int32_t nr,
                          const uint64_t words[LENCASE_MAXARGS], struct call **out);
 
 /*
+** The same when 'entry' is asked first, whether it is in the cage's table or not: somebody decides
+** this one call. It must live as long as the state.
+*/
+enum verdict call_ask(struct lencase_cage *cage, void *thread, int32_t nr,
+                      const uint64_t words[LENCASE_MAXARGS], const struct route_entry *entry,
+                      struct call **out);
+
+/*
 ** Nobody handles a call that arrived: it is carried out as it is, and may be parked as any other.
 ** DONE or PARKED; *out as above.
 */

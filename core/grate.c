@@ -52,6 +52,22 @@ static int64_t processor_ns(void) {
   return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
+static void watch_time(lua_State *L, lua_Debug *ar);
+
+/* Values of 'interrupted': a person asked for it; the handler ran on for a while; it ends. */
+enum { ASKED = 1, GOES_ON = 2, ENDS = 3 };
+
+/* A handler that would have ended soon is left alone; from then on every instruction is an error. */
+static void cut_short(struct lencase_grate *g, lua_State *L) {
+  if (g->interrupted == ASKED) {
+    g->interrupted = GOES_ON;
+    return;
+  }
+  g->interrupted = ENDS;
+  lua_sethook(L, watch_time, LUA_MASKCOUNT, 1);
+  luaL_error(L, "interrupted");
+}
+
 /*
 ** A handler that does not end: from the moment its time is over the hook comes
 ** with every instruction, so that a pcall around the loop does not save it.
@@ -59,6 +75,7 @@ static int64_t processor_ns(void) {
 static void watch_time(lua_State *L, lua_Debug *ar) {
   struct lencase_grate *g = grate_of(L);
   int64_t now = processor_ns();
+  if (g->interrupted != 0) cut_short(g, L);
   if (g->ticks++ == 0) {
     g->started = now;
     return;
@@ -72,6 +89,7 @@ static void watch_time(lua_State *L, lua_Debug *ar) {
 
 static void begin_time(struct lencase_grate *g, lua_State *L) {
   g->ticks = 0;
+  if (g->interrupted != ASKED) g->interrupted = 0;
   if (lua_gethookcount(L) != HOOK_COUNT) lua_sethook(L, watch_time, LUA_MASKCOUNT, HOOK_COUNT);
 }
 
@@ -387,7 +405,8 @@ static void entry_answer(lua_State *L, struct grate_entry *e) {
   }
 }
 
-void grate_register(lua_State *L, const struct grate_decl *d) {
+/* An entry as it is declared, with what is on top of the stack; it is in no table yet. */
+static struct grate_entry *entry_declare(lua_State *L, const struct grate_decl *d) {
   struct lencase_grate *g = grate_of(L);
   struct grate_entry *e = entry_new(g, d->where);
   if (e == NULL) luaL_error(L, "no memory for a handler");
@@ -396,8 +415,18 @@ void grate_register(lua_State *L, const struct grate_decl *d) {
   entry_answer(L, e);
   e->route.ntests = (uint8_t)d->ntests;
   if (d->ntests > 0) memcpy(e->route.tests, d->tests, (size_t)d->ntests * sizeof *d->tests);
-  if (entry_plan(g, e, d) != LENCASE_OK ||
-      route_add(g->st, &g->st->first_routes, &e->route, d->dormant) != LENCASE_OK)
+  if (entry_plan(g, e, d) != LENCASE_OK) luaL_error(L, "%s: %s", d->where, lencase_error(g->st));
+  return e;
+}
+
+const struct route_entry *grate_aside(lua_State *L, const struct grate_decl *d) {
+  return &entry_declare(L, d)->route;
+}
+
+void grate_register(lua_State *L, const struct grate_decl *d) {
+  struct lencase_grate *g = grate_of(L);
+  struct grate_entry *e = entry_declare(L, d);
+  if (route_add(g->st, &g->st->first_routes, &e->route, d->dormant) != LENCASE_OK)
     luaL_error(L, "%s: %s", d->where, lencase_error(g->st));
   route_declare(&e->route);
   e->routed = true;
@@ -439,15 +468,9 @@ void grate_reload_begin(struct lencase_grate *g) {
 
 bool grate_stage(lua_State *L, const struct grate_decl *d) {
   struct lencase_grate *g = grate_of(L);
-  struct grate_entry *place = place_for(g, d), *e;
+  struct grate_entry *place = place_for(g, d);
   if (place == NULL) return false;
-  e = entry_new(g, d->where);
-  if (e == NULL) luaL_error(L, "no memory for a handler");
-  entry_answer(L, e);
-  e->route.ntests = (uint8_t)d->ntests;
-  if (d->ntests > 0) memcpy(e->route.tests, d->tests, (size_t)d->ntests * sizeof *d->tests);
-  if (entry_plan(g, e, d) != LENCASE_OK) luaL_error(L, "%s: %s", d->where, lencase_error(g->st));
-  place->heir = e;
+  place->heir = entry_declare(L, d);
   return true;
 }
 

@@ -45,10 +45,11 @@ struct lencase_grate {
   struct grate_entry *entries;
   struct plan_list *plans; /* for its own calls */
   struct frame *frames, *all_frames;
-  int events;      /* reference of the Lua function that is told of events */
-  uint64_t bytes;  /* that its Lua state holds */
-  unsigned ticks;  /* of the count hook since the last resume */
-  int64_t started; /* ns of processor time at the first tick */
+  int events;               /* reference of the Lua function that is told of events */
+  uint64_t bytes;           /* that its Lua state holds */
+  unsigned ticks;           /* of the count hook since the last resume */
+  volatile int interrupted; /* 1, from a signal's handler: those that take long are cut short */
+  int64_t started;          /* ns of processor time at the first tick */
   enum on_error on_error;
   int error; /* ON_ERROR_ERRNO: the errno */
   uint32_t handler_ms;
@@ -174,6 +175,12 @@ int grate_member_policy(struct lencase_state *st, int32_t member, int32_t family
 ** negative integer (-errno) lies there. Raises Lua errors.
 */
 void grate_register(lua_State *L, const struct grate_decl *decl);
+
+/*
+** An entry that no table has: for one call that is given to it, again and again. The function is on top
+** of the stack, and popped. Raises Lua errors.
+*/
+const struct route_entry *grate_aside(lua_State *L, const struct grate_decl *decl);
 
 /*
 ** Reloading: between begin and commit, grate_stage prepares entries as grate_register makes them;

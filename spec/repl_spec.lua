@@ -453,6 +453,19 @@ describe("in a terminal", function()
     end)
   end)
 
+  it("ends a handler that does not end by Ctrl-C, also one that catches errors", function()
+    if not has_readline then return pending "there is no GNU readline here" end
+    local out, _, status = terminal({
+      "> ", "c = cage()\\r", "> ", 'on("getpid", function() print "loo" print "ping" while true do end end)\\r',
+      "> ", "c:getpid()\\r", "ping", "\\x03", "interrupted", "",
+      "> ", 'on("getpid", function() print "ping" while true do pcall(function() while true do end end) end end)\\r',
+      "> ", "c:getpid()\\r", "getpid()", "", "ping", "\\x03", "interrupted", "",
+      "> ", 'on("getpid", function() return 5 end)\\r', "> ", "c:getpid() * 3\\r", "15", "", "> ", "exit()\\r",
+    }, "NO_COLOR=1 LENCASE_HISTORY=/dev/null")
+    assert.equal(0, status, out)
+    assert.truthy(out:find("interrupted: in getpid: cage", 1, true), out)
+  end)
+
   it("has no colours when NO_COLOR says so", function()
     local out = terminal({ "> ", "1 + 1\\r", "2", "", "> ", "exit()\\r" }, "NO_COLOR=1 LENCASE_HISTORY=/dev/null")
     assert.falsy(out:find "\27%[3%d")

@@ -49,32 +49,47 @@ static const struct signature *declared_signature(lua_State *L, int32_t nr) {
   return sig;
 }
 
+/* The declaration in the table at 1, which is alone on the stack; what answers is on the top then. */
+static void take_decl(lua_State *L, struct grate_decl *d, struct sig_test *tests) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  *d = (struct grate_decl){.tests = tests};
+  d->nr = (int32_t)field(L, 1, "nr");
+  d->family = (int32_t)field(L, 1, "family");
+  d->policy = (lencase_policy)field(L, 1, "policy");
+  d->sig = declared_signature(L, d->nr);
+  d->ntests = take_tests(L, 1, tests);
+  lua_getfield(L, 1, "denied");
+  d->denied = lua_toboolean(L, -1);
+  lua_getfield(L, 1, "dormant");
+  d->dormant = lua_toboolean(L, -1);
+  lua_getfield(L, 1, "off");
+  d->off = lua_toboolean(L, -1);
+  lua_getfield(L, 1, "where");
+  d->where = luaL_checkstring(L, -1);
+  if (lua_getfield(L, 1, "constant") == LUA_TNIL) lua_getfield(L, 1, "fn");
+}
+
+/* core.aside{ as above } -> an entry for single calls: live:answer */
+static int interface_aside(lua_State *L) {
+  struct sig_test tests[MAX_TESTS];
+  struct grate_decl d;
+  take_decl(L, &d, tests);
+  lua_pushlightuserdata(L, (void *)(uintptr_t)grate_aside(L, &d));
+  return 1;
+}
+
 /*
 ** core.register{ nr =, family =, policy =, where =, fn = function | constant = -errno, tests =,
 ** denied =, dormant =, off = }
 */
 static int interface_register(lua_State *L) {
   struct sig_test tests[MAX_TESTS];
-  struct grate_decl d = {.tests = tests};
+  struct grate_decl d;
   struct lencase_grate *g = grate_of(L);
-  luaL_checktype(L, 1, LUA_TTABLE);
-  lua_settop(L, 1);
   if (g->frozen && !g->reloading)
     return luaL_error(L, "the interface is frozen: the grate has started");
-  d.nr = (int32_t)field(L, 1, "nr");
-  d.family = (int32_t)field(L, 1, "family");
-  d.policy = (lencase_policy)field(L, 1, "policy");
-  d.sig = declared_signature(L, d.nr);
-  d.ntests = take_tests(L, 1, tests);
-  lua_getfield(L, 1, "denied");
-  d.denied = lua_toboolean(L, -1);
-  lua_getfield(L, 1, "dormant");
-  d.dormant = lua_toboolean(L, -1);
-  lua_getfield(L, 1, "off");
-  d.off = lua_toboolean(L, -1);
-  lua_getfield(L, 1, "where");
-  d.where = luaL_checkstring(L, -1);
-  if (lua_getfield(L, 1, "constant") == LUA_TNIL) lua_getfield(L, 1, "fn");
+  take_decl(L, &d, tests);
   if (!g->reloading) {
     grate_register(L, &d);
     return 0;
@@ -288,6 +303,7 @@ static int interface_script_text(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {{"register", interface_register},
+                                     {"aside", interface_aside},
                                      {"reload_begin", interface_reload_begin},
                                      {"reload_end", interface_reload_end},
                                      {"untimed", interface_untimed},

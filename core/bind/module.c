@@ -65,6 +65,7 @@ LENCASE_PUBLIC int luaopen_lencase_core(lua_State *L) {
     view_open(L);
     cage_open(L);
     bind_open_interface(L);
+    bind_open_live(L);
   } else {
     bind_open_state(L);
   }

@@ -6,13 +6,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bind.h"
+#include "prompt.h"
 
 /*
 ** A signal's handler gets no pointer of ours: what it is to stop is found here. Only a prompt
 ** sets it, and only while it reads a line or runs one.
 */
 static lua_State *volatile running;
+static volatile int interrupted;
+static volatile int *volatile handlers; /* of the prompt's grate: they run elsewhere */
 
 static void stop(lua_State *L, lua_Debug *ar) {
   (void)ar;
@@ -23,6 +25,8 @@ static void stop(lua_State *L, lua_Debug *ar) {
 /* As lua(1) does it: a hook may be set from a signal's handler. */
 static void on_interrupt(int sig) {
   (void)sig;
+  interrupted = 1;
+  if (handlers != NULL) *handlers = 1;
   if (running != NULL)
     lua_sethook(running, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
 }
@@ -41,19 +45,40 @@ static void catch_interrupts(struct sigaction *before) {
 static int interruptible(lua_State *L) {
   struct sigaction before;
   lua_State *outer = running;
+  struct lencase_grate *g = grate_of(L);
   int status;
   lua_settop(L, 2);
   lua_insert(L, 1); /* the message handler, f */
   lua_sethook(L, NULL, 0, 0);
+  handlers = g != NULL ? &g->interrupted : NULL;
   catch_interrupts(&before);
   running = L;
   status = lua_pcall(L, 0, LUA_MULTRET, 1);
   running = outer;
   sigaction(SIGINT, &before, NULL);
   lua_sethook(L, NULL, 0, 0);
+  interrupted = 0;
+  if (g != NULL) g->interrupted = 0;
   lua_pushboolean(L, status == LUA_OK);
   lua_replace(L, 1);
   return lua_gettop(L);
+}
+
+lua_State *bind_wait_begin(void) {
+  lua_State *L = running;
+  running = NULL;
+  return L;
+}
+
+/* What ended the wait is over with it. */
+void bind_wait_end(lua_State *L) {
+  running = L;
+  interrupted = 0;
+  if (handlers != NULL) *handlers = 0;
+}
+
+const volatile int *bind_interrupted(void) {
+  return &interrupted;
 }
 
 /* core.isatty(fd) */

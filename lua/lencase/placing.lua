@@ -375,6 +375,14 @@ local function unknown_params()
   return params
 end
 
+--- A value that a person gives for an argument of a live program's call, as sys.NAME(...) takes it.
+---@return any
+function placing.replacement(call, param, value)
+  if param.kind == "int" then return integer(value, call, param) end
+  if is_null(value) or math.type(value) == "integer" or wanted[param.kind][type(value)] then return value end
+  fail("%s: %s is a %s, which a %s is not", call, param.name, param.ctype, type(value))
+end
+
 -- Of a call that nobody described: six integers; a string is an address with it and a NUL.
 local function six_words(cage, call, args)
   local words, params = {}, unknown_params()
@@ -503,11 +511,19 @@ local function read_pointer(cage, param, words, addr)
   return read_bytes(cage, param, words, addr)
 end
 
-local function value_of(cage, param, words, word)
+--- Whether the call itself fills it, and nothing of it is there before.
+function placing.is_only_filled(param)
+  return param.dir == "out" and param.kind ~= "int" and param.kind ~= "iovec"
+end
+
+--- What an argument is, as placing.read has it.
+---@param word integer
+---@return any
+function placing.value(cage, param, words, word)
   if param.kind == "int" then return placing.integer(param, word) end
   if param.kind == "address" then return word end
   if word == 0 then return core.NULL end
-  if param.dir == "out" and param.kind ~= "iovec" then return nil end
+  if placing.is_only_filled(param) then return nil end
   return read_pointer(cage, param, words, word) or word
 end
 
@@ -519,14 +535,14 @@ end
 ---@param into table
 ---@return table
 function placing.read(cage, params, words, into)
-  for i, param in ipairs(params) do into[param.name] = value_of(cage, param, words, words[i]) end
+  for i, param in ipairs(params) do into[param.name] = placing.value(cage, param, words, words[i]) end
   return into
 end
 
 --- The same by their places.
 function placing.list(cage, params, words)
   local values = {}
-  for i, param in ipairs(params) do values[i] = value_of(cage, param, words, words[i]) end
+  for i, param in ipairs(params) do values[i] = placing.value(cage, param, words, words[i]) end
   return values
 end
 

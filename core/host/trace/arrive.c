@@ -34,20 +34,27 @@ static void arrive_foreign(struct trace_run *run, struct thread *t) {
   flight_finish(run, t, -ENOSYS);
 }
 
-void arrive(struct trace_run *run, struct thread *t) {
+void arrive_ask(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->now;
   int32_t nr = (int32_t)f->regs.orig_rax;
-  uint8_t kind = kind_of(run, nr);
+  uint8_t kind = f->by_entry ? KIND_WANTED : kind_of(run, nr);
   uint64_t words[LENCASE_MAXARGS];
-  f->site = f->regs.rip - 2;
-  f->in_place = true;
-  t->proc->reader = t->tid;
   if (kind == 0) {
     arrive_foreign(run, t);
   } else if (kind & KIND_WANTED) {
     regs_words(&f->regs, words);
+    if (run->live != NULL) t->asked = call_wanted(t->proc->cage, nr, words);
     flight_act(run, t, call_arrive(t->proc->cage, t, nr, words, &f->call));
   } else {
     arrive_pass(run, t);
   }
+}
+
+void arrive(struct trace_run *run, struct thread *t) {
+  struct flight *f = &t->now;
+  f->site = f->regs.rip - 2;
+  f->in_place = true;
+  f->by_entry = t->entered;
+  t->proc->reader = t->tid;
+  if (run->live == NULL || !live_shows(run, t)) arrive_ask(run, t);
 }

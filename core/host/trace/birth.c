@@ -202,7 +202,10 @@ static struct thread *exec_leader(struct trace_run *run, struct thread *leader) 
 static void exec_call_over(struct trace_run *run, struct thread *t) {
   struct call *call = t->now.call;
   bool done = call != NULL && call_carried_out(call, 0) == VERDICT_DONE;
+  uint8_t ends = t->now.ends;
+  t->now.ends = ENDS_UNHEARD;
   flight_close(run, &t->now, !done);
+  t->now.ends = ends; /* live_execed */
   while (t->nheld > 0) flight_close(run, &t->held[--t->nheld], true);
 }
 
@@ -234,6 +237,13 @@ static void exec_refused(struct trace_run *run, struct thread *t, const char *wh
   kill(t->tid, SIGKILL);
 }
 
+static void exec_left(struct trace_run *run, struct thread *t) {
+  state_log(run->st, "cage %d executes a 32-bit program: left alone", (int)t->tid);
+  t->now.ends = ENDS_UNHEARD;
+  t->sig = 0;
+  attach_leave(run, t->proc);
+}
+
 void birth_execed(struct trace_run *run, struct thread *t, int status) {
   (void)status;
   t = exec_leader(run, t);
@@ -244,6 +254,10 @@ void birth_execed(struct trace_run *run, struct thread *t, int status) {
   exec_others_over(run, t);
   exec_call_over(run, t);
   if (run->held_back > 0) birth_adopt(run, t->proc);
+  if (!is_64bit(t) && run->attached) {
+    exec_left(run, t);
+    return;
+  }
   if (!is_64bit(t))
     exec_refused(run, t, "32-bit programs cannot run under lencase");
   else if (!exec_new_space(run, t->proc))
@@ -260,7 +274,9 @@ void birth_exec_exit(struct trace_run *run, struct thread *t, int status) {
   }
   vdso_hide(run, t);
   t->state = THREAD_RUN;
+  t->entered = false;
   call_cage_exec(t->proc->cage);
+  if (run->live != NULL) live_execed(run, t);
   thread_resume(t, 0);
 }
 

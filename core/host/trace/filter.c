@@ -70,18 +70,73 @@ static void note_kind(struct trace_run *run, int32_t nr, uint8_t kind) {
     run->far_wanted = true;
 }
 
+/* {================================= traps ================================= */
+
+static const struct sig_test test_any_args = {.op = TEST_ALWAYS};
+
+static bool same_test(const struct sig_test *a, const struct sig_test *b) {
+  return a->op == b->op && a->arg == b->arg && a->mask == b->mask && a->value == b->value;
+}
+
+static bool is_trapped(const struct traps *traps, int32_t nr, const struct sig_test *test) {
+  size_t i;
+  for (i = 0; i < traps->n; i++)
+    if (traps->list[i].nr == nr &&
+        (traps->list[i].test.op == TEST_ALWAYS || same_test(&traps->list[i].test, test)))
+      return true;
+  return false;
+}
+
+static int note_trap(struct trace_run *run, int32_t nr, const struct sig_test *test) {
+  struct traps *traps = &run->traps;
+  size_t capacity = traps->capacity > 0 ? 2 * traps->capacity : 64;
+  struct trap *list;
+  if (traps->n == traps->capacity) {
+    list = state_realloc(run->st, traps->list, traps->capacity * sizeof *list,
+                         capacity * sizeof *list);
+    if (list == NULL) return -ENOMEM;
+    traps->list = list;
+    traps->capacity = capacity;
+  }
+  traps->list[traps->n++] = (struct trap){nr, *test};
+  return 0;
+}
+
+void filter_close(struct trace_run *run) {
+  state_free(run->st, run->traps.list, run->traps.capacity * sizeof *run->traps.list);
+  run->traps = (struct traps){0};
+}
+
+/* }========================================================================= */
+
+/* An entry that is off takes no call before its grate says otherwise, and then the filter is extended. */
+static const struct route_link *next_wanting(const struct route_link *link) {
+  while (link != NULL && link->entry->off) link = link->next;
+  return link;
+}
+
 static bool any_takes_all(const struct route_link *link) {
-  while (link != NULL && link->entry->ntests > 0) link = link->next;
+  while (link != NULL && link->entry->ntests > 0) link = next_wanting(link->next);
   return link != NULL;
 }
 
+/* What is trapped already needs no rule in a further filter. */
+static int trap_new(struct trace_run *run, scmp_filter_ctx ctx, int32_t nr,
+                    const struct sig_test *test) {
+  int rc;
+  if (is_trapped(&run->traps, nr, test)) return 0;
+  rc = trap_test(ctx, nr, test);
+  return rc == 0 ? note_trap(run, nr, test) : rc;
+}
+
 /* What one of them wants, or may come to want: each has tests, or one takes every call. */
-static int trap_entries(scmp_filter_ctx ctx, int32_t nr, const struct route_link *link) {
+static int trap_entries(struct trace_run *run, scmp_filter_ctx ctx, int32_t nr,
+                        const struct route_link *link) {
   int i, rc = 0;
-  if (any_takes_all(link)) return trap(ctx, nr);
-  for (; link != NULL; link = link->next)
+  if (any_takes_all(link)) return trap_new(run, ctx, nr, &test_any_args);
+  for (; link != NULL; link = next_wanting(link->next))
     for (i = 0; i < link->entry->ntests && rc == 0; i++)
-      rc = trap_test(ctx, nr, &link->entry->tests[i]);
+      rc = trap_new(run, ctx, nr, &link->entry->tests[i]);
   return rc;
 }
 
@@ -92,11 +147,20 @@ static int trap_wanted(struct trace_run *run, scmp_filter_ctx ctx,
   int32_t nr;
   for (nr = call_next_wanted(cage, -1, &links); nr >= 0 && rc == 0;
        nr = call_next_wanted(cage, nr, &links)) {
+    links = next_wanting(links);
+    if (links == NULL) continue;
     run->wanted = true;
     note_kind(run, nr, KIND_WANTED);
-    rc = trap_entries(ctx, nr, links);
+    rc = trap_entries(run, ctx, nr, links);
   }
   return rc;
+}
+
+bool filter_any_wanted(const struct lencase_cage *cage) {
+  const struct route_link *links;
+  int32_t nr = call_next_wanted(cage, -1, &links);
+  while (nr >= 0 && next_wanting(links) == NULL) nr = call_next_wanted(cage, nr, &links);
+  return nr >= 0;
 }
 
 static int trap_host(struct trace_run *run, scmp_filter_ctx ctx) {
@@ -122,6 +186,7 @@ static int notify_window(struct trace_run *run, scmp_filter_ctx ctx) {
 static int add_rules(struct trace_run *run, scmp_filter_ctx ctx, const struct lencase_cage *cage) {
   int rc = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
   if (rc == 0) rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+  run->wanted = run->live != NULL; /* who looks on may come to handle any */
   if (rc == 0) rc = trap_wanted(run, ctx, cage);
   if (rc == 0) rc = trap_host(run, ctx);
   if (rc == 0) rc = notify_window(run, ctx);
@@ -143,13 +208,32 @@ static int export_code(scmp_filter_ctx ctx, void *code, size_t capacity, size_t 
   return rc;
 }
 
+static int built(struct trace_run *run, scmp_filter_ctx ctx, int rc) {
+  if (ctx != NULL) seccomp_release(ctx);
+  if (rc == 0) return LENCASE_OK;
+  return state_fail(run->st, LENCASE_EHOST, "the seccomp filter could not be built: %s",
+                    strerror(-rc));
+}
+
 int filter_build(struct trace_run *run, const struct lencase_cage *cage, void *code,
                  size_t capacity, size_t *n) {
   scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
   int rc = ctx != NULL ? add_rules(run, ctx, cage) : -ENOMEM;
   if (rc == 0) rc = export_code(ctx, code, capacity, n);
-  if (ctx != NULL) seccomp_release(ctx);
-  if (rc == 0) return LENCASE_OK;
-  return state_fail(run->st, LENCASE_EHOST, "the seccomp filter could not be built: %s",
-                    strerror(-rc));
+  return built(run, ctx, rc);
+}
+
+/* Other architectures are refused by the first filter. */
+int filter_build_more(struct trace_run *run, void *code, size_t capacity, size_t *n) {
+  scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+  size_t before = run->traps.n, i;
+  const struct thread *t;
+  int rc = ctx != NULL ? seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW) : -ENOMEM;
+  if (rc == 0) rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+  for (i = 0; i < run->threads.nbuckets; i++)
+    for (t = run->threads.buckets[i]; t != NULL && rc == 0; t = t->chain)
+      if (t->proc != NULL && t->tid == t->proc->tgid) rc = trap_wanted(run, ctx, t->proc->cage);
+  *n = 0;
+  if (rc == 0 && run->traps.n > before) rc = export_code(ctx, code, capacity, n);
+  return built(run, ctx, rc);
 }

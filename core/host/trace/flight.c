@@ -20,7 +20,9 @@ void flight_close(struct trace_run *run, struct flight *f, bool dropped) {
   f->own.size = 0;
   f->call = NULL;
   f->result_at = 0;
-  f->changed = f->wants = f->in_place = f->returned = false;
+  if (dropped) live_lost(run, f->ends);
+  f->ends = ENDS_UNHEARD;
+  f->changed = f->wants = f->in_place = f->returned = f->by_entry = false;
   if (call == NULL) return;
   if (dropped)
     call_drop(call);
@@ -79,6 +81,8 @@ static void down_sigreturn(struct trace_run *run, struct thread *t) {
     regs_set(t, &f->regs);
     t->state = THREAD_RETURNING;
   }
+  live_over(run, t, f->ends, 0);
+  f->ends = ENDS_UNHEARD;
   flight_close(run, f, true);
   thread_resume(t, 0);
 }
@@ -129,17 +133,26 @@ static bool down_result(struct thread *t, int64_t *result) {
   return true;
 }
 
+static void carried_out(struct trace_run *run, struct thread *t) {
+  struct flight *f = &t->now;
+  live_carried(run, t);
+  if (f->call == NULL)
+    flight_finish(run, t, f->result);
+  else
+    flight_act(run, t, call_carried_out(f->call, f->result));
+}
+
 void flight_exited(struct trace_run *run, struct thread *t, int status) {
   struct flight *f = &t->now;
   (void)status;
   if (!down_result(t, &f->result)) return;
   t->state = THREAD_RUN;
+  t->entered = false;
+  if (live_woke(t, f->result)) f->result = RESTART_UNSEEN;
   if (signal_woke(f->result))
     signal_interrupted(run, t, f->result);
-  else if (f->call == NULL)
-    flight_finish(run, t, f->result);
   else
-    flight_act(run, t, call_carried_out(f->call, f->result));
+    carried_out(run, t);
 }
 
 /* }========================================================================= */
@@ -166,19 +179,31 @@ static void give_in_frame(struct thread *t, int64_t result) {
 }
 
 void flight_finish(struct trace_run *run, struct thread *t, int64_t result) {
+  uint8_t ends = t->now.ends;
   if (t->now.result_at != 0)
     give_in_frame(t, result);
   else
     give_in_register(t, result);
   flight_close(run, &t->now, false);
   t->state = THREAD_RUN;
+  live_over(run, t, ends, result);
   thread_resume(t, 0);
+}
+
+/* Nobody handles it, and somebody waits for its end. */
+static void carry_out_bare(struct trace_run *run, struct thread *t) {
+  struct flight *f = &t->now;
+  uint64_t words[LENCASE_MAXARGS];
+  regs_words(&f->regs, words);
+  flight_act(run, t, call_unhandled(t->proc->cage, t, (int32_t)f->regs.orig_rax, words, &f->call));
 }
 
 void flight_act(struct trace_run *run, struct thread *t, enum verdict verdict) {
   struct flight *f = &t->now;
   if (verdict == VERDICT_DONE)
     flight_finish(run, t, f->call != NULL ? f->call->result : -ENOMEM);
+  else if (verdict == VERDICT_PASS && f->in_place && f->ends != ENDS_UNHEARD)
+    carry_out_bare(run, t);
   else if (verdict == VERDICT_PASS && f->in_place)
     arrive_pass(run, t);
   else if (verdict == VERDICT_PASS)

@@ -61,22 +61,32 @@ static int ops_write(struct lencase_cage *cage, const struct mem_seg *seg) {
   return put >= 0 && (size_t)put == seg->size ? LENCASE_OK : LENCASE_EFAULT;
 }
 
+static struct space *space_of(const struct call *call) {
+  return process_of(call->cage)->space;
+}
+
 static int ops_window_get(struct call *call, struct mem_seg *seg) {
-  return window_take(trace_run_of(call->cage), call->thread, seg);
+  struct trace_run *run = trace_run_of(call->cage);
+  if (run->attached) return attach_take(run, call->thread, seg);
+  return window_take(run, call->thread, seg);
 }
 
 static void ops_window_put(struct call *call, const struct mem_seg *seg) {
-  window_give(trace_run_of(call->cage), seg);
-}
-
-static struct space *space_of(const struct call *call) {
-  return process_of(call->cage)->space;
+  struct trace_run *run = trace_run_of(call->cage);
+  if (run->attached)
+    attach_give(run, space_of(call), seg);
+  else
+    window_give(run, seg);
 }
 
 static int ops_scratch_get(struct call *call, struct mem_seg *seg) {
   struct space *space = space_of(call);
   struct lencase_state *st = call->cage->st;
   size_t offset;
+  int rc = LENCASE_OK;
+  if (trace_run_of(call->cage)->attached)
+    rc = attach_memory(trace_run_of(call->cage), call->thread);
+  if (rc != LENCASE_OK) return rc;
   if (space->scratch == 0)
     return state_fail(st, LENCASE_ENOMEM, "cage %d has no memory of ours", (int)call->cage->pid);
   if (!slots_get(st, &space->scratch_slots, seg->size, space->scratch_size, &offset))
@@ -96,6 +106,7 @@ static void ops_scratch_put(struct call *call, const struct mem_seg *seg) {
 
 static enum verdict ops_carry_out(struct call *call, int32_t nr,
                                   const uint64_t words[LENCASE_MAXARGS], int64_t *result) {
+  struct trace_run *run = trace_run_of(call->cage);
   struct thread *t = call->thread;
   *result = -ENOSYS;
   if (nr < 0 || nr >= 0x40000000) return VERDICT_DONE;
@@ -105,7 +116,9 @@ static enum verdict ops_carry_out(struct call *call, int32_t nr,
   }
   t->now.nr = nr;
   memcpy(t->now.words, words, sizeof t->now.words);
-  if (!tame(trace_run_of(call->cage), t, result)) return VERDICT_DONE;
+  if (!tame(run, t, result)) return VERDICT_DONE;
+  *result = -EFAULT;
+  if (run->attached && !attach_flush(call)) return VERDICT_DONE;
   t->now.wants = true;
   return VERDICT_PARKED;
 }

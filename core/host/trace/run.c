@@ -10,70 +10,85 @@
 #include <string.h>
 #include <sys/wait.h>
 
+void run_hide(struct trace_run *run) {
+  run->dumpable = supervise_hide();
+}
+
 /*
-** Until all tracees are gone. Children of other threads of this process are left
-** alone; other children of this very thread would be reaped.
+** Children of other threads of this process are left alone; other children of this very thread
+** would be reaped. 0: there is nothing to wait for but that we are continued.
 */
-static void loop(struct trace_run *run) {
-  while (run->threads.n > 0) {
-    int status, flags = relay_all_stopped(run) ? WNOHANG : 0;
-    pid_t tid = waitpid(-1, &status, __WALL | __WNOTHREAD | flags);
-    if (atomic_exchange(&run->relay.reload, false) && run->st->reload_grates != NULL)
-      run->st->reload_grates(run->st);
-    if (tid > 0)
-      stop_handle(run, tid, status);
-    else if (tid == 0)
-      relay_stop(run);
-    else if (errno != EINTR)
-      break;
+static pid_t wait_stop(struct trace_run *run, int *status) {
+  int flags = relay_all_stopped(run) ? WNOHANG : 0;
+  pid_t tid = waitpid(-1, status, __WALL | __WNOTHREAD | flags);
+  if (atomic_exchange(&run->relay.reload, false) && run->st->reload_grates != NULL)
+    run->st->reload_grates(run->st);
+  if (tid == 0) relay_stop(run);
+  return tid;
+}
+
+void run_loop(struct trace_run *run) {
+  pid_t tid = 0;
+  int status;
+  while (run->threads.n > 0 && !live_is_still(run) && (tid >= 0 || errno == EINTR)) {
+    tid = run->live != NULL ? live_wait(run, &status) : wait_stop(run, &status);
+    if (tid > 0) stop_handle(run, tid, status);
   }
 }
 
 static int run_program(struct trace_run *run, char *const argv[], int *wstatus) {
   int rc = start_program(run, argv);
   if (rc != LENCASE_OK) return rc;
-  run->dumpable = supervise_hide();
+  run_hide(run);
   rc = relay_open(run);
   if (rc != LENCASE_OK) kill(run->root, SIGKILL);
-  loop(run);
+  run_loop(run);
   relay_close(run);
-  supervise_show(run->dumpable);
   return rc == LENCASE_OK ? start_outcome(run, wstatus) : rc;
 }
 
-static int run_open(struct trace_run *run, char *const argv[], int *wstatus) {
-  int rc = thread_table_open(run);
-  if (rc != LENCASE_OK) return rc;
-  affinity_open(&run->affinity);
-  relay_block(run);
-  rc = run_program(run, argv, wstatus);
-  thread_table_close(run);
-  window_close(run);
-  start_close(run);
-  affinity_close(&run->affinity);
-  relay_unblock(run);
-  return rc;
-}
-
-LENCASE_PUBLIC int lencase_trace_run(lencase_state *st, char *const argv[], int *wstatus) {
+int run_begin(struct lencase_state *st, struct trace_run **out) {
   struct trace_run *run;
-  int rc;
-  if (argv == NULL || argv[0] == NULL || wstatus == NULL)
-    return state_fail(st, LENCASE_EINVAL, "lencase_trace_run wants a program and a wstatus");
-  rc = state_enter(st);
+  int rc = state_enter(st);
   if (rc != LENCASE_OK) return rc;
-  run = state_new(st, sizeof *run);
+  run = st->run == NULL ? state_new(st, sizeof *run) : NULL;
   if (run == NULL) {
+    rc = st->run != NULL ? LENCASE_EPERM : LENCASE_ENOMEM;
     state_leave(st);
-    return state_fail(st, LENCASE_ENOMEM, "no memory for a run");
+    return state_fail(st, rc, rc == LENCASE_EPERM ? "a run is on" : "no memory for a run");
   }
   run->st = st;
   run->listener = -1;
   run->window.fd = run->window.grow_fd = -1;
-  st->run = run;
-  rc = run_open(run, argv, wstatus);
+  st->run = *out = run;
+  rc = thread_table_open(run);
+  affinity_open(&run->affinity);
+  return rc;
+}
+
+void run_end(struct trace_run *run) {
+  struct lencase_state *st = run->st;
+  thread_table_close(run);
+  window_close(run);
+  start_close(run);
+  filter_close(run);
+  affinity_close(&run->affinity);
+  supervise_show(run->dumpable);
   st->run = NULL;
   state_free(st, run, sizeof *run);
   state_leave(st);
+}
+
+LENCASE_PUBLIC int lencase_trace_run(lencase_state *st, char *const argv[], int *wstatus) {
+  struct trace_run *run = NULL;
+  int rc;
+  if (argv == NULL || argv[0] == NULL || wstatus == NULL)
+    return state_fail(st, LENCASE_EINVAL, "lencase_trace_run wants a program and a wstatus");
+  rc = run_begin(st, &run);
+  if (run == NULL) return rc;
+  relay_block(run);
+  if (rc == LENCASE_OK) rc = run_program(run, argv, wstatus);
+  relay_unblock(run);
+  run_end(run);
   return rc;
 }

@@ -101,6 +101,7 @@ static void hold(struct trace_run *run, struct thread *t, uint64_t frame) {
   t->held[t->nheld++] = t->now;
   t->now.call = NULL;
   t->now.own.size = 0;
+  t->now.ends = ENDS_UNHEARD;
 }
 
 /* The call ended with EINTR: the handler of the grate hears it, the program's reads it later. */
@@ -148,20 +149,14 @@ void signal_frame(struct trace_run *run, struct thread *t, int status) {
 /* restart_syscall goes on with the downcall where it was; else the call comes again. */
 void signal_entry(struct trace_run *run, struct thread *t, int status) {
   struct __ptrace_syscall_info info;
-  (void)run;
-  (void)status;
-  if (ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, sizeof info, &info) > 0 &&
-      info.op == PTRACE_SYSCALL_INFO_ENTRY && info.entry.nr == SYS_restart_syscall)
-    t->state = THREAD_DOWN;
+  bool entry = thread_entry(t, &info);
+  if (entry && info.entry.nr != SYS_restart_syscall && t->now.by_entry) {
+    t->entered = true;
+    signal_restart(run, t, status);
+    return;
+  }
+  if (entry && info.entry.nr == SYS_restart_syscall) t->state = THREAD_DOWN;
   thread_resume(t, 0);
-}
-
-static bool is_restart(const struct flight *f, const struct user_regs_struct *regs) {
-  uint64_t theirs[LENCASE_MAXARGS], ours[LENCASE_MAXARGS];
-  regs_words(regs, theirs);
-  regs_words(&f->regs, ours);
-  return regs->orig_rax == f->regs.orig_rax && regs->rip == f->regs.rip &&
-         regs->rsp == f->regs.rsp && memcmp(theirs, ours, sizeof ours) == 0;
 }
 
 static void down_again(struct trace_run *run, struct thread *t) {
@@ -173,7 +168,7 @@ void signal_restart(struct trace_run *run, struct thread *t, int status) {
   struct user_regs_struct regs;
   (void)status;
   if (!regs_get(t, &regs)) return;
-  if (is_restart(&t->now, &regs)) {
+  if (regs_same_call(&t->now.regs, &regs)) {
     down_again(run, t);
     return;
   }
@@ -183,9 +178,13 @@ void signal_restart(struct trace_run *run, struct thread *t, int status) {
   arrive(run, t);
 }
 
+bool signal_awaits_entry(const struct thread *t) {
+  return t->nheld > 0 && t->held[t->nheld - 1].returned && t->held[t->nheld - 1].by_entry;
+}
+
 bool signal_resumes_held(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->held[t->nheld - 1];
-  if (!f->returned || !is_restart(f, &t->now.regs)) return false;
+  if (!f->returned || !regs_same_call(&f->regs, &t->now.regs)) return false;
   t->now = *f;
   t->now.returned = false;
   t->nheld--;
@@ -210,15 +209,10 @@ static bool held_over(struct flight *f, const struct __ptrace_syscall_info *info
   return frame_left(f, info->stack_pointer);
 }
 
-void signal_watch(struct trace_run *run, struct thread *t, int status) {
-  struct __ptrace_syscall_info info;
-  (void)status;
-  if (t->nheld > 0 && ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, sizeof info, &info) > 0 &&
-      info.op == PTRACE_SYSCALL_INFO_ENTRY) {
-    while (t->nheld > 0 && held_over(&t->held[t->nheld - 1], &info))
-      flight_close(run, &t->held[--t->nheld], true);
-  }
-  thread_resume(t, 0);
+void signal_watch(struct trace_run *run, struct thread *t,
+                  const struct __ptrace_syscall_info *info) {
+  while (t->nheld > 0 && held_over(&t->held[t->nheld - 1], info))
+    flight_close(run, &t->held[--t->nheld], true);
 }
 
 /* }========================================================================= */

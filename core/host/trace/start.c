@@ -62,6 +62,7 @@ static void child_main(const struct trace_run *run, char *const argv[], int gate
 static void child_main(const struct trace_run *run, char *const argv[], int gate) {
   struct launch *l = run->launch;
   char go;
+  if (run->live != NULL) live_child(run);
   if (read(gate, &go, 1) != 1) _exit(127);
   if (child_filter(l)) {
     kill(getpid(), SIGSTOP); /* start_ready */
@@ -79,10 +80,8 @@ static void child_main(const struct trace_run *run, char *const argv[], int gate
 /* {================================ our side =============================== */
 
 static int seize(struct trace_run *run) {
-  const long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK |
-                       PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC |
-                       PTRACE_O_EXITKILL;
-  if (ptrace(PTRACE_SEIZE, run->root, 0, options) == 0) return LENCASE_OK;
+  if (ptrace(PTRACE_SEIZE, run->root, 0, (long)(TRACE_OPTIONS | PTRACE_O_EXITKILL)) == 0)
+    return LENCASE_OK;
   return state_fail(run->st, LENCASE_EHOST,
                     "programs cannot be traced here (ptrace: %s): is lencase itself being traced, "
                     "or ptrace forbidden (kernel.yama.ptrace_scope, a container's seccomp "
@@ -92,15 +91,10 @@ static int seize(struct trace_run *run) {
 
 static int first_cage(struct trace_run *run) {
   struct thread *t = thread_new(run, run->root);
-  struct process *proc = t != NULL ? process_new(run, run->root) : NULL;
-  if (proc != NULL) proc->space = space_new(run);
-  if (proc == NULL || proc->space == NULL)
-    return state_fail(run->st, LENCASE_ENOMEM, "no memory for a cage");
+  int rc = process_first(run, t);
+  if (rc != LENCASE_OK) return rc;
   t->state = THREAD_LAUNCH;
-  thread_join(t, proc);
-  proc->cage = call_cage_new(run->st, &trace_ops, proc, run->root, NULL, false);
-  if (proc->cage == NULL) return state_fail(run->st, LENCASE_ENOMEM, "no memory for a cage");
-  return filter_build(run, proc->cage, run->launch->code, CODE_MAX, &run->launch->n);
+  return filter_build(run, t->proc->cage, run->launch->code, CODE_MAX, &run->launch->n);
 }
 
 static int prepare(struct trace_run *run, int gate) {

@@ -5,6 +5,7 @@
 #include "trace_int.h"
 
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 typedef void (*stop_fn)(struct trace_run *run, struct thread *t, int status);
@@ -25,11 +26,51 @@ static void go_on(struct trace_run *run, struct thread *t, int status) {
   thread_resume(t, 0);
 }
 
-static void on_seccomp_run(struct trace_run *run, struct thread *t, int status) {
-  (void)status;
+static void arrives(struct trace_run *run, struct thread *t) {
   if (!regs_get(t, &t->now.regs)) return;
   if (t->nheld > 0 && signal_resumes_held(run, t)) return;
-  arrive(run, t);
+  if (live_made_again(t))
+    thread_resume(t, 0);
+  else
+    arrive(run, t);
+}
+
+static void on_seccomp_run(struct trace_run *run, struct thread *t, int status) {
+  if (t->entered)
+    go_on(run, t, status); /* it arrived at its entry */
+  else
+    arrives(run, t);
+}
+
+/* restart_syscall goes on with a call that arrived before. */
+static bool arrives_here(const struct thread *t, const struct __ptrace_syscall_info *info) {
+  return (t->run->every || signal_awaits_entry(t)) && info->entry.nr != SYS_restart_syscall;
+}
+
+static void on_syscall_run(struct trace_run *run, struct thread *t, int status) {
+  struct __ptrace_syscall_info info;
+  t->entered = thread_entry(t, &info);
+  if (t->entered) {
+    signal_watch(run, t, &info);
+    t->entered = arrives_here(t, &info);
+  } else {
+    live_stopped(t);
+  }
+  if (t->entered)
+    arrives(run, t);
+  else
+    go_on(run, t, status);
+}
+
+/* rt_sigreturn made anew. */
+static void on_syscall_returning(struct trace_run *run, struct thread *t, int status) {
+  struct __ptrace_syscall_info info;
+  if (thread_entry(t, &info)) {
+    signal_watch(run, t, &info);
+    t->entered = run->every;
+    if (t->entered) t->state = THREAD_RUN;
+  }
+  go_on(run, t, status);
 }
 
 static void on_seccomp_returning(struct trace_run *run, struct thread *t, int status) {
@@ -39,6 +80,7 @@ static void on_seccomp_returning(struct trace_run *run, struct thread *t, int st
 
 static void on_signal_any(struct trace_run *run, struct thread *t, int status) {
   (void)run;
+  t->cut.there = false; /* a handler may run, and the call be a new one */
   thread_resume(t, WSTOPSIG(status));
 }
 
@@ -55,7 +97,8 @@ static bool is_stop_signal(int sig) {
 
 static void on_group_any(struct trace_run *run, struct thread *t, int status) {
   int sig = WSTOPSIG(status);
-  if (is_stop_signal(sig))
+  live_stopped(t);
+  if (is_stop_signal(sig) && !run->leaving)
     relay_listen(run, t, sig);
   else
     thread_resume(t, 0);
@@ -64,12 +107,12 @@ static void on_group_any(struct trace_run *run, struct thread *t, int status) {
 static const stop_fn on_stop[STOP_KINDS][THREAD_STATES] = {
     [STOP_SYSCALL] =
         {
-            [THREAD_RUN] = signal_watch,
+            [THREAD_RUN] = on_syscall_run,
             [THREAD_DOWN] = flight_exited,
             [THREAD_ENTER] = flight_entered,
             [THREAD_INJECTED] = flight_exited,
             [THREAD_INTERRUPTED] = signal_entry,
-            [THREAD_RETURNING] = signal_watch,
+            [THREAD_RETURNING] = on_syscall_returning,
             [THREAD_EXECED] = birth_exec_exit,
         },
     [STOP_SECCOMP] =
@@ -122,9 +165,13 @@ static const stop_fn on_stop[STOP_KINDS][THREAD_STATES] = {
 };
 
 static void dispatch(struct trace_run *run, struct thread *t, int status) {
-  stop_fn fn = on_stop[stop_kind(status)][t->state];
+  enum stop_kind kind = stop_kind(status);
+  stop_fn fn = on_stop[kind][t->state];
   affinity_stop(&run->affinity, t);
   relay_awake(run, t);
+  t->disturbed = t->interrupted; /* any stop takes the place of one that was asked for */
+  t->interrupted = false;
+  if (kind == STOP_SIGNAL && live_takes(run, t, WSTOPSIG(status))) fn = go_on;
   (fn != NULL ? fn : go_on)(run, t, status);
 }
 

@@ -63,6 +63,7 @@ struct thread *thread_find(const struct trace_run *run, pid_t tid) {
 struct thread *thread_new(struct trace_run *run, pid_t tid) {
   struct thread *t = state_new(run->st, sizeof *t);
   if (t == NULL) return NULL;
+  t->run = run;
   t->tid = tid;
   if (run->threads.n >= run->threads.nbuckets) table_grow(run->st, &run->threads);
   table_link(&run->threads, t);
@@ -117,11 +118,21 @@ static void thread_leave(struct thread *t) {
     t->proc->reader = t->proc->threads != NULL ? t->proc->threads->tid : t->proc->tgid;
 }
 
-static void process_ended(struct trace_run *run, struct process *proc, int status) {
+int process_first(struct trace_run *run, struct thread *t) {
+  struct process *proc = t != NULL ? process_new(run, run->root) : NULL;
+  if (proc != NULL) thread_join(t, proc);
+  if (proc != NULL) proc->space = space_new(run);
+  if (proc != NULL && proc->space != NULL)
+    proc->cage = call_cage_new(run->st, &trace_ops, proc, run->root, NULL, false);
+  if (proc != NULL && proc->cage != NULL) return LENCASE_OK;
+  return state_fail(run->st, LENCASE_ENOMEM, "no memory for a cage");
+}
+
+void process_ended(struct trace_run *run, struct process *proc, int status) {
   while (proc->threads != NULL) thread_drop(run, proc->threads);
   if (run->held_back > 0) birth_adopt(run, proc);
   if (proc->tgid == run->root) run->wstatus = status;
-  call_cage_exit(proc->cage, status);
+  if (proc->cage != NULL) call_cage_exit(proc->cage, status);
   process_free(run, proc);
 }
 
@@ -156,7 +167,7 @@ void thread_ended(struct trace_run *run, struct thread *t, int status) {
 void thread_table_close(struct trace_run *run) {
   struct thread_table *table = &run->threads;
   size_t i;
-  for (i = 0; i < table->nbuckets; i++) {
+  for (i = 0; table->buckets != NULL && i < table->nbuckets; i++) {
     while (table->buckets[i] != NULL) {
       struct thread *t = table->buckets[i];
       struct process *proc = t->proc;
@@ -174,7 +185,12 @@ static const bool goes_to_syscall[THREAD_STATES] = {
 };
 
 bool thread_resume(struct thread *t, int sig) {
-  bool stops = goes_to_syscall[t->state] || t->nheld > 0;
+  bool stops = goes_to_syscall[t->state] || t->nheld > 0 || t->entered || t->run->every;
+  if (t->run->halted) {
+    t->waits = true;
+    t->sig = sig;
+    return true;
+  }
   return ptrace(stops ? PTRACE_SYSCALL : PTRACE_CONT, t->tid, 0, (long)sig) == 0;
 }
 
@@ -208,6 +224,19 @@ void regs_set_call(struct user_regs_struct *regs, int32_t nr,
   regs->r10 = words[3];
   regs->r8 = words[4];
   regs->r9 = words[5];
+}
+
+bool regs_same_call(const struct user_regs_struct *a, const struct user_regs_struct *b) {
+  uint64_t of_a[LENCASE_MAXARGS], of_b[LENCASE_MAXARGS];
+  regs_words(a, of_a);
+  regs_words(b, of_b);
+  return a->orig_rax == b->orig_rax && a->rip == b->rip && a->rsp == b->rsp &&
+         memcmp(of_a, of_b, sizeof of_a) == 0;
+}
+
+bool thread_entry(const struct thread *t, struct __ptrace_syscall_info *info) {
+  return ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, sizeof *info, info) > 0 &&
+         info->op == PTRACE_SYSCALL_INFO_ENTRY;
 }
 
 bool thread_read(const struct thread *t, uint64_t addr, void *data, size_t size) {

@@ -11,12 +11,16 @@
 ** flight.c   a call in flight: downcalls in place and injected, the end
 ** signal.c   what signals do to a call in flight
 ** birth.c    fork, vfork, clone and exec
+** steps.c    steps of a stopped thread that are waited for
 ** window.c   the sealed window and the scratch memory of each program
 ** slots.c    who has which bytes of a window
 ** vdso.c     the clock without a system call
 ** ops.c      host_ops
 ** affinity.c which CPU
 ** relay.c    signals to the supervisor, job control
+** live.c     a run that somebody looks on: stopping all of it, and one call at a time
+** attach.c   programs that run already
+** extend.c   calls that are handled from now on
 */
 
 #ifndef TRACE_INT_H
@@ -26,6 +30,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/ptrace.h>
 #include <sys/types.h>
 #include <sys/user.h>
 
@@ -72,6 +77,7 @@ struct space {
   uint64_t window, scratch; /* where; 0: not there */
   size_t window_size, scratch_size;
   struct slots scratch_slots;
+  uint64_t site; /* attached: a syscall instruction of its program's */
 };
 
 /* A process: the host's part of a cage. */
@@ -83,6 +89,8 @@ struct process {
   struct thread *threads;
   bool keeps_mask;  /* the program chose its CPUs: hands off */
   bool own_filters; /* seccomp filters of its own, which might kill an injected call */
+  bool
+      owes_interrupt; /* a SIGINT of the terminal's that others of its group told of is on its way */
 };
 
 /* What a thread is at, which says what its next stop means. */
@@ -100,6 +108,9 @@ enum thread_state {
   THREAD_STATES
 };
 
+/* Who wants to know of the end of a call. */
+enum flight_ends { ENDS_UNHEARD, ENDS_TOLD, ENDS_STOPPED };
+
 /* A call that we hold, or a change of the host's own to a call (call NULL). */
 struct flight {
   struct call *call;
@@ -115,9 +126,19 @@ struct flight {
   bool wants;         /* carry_out asked for nr and words */
   bool in_place;      /* stopped at the entry of the call: the next downcall is put there */
   bool returned;      /* its handler came back: the next call is the restart */
+  bool by_entry;      /* it arrived at its entry, and not by the filter: so does its restart */
+  uint8_t ends;       /* enum flight_ends */
+};
+
+/* A call that our own stop cut short, and that is about to be made again. */
+struct cut {
+  bool there;
+  bool asked; /* somebody handled it */
+  struct user_regs_struct regs;
 };
 
 struct thread {
+  struct trace_run *run;
   pid_t tid;
   uint8_t state; /* enum thread_state */
   uint8_t nheld;
@@ -126,6 +147,17 @@ struct thread {
   bool listening;  /* in a group-stop */
   bool takes_regs; /* THREAD_NEW: begins with now.regs */
   bool ended;      /* waitpid told 'status' outside of the loop */
+  bool entered;    /* its call arrived at its entry: the filter's stop for it is silent */
+  /* What follows is of runs that somebody looks on (live.c). */
+  bool waits;       /* it would run, with signal 'sig', if the run were not halted */
+  bool shown;       /* it waits at a call that whoever looks on was told of */
+  bool arrived;     /* it waits at a call that nobody was told of yet */
+  bool interrupted; /* a stop that we asked for is on its way */
+  bool disturbed;   /* the stop that has come is that one, or has taken its place */
+  bool busy;        /* it cannot stop now: the kernel holds it */
+  int sig;
+  bool asked; /* the call that arrived last was somebody's */
+  struct cut cut;
   int status;
   uint64_t mask;
   struct process *proc;
@@ -174,10 +206,24 @@ struct relay {
   bool running;
 };
 
+/* What a filter of the run's traps: calls of a number for which a test holds. */
+struct trap {
+  int32_t nr;
+  struct sig_test test;
+};
+
+struct traps {
+  struct trap *list;
+  size_t n, capacity;
+};
+
 enum { KIND_WANTED = 1, KIND_HOST = 2, TRACE_KINDS = 1024 };
+
+struct live; /* live.c */
 
 struct trace_run {
   struct lencase_state *st;
+  struct live *live; /* NULL: nobody looks on */
   struct thread_table threads;
   pid_t root;
   int wstatus; /* of the root program */
@@ -187,9 +233,16 @@ struct trace_run {
   size_t held_back; /* THREAD_NEW threads whose parent has not reported */
   bool launched;    /* the program runs */
   bool wanted;      /* there is an interface */
+  bool every;       /* every call arrives, at its entry */
+  bool halted;      /* nothing is let go on */
+  bool started;     /* its first program is before its first instruction, or behind it */
+  bool leaving;     /* what stops is let go of */
+  bool attached;    /* its programs are not ours: whatever happens to us, they go on */
   uint64_t cookie[TRACE_COOKIE];
   uint8_t kinds[TRACE_KINDS]; /* by callnum: why the filter traps it; KIND_... */
   bool far_wanted;            /* an interface names a callnum beyond them */
+  struct traps traps;
+  bool filters_short; /* some process has not all of the filters */
   struct launch *launch;
   struct window window;
   struct affinity affinity;
@@ -201,7 +254,26 @@ struct trace_run {
 
 /* }========================================================================= */
 
+/* {================================== run.c ================================ */
+
+/* A run that is not of anything yet; the state is entered. A status. */
+int run_begin(struct lencase_state *st, struct trace_run **out);
+void run_end(struct trace_run *run);
+
+/* A cage of the same user shall not write into us. Once the program is forked: it would be hidden, too. */
+void run_hide(struct trace_run *run);
+
+/* Until all tracees are gone, or the run is halted. */
+void run_loop(struct trace_run *run);
+
+/* }========================================================================= */
+
 /* {================================= start.c =============================== */
+
+/* What we want to be told of those we trace. */
+#define TRACE_OPTIONS                                                                         \
+  (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | \
+   PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC)
 
 /* Starts the program; it is in the table afterwards. A status. */
 int start_program(struct trace_run *run, char *const argv[]);
@@ -223,6 +295,13 @@ void start_close(struct trace_run *run);
 */
 int filter_build(struct trace_run *run, const struct lencase_cage *cage, void *code,
                  size_t capacity, size_t *n);
+
+/* A filter for what the cages' handlers want and no filter of the run's traps yet; *n 0: there is nothing. */
+int filter_build_more(struct trace_run *run, void *code, size_t capacity, size_t *n);
+void filter_close(struct trace_run *run);
+
+/* Whether a handler of the cage's is in force. */
+bool filter_any_wanted(const struct lencase_cage *cage);
 
 /* }========================================================================= */
 
@@ -247,6 +326,12 @@ void thread_drop_calls(struct trace_run *run, struct thread *t);
 
 struct process *process_new(struct trace_run *run, pid_t tgid);
 void process_free(struct trace_run *run, struct process *proc);
+
+/* It has ended, or is ours no more. Its threads are dropped. */
+void process_ended(struct trace_run *run, struct process *proc, int status);
+
+/* The first cage of a run. A status. */
+int process_first(struct trace_run *run, struct thread *t);
 struct space *space_new(struct trace_run *run);
 void space_unref(struct trace_run *run, struct space *space);
 
@@ -258,6 +343,12 @@ bool regs_set(const struct thread *t, const struct user_regs_struct *regs);
 void regs_words(const struct user_regs_struct *regs, uint64_t words[LENCASE_MAXARGS]);
 void regs_set_call(struct user_regs_struct *regs, int32_t nr,
                    const uint64_t words[LENCASE_MAXARGS]);
+
+/* Whether two calls are the same: number, arguments, place and stack. */
+bool regs_same_call(const struct user_regs_struct *a, const struct user_regs_struct *b);
+
+/* True at the entry of a call. */
+bool thread_entry(const struct thread *t, struct __ptrace_syscall_info *info);
 
 /* The thread's own memory: whole or false. */
 bool thread_read(const struct thread *t, uint64_t addr, void *data, size_t size);
@@ -293,6 +384,9 @@ enum stop_kind stop_kind(int status);
 /* A trapped call arrived, its registers in t->now.regs. */
 void arrive(struct trace_run *run, struct thread *t);
 
+/* Its handlers are asked. */
+void arrive_ask(struct trace_run *run, struct thread *t);
+
 /* A call that its handler lets through, or that the host alone trapped. */
 void arrive_pass(struct trace_run *run, struct thread *t);
 
@@ -322,6 +416,9 @@ void flight_close(struct trace_run *run, struct flight *f, bool dropped);
 
 /* {================================ signal.c =============================== */
 
+/* -ERESTARTNOHAND: the call is made again, unless a handler of the program's runs. */
+enum { RESTART_UNSEEN = -514 };
+
 /* A result that says "restart me" (ERESTARTSYS ...): not one for the caller's eyes. */
 bool signal_woke(int64_t result);
 
@@ -334,8 +431,12 @@ void signal_frame(struct trace_run *run, struct thread *t, int status);
 void signal_entry(struct trace_run *run, struct thread *t, int status);
 void signal_restart(struct trace_run *run, struct thread *t, int status);
 
-/* A syscall stop of a thread that runs with calls held. */
-void signal_watch(struct trace_run *run, struct thread *t, int status);
+/* The entry of a call of a thread that runs with calls held. */
+void signal_watch(struct trace_run *run, struct thread *t,
+                  const struct __ptrace_syscall_info *info);
+
+/* Whether the innermost call held has its restart at its entry, and the next entry may be it. */
+bool signal_awaits_entry(const struct thread *t);
 
 /* True when t->now.regs are the restart of a call held: it goes on then. */
 bool signal_resumes_held(struct trace_run *run, struct thread *t);
@@ -359,6 +460,44 @@ void birth_exec_exit(struct trace_run *run, struct thread *t, int status);
 
 /* A new program, stopped before its first instruction, makes the calls that somebody handles. */
 void vdso_hide(const struct trace_run *run, const struct thread *t);
+
+/* }========================================================================= */
+
+/* {================================= steps.c =============================== */
+
+/*
+** What a thread is made to do while nothing else of its program runs: none of it blocks, so that
+** it can be waited for. Signals are blocked (thread_mask); a SIGSTOP is kept for later. When the thread has
+** ended, t->ended says so and everything fails.
+*/
+struct steps {
+  struct trace_run *run;
+  struct thread *t;
+  struct user_regs_struct regs; /* to be put back */
+  int stopped_by;
+};
+
+/* Waits for a stop of kind 'want', going on by 'request' after others. */
+bool steps_stop(struct steps *s, long request, enum stop_kind want);
+
+/* Goes on by 'request' up to there. */
+bool steps_go(struct steps *s, long request, enum stop_kind want);
+
+/* Stands the thread at the entry of a call, made with the syscall instruction at 'site'. */
+bool steps_enter(struct steps *s, uint64_t site, int32_t nr, const uint64_t words[LENCASE_MAXARGS]);
+int64_t steps_result(struct steps *s);
+
+/*
+** A call in the name of a thread of a halted run, by the syscall instruction at 'site': wherever it is, it is there
+** again afterwards. The result; -ESRCH. steps_possible: it is where that can be done.
+*/
+bool steps_possible(const struct thread *t);
+int64_t steps_inject(struct trace_run *run, struct thread *t, uint64_t site, int32_t nr,
+                     const uint64_t words[LENCASE_MAXARGS]);
+
+/* The whole call: its result, or -ESRCH. */
+int64_t steps_call(struct steps *s, uint64_t site, int32_t nr,
+                   const uint64_t words[LENCASE_MAXARGS]);
 
 /* }========================================================================= */
 
@@ -416,6 +555,80 @@ void relay_awake(struct trace_run *run, struct thread *t);
 /* Nothing runs any more, and we have not stopped for it yet. Stops us until we are continued. */
 bool relay_all_stopped(const struct trace_run *run);
 void relay_stop(struct trace_run *run);
+
+/* }========================================================================= */
+
+/* {================================= live.c ================================ */
+
+/* In the child: its process group and its input are not the prompt's. */
+void live_child(const struct trace_run *run);
+
+/* The run is halted and nothing of it moves any more. */
+bool live_is_still(struct trace_run *run);
+
+/* As waitpid; 0: something else happened. */
+pid_t live_wait(struct trace_run *run, int *status);
+
+/* True when a call that arrived is shown, and waits. */
+bool live_shows(struct trace_run *run, struct thread *t);
+
+/* A call is over, of whose end somebody wants to know. */
+void live_over(struct trace_run *run, struct thread *t, uint8_t ends, int64_t result);
+
+/* The kernel has carried something out for it. */
+void live_carried(struct trace_run *run, const struct thread *t);
+
+/* It will have no end: its thread is gone, or a signal's handler left it. */
+void live_lost(struct trace_run *run, uint8_t ends);
+
+/* A program is before its first instruction. */
+void live_execed(struct trace_run *run, struct thread *t);
+
+/* True when a signal stop is for us and not for the program. */
+bool live_takes(struct trace_run *run, struct thread *t, int sig);
+
+/* At the end of a call, or behind it: if our own stop cut it short it is made again. */
+void live_stopped(struct thread *t);
+
+/* True when the call that arrived is one that our own stop cut short, and goes on as it was let through. */
+bool live_made_again(struct thread *t);
+
+/* Whether -EINTR is what our own stop made of a call. */
+bool live_woke(const struct thread *t, int64_t result);
+
+/* Something happened that whoever looks on is told: the run is halted. 't' may be NULL. */
+void live_tell(struct trace_run *run, enum trace_told told, struct thread *t, int64_t result);
+
+/* }========================================================================= */
+
+/* {================================ extend.c =============================== */
+
+/* Every process gets filters for what is handled by now. False: not all of it is trapped so. */
+bool extend_filters(struct trace_run *run);
+
+/* }========================================================================= */
+
+/* {================================ attach.c =============================== */
+
+/* Seizes every thread of a process. A status. */
+int attach_to(struct trace_run *run, pid_t pid);
+
+/*
+** Memory in a program that is not ours, which it has from the first time that somebody needs it until
+** we leave: statuses as of window_take. What attach_take gives as data is in our own memory, and
+** attach_flush brings it over, with that of the calls above.
+*/
+int attach_memory(struct trace_run *run, struct thread *t);
+int attach_take(struct trace_run *run, struct thread *t, struct mem_seg *seg);
+void attach_give(struct trace_run *run, struct space *space, const struct mem_seg *seg);
+bool attach_flush(const struct call *call);
+
+/* LENCASE_EHOST: a program that we cannot follow. */
+int attach_check(const struct trace_run *run);
+
+/* Lets a halted process go on as if we had never been there. It is no cage any more. */
+void attach_leave(struct trace_run *run, struct process *proc);
+void attach_leave_all(struct trace_run *run);
 
 /* }========================================================================= */
 

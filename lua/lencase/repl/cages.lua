@@ -22,6 +22,7 @@ local cages = {
   keep = 100,    -- how many of them are kept
   loaded = 0,    -- the calls up to this one are of a recording
   tracing = false,
+  arriving = nil, -- a live program's call, while its handlers begin with it
 }
 
 local errnos = {} -- number -> name
@@ -40,8 +41,8 @@ local function result_text(result)
   return failed(result) and "-1 " .. errno_name(result) or tostring(result)
 end
 
--- n; -1, errno's name; with what the call filled behind it.
-local function results_of(call)
+--- n; -1, errno's name; with what the call filled behind it.
+function cages.results_of(call)
   if not call.result then return end
   local list = { call.result, nil, n = #call.outs > 0 and 2 + #call.outs or 1 }
   if failed(call.result) then list[1], list[2], list.n = -1, errno_name(call.result), 2 end
@@ -71,8 +72,10 @@ end
 
 local function tell_bottom(b) say("  %-8s %s = %s, %s", b.by, b.name, result_text(b.result), show.time(b.time)) end
 
-local function tell(call)
+--- What trace shows of a call.
+function cages.tell(call)
   say("%s(%s) = %s, %s", call.name, arguments_text(call.args), result_text(call.result), show.time(call.time))
+  if #call.events == 1 and call.events[1].by == "kernel" then return end -- that was all
   for _, event in ipairs(call.events) do
     if event.copied then tell_handler(event) else tell_bottom(event) end
   end
@@ -144,9 +147,10 @@ end
 
 --- For handlers.watch.
 function cages.watch(e, ...)
-  if not current then return function() end end
+  local call = current or cages.arriving
+  if not call then return function() end end
   local event = { name = e.name, where = e.where, copied = copied_of(e, ...) }
-  table.insert(current.events, event)
+  table.insert(call.events, event)
   local began = core.clock()
   return function(...)
     event.time, event.over, event.answer = core.clock() - began, true, answer_of(...)
@@ -237,7 +241,7 @@ local function copied_by_name(call)
   return copied
 end
 
-local function record(call)
+function cages.keep_call(call)
   call.copied = copied_by_name(call)
   cages.count = cages.count + 1
   cages.calls[cages.count] = setmetatable(call, call_meta)
@@ -272,8 +276,8 @@ end
 
 local function make(cage, name, ...)
   local call = carry_out(cage, name, table.pack(...))
-  record(call)
-  if cages.tracing then tell(call) end
+  cages.keep_call(call)
+  if cages.tracing then cages.tell(call) end
   return call
 end
 
@@ -351,7 +355,7 @@ function cage_meta.__index(_, key)
   end
   local function call(self, ...)
     if getmetatable(self) ~= cage_meta then error("c:" .. key .. "(...), with a colon", 2) end
-    return results_of(make(self, key, ...))
+    return cages.results_of(make(self, key, ...))
   end
   methods[key] = call
   return call
@@ -393,7 +397,7 @@ local function fork_with(name)
   return function(self)
     local call = make(self, name)
     if call.result and cages.all[call.result] then return cages.all[call.result] end
-    return results_of(call)
+    return cages.results_of(call)
   end
 end
 
@@ -404,7 +408,7 @@ function methods.exit(self, code)
 end
 
 --- c:call(name, ...): as c:name(...).
-function methods.call(self, call, ...) return results_of(make(self, call, ...)) end
+function methods.call(self, call, ...) return cages.results_of(make(self, call, ...)) end
 
 function methods.put(self, bytes) return self.sim:put(bytes) end
 
@@ -486,7 +490,7 @@ local function try_recorded(call)
   tell_tried(call, now, events)
   local outs = {}
   for i, out in ipairs(now.outs) do outs[i] = { value = out.bytes } end
-  return results_of { result = now.result, outs = outs }
+  return cages.results_of { result = now.result, outs = outs }
 end
 
 local function try_made(call)
@@ -498,8 +502,8 @@ local function try_made(call)
     cage.sim:exit(0)
   end
   if not ok then error(again, 0) end
-  tell(again)
-  return results_of(again)
+  cages.tell(again)
+  return cages.results_of(again)
 end
 
 local function give_back(ok, ...)

@@ -18,6 +18,10 @@ trace(true)                      show each call: what was copied, who handled it
 calls  calls[7].copied  try(7)   the calls made, and one of them again with the handlers as they are now
 record "trace.jsonl"  record(false)        calls are written to a file; record(20): how many are kept here
 load "trace.jsonl"               the calls of a recording, also of lencase run --record, for calls and try
+step "openat"  step()  step(function(c) return c.fd == 1 end)  run()   a program (lencase repl -- PROGRAM): on to a call
+pathname  args  where            of the call that it is stopped at: its arguments, and who makes it
+finish()  let()  call{ pathname = "/etc/hosts" }  ret(-1, "ENOENT")    handlers decide it; the kernel; changed; not made
+threads()  choose(tid)  trace "all"  leave()      Ctrl-C stops a program that goes on
 save "policy.lua"  load "policy.lua"       the handlers as a script for lencase run
 ?open                            a call's prototype, variants, family and steps
 exit()                           or Ctrl-D

@@ -10,6 +10,7 @@ local handlers = require "lencase.repl.handlers"
 local help = require "lencase.repl.help"
 local lencase = require "lencase"
 local line = require "lencase.repl.line"
+local live = require "lencase.repl.live"
 local recording = require "lencase.recording"
 local show = require "lencase.repl.show"
 
@@ -42,10 +43,12 @@ end
 
 local commands = {
   lencase = lencase, sys = lencase.sys, fail = lencase.fail, NULL = lencase.NULL,
-  cage = cages.cage, calls = cages.calls, try = cages.try, record = cages.record, trace = cages.trace,
+  cage = cages.cage, calls = cages.calls, try = cages.try, record = cages.record, trace = live.trace,
   cages = function() return cages.all end,
   on = handlers.on, off = handlers.off, policy = handlers.policy, routes = routes,
   save = file.save, load = load_either, help = help.show,
+  run = live.run, step = live.step, finish = live.finish, let = live.let, call = live.call, ret = live.ret,
+  args = live.args, where = live.where, threads = live.threads, choose = live.choose, leave = live.leave,
   exit = function() error(leaving, 0) end,
 }
 
@@ -60,7 +63,8 @@ local env = setmetatable({}, {
     local up = upvalue(name)
     if up then return (select(2, debug.getupvalue(up[1], up[2]))) end
     if commands[name] ~= nil then return commands[name] end
-    return _G[name]
+    if _G[name] ~= nil then return _G[name] end
+    return live.argument(name)
   end,
   __newindex = function(t, name, value)
     local up = upvalue(name)
@@ -181,21 +185,32 @@ local function run_text(text)
   return run_chunk(chunk, text, chunks)
 end
 
--- "-e" code, or a file to load; true: the prompt is not wanted.
+local function attempt(f, ...)
+  local ok, message = pcall(f, ...)
+  if not ok then tell_error(message) end
+  return ok
+end
+
+-- A file to load, a program to start ("--" and its words) or to attach to ("-p" and its number), code to
+-- run ("-e" and the code). True: the prompt is not wanted.
 local function take(words)
-  local i, given = 1, false
-  while words[i] do
-    if words[i] == "-e" then
-      given = true
-      if run_text(words[i + 1] or "") then return true end
-      i = i + 2
+  local i, codes = 1, {}
+  while words[i] and words[i] ~= "--" do
+    local word, value = words[i], words[i + 1]
+    i = i + ((word == "-e" or word == "-p") and 2 or 1)
+    if word == "-e" then
+      table.insert(codes, value)
+    elseif word == "-p" then
+      if not attempt(live.attach, math.tointeger(tonumber(value))) then return true end
     else
-      local ok, message = pcall(file.load, words[i])
-      if not ok then tell_error(message) end
-      i = i + 1
+      attempt(file.load, word)
     end
   end
-  return given
+  if words[i] and not attempt(live.start, table.move(words, i + 1, #words, 1, {})) then return true end
+  for _, code in ipairs(codes) do
+    if run_text(code) then break end
+  end
+  return #codes > 0
 end
 
 --- Reads and runs what is typed until it ends. Returns whether something failed.
@@ -207,12 +222,12 @@ function repl.run(words)
   line.env, line.commands = env, commands
   line.methods = { "put", "alloc", "bytes", "poke", "dump", "call", "gone" }
   handlers.apply()
-  if not take(words) then
-    line.open()
-    if line.interactive then io.stdout:write("lencase ", lencase.VERSION, ": ? tells what there is\n") end
-    loop()
-    line.close()
-  end
+  line.open()
+  live.interactive = line.interactive
+  if line.interactive then io.stdout:write("lencase ", lencase.VERSION, ": ? tells what there is\n") end
+  if not take(words) then loop() end
+  line.close()
+  live.close()
   cages.close()
   return failed and not line.interactive
 end

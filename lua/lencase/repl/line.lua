@@ -47,7 +47,7 @@ end
 
 local function in_string(before, word)
   if before:find "%f[%w_]o[nf]f?%s*%(?%s*[\"']$" or before:find "%f[%w_]policy%s*%(?%s*[\"']$"
-     or before:find ":call%(%s*[\"']$" then
+     or before:find ":call%(%s*[\"']$" or before:find "%f[%w_]step%s*%(?%s*[\"']$" then
     return matching(word, "", core.names())
   end
   local call = before:match "%f[%w_]on%s*%(%s*[\"']([%w_]+)[\"']%s*,%s*[\"'][^\"']*$"

@@ -1,0 +1,204 @@
+/*
+** attach.c - programs that run already
+**
+** Such a program gets no filter: that could never be taken off again, and with nobody to trace it what
+** the filter traps would fail with ENOSYS. Its calls are stopped for by PTRACE_SYSCALL instead, all
+** of them while somebody handles one, which changes nothing in the program. Nor does it get a
+** window: what replaces arguments lies in memory of its own, where its threads could change it. PTRACE_O_EXITKILL is not set: when we are killed the kernel lets go of it.
+*/
+
+#include "trace_int.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* {================================ seizing ================================ */
+
+/* 1: it is ours from now on; 0: it was before, or is gone; or a status. */
+static int take(struct trace_run *run, pid_t tid) {
+  struct thread *t;
+  if (thread_find(run, tid) != NULL) return 0;
+  if (ptrace(PTRACE_SEIZE, tid, 0, (long)TRACE_OPTIONS) != 0) return 0;
+  t = thread_new(run, tid);
+  if (t == NULL) return state_fail(run->st, LENCASE_ENOMEM, "no memory for thread %d", (int)tid);
+  t->state = THREAD_RUN;
+  if (tid == run->root) return process_first(run, t) == LENCASE_OK ? 1 : LENCASE_ENOMEM;
+  thread_join(t, thread_find(run, run->root)->proc);
+  return 1;
+}
+
+/* Threads that a thread of ours makes are ours, those that others make meanwhile are not yet. */
+static int take_others(struct trace_run *run) {
+  char path[48];
+  const struct dirent *entry;
+  DIR *dir;
+  int taken = 0, rc = 0;
+  snprintf(path, sizeof path, "/proc/%d/task", (int)run->root);
+  dir = opendir(path);
+  if (dir == NULL) return 0;
+  while (rc >= 0 && (entry = readdir(dir)) != NULL) {
+    int tid = atoi(entry->d_name);
+    if (tid <= 0) continue;
+    rc = take(run, tid);
+    taken += rc == 1;
+  }
+  closedir(dir);
+  return rc < 0 ? rc : taken;
+}
+
+static int refused(struct trace_run *run, pid_t pid, int err) {
+  if (err == ESRCH) return state_fail(run->st, LENCASE_ENOENT, "there is no process %d", (int)pid);
+  return state_fail(run->st, LENCASE_EHOST,
+                    "process %d cannot be traced (%s): is it another user's, traced already, or "
+                    "does kernel.yama.ptrace_scope forbid it?",
+                    (int)pid, strerror(err));
+}
+
+int attach_to(struct trace_run *run, pid_t pid) {
+  int rc;
+  run->root = pid;
+  run->attached = run->started = true;
+  errno = 0;
+  rc = pid > 0 ? take(run, pid) : 0;
+  if (rc == 0) return refused(run, pid, pid > 0 ? errno : ESRCH);
+  while (rc > 0) rc = take_others(run);
+  return rc;
+}
+
+int attach_check(const struct trace_run *run) {
+  const struct thread *t = thread_find(run, run->root);
+  struct user_regs_struct regs;
+  if (t == NULL || !t->waits || !regs_get(t, &regs) || regs.cs == 0x33) return LENCASE_OK;
+  return state_fail(run->st, LENCASE_EHOST, "process %d is a 32-bit program", (int)run->root);
+}
+
+/* }========================================================================= */
+
+/* {================================= memory ================================ */
+
+enum { LENT_SIZE = 1 << 20 };
+
+int attach_memory(struct trace_run *run, struct thread *t) {
+  const uint64_t words[LENCASE_MAXARGS] = {
+      0, LENT_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, UINT64_MAX, 0};
+  struct space *space = t->proc->space;
+  int64_t at;
+  if (space->scratch != 0) return LENCASE_OK;
+  at = steps_inject(run, t, t->now.site, SYS_mmap, words);
+  if (at < 0 && at >= -4095)
+    return state_fail(run->st, LENCASE_ENOMEM, "process %d has no memory to lend: %s",
+                      (int)t->proc->tgid, strerror((int)-at));
+  space->scratch = (uint64_t)at;
+  space->scratch_size = LENT_SIZE;
+  space->site = t->now.site;
+  return LENCASE_OK;
+}
+
+int attach_take(struct trace_run *run, struct thread *t, struct mem_seg *seg) {
+  struct space *space = t->proc->space;
+  size_t offset;
+  int rc = attach_memory(run, t);
+  if (rc != LENCASE_OK) return rc;
+  if (!slots_get(run->st, &space->scratch_slots, seg->size, space->scratch_size, &offset))
+    return state_fail(run->st, LENCASE_ENOMEM,
+                      "the memory lent by process %d has no %zu bytes left", (int)t->proc->tgid,
+                      seg->size);
+  seg->addr = space->scratch + offset;
+  seg->data = state_new(run->st, seg->size);
+  if (seg->data != NULL) return LENCASE_OK;
+  slots_put(&space->scratch_slots, offset);
+  return state_fail(run->st, LENCASE_ENOMEM, "no memory for an argument");
+}
+
+void attach_give(struct trace_run *run, struct space *space, const struct mem_seg *seg) {
+  slots_put(&space->scratch_slots, seg->addr - space->scratch);
+  state_free(run->st, seg->data, seg->size);
+}
+
+bool attach_flush(const struct call *call) {
+  for (; call != NULL; call = call->parent)
+    if (call->window.size > 0 && trace_ops.write(call->cage, &call->window) != LENCASE_OK)
+      return false;
+  return true;
+}
+
+/* What it has lent is its own again. A vfork's child has lent its parent's. */
+static void give_back(struct trace_run *run, struct process *proc) {
+  const struct space *space = proc->space;
+  uint64_t words[LENCASE_MAXARGS] = {space->scratch, space->scratch_size};
+  struct thread *t = proc->threads;
+  if (space->scratch == 0 || space->refs > 1) return;
+  while (t != NULL && !steps_possible(t)) t = t->others;
+  if (t != NULL) steps_inject(run, t, space->site, SYS_munmap, words);
+}
+
+/* }========================================================================= */
+
+/* {================================ leaving ================================ */
+
+/* What a handler asked for has not begun: its call is over with what it has. */
+static void give_up_down(struct thread *t) {
+  struct user_regs_struct regs = t->now.regs;
+  regs.rax = (unsigned long long)t->now.result;
+  regs.orig_rax = (unsigned long long)-1;
+  regs_set(t, &regs);
+}
+
+/* The registers of its own, whatever it was in. */
+static void put_right(struct thread *t) {
+  if (t->state == THREAD_ENTER || t->state == THREAD_INJECTED)
+    give_up_down(t);
+  else if (t->now.changed)
+    regs_set(t, &t->now.regs);
+  thread_unmask(t);
+}
+
+static void leave(struct thread *t) {
+  put_right(t);
+  ptrace(PTRACE_DETACH, t->tid, 0, (long)t->sig);
+}
+
+void attach_leave(struct trace_run *run, struct process *proc) {
+  struct thread *t;
+  give_back(run, proc);
+  for (t = proc->threads; t != NULL; t = t->others) leave(t);
+  process_ended(run, proc, 0);
+}
+
+/* Threads that listen do not take any other request: they are stopped for it. */
+static void stop_listening(struct trace_run *run) {
+  struct thread *t;
+  size_t i;
+  run->leaving = true;
+  for (i = 0; i < run->threads.nbuckets; i++)
+    for (t = run->threads.buckets[i]; t != NULL; t = t->chain) {
+      if (!t->listening || ptrace(PTRACE_INTERRUPT, t->tid, 0, 0) != 0) continue;
+      relay_awake(run, t);
+      t->waits = false;
+    }
+  run_loop(run);
+}
+
+static struct process *any_process(const struct trace_run *run) {
+  const struct thread *t;
+  size_t i;
+  for (i = 0; i < run->threads.nbuckets; i++)
+    for (t = run->threads.buckets[i]; t != NULL; t = t->chain)
+      if (t->proc != NULL) return t->proc;
+  return NULL;
+}
+
+void attach_leave_all(struct trace_run *run) {
+  struct process *proc;
+  stop_listening(run);
+  while ((proc = any_process(run)) != NULL) attach_leave(run, proc);
+}
+
+/* }========================================================================= */

@@ -1,0 +1,526 @@
+/*
+** live.c - a run that somebody looks on: stopping all of it, and one call at a time
+**
+** To halt the run is to let no thread go on: thread_resume notes what it would do, and those
+** that run are asked to stop. All else stays as in any run, so that calls in flight, signals and
+** births are dealt with while the threads come to rest.
+**
+** What our own stops do to a call in the kernel is undone: one that would be restarted is, and one
+** that a stop ends with EINTR (epoll_wait, ...) is restarted by us, its time-out anew.
+*/
+
+#include "trace_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+struct live {
+  struct trace_looker looker;
+  struct trace_event event; /* why it is halted, not fetched yet */
+  bool asked;               /* every thread was asked to stop */
+  unsigned looks;           /* since then, for those that did not */
+  bool inside;              /* of trace_live_go: not for handlers */
+  bool closing;
+};
+
+typedef void (*thread_fn)(struct trace_run *run, struct thread *t);
+
+static void for_each(struct trace_run *run, thread_fn f) {
+  struct thread *t, *next;
+  size_t i;
+  for (i = 0; i < run->threads.nbuckets; i++)
+    for (t = run->threads.buckets[i]; t != NULL; t = next) {
+      next = t->chain;
+      f(run, t);
+    }
+}
+
+void live_tell(struct trace_run *run, enum trace_told told, struct thread *t, int64_t result) {
+  struct live *live = run->live;
+  if (live->closing) return;
+  run->halted = true;
+  if (live->event.told != TOLD_NOTHING) return;
+  live->event = (struct trace_event){.told = told, .tid = t != NULL ? t->tid : 0, .result = result};
+}
+
+/* {================================ stopping =============================== */
+
+static bool is_still(const struct thread *t) {
+  return t->waits || t->listening || t->busy || (t->state == THREAD_NEW && t->stopped);
+}
+
+static void ask(struct trace_run *run, struct thread *t) {
+  (void)run;
+  if (!is_still(t) && ptrace(PTRACE_INTERRUPT, t->tid, 0, 0) == 0) t->interrupted = true;
+}
+
+bool live_is_still(struct trace_run *run) {
+  const struct thread *t;
+  size_t i;
+  if (!run->halted) return false;
+  for (i = 0; i < run->threads.nbuckets; i++)
+    for (t = run->threads.buckets[i]; t != NULL; t = t->chain)
+      if (!is_still(t)) return false;
+  return true;
+}
+
+/* The text of a file in /proc about a thread, "" when there is none. */
+static void about(pid_t tid, const char *file, char *text, size_t size) {
+  char path[48];
+  ssize_t n = 0;
+  int fd;
+  snprintf(path, sizeof path, "/proc/%d/%s", (int)tid, file);
+  fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    n = read(fd, text, size - 1);
+    close(fd);
+  }
+  text[n > 0 ? n : 0] = '\0';
+}
+
+/* D: it waits where no stop reaches it; Z, X: it has ended, or is a leader that left its threads. */
+static char state_of(pid_t tid) {
+  char text[512];
+  const char *comm_end;
+  about(tid, "stat", text, sizeof text);
+  comm_end = strrchr(text, ')');
+  return comm_end != NULL && comm_end[1] != '\0' ? comm_end[2] : 'X';
+}
+
+static bool in_vfork(pid_t tid) {
+  char text[128];
+  int nr;
+  about(tid, "syscall", text, sizeof text);
+  if (text[0] < '0' || text[0] > '9') return false;
+  nr = atoi(text);
+  return nr == SYS_vfork || nr == SYS_clone || nr == SYS_clone3;
+}
+
+/* Looks at a thread that was to stop, each millisecond: a disk is waited for longer than that. */
+enum { PATIENCE = 1000 };
+
+static void note_busy(struct trace_run *run, struct thread *t) {
+  char state;
+  if (is_still(t)) return;
+  state = state_of(t->tid);
+  t->busy = state == 'Z' || state == 'X' ||
+            (state == 'D' && (in_vfork(t->tid) || run->live->looks > PATIENCE));
+}
+
+static bool all_listen(const struct trace_run *run) {
+  return run->listening > 0 && run->listening == run->threads.n;
+}
+
+static void kill_process(struct trace_run *run, struct thread *t) {
+  (void)run;
+  if (t->proc != NULL) kill(t->proc->tgid, SIGKILL);
+}
+
+/* No stop is there to be fetched. True: something else has happened. */
+static bool nothing_stopped(struct trace_run *run) {
+  struct live *live = run->live;
+  if (run->halted) {
+    live->looks++;
+    for_each(run, note_busy);
+    return live_is_still(run);
+  }
+  if (live->closing) return false;
+  if (live->looker.interrupt != NULL && *live->looker.interrupt)
+    live_tell(run, TOLD_INTERRUPT, NULL, 0);
+  else if (run->stopped_by != 0 && all_listen(run))
+    live_tell(run, TOLD_STOPPED, NULL, run->stopped_by);
+  return run->halted;
+}
+
+/* Before those that we ask to stop: while they come to rest nothing tells that one never will. */
+static void begin_wait(struct trace_run *run) {
+  struct live *live = run->live;
+  if (live->closing) for_each(run, kill_process);
+  if (!run->halted || live->asked) return;
+  live->asked = true;
+  live->looks = 0;
+  for_each(run, ask);
+}
+
+pid_t live_wait(struct trace_run *run, int *status) {
+  const struct timespec soon = {0, 1000000};
+  sigset_t ours, before, waiting;
+  pid_t tid;
+  begin_wait(run);
+  sigemptyset(&ours);
+  sigaddset(&ours, SIGCHLD);
+  sigaddset(&ours, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &ours, &before);
+  waiting = before;
+  sigdelset(&waiting, SIGCHLD);
+  sigdelset(&waiting, SIGINT);
+  while ((tid = waitpid(-1, status, __WALL | __WNOTHREAD | WNOHANG)) == 0 && !nothing_stopped(run))
+    ppoll(NULL, 0, run->halted ? &soon : NULL, &waiting);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return tid;
+}
+
+/* }========================================================================= */
+
+/* {================================ signals ================================ */
+
+static void restart_unseen(struct thread *t) {
+  struct cut *cut = &t->cut;
+  if (!regs_get(t, &cut->regs) || (int64_t)cut->regs.orig_rax < 0) return;
+  if ((int64_t)cut->regs.rax == -EINTR) {
+    cut->regs.rax = (unsigned long long)RESTART_UNSEEN;
+    regs_set(t, &cut->regs);
+  }
+  if (t->state != THREAD_RUN || !signal_woke((int64_t)cut->regs.rax)) return;
+  cut->there = true;
+  cut->asked = t->asked && regs_same_call(&t->now.regs, &cut->regs);
+}
+
+void live_stopped(struct thread *t) {
+  if (t->disturbed) restart_unseen(t);
+}
+
+/* Not when somebody has come to handle it since. */
+bool live_made_again(struct thread *t) {
+  const struct user_regs_struct *regs = &t->now.regs;
+  uint64_t words[LENCASE_MAXARGS];
+  if (!t->cut.there) return false;
+  t->cut.there = false;
+  regs_words(regs, words);
+  return regs_same_call(regs, &t->cut.regs) &&
+         (t->cut.asked || !call_wanted(t->proc->cage, (int32_t)regs->orig_rax, words));
+}
+
+static bool from_terminal(const struct thread *t) {
+  siginfo_t info;
+  return ptrace(PTRACE_GETSIGINFO, t->tid, 0, &info) == 0 && info.si_code == SI_KERNEL;
+}
+
+/* Ctrl-C in the program's terminal is for whoever looks on, once for all who were told of it. */
+bool live_takes(struct trace_run *run, struct thread *t, int sig) {
+  if (run->live == NULL || run->attached || sig != SIGINT || t->proc == NULL || !from_terminal(t))
+    return false;
+  restart_unseen(t);
+  if (!t->proc->owes_interrupt) live_tell(run, TOLD_INTERRUPT, t, 0);
+  t->proc->owes_interrupt = false;
+  return true;
+}
+
+static bool is_pending(pid_t tgid, int sig) {
+  char text[4096], *line;
+  about(tgid, "status", text, sizeof text);
+  line = strstr(text, "\nShdPnd:");
+  return line != NULL && (strtoull(line + 8, NULL, 16) >> (sig - 1) & 1);
+}
+
+/* By our own stop, or by a SIGINT that is for us: live_takes. */
+bool live_woke(const struct thread *t, int64_t result) {
+  if (result != -EINTR || t->run->live == NULL) return false;
+  return t->disturbed || (!t->run->attached && is_pending(t->proc->tgid, SIGINT));
+}
+
+static void note_owed(struct trace_run *run, struct thread *t) {
+  (void)run;
+  if (t->proc != NULL && t->tid == t->proc->tgid)
+    t->proc->owes_interrupt = is_pending(t->proc->tgid, SIGINT);
+}
+
+/* }========================================================================= */
+
+/* {================================= calls ================================= */
+
+static enum trace_place place_of(const struct thread *t) {
+  if (t->shown || t->arrived) return PLACE_CALL;
+  if (t->busy) return PLACE_KERNEL;
+  if (t->listening) return PLACE_STOPPED;
+  return t->now.call != NULL ? PLACE_DOWN : PLACE_ANYWHERE;
+}
+
+static void describe(const struct thread *t, struct trace_thread *out) {
+  *out = (struct trace_thread){.tid = t->tid, .place = place_of(t), .nr = -1};
+  if (t->proc != NULL) {
+    out->pid = t->proc->tgid;
+    out->cage = t->proc->cage->id;
+  }
+  out->nr = (int32_t)t->now.regs.orig_rax;
+  regs_words(&t->now.regs, out->words);
+}
+
+static void wait_at_call(struct thread *t, bool *how) {
+  t->waits = *how = true;
+  t->sig = 0;
+}
+
+/* While the run is being halted nothing is shown: that is done when it goes on. */
+bool live_shows(struct trace_run *run, struct thread *t) {
+  const struct trace_looker *looker = &run->live->looker;
+  enum trace_notice notice = NOTICE_NONE;
+  struct trace_thread at;
+  if (run->halted) {
+    wait_at_call(t, &t->arrived);
+    return true;
+  }
+  describe(t, &at);
+  if (looker->arrived != NULL) notice = looker->arrived(looker->ud, &at);
+  t->now.ends = notice == NOTICE_END ? ENDS_TOLD : ENDS_UNHEARD;
+  if (notice != NOTICE_HALT) return false;
+  wait_at_call(t, &t->shown);
+  live_tell(run, TOLD_CALL, t, 0);
+  return true;
+}
+
+void live_over(struct trace_run *run, struct thread *t, uint8_t ends, int64_t result) {
+  if (ends == ENDS_UNHEARD) return;
+  if (run->live->looker.over != NULL) run->live->looker.over(run->live->looker.ud, t->tid, result);
+  if (ends == ENDS_STOPPED) live_tell(run, TOLD_RESULT, t, result);
+}
+
+void live_carried(struct trace_run *run, const struct thread *t) {
+  const struct flight *f = &t->now;
+  if (f->ends == ENDS_UNHEARD || run->live->looker.carried == NULL) return;
+  run->live->looker.carried(run->live->looker.ud, t->tid, f->nr, f->result);
+}
+
+void live_lost(struct trace_run *run, uint8_t ends) {
+  if (ends == ENDS_STOPPED) live_tell(run, TOLD_LOST, NULL, 0);
+}
+
+void live_execed(struct trace_run *run, struct thread *t) {
+  uint8_t ends = t->now.ends;
+  t->now.ends = ENDS_UNHEARD;
+  if (run->started)
+    live_over(run, t, ends, 0);
+  else
+    live_tell(run, TOLD_START, t, 0);
+  run->started = true;
+}
+
+/* }========================================================================= */
+
+/* {=============================== going on ================================ */
+
+static void let_go(struct trace_run *run, struct thread *t) {
+  bool arrived = t->arrived, shown = t->shown;
+  if (!t->waits || run->halted) return;
+  t->waits = t->arrived = t->shown = false;
+  if (arrived)
+    arrive(run, t);
+  else if (shown)
+    arrive_ask(run, t);
+  else
+    thread_resume(t, t->sig);
+}
+
+/* Calls that nobody was shown come first: one may halt the run again. */
+static void let_go_arrived(struct trace_run *run, struct thread *t) {
+  if (t->arrived) let_go(run, t);
+}
+
+static void forget(struct trace_run *run, struct thread *t) {
+  (void)run;
+  t->busy = false;
+}
+
+static void continue_stopped(struct trace_run *run, struct thread *t) {
+  (void)run;
+  if (t->listening && t->proc != NULL) kill(t->proc->tgid, SIGCONT);
+}
+
+static void go(struct trace_run *run, bool every) {
+  struct live *live = run->live;
+  run->every = every;
+  run->halted = live->asked = false;
+  for_each(run, forget);
+  for_each(run, let_go_arrived);
+  for_each(run, let_go);
+  run->stopped_by = 0; /* until the next is */
+  if (all_listen(run)) for_each(run, continue_stopped);
+}
+
+/* Comes to rest, and tells why. */
+static void come_to_rest(struct trace_run *run, struct trace_event *event) {
+  struct live *live = run->live;
+  run_loop(run);
+  affinity_release(&run->affinity);
+  if (live->event.told == TOLD_INTERRUPT) for_each(run, note_owed);
+  *event = live->event;
+  if (run->threads.n == 0) *event = (struct trace_event){.told = TOLD_END, .wstatus = run->wstatus};
+  live->event.told = TOLD_NOTHING;
+  run->halted = true;
+}
+
+int trace_live_go(struct trace_run *run, bool every, struct trace_event *event) {
+  struct live *live = run->live;
+  if (live->inside)
+    return state_fail(run->st, LENCASE_EPERM,
+                      "the program goes on already: this is not for handlers");
+  live->inside = true;
+  if (live->event.told == TOLD_NOTHING) go(run, !extend_filters(run) || every);
+  come_to_rest(run, event);
+  live->inside = false;
+  return LENCASE_OK;
+}
+
+int trace_live_answer(struct trace_run *run, pid_t tid, const struct route_entry *first) {
+  struct thread *t = thread_find(run, tid);
+  struct flight *f;
+  uint64_t words[LENCASE_MAXARGS];
+  if (run->live->inside)
+    return state_fail(run->st, LENCASE_EPERM, "the program is at work: this is not for handlers");
+  if (t == NULL || !(t->shown || t->arrived))
+    return state_fail(run->st, LENCASE_EINVAL, "thread %d is not at a call", (int)tid);
+  f = &t->now;
+  t->waits = t->shown = t->arrived = false;
+  f->ends = ENDS_STOPPED;
+  regs_words(&f->regs, words);
+  run->live->inside = true;
+  if (first == NULL)
+    arrive_ask(run, t);
+  else
+    flight_act(run, t,
+               call_ask(t->proc->cage, t, (int32_t)f->regs.orig_rax, words, first, &f->call));
+  run->live->inside = false;
+  return LENCASE_OK;
+}
+
+/* }========================================================================= */
+
+/* {============================ opening, closing =========================== */
+
+static void on_child(int sig) {
+  (void)sig; /* that it comes ends a wait */
+}
+
+void live_child(const struct trace_run *run) {
+  int fd;
+  setpgid(0, 0);
+  if (!run->live->looker.no_input) return;
+  fd = open("/dev/null", O_RDONLY);
+  if (fd > 0) dup2(fd, STDIN_FILENO);
+  if (fd > 0) close(fd);
+}
+
+static int live_begin(struct lencase_state *st, const struct trace_looker *looker,
+                      struct trace_run **out) {
+  struct sigaction sa = {.sa_handler = on_child, .sa_flags = SA_RESTART};
+  int rc = run_begin(st, out);
+  struct trace_run *run = *out;
+  if (run == NULL) return rc;
+  pthread_sigmask(SIG_SETMASK, NULL, &run->mask);
+  sigaction(SIGCHLD, &sa, &run->old_sigchld);
+  run->live = state_new(st, sizeof *run->live);
+  if (run->live == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a run");
+  run->live->looker = *looker;
+  return rc;
+}
+
+static void live_end(struct trace_run *run) {
+  sigaction(SIGCHLD, &run->old_sigchld, NULL);
+  state_free(run->st, run->live, sizeof *run->live);
+  run->live = NULL;
+  run_end(run);
+}
+
+/* What a run that could not begin leaves. */
+static int live_failed(struct trace_run **run, int rc) {
+  if (*run != NULL) live_end(*run);
+  *run = NULL;
+  return rc;
+}
+
+static int check_there(const struct trace_run *run, const struct trace_event *event) {
+  if (event->told != TOLD_END) return LENCASE_OK;
+  return state_fail(run->st, LENCASE_EHOST, "the program ended before it could be stopped");
+}
+
+int trace_live_start(struct lencase_state *st, const struct trace_looker *looker,
+                     char *const argv[], struct trace_run **run, int *err) {
+  struct trace_event event;
+  int rc;
+  *run = NULL;
+  rc = live_begin(st, looker, run);
+  if (rc == LENCASE_OK) rc = start_program(*run, argv);
+  if (rc != LENCASE_OK) return live_failed(run, rc);
+  run_hide(*run);
+  come_to_rest(*run, &event);
+  rc = start_outcome(*run, err);
+  if (rc == LENCASE_OK) rc = check_there(*run, &event);
+  return rc == LENCASE_OK ? rc : live_failed(run, rc);
+}
+
+int trace_live_attach(struct lencase_state *st, const struct trace_looker *looker, pid_t pid,
+                      struct trace_run **run) {
+  struct trace_event event;
+  int rc;
+  *run = NULL;
+  rc = live_begin(st, looker, run);
+  if (rc == LENCASE_OK) rc = attach_to(*run, pid);
+  if (*run == NULL || (*run)->threads.n == 0) return live_failed(run, rc);
+  run_hide(*run);
+  live_tell(*run, TOLD_START, NULL, 0);
+  come_to_rest(*run, &event);
+  if (rc == LENCASE_OK) rc = attach_check(*run);
+  if (rc == LENCASE_OK) rc = check_there(*run, &event);
+  if (rc == LENCASE_OK) return rc;
+  attach_leave_all(*run);
+  return live_failed(run, rc);
+}
+
+struct counted {
+  size_t processes;
+};
+
+static void count_process(void *ud, const struct trace_thread *t) {
+  struct counted *c = ud;
+  c->processes += t->tid == t->pid;
+}
+
+void trace_live_close(struct trace_run *run, size_t *killed) {
+  struct counted c = {0};
+  if (!run->attached) trace_live_each(run, &c, count_process);
+  *killed = c.processes;
+  if (run->attached) {
+    attach_leave_all(run);
+  } else {
+    run->live->closing = true;
+    run->halted = false;
+    run_loop(run);
+  }
+  live_end(run);
+}
+
+/* }========================================================================= */
+
+/* {================================ looking ================================ */
+
+void trace_live_each(const struct trace_run *run, void *ud,
+                     void (*f)(void *ud, const struct trace_thread *t)) {
+  const struct thread *t;
+  struct trace_thread out;
+  size_t i;
+  for (i = 0; i < run->threads.nbuckets; i++)
+    for (t = run->threads.buckets[i]; t != NULL; t = t->chain) {
+      if (t->proc == NULL) continue;
+      describe(t, &out);
+      f(ud, &out);
+    }
+}
+
+bool trace_live_regs(const struct trace_run *run, pid_t tid, struct user_regs_struct *regs) {
+  const struct thread *t = thread_find(run, tid);
+  return t != NULL && t->waits && regs_get(t, regs);
+}
+
+pid_t trace_live_pid(const struct trace_run *run) {
+  return run->root;
+}
+
+/* }========================================================================= */
