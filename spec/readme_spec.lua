@@ -135,16 +135,28 @@ describe("README's", function()
   local function timeless(text) return (text:gsub("%f[%d][%d.]+ [mu]?s%f[%W]", "TIME")) end
 
   -- A session at the prompt: what is typed stands behind the prompts, all else is what it shows.
-  function runners.repl(block)
+  local function session_of(command, text)
     local typed = {}
-    for line in block.text:gmatch "[^\n]+" do
-      local prompt, text = line:match "^(>+ )(.*)$"
-      if prompt then table.insert(typed, { prompt = prompt, text = text }) end
+    for line in text:gmatch "[^\n]+" do
+      local prompt, what = line:match "^(>+ )(.*)$"
+      if prompt then table.insert(typed, { prompt = prompt, text = what }) end
     end
-    local text = shown("scripts/lencase repl", typed)
-    local banner, session = text:match "^(lencase [^\n]*\n)(.*)> \n$"
-    assert.is_truthy(banner, text)
-    assert.are.equal(timeless(block.text), timeless(session))
+    local out = shown(command, typed)
+    local banner, session = out:match "^(lencase [^\n]*\n)(.*)> \n$"
+    assert.is_truthy(banner, out)
+    return session
+  end
+
+  function runners.repl(block)
+    assert.are.equal(timeless(block.text), timeless(session_of("scripts/lencase repl", block.text)))
+  end
+
+  -- The same with a program behind it: the first line is what is typed in a shell.
+  function runners.live(block)
+    local command, text = block.text:match "^%$ ([^\n]+)\n(.*)$"
+    local shows = session_of("scripts/" .. command, text)
+    local function nameless(session) return (("\n" .. session):gsub("\n%d+ ", "\nPID ")) end
+    assert.are.equal(nameless(text), nameless(shows))
   end
 
   -- How README says that a spec is run, in a checkout and when lencase is installed.
