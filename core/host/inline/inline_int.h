@@ -83,7 +83,7 @@ struct inline_slot {
   uintptr_t alternate;            /* the thread's alternate stack */
   size_t alternate_size;          /* 0: it has none */
   siginfo_t kept;
-} __attribute__((aligned(64)));
+};
 
 /* What the program wants to be called for a signal; the kernel has inline_signal_entry there. Flags
 ** are the kernel's sa_flags. */
