@@ -7,6 +7,7 @@
 #   make generate     core/signature_data.c anew from lua/lencase/
 #   make check-hard   every test on a build with the smallest caches and poisoned frees
 #   make asan         tests under the address and undefined-behaviour sanitizers
+#   make ubsan        those of the inline host under the latter alone
 #   make tsan         the test with threads under the thread sanitizer
 #   make wasm-objects what a grate of Lind's is made of, compiled for wasm32
 #   make fuzz         [SECONDS=60] the C API in any order, by clang's libFuzzer if there is a clang
@@ -59,7 +60,7 @@ LUALS = $(BUILD)/luals/lencase.d.lua
 COMPLETION = $(BUILD)/completion/lencase
 
 .DELETE_ON_ERROR:
-.PHONY: all demo generate test run-tests check-hard asan tsan wasm-objects fuzz fuzz-clang \
+.PHONY: all demo generate test run-tests check-hard asan ubsan tsan wasm-objects fuzz fuzz-clang \
         fuzz-seeds valgrind bench check check-layers check-generated check-lua check-style \
         check-static check-symbols format install uninstall clean
 
@@ -206,6 +207,12 @@ asan:
 	  TEST_FLAGS='--spec-prefix "$(ASAN_SPECS)"' \
 	  C_TESTS='$(patsubst $(BUILD)/%,build-asan/%,$(filter-out %/inline,$(C_TESTS)))' \
 	  SPECS='$(filter-out $(NOT_ASAN),$(SPECS))' run-tests
+
+# The inline host, which has no room for AddressSanitizer's runtime.
+ubsan:
+	@scripts/install-deps test
+	@$(MAKE) -s BUILD=build-ubsan VARIANT='-fsanitize=undefined -fno-sanitize-recover=all' \
+	  C_TESTS=build-ubsan/spec/c/inline SPECS='spec/inline_spec.lua spec/merge_spec.lua' run-tests
 
 # With a clang that has libFuzzer the strings are made to reach new code, and those that did are kept
 # in build-fuzz/corpus; a string that failed is left in build-fuzz/. Without, they are of seeds.
@@ -368,6 +375,6 @@ uninstall:
 	rm -rf $(LUADIR) $(LUALIBDIR) $(DESTDIR)$(PREFIX)/share/lencase
 
 clean:
-	rm -rf build build-hard build-asan build-tsan build-fuzz build-wasm
+	rm -rf build build-hard build-asan build-ubsan build-tsan build-fuzz build-wasm
 
 -include $(OBJECTS:.o=.d) $(BUILD)/obj/core/host/inline/preload/engine.d $(C_TESTS:=.d) $(C_HELPERS:=.d)

@@ -477,9 +477,9 @@ static void spawns(void) {
   say("ENOENT", posix_spawnp(&pid, bad[0], NULL, NULL, bad, environ) == ENOENT);
   on(SIGUSR1, note_only, 0); /* it is the default in the child, and stays here */
   result = posix_spawn(&pid, "/bin/sh", NULL, NULL, good, bare);
+  wait_for(pid);
   raise(SIGUSR1);
   say("came", came);
-  wait_for(pid);
   say("bare", result);
   say("stack", sigaltstack(&s, NULL)); /* a child that shares the memory is not on it */
   result = posix_spawnp(&pid, "sh", NULL, NULL, good, environ);
