@@ -242,9 +242,8 @@ __asm__(".pushsection .text\n"
 
 uintptr_t inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc) __attribute__((used));
 
-/* The kernel raised it for what our own code did just now: to go back would raise it again. */
-static bool is_fault(int sig, const siginfo_t *info) {
-  return info->si_code > 0 && info->si_code != SI_KERNEL &&
+bool inline_is_fault(int sig, const siginfo_t *info) {
+  return info->si_code > 0 &&
          (sig == SIGSEGV || sig == SIGBUS || sig == SIGILL || sig == SIGFPE || sig == SIGTRAP);
 }
 
@@ -359,7 +358,7 @@ uintptr_t inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc) {
     return 0;
   }
   if (s == NULL || !s->inside) return enter(h, s, sig, info, uc);
-  if (!is_fault(sig, info)) defer(h, s, sig, info, uc);
+  if (!inline_is_fault(sig, info)) defer(h, s, sig, info, uc);
   inline_set_default(h, sig);
   inline_sigreturn(h, (uintptr_t)uc);
 }

@@ -25,18 +25,12 @@ static struct kernel_action ours(const struct inline_host *h) {
                                 .mask = MASK_ALL};
 }
 
-/* Raised for what the thread has just done: to go on would raise it again. */
-static bool is_fault(int sig, const siginfo_t *info) {
-  return info->si_code > 0 &&
-         (sig == SIGSEGV || sig == SIGBUS || sig == SIGILL || sig == SIGFPE || sig == SIGTRAP);
-}
-
 static void on_fatal(int sig, siginfo_t *info, void *data) {
   struct inline_host *h = inline_the_host;
   uint64_t pid = (uint64_t)inline_raw3(h, SYS_getpid, 0, 0, 0);
   (void)data;
   if (pid == 1) { /* the first of a namespace is spared what has the default action, but faults */
-    if (is_fault(sig, info)) inline_set_default(h, sig);
+    if (inline_is_fault(sig, info)) inline_set_default(h, sig);
     return;
   }
   inline_lock(h);

@@ -245,6 +245,9 @@ extern struct inline_host *inline_the_host;
 
 int inline_install(struct inline_host *h);
 
+/* The kernel raised it for what the thread did just now: to go back would raise it again. */
+bool inline_is_fault(int sig, const siginfo_t *info);
+
 /* What the kernel has for all signals that are handled. */
 void inline_signal_entry(void);
 
