@@ -23,6 +23,11 @@ local function blocks_of(text)
   return blocks
 end
 
+-- A script is named by its first line.
+local function script_of(block)
+  return assert(block.text:match "^%-%- ([%w_]+%.lua)\n", "the first line of a script does not name it")
+end
+
 -- Commands that are not run here, and why.
 local skipped = {
   ["make test"] = "it runs this spec",
@@ -59,12 +64,13 @@ describe("README's", function()
   end
 
   setup(function()
-    local pipe = assert(io.popen "mktemp -d")
-    dir = pipe:read "l"
-    pipe:close()
+    dir = support.new_folder()
     local _, err, status = support.sh(("mkdir %s/tree %s/tmp && tar cf - --exclude='./build*' --exclude=./.git . | tar xf - -C %s/tree")
       :format(dir, dir, dir))
     assert(status == 0, err)
+    for _, block in ipairs(blocks_of(README)) do
+      if block.language == "lua" then support.write_file(("%s/tree/%s"):format(dir, script_of(block)), block.text) end
+    end
   end)
 
   teardown(function() os.execute("rm -rf " .. support.quote(dir)) end)
@@ -90,11 +96,10 @@ describe("README's", function()
     end
   end
 
-  -- A script is named by its first line; the blocks behind it run it.
+  -- The other blocks run it.
   function runners.lua(block)
-    local name = assert(block.text:match "^%-%- ([%w_]+%.lua)\n", "its first line does not name it")
+    local name = script_of(block)
     assert(load(block.text, "@" .. name, "t"))
-    support.write_file(dir .. "/tree/" .. name, block.text)
     if name:find "_spec%.lua$" then run_spec(name) end
   end
 
