@@ -190,7 +190,7 @@ local function report(job, status, wanting)
     job.file, job.as_user and " (as " .. USER .. ")" or "", n.passed, n.failed, n.skipped,
     wrong and " (" .. wrong .. ")" or ""))
   if n.failed > 0 then print(output .. "-- end of " .. job.log) end
-  for packages in output:gmatch "# SKIP needs ([^\n]+)" do wanting[packages] = (wanting[packages] or 0) + 1 end
+  for packages in output:gmatch "# SKIP [^\n]-needs ([^\n]+)" do wanting[packages] = (wanting[packages] or 0) + 1 end
   return n
 end
 
@@ -233,7 +233,7 @@ end
 local function run(opts, jobs)
   local sum, wanting, lines = { passed = 0, failed = 0, skipped = 0 }, {}, {}
   for number, job in ipairs(jobs) do table.insert(lines, line_for(opts, job, number)) end
-  local list = opts.build .. "/test/jobs"
+  local list = line_of [[mktemp "${TMPDIR:-/tmp}/lencase-test-XXXXXX"]]
   local file = assert(io.open(list, "w"))
   file:write(table.concat(lines, "\n"), "\n")
   file:close()
@@ -243,6 +243,7 @@ local function run(opts, jobs)
     for what, count in pairs(report(jobs[number], status, wanting)) do sum[what] = sum[what] + count end
     reports = reports + 1
   end
+  os.remove(list)
   assert(reports == #jobs, ("%d of %d files did not run"):format(#jobs - reports, #jobs))
   return sum, wanting
 end
@@ -250,6 +251,10 @@ end
 ---@param opts options
 ---@return boolean # nothing failed, and something ran
 local function run_all(opts)
+  if opts.namespace and not os.execute(NAMESPACE .. "true") then
+    print "left out: no namespaces of pids and mounts can be made here\n0 passed, 0 failed, 1 skipped"
+    return true
+  end
   assert(os.execute("mkdir -p " .. quote(opts.build .. "/test")))
   print(("%d at a time, in the order of --seed %d"):format(opts.jobs, opts.seed))
   local copy = opts.as_user_too and line_of "id -u" == "0" and copy_for_user(opts) or nil
