@@ -38,7 +38,7 @@ describe("examples/embed", function()
     local missing = support.missing {
       clang = "command -v clang", lld = "command -v wasm-ld", wabt = "command -v wasm2c",
       ["wasi-libc"] = "test -f /usr/lib/wasm32-wasi/libc.a",
-      ["libclang-rt-dev-wasm32"] = "test -f $(clang --target=wasm32-wasi --rtlib=compiler-rt --print-libgcc-file-name)",
+      ["libclang-rt-dev-wasm32"] = [[test -f "$(clang --target=wasm32-wasi --rtlib=compiler-rt --print-libgcc-file-name)"]],
     }
     if missing then pending(missing) end
     in_prefix(function(dir, run)
