@@ -266,7 +266,7 @@ describe("make", function()
     for _, goal in ipairs { "", "demo", "test", "install" } do
       it(("stops at once on %s: make %s"):format(machine, goal), function()
         local uname = ('set -- $1 %s\ncase $1 in -s) echo $2 ;; -m) echo $3 ;; esac'):format(machine)
-        local r = with_programs({ uname = uname }, "make " .. goal)
+        local r = with_programs({ uname = uname }, "make DESTDIR=$BIN/root " .. goal)
         assert.are.equal(2, r.status)
         assert.is_truthy(r.err:find("^Makefile:%d+: %*%*%* lencase runs on Linux, x86%-64; this is " .. machine .. "%.  Stop%.\n$"), r.err)
         assert.are.equal("", r.out .. r.asked)
