@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -113,13 +114,13 @@ static scmp_filter_ctx filter_of(const char *path) {
   return ctx;
 }
 
-/* Lets every call that the listener is told of go on, until the program has ended. */
-static void let_go_on(int listener) {
+/* Lets every call that the listener is told of go on, until the program has ended: we have its filter ourselves. */
+static void let_go_on(int listener, int program) {
   struct seccomp_notif *note;
   struct seccomp_notif_resp *answer;
-  struct pollfd pfd = {.fd = listener, .events = POLLIN};
+  struct pollfd pfds[] = {{.fd = listener, .events = POLLIN}, {.fd = program, .events = POLLIN}};
   if (seccomp_notify_alloc(&note, &answer) != 0) fail("listener", "no memory");
-  while (poll(&pfd, 1, -1) > 0 && (pfd.revents & POLLIN) != 0) {
+  while (poll(pfds, 2, -1) > 0 && (pfds[0].revents & POLLIN) != 0) {
     memset(note, 0, sizeof *note);
     if (seccomp_notify_receive(listener, note) != 0) continue;
     memset(answer, 0, sizeof *answer);
@@ -131,15 +132,16 @@ static void let_go_on(int listener) {
 
 /* The program goes on in the parent, whose status is its own: an orphan serves the listener. */
 static void serve(scmp_filter_ctx ctx) {
-  int listener = seccomp_notify_fd(ctx);
+  int listener = seccomp_notify_fd(ctx), program = pidfd_open(getpid(), 0);
   pid_t pid = fork();
   if (pid == 0 && fork() == 0) {
     setsid();
-    let_go_on(listener);
+    let_go_on(listener, program);
   }
   if (pid == 0) _exit(0);
   waitpid(pid, NULL, 0);
   close(listener);
+  close(program);
 }
 
 int main(int argc, char **argv) {

@@ -1,0 +1,258 @@
+/*
+** probe.c - running probes, each in a process of its own
+*/
+
+#include "probe_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { SECONDS = 10 };
+
+/* {================================ for probes ============================= */
+
+bool probe_went(struct probe_trial *trial, bool ok, const char *what) {
+  if (ok) return true;
+  trial->err = errno;
+  snprintf(trial->text, sizeof trial->text, "%s", what);
+  return false;
+}
+
+void probe_found(struct probe_trial *trial, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(trial->text, sizeof trial->text, fmt, ap);
+  va_end(ap);
+  trial->state = PROBE_OK;
+}
+
+void probe_failed(struct probe_trial *trial, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(trial->text, sizeof trial->text, fmt, ap);
+  va_end(ap);
+}
+
+bool probe_partner(struct probe_trial *trial, struct probe_partner *p, int (*f)(void *ud),
+                   void *ud) {
+  int gate[2];
+  char go;
+  if (!probe_went(trial, pipe2(gate, O_CLOEXEC) == 0, "pipe2")) return false;
+  p->pid = fork();
+  if (p->pid == 0) {
+    close(gate[1]);
+    _exit(read(gate[0], &go, 1) == 1 ? f(ud) : 1);
+  }
+  p->gate = gate[1];
+  p->far = gate[0];
+  close(gate[0]);
+  return probe_went(trial, p->pid > 0, "fork");
+}
+
+void probe_partner_go(const struct probe_partner *p) {
+  if (write(p->gate, "", 1) != 1) kill(p->pid, SIGKILL);
+}
+
+bool probe_partner_ended(const struct probe_partner *p) {
+  int wstatus = -1;
+  while (waitpid(p->pid, &wstatus, __WALL) < 0 && errno == EINTR)
+    ;
+  return wstatus == 0;
+}
+
+long probe_status(pid_t pid, const char *name) {
+  char path[64] = "/proc/self/status", line[256];
+  size_t n = strlen(name);
+  long value = -1;
+  FILE *file;
+  if (pid != 0) snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+  file = fopen(path, "re");
+  if (file == NULL) return -1;
+  while (value < 0 && fgets(line, sizeof line, file) != NULL)
+    if (strncmp(line, name, n) == 0 && line[n] == ':') value = strtol(line + n + 1, NULL, 10);
+  fclose(file);
+  return value;
+}
+
+/* }========================================================================= */
+
+/* {================================= running =============================== */
+
+/* Who started us may have had it that a time-out is not heard. */
+static void child_main(const struct probe *probe, struct probe_trial *trial)
+    __attribute__((noreturn));
+
+static void child_main(const struct probe *probe, struct probe_trial *trial) {
+  sigset_t none;
+  signal(SIGALRM, SIG_DFL);
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  alarm(SECONDS);
+  probe->run(trial);
+  _exit(0);
+}
+
+static void await_child(pid_t pid, struct probe_trial *trial) {
+  int wstatus = 0;
+  while (waitpid(pid, &wstatus, 0) < 0 && errno == EINTR)
+    ;
+  if (!WIFSIGNALED(wstatus)) return;
+  trial->state = PROBE_MISSING;
+  trial->err = 0;
+  trial->signal = WTERMSIG(wstatus);
+  trial->text[0] = '\0';
+  if (trial->signal == SIGALRM) probe_failed(trial, "no end after %d s", SECONDS);
+}
+
+/* Ignored, SIGCHLD would eat statuses: of our child's, and of children of its own. */
+void probe_run(const struct probe *probe, struct probe_trial *trial) {
+  const struct sigaction heard = {.sa_handler = SIG_DFL};
+  struct sigaction before;
+  struct probe_trial *shared =
+      mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  pid_t pid;
+  if (!probe_went(trial, shared != MAP_FAILED, "mmap")) return;
+  *shared = *trial;
+  sigaction(SIGCHLD, &heard, &before);
+  pid = fork();
+  if (pid == 0) child_main(probe, shared);
+  if (probe_went(shared, pid > 0, "fork")) await_child(pid, shared);
+  sigaction(SIGCHLD, &before, NULL);
+  *trial = *shared;
+  munmap(shared, sizeof *shared);
+}
+
+/* }========================================================================= */
+
+/* {================================= the list ============================== */
+
+const struct probe probe_list[PROBE_COUNT] = {
+    {"fork", "processes: a program to be started, and each probe below", NULL, {0}, probe_try_fork},
+    {"kernel", "Linux on x86-64", NULL, {0}, probe_try_kernel},
+    {"proc", "descriptors, folders and threads: /proc", NULL, {0}, probe_try_proc},
+    {"pids", "these, of other processes than lencase", NULL, {"proc"}, probe_try_pids},
+    {"hidepid", "seeing other users' processes", NULL, {"pids"}, probe_try_hidepid},
+    {"outer-filter", "what may refuse calls here", NULL, {"proc"}, probe_try_outer_filter},
+    {"sys-ptrace",
+     "CAP_SYS_PTRACE: tracing other users' processes",
+     NULL,
+     {0},
+     probe_try_sys_ptrace},
+    {"clone3", "how newer C libraries make threads", "5.3", {0}, probe_try_clone3},
+    {"threads", "lencase's own thread, which hands signals on", NULL, {0}, probe_try_threads},
+    {"pidfd", "signals to the right process", "5.3", {0}, probe_try_pidfd},
+    {"ptrace", "stopping a program at its calls", NULL, {0}, probe_try_ptrace},
+    {"attach", "a process that was there (lencase repl -p)", NULL, {"ptrace"}, probe_try_attach},
+    {"vm-read", "reading what calls point to, process_vm_readv", NULL, {0}, probe_try_vm_read},
+    {"vm-write", "filling in what calls return, process_vm_writev", NULL, {0}, probe_try_vm_write},
+    {"proc-mem", "the same by /proc/PID/mem", NULL, {"pids"}, probe_try_proc_mem},
+    {"peek", "the same by ptrace, a word at a time", NULL, {"ptrace"}, probe_try_peek},
+    {"procmap-query",
+     "what is where in a program's memory, quickly",
+     "6.11",
+     {"proc"},
+     probe_try_procmap_query},
+    {"no-new-privs", "filters without root", NULL, {0}, probe_try_no_new_privs},
+    {"seccomp",
+     "the filter that only lets through to lencase what a script names",
+     NULL,
+     {0},
+     probe_try_seccomp},
+    {"constant", "answers that the filter itself gives", NULL, {"seccomp"}, probe_try_constant},
+    {"tsync",
+     "a filter for all threads of a process",
+     NULL,
+     {"seccomp", "threads"},
+     probe_try_tsync},
+    {"stop",
+     "calls that stop for a handler, and get its result",
+     NULL,
+     {"seccomp", "ptrace"},
+     probe_try_stop},
+    {"skip",
+     "an answer in place of a call that no filter has seen yet",
+     NULL,
+     {"stop"},
+     probe_try_skip},
+    {"listener", "being told of calls without ptrace", "5.0", {"seccomp"}, probe_try_listener},
+    {"notify", "answering these", "5.0", {"listener"}, probe_try_notify},
+    {"addfd",
+     "descriptors handed to a program, for the window",
+     "5.14",
+     {"notify"},
+     probe_try_addfd},
+    {"sync-wake-up", "quicker answers", "6.6", {"listener"}, probe_try_sync_wake_up},
+    {"wait-killable",
+     "answers that signals do not interrupt",
+     "5.19",
+     {"listener"},
+     probe_try_wait_killable},
+    {"pidfd-getfd", "fetching the listener", "5.6", {"pidfd"}, probe_try_pidfd_getfd},
+    {"scm-rights", "fetching the listener through a socket", NULL, {0}, probe_try_scm_rights},
+    {"memfd", "memory that a program and lencase share", NULL, {0}, probe_try_memfd},
+    {"seal", "nothing else can write to it", "5.1", {"memfd"}, probe_try_seal},
+    {"memfd-exec", "code in it", NULL, {"memfd"}, probe_try_memfd_exec},
+    {"window",
+     "arguments that a program cannot change any more",
+     NULL,
+     {"seal", "memfd-exec", "proc"},
+     probe_try_window},
+    {"mseal", "a window that stays where it is", "6.10", {0}, probe_try_mseal},
+    {"dispatch",
+     "calls that come to this very process (--inline)",
+     "5.11",
+     {0},
+     probe_try_dispatch},
+    {"namespace",
+     "grates' libraries apart from the program's (--inline)",
+     NULL,
+     {0},
+     probe_try_namespace},
+    {"fsgsbase", "quicker changes to those (--inline)", "5.9", {0}, probe_try_fsgsbase},
+    {"vdso", "clocks without a call", NULL, {0}, probe_try_vdso},
+    {"landlock",
+     "folders that a program is kept to; no host needs it",
+     "5.13",
+     {0},
+     probe_try_landlock},
+    {"userns",
+     "being root in a namespace of one's own; no host needs it",
+     NULL,
+     {0},
+     probe_try_userns},
+};
+
+/* The first of those that the probe needs and that is not there; NULL: none. All need the first in the list. */
+static const char *missing_need(const struct probe *probe, const struct probe_trial *trials) {
+  size_t i, need;
+  if (probe != probe_list && trials->state != PROBE_OK) return probe_list->name;
+  for (need = 0; need < PROBE_NEEDS && probe->needs[need] != NULL; need++)
+    for (i = 0; probe_list + i < probe; i++)
+      if (strcmp(probe_list[i].name, probe->needs[need]) == 0 && trials[i].state != PROBE_OK)
+        return probe_list[i].name;
+  return NULL;
+}
+
+void probe_run_all(const char *engine, struct probe_trial trials[PROBE_COUNT]) {
+  size_t i;
+  for (i = 0; i < PROBE_COUNT; i++) {
+    const char *need = missing_need(probe_list + i, trials);
+    trials[i] = (struct probe_trial){.engine = engine};
+    if (need == NULL) {
+      probe_run(probe_list + i, trials + i);
+      continue;
+    }
+    trials[i].state = PROBE_UNTRIED;
+    snprintf(trials[i].text, sizeof trials[i].text, "%s", need);
+  }
+}
+
+/* }========================================================================= */
