@@ -96,6 +96,12 @@ write(fd, buf, count)
 ]], out)
   end)
 
+  it("looks at what works here, the inline host's library among it", function()
+    local out, err = support.sh(("%s %s/bin/lencase doctor"):format(clean, prefix))
+    assert.are.equal("", err)
+    assert.is_truthy(out:find "\nok +namespace ", out)
+  end)
+
   it("checks scripts, also its own examples by name", function()
     local out, err, status = support.sh(("%s %s/bin/lencase check readonly.lua count_writes.lua"):format(clean, prefix))
     assert.are.equal("", out .. err)

@@ -49,7 +49,8 @@ bool probe_partner(struct probe_trial *trial, struct probe_partner *p, int (*f)(
   p->pid = fork();
   if (p->pid == 0) {
     close(gate[1]);
-    _exit(read(gate[0], &go, 1) == 1 ? f(ud) : 1);
+    if (read(gate[0], &go, 1) != 1) _exit(1);
+    _exit(f != NULL ? f(ud) : 0);
   }
   p->gate = gate[1];
   p->far = gate[0];
@@ -140,7 +141,7 @@ const struct probe probe_list[PROBE_COUNT] = {
     {"proc", "descriptors, folders and threads: /proc", NULL, {0}, probe_try_proc},
     {"pids", "these, of other processes than lencase", NULL, {"proc"}, probe_try_pids},
     {"hidepid", "seeing other users' processes", NULL, {"pids"}, probe_try_hidepid},
-    {"outer-filter", "what may refuse calls here", NULL, {"proc"}, probe_try_outer_filter},
+    {"outer-filter", "what may refuse calls here", NULL, {0}, probe_try_outer_filter},
     {"sys-ptrace",
      "CAP_SYS_PTRACE: tracing other users' processes",
      NULL,

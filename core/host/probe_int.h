@@ -21,7 +21,10 @@ void probe_found(struct probe_trial *trial, const char *fmt, ...)
 void probe_failed(struct probe_trial *trial, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* A further process, which waits until it is let go and then ends with the status f(ud). It ends, too, when this one does. */
+/*
+** A further process, which waits until it is let go and then ends with the status f(ud); NULL: with 0. It
+** ends, too, when this one does.
+*/
 struct probe_partner {
   pid_t pid;
   int gate; /* its end of what it waits at has the number 'far' */

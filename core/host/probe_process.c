@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/prctl.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -70,13 +71,14 @@ void probe_try_hidepid(struct probe_trial *trial) {
     probe_went(trial, false, "/proc/1 (hidepid)");
 }
 
+/* Without /proc they are not counted. */
 void probe_try_outer_filter(struct probe_trial *trial) {
   long mode = probe_status(0, "Seccomp"), filters = probe_status(0, "Seccomp_filters");
-  if (mode < 0)
-    probe_failed(trial, "the kernel has no seccomp");
-  else if (mode == 0)
+  if (mode < 0) mode = prctl(PR_GET_SECCOMP, 0, 0, 0, 0);
+  if (!probe_went(trial, mode >= 0, "prctl(PR_GET_SECCOMP)")) return;
+  if (mode == 0)
     probe_found(trial, "none");
-  else if (filters == 1)
+  else if (filters <= 1)
     probe_found(trial, "a seccomp filter from outside is in force");
   else
     probe_found(trial, "%ld seccomp filters from outside are in force", filters);

@@ -227,14 +227,14 @@ static int call_is_answered(void *ud) {
 
 void probe_try_notify(struct probe_trial *trial) {
   struct probe_partner p;
-  union response answer;
+  union response reply;
   uint64_t id;
   int listener = receive(trial, call_is_answered, &p, &id);
   if (listener < 0) return;
-  memset(answer.room, 0, sizeof answer.room);
-  answer.r.id = id;
-  answer.r.val = PROBE_ANSWER;
-  if (!probe_went(trial, ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer) == 0,
+  memset(reply.room, 0, sizeof reply.room);
+  reply.r.id = id;
+  reply.r.val = PROBE_ANSWER;
+  if (!probe_went(trial, ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &reply) == 0,
                   "SECCOMP_IOCTL_NOTIF_SEND"))
     return;
   if (probe_partner_ended(&p))
@@ -286,14 +286,10 @@ void probe_try_wait_killable(struct probe_trial *trial) {
 
 /* {================================ fetching =============================== */
 
-static int nothing(void *ud) {
-  return ud != NULL;
-}
-
 void probe_try_pidfd_getfd(struct probe_trial *trial) {
   struct probe_partner p;
   int pidfd;
-  if (!probe_partner(trial, &p, nothing, NULL)) return;
+  if (!probe_partner(trial, &p, NULL, NULL)) return;
   pidfd = pidfd_open(p.pid, 0);
   if (!probe_went(trial, pidfd >= 0, "pidfd_open")) return;
   if (probe_went(trial, pidfd_getfd(pidfd, p.far, 0) >= 0, "pidfd_getfd"))

@@ -57,13 +57,9 @@ static bool stop(struct probe_trial *trial, const struct probe_partner *p) {
          probe_went(trial, ptrace(PTRACE_GETREGS, p->pid, 0, &regs) == 0, "PTRACE_GETREGS");
 }
 
-static int nothing(void *ud) {
-  return ud != NULL;
-}
-
 void probe_try_ptrace(struct probe_trial *trial) {
   struct probe_partner p;
-  if (!probe_partner(trial, &p, nothing, NULL) || !stop(trial, &p)) return;
+  if (!probe_partner(trial, &p, NULL, NULL) || !stop(trial, &p)) return;
   if (!probe_went(trial, ptrace(PTRACE_DETACH, p.pid, 0, 0) == 0, "PTRACE_DETACH")) return;
   probe_partner_go(&p);
   if (probe_partner_ended(&p))
@@ -86,7 +82,7 @@ static int seize_sibling(void *ud) {
 void probe_try_attach(struct probe_trial *trial) {
   struct probe_partner target, tracer;
   struct sibling s = {trial, &target};
-  if (!probe_partner(trial, &target, nothing, NULL)) return;
+  if (!probe_partner(trial, &target, NULL, NULL)) return;
   if (!probe_partner(trial, &tracer, seize_sibling, &s)) return;
   probe_partner_go(&tracer);
   if (probe_partner_ended(&tracer)) probe_found(trial, "%s", "");

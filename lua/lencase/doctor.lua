@@ -59,7 +59,7 @@ local cures = {
   end,
 }
 
--- A filter that is known, or none known because there is no /proc.
+-- A filter is in force, or what would tell is refused.
 local function is_confined(by_name)
   local filter = by_name["outer-filter"]
   return filter.state ~= "ok" or filter.text ~= "none"
