@@ -270,8 +270,8 @@ describe("lencase doctor", function()
     local cure = "in a container: --cap-add SYS_PTRACE, or --security-opt seccomp=unconfined, or a profile that allows it"
     local function has(line) assert.is_truthy(("\n" .. out):find("\n" .. line .. "\n", 1, true), line .. " in\n" .. out) end
     has("missing  ptrace        stopping a program at its calls: PTRACE_SEIZE: EPERM (" .. cure .. ")")
-    has "untried  peek          the same by ptrace, a word at a time: not tried without ptrace"
-    has "ok       seccomp       the filter that only lets through to lencase what a script names"
+    has "untried  stop          a named call stops for its handler, and gets its result: not tried without ptrace"
+    has "ok       seccomp       the filter that lets all calls through but those that a script names"
     has("no       trace         lencase run: without ptrace; " .. cure .. "; or lencase run --inline")
     has "usable   inline        lencase run --inline: handlers, replaced arguments, constants"
     local _, lines = out:gsub("\n", "")
