@@ -25,7 +25,7 @@ struct probe_trial {
   char text[192]; /* what was found, or what was refused; may be empty */
 };
 
-enum { PROBE_NEEDS = 3, PROBE_COUNT = 41 };
+enum { PROBE_NEEDS = 3, PROBE_COUNT = 43 };
 
 struct probe {
   const char *name;

@@ -76,7 +76,9 @@ void probe_try_procmap_query(struct probe_trial *trial);
 
 /* Filters and listeners. */
 void probe_try_no_new_privs(struct probe_trial *trial);
+void probe_try_filter(struct probe_trial *trial);
 void probe_try_seccomp(struct probe_trial *trial);
+void probe_try_unwatched(struct probe_trial *trial);
 void probe_try_constant(struct probe_trial *trial);
 void probe_try_tsync(struct probe_trial *trial);
 void probe_try_stop(struct probe_trial *trial);

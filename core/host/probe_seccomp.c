@@ -44,7 +44,10 @@ void probe_try_no_new_privs(struct probe_trial *trial) {
     probe_failed(trial, "prctl(PR_SET_NO_NEW_PRIVS) did nothing");
 }
 
-/* A filter with one action for PROBE_CALL. What seccomp(2) says; without privilege with no_new_privs. */
+/*
+** A filter with one action for PROBE_CALL; without privilege with no_new_privs. What seccomp(2) says,
+** or prctl(2), which knows no flags, where that is refused.
+*/
 static int load(unsigned long flags, uint32_t action) {
   struct sock_filter code[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -56,7 +59,13 @@ static int load(unsigned long flags, uint32_t action) {
   long rc = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
   if (rc < 0 && errno == EACCES && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
     rc = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
+  if (rc < 0 && flags == 0) rc = prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0);
   return (int)rc;
+}
+
+void probe_try_filter(struct probe_trial *trial) {
+  if (probe_went(trial, load(0, SECCOMP_RET_ALLOW) == 0, "seccomp, prctl(PR_SET_SECCOMP)"))
+    probe_found(trial, "%s", "");
 }
 
 void probe_try_seccomp(struct probe_trial *trial) {
@@ -182,11 +191,18 @@ void probe_try_skip(struct probe_trial *trial) {
 
 /* {================================ listeners ============================== */
 
+/* A listener of another filter's may let calls go on that ours would have stopped. */
+void probe_try_unwatched(struct probe_trial *trial) {
+  if (load(SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_RET_USER_NOTIF) >= 0 || errno != EBUSY)
+    probe_found(trial, "%s", "");
+  else
+    probe_went(trial, false, "a listener from outside is in force");
+}
+
 static int open_listener(struct probe_trial *trial, unsigned long flags) {
   int fd = load(SECCOMP_FILTER_FLAG_NEW_LISTENER | flags, SECCOMP_RET_USER_NOTIF);
   if (fd >= 0) return fd;
   probe_went(trial, false, "seccomp(SECCOMP_FILTER_FLAG_NEW_LISTENER)");
-  if (errno == EBUSY) probe_failed(trial, "a listener from outside is in force");
   return fd;
 }
 

@@ -10,7 +10,6 @@ local doctor = {}
 
 -- What a host and a kind of entry cannot do without; one of a list is enough.
 local READING = { "vm-read", "proc-mem", "peek" }
-local FETCHING = { "pidfd-getfd", "scm-rights" }
 
 -- Where the host itself is all that entries need.
 local free = {
@@ -19,11 +18,13 @@ local free = {
 
 local hosts = {
   { name = "trace", command = "lencase run", other = "inline",
-    needs = { "fork", "pidfd", "threads", "ptrace", "seccomp", "stop", READING },
+    needs = { "fork", "proc", "threads", "ptrace", READING },
     entries = {
       { name = "handlers", needs = {} },
-      { name = "replaced arguments", needs = { "window", "addfd", FETCHING } },
-      { name = "constants", needs = { "constant" } },
+      { name = "replaced arguments", needs = {} },
+      { name = "constants", needs = {} },
+      { name = "replaced arguments out of the program's reach", needs = { "window", "addfd", "scm-rights" } },
+      { name = "other calls at full speed", needs = { "stop", "unwatched" } },
       { name = "paths below descriptors", needs = { "pids" } },
       { name = "attaching (lencase repl -p)", needs = { "attach" } },
     } },
@@ -49,7 +50,7 @@ local cures = {
   ["sys-ptrace"] = function() return "be root, or --cap-add SYS_PTRACE" end,
   ["memfd-exec"] = function(p) return p.errno == "EACCES" and "sysctl vm.memfd_noexec=1" or nil end,
   namespace = function() return "make, or make install" end,
-  listener = function(p) return p.errno == "EBUSY" and "run lencase outside of it" or nil end,
+  unwatched = function() return "run lencase outside of it" end,
   ptrace = function(p)
     if p.text:find "^process" then return "run it without that tracer" end
     return p.text:find "ptrace_scope is [23]" and "sysctl kernel.yama.ptrace_scope=1 (from 3: after a restart)" or nil
