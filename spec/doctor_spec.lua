@@ -105,9 +105,11 @@ local others = { "attach", "constant", "fsgsbase", "hidepid", "namespace", "oute
 describe("lencase doctor", function()
   local here -- what is missing on this machine and for this user, without a filter
   local all = {}
+  local confined -- a filter is in force here already: some places cannot be made then
 
   setup(function()
     local report = examine ""
+    confined = filter_of(report) ~= "none"
     here = missing_of(report)
     for _, p in ipairs(report.probes) do all[p.name] = p end
   end)
@@ -123,6 +125,7 @@ describe("lencase doctor", function()
     local how, errno = row[1], row[2]
     local expected = table.move(row, 3, #row, 1, {})
     it(("finds %s missing (%s)"):format(table.concat(expected, ", "), type(how) == "string" and how or errno or "allow-list"), function()
+      if confined and how == "-n uname" then return pending "a filter is in force here" end
       support.in_folder(function(dir)
         local report = examine(confine .. (type(how) == "string" and how or how(dir)))
         local missing, wanted = newly_missing(report), {}
@@ -158,12 +161,13 @@ describe("lencase doctor", function()
 
   it("says whether a filter from outside is in force", function()
     local one = confine .. "-e 462=ENOSYS "
-    assert.are.equal("none", filter_of(examine ""))
+    if confined then return pending "a filter is in force here" end
     assert.are.equal("a seccomp filter from outside is in force", filter_of(examine(one)))
     assert.are.equal("2 seccomp filters from outside are in force", filter_of(examine(one .. one)))
   end)
 
   it("names a tracer", function()
+    if confined then return pending "a filter is in force here" end
     local report = examine(support.lencase .. " run examples/umask.lua 022 -- ")
     local p = newly_missing(report).ptrace
     assert.is_truthy(p.text:find "^process %d+ traces what is started here", p.text)
@@ -202,7 +206,6 @@ describe("lencase doctor", function()
       assert.are.same({ "proc" }, host_of(report, "trace").without)
       assert.are.equal("mount -t proc proc /proc", host_of(report, "trace").cure)
       assert.are.same({ "proc" }, entry_of(report, "trace", "handlers").without)
-      assert.are.equal("none", filter_of(report))
       assert.are.equal("a seccomp filter from outside is in force", filter_of(examine(launcher .. " " .. confine .. "-e 462=ENOSYS")))
       assert.are.equal(0, status)
     end)
@@ -237,6 +240,7 @@ describe("lencase doctor", function()
   for _, row in ipairs(findings) do
     local name, finding, cure = row[1], row[2], row[3]
     it(("knows what to do about %s: %s"):format(name, finding.text), function()
+      if confined then return pending "a filter is in force here" end
       local probes = examine("").probes
       for _, p in ipairs(probes) do
         if p.name == name then p.state, p.errno, p.text = "missing", finding.errno, finding.text end
@@ -255,6 +259,7 @@ describe("lencase doctor", function()
                          "-e pidfd_getfd=EPERM", "-e process_vm_readv=ENOSYS", "-e memfd_create=EPERM", "-e sendmsg=EPERM",
                          "-e clone3=EPERM", "-e seccomp=EPERM -e prctl=EPERM" } do
     it("tells what runs" .. (how ~= "" and ": " .. how or ""), function()
+      if confined and how == "-n uname" then return pending "a filter is in force here" end
       support.in_folder(function(dir)
         local launcher = how ~= "" and confine .. how or ""
         local script, report = support.write_file(dir .. "/upper.lua", grate), examine(launcher)
@@ -274,6 +279,7 @@ describe("lencase doctor", function()
   end
 
   it("shows a line for each probe and host", function()
+    if confined then return pending "a filter is in force here" end
     local out, err, status = support.sh(("%s -e ptrace=EPERM %s doctor"):format(confine, support.lencase))
     assert.are.equal("", err)
     assert.are.equal(0, status)
