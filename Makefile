@@ -2,7 +2,9 @@
 #
 #   make              all that is installed, into build/
 #   make demo         count the bytes that a real program writes (installs what is missing)
-#   make test         every test (installs what is missing); ends in `N passed, N failed`
+#   make test         [JOBS=] [SEED=] every test (installs what is missing); ends in `N passed, N failed`
+#   make test-namespace   the same, each file in new namespaces of pids (small ones) and mounts
+#   make test-fresh   [SUITE=bookworm] README's commands in a fresh Debian with nothing but make and git
 #   make check        layers, generated files, style, static analysis, exported symbols
 #   make generate     core/signature_data.c anew from lua/lencase/
 #   make test-docker  every test under Docker's seccomp profile, with its capabilities
@@ -74,7 +76,7 @@ endif
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: all demo generate test run-tests test-docker check-hard asan ubsan tsan wasm-objects fuzz fuzz-clang \
+.PHONY: all demo generate test test-namespace test-fresh test-docker run-tests check-hard asan ubsan tsan wasm-objects fuzz fuzz-clang \
         fuzz-seeds valgrind bench check check-layers check-generated check-lua check-style \
         check-static check-symbols format install uninstall clean
 
@@ -192,14 +194,28 @@ $(BUILD)/spec/dynamic_%: spec/c/helper_%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -o $@ $< -lpthread -lm -lseccomp
 
+# JOBS: so many files at a time, instead of one for each CPU. SEED: the order of a run that printed it.
+JOBS =
+SEED =
 TEST_FLAGS =
 
 test:
 	@scripts/install-deps test
 	@$(MAKE) -s run-tests TEST_FLAGS=--as-user-too
 
+test-namespace:
+	@scripts/install-deps test
+	@$(MAKE) -s run-tests TEST_FLAGS='--as-user-too --namespace'
+
+SUITE = bookworm
+
+test-fresh:
+	@scripts/install-deps fresh
+	@scripts/test-fresh $(SUITE)
+
 run-tests: all $(C_TESTS) $(C_HELPERS)
-	@$(LUA) scripts/run-tests.lua --build $(BUILD) $(TEST_FLAGS) $(C_TESTS) $(SPECS)
+	@$(LUA) scripts/run-tests.lua --build $(BUILD) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEED),--seed $(SEED)) \
+	  $(TEST_FLAGS) $(C_TESTS) $(SPECS)
 
 # As in a container of Docker's: its seccomp profile, and root with the capabilities that it gives.
 DOCKER_CAPS = -all,+chown,+dac_override,+fsetid,+fowner,+mknod,+net_raw,+setgid,+setuid,+setfcap,+setpcap,+net_bind_service,+sys_chroot,+kill,+audit_write

@@ -46,9 +46,7 @@ describe("an installed lencase", function()
   local prefix
 
   setup(function()
-    local pipe = assert(io.popen "mktemp -d")
-    prefix = pipe:read "l"
-    pipe:close()
+    prefix = support.new_folder()
     local _, err, status = support.sh(("make -s install PREFIX=%s BUILD=%s"):format(prefix, support.build))
     assert(status == 0, err)
     support.write_file(prefix .. "/counter.lua", counter)
