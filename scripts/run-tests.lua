@@ -30,8 +30,9 @@ local NAMESPACE = [[unshare --pid --fork --kill-child --mount-proc sh -c '"$@"; 
 local ENVIRONMENT = "env -i --default-signal PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "
   .. 'LANG=C.UTF-8 LC_ALL=C.UTF-8 TZ=UTC0 TERM=dumb HOME="$tmp" TMPDIR="$tmp" '
 
--- What runs a job, and tells how it ended. Behind it: what is before the environment, and the job's own.
-local SHELL_LINE = [[tmp=$(mktemp -d %s/lencase-test-XXXXXX) && %s || exit 255; log=$(realpath -m %s); ]]
+-- What runs a job, and tells how it ended. The way through the folder is free: tests of root's run as others. Behind it: what is before the environment, and the job's own.
+local SHELL_LINE = [[tmp=$(mktemp -d %s/lencase-test-XXXXXX) && chmod 711 "$tmp" && %s || exit 255; ]]
+  .. [[log=$(realpath -m %s); ]]
   .. [[trap 'kill $!; wait $!; rm -rf "$tmp"; exit 255' INT TERM HUP; ( cd %s && exec timeout -k 5 %d %s ]]
   .. ENVIRONMENT .. [[LENCASE_BUILD=%s %s %s ) > "$log" 2>&1 < /dev/null & ]]
   .. [[wait $!; status=$?; rm -rf "$tmp"; echo %d $status]]
