@@ -30,7 +30,7 @@ local NAMESPACE = [[unshare --pid --fork --kill-child --mount-proc sh -c '"$@"; 
 local ENVIRONMENT = "env -i --default-signal PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "
   .. 'LANG=C.UTF-8 LC_ALL=C.UTF-8 TZ=UTC0 TERM=dumb HOME="$tmp" TMPDIR="$tmp" '
 
--- What runs a job, and tells how it ended. The way through the folder is free: tests of root's run as others. Behind it: what is before the environment, and the job's own.
+-- What runs a job, and tells how it ended. Its folder lets others pass: specs of root's run programs as them.
 local SHELL_LINE = [[tmp=$(mktemp -d %s/lencase-test-XXXXXX) && chmod 711 "$tmp" && %s || exit 255; ]]
   .. [[log=$(realpath -m %s); ]]
   .. [[trap 'kill $!; wait $!; rm -rf "$tmp"; exit 255' INT TERM HUP; ( cd %s && exec timeout -k 5 %d %s ]]
