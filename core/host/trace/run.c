@@ -27,12 +27,25 @@ static pid_t wait_stop(struct trace_run *run, int *status) {
   return tid;
 }
 
-void run_loop(struct trace_run *run) {
-  pid_t tid = 0;
+/* False: nothing is there, and nothing will come. */
+static bool fetch(struct trace_run *run) {
   int status;
-  while (run->threads.n > 0 && !live_is_still(run) && (tid >= 0 || errno == EINTR)) {
-    tid = run->live != NULL ? live_wait(run, &status) : wait_stop(run, &status);
-    if (tid > 0) stop_handle(run, tid, status);
+  pid_t tid = run->live != NULL ? live_wait(run, &status) : wait_stop(run, &status);
+  if (tid <= 0) return tid == 0 || errno == EINTR;
+  queue_add(run, tid, status);
+  return true;
+}
+
+void run_loop(struct trace_run *run) {
+  struct thread *t;
+  int status;
+  bool more = true;
+  while (more && run->threads.n > 0) {
+    t = queue_next(&run->queue, &status);
+    if (t != NULL)
+      stop_handle(run, t, status);
+    else
+      more = !live_is_still(run) && fetch(run);
   }
 }
 
@@ -61,6 +74,7 @@ int run_begin(struct lencase_state *st, struct trace_run **out) {
   run->listener = -1;
   run->window.fd = run->window.grow_fd = -1;
   st->run = *out = run;
+  queue_open(&run->queue);
   rc = thread_table_open(run);
   affinity_open(&run->affinity);
   return rc;

@@ -175,17 +175,9 @@ static void dispatch(struct trace_run *run, struct thread *t, int status) {
   (fn != NULL ? fn : go_on)(run, t, status);
 }
 
-void stop_handle(struct trace_run *run, pid_t tid, int status) {
-  struct thread *t = thread_find(run, tid);
-  if (!WIFSTOPPED(status)) {
-    if (t != NULL) thread_ended(run, t, status);
-    return;
-  }
-  if (t == NULL) t = thread_new(run, tid); /* before its parent's report */
-  if (t != NULL) {
+void stop_handle(struct trace_run *run, struct thread *t, int status) {
+  if (WIFSTOPPED(status))
     dispatch(run, t, status);
-  } else {
-    state_log(run->st, "no memory for thread %d: killed", (int)tid);
-    kill(tid, SIGKILL);
-  }
+  else
+    thread_ended(run, t, status);
 }

@@ -67,6 +67,7 @@ struct thread *thread_new(struct trace_run *run, pid_t tid) {
   t->tid = tid;
   if (run->threads.n >= run->threads.nbuckets) table_grow(run->st, &run->threads);
   table_link(&run->threads, t);
+  queue_join(&run->queue, t);
   run->threads.n++;
   return t;
 }
@@ -151,6 +152,7 @@ void thread_drop(struct trace_run *run, struct thread *t) {
   if (t->state == THREAD_NEW && t->stopped && t->proc == NULL) run->held_back--;
   if (t->proc != NULL) thread_leave(t);
   table_unlink(&run->threads, t);
+  queue_leave(&run->queue, t);
   run->threads.n--;
   state_free(run->st, t, sizeof *t);
 }

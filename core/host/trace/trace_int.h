@@ -2,6 +2,7 @@
 ** trace_int.h - what the files of the trace host share
 **
 ** run.c      the run: opening, the loop, closing
+** queue.c    stops that have come, and are not dealt with yet
 ** start.c    the program: fork, filter, exec
 ** filter.c   what the seccomp filter traps
 ** thread.c   threads, cages and address spaces: their table and their lives
@@ -31,6 +32,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/ptrace.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 #include <sys/user.h>
 
@@ -148,6 +150,7 @@ struct thread {
   bool takes_regs; /* THREAD_NEW: begins with now.regs */
   bool ended;      /* waitpid told 'status' outside of the loop */
   bool entered;    /* its call arrived at its entry: the filter's stop for it is silent */
+  bool queued;     /* waitpid told 'told', which is not dealt with yet */
   /* What follows is of runs that somebody looks on (live.c). */
   bool waits;       /* it would run, with signal 'sig', if the run were not halted */
   bool shown;       /* it waits at a call that whoever looks on was told of */
@@ -158,13 +161,23 @@ struct thread {
   int sig;
   bool asked; /* the call that arrived last was somebody's */
   struct cut cut;
-  int status;
+  int status, told;
   uint64_t mask;
   struct process *proc;
+  TAILQ_ENTRY(thread) by_turn;
+  uint64_t turn;         /* its last */
   struct thread *chain;  /* of the hash table */
   struct thread *others; /* of the process */
   struct flight now;
   struct flight held[TRACE_HELD]; /* interrupted by handlers that run, innermost last */
+};
+
+/* All threads, those whose last turn is longest ago first, and which of them wait for their next. */
+struct queue {
+  TAILQ_HEAD(, thread) threads;
+  struct thread *next; /* none before it waits */
+  size_t waiting;
+  uint64_t turn, round; /* the last that was given; the last of the round before */
 };
 
 struct thread_table {
@@ -225,6 +238,7 @@ struct trace_run {
   struct lencase_state *st;
   struct live *live; /* NULL: nobody looks on */
   struct thread_table threads;
+  struct queue queue;
   pid_t root;
   int wstatus; /* of the root program */
   int listener;
@@ -265,6 +279,25 @@ void run_hide(struct trace_run *run);
 
 /* Until all tracees are gone, or the run is halted. */
 void run_loop(struct trace_run *run);
+
+/* }========================================================================= */
+
+/* {================================= queue.c =============================== */
+
+void queue_open(struct queue *q);
+
+/* A thread comes to be, and is no more. */
+void queue_join(struct queue *q, struct thread *t);
+void queue_leave(struct queue *q, struct thread *t);
+
+/* waitpid told of a thread, and none is waiting. */
+void queue_add(struct trace_run *run, pid_t tid, int status);
+
+/* Whose turn it is, and what waitpid told; NULL: none is waiting. */
+struct thread *queue_next(struct queue *q, int *status);
+
+/* What was told of one thread, out of turn. False: nothing. */
+bool queue_take(struct thread *t, int *status);
 
 /* }========================================================================= */
 
@@ -363,7 +396,7 @@ void thread_unmask(struct thread *t);
 /* {================================= stop.c ================================ */
 
 /* Deals with what waitpid told. */
-void stop_handle(struct trace_run *run, pid_t tid, int status);
+void stop_handle(struct trace_run *run, struct thread *t, int status);
 
 enum stop_kind {
   STOP_SYSCALL,
