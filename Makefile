@@ -13,7 +13,7 @@
 #   make fuzz         [SECONDS=60] the C API in any order, by clang's libFuzzer if there is a clang
 #   make valgrind     tests that trace no program, under valgrind
 #   make format       the C files as make check wants them
-#   make bench        what an intercepted call costs
+#   make bench        what an intercepted call costs, and whether threads share what there is
 #   make install      [PREFIX=/usr/local] [DESTDIR=], and make uninstall
 
 PREFIX = /usr/local
@@ -271,13 +271,18 @@ valgrind:
 
 $(BUILD)/bench/bench-inline: scripts/bench-driver.c
 
+$(BUILD)/bench/bench-driver: scripts/bench-driver.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -static -o $@ $< -lpthread
+
 $(BUILD)/bench/%: scripts/%.c $(BUILD)/liblencase.a
 	@mkdir -p $(@D)
 	$(COMPILE) -Icore $(LUA_CFLAGS) -o $@ $< $(BUILD)/liblencase.a $(LUA_LIBS) $(LIBS)
 
-bench: all $(BUILD)/bench/bench-stack $(BUILD)/bench/bench-inline
+bench: all $(BUILD)/bench/bench-stack $(BUILD)/bench/bench-inline $(BUILD)/bench/bench-driver
 	@LUA_CPATH='$(BUILD)/?.so;;' scripts/bench-stack
 	@scripts/bench
+	@scripts/bench-fair
 
 # --- checks --------------------------------------------------------------------------------
 

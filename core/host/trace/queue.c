@@ -111,7 +111,7 @@ struct thread *queue_next(struct queue *q, int *status) {
   while (!q->next->queued) q->next = TAILQ_NEXT(q->next, by_turn);
   t = q->next;
   queue_take(t, status);
-  queue_leave(q, t); /* which goes on to the one behind it */
+  queue_leave(q, t);
   TAILQ_INSERT_TAIL(&q->threads, t, by_turn);
   t->turn = ++q->turn;
   if (may_be_another(t) && waitpid(t->tid, &since, __WALL | WNOHANG) == t->tid) *status = since;
