@@ -25,6 +25,7 @@ void arrive_pass(struct trace_run *run, struct thread *t) {
     flight_down(run, t);
   } else {
     f->in_place = false;
+    cut_passes(t);
     thread_resume(t, 0);
   }
 }

@@ -148,7 +148,7 @@ void flight_exited(struct trace_run *run, struct thread *t, int status) {
   if (!down_result(t, &f->result)) return;
   t->state = THREAD_RUN;
   t->entered = false;
-  if (live_woke(t, f->result)) f->result = RESTART_UNSEEN;
+  f->result = cut_result(t, f->result);
   if (signal_woke(f->result))
     signal_interrupted(run, t, f->result);
   else

@@ -20,10 +20,24 @@
 #include <sys/ptrace.h>
 #include <unistd.h>
 
+static void on_child(int sig) {
+  (void)sig; /* that it comes ends a wait */
+}
+
+void relay_ticks(int how) {
+  sigset_t set;
+  int err = errno;
+  sigemptyset(&set);
+  sigaddset(&set, SIGCHLD);
+  pthread_sigmask(how, &set, NULL);
+  errno = err;
+}
+
 void relay_block(struct trace_run *run) {
-  struct sigaction sa = {.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP};
+  struct sigaction sa = {.sa_handler = on_child, .sa_flags = SA_NOCLDSTOP};
   supervise_set(&run->relay.set);
   pthread_sigmask(SIG_BLOCK, &run->relay.set, &run->mask);
+  relay_ticks(SIG_BLOCK);
   sigaction(SIGCHLD, &sa, &run->old_sigchld); /* ignored, it would eat statuses */
 }
 

@@ -149,6 +149,7 @@ void thread_drop_calls(struct trace_run *run, struct thread *t) {
 void thread_drop(struct trace_run *run, struct thread *t) {
   thread_drop_calls(run, t);
   relay_awake(run, t);
+  cut_over(t);
   if (t->state == THREAD_NEW && t->stopped && t->proc == NULL) run->held_back--;
   if (t->proc != NULL) thread_leave(t);
   table_unlink(&run->threads, t);
@@ -187,12 +188,14 @@ static const bool goes_to_syscall[THREAD_STATES] = {
 };
 
 bool thread_resume(struct thread *t, int sig) {
-  bool stops = goes_to_syscall[t->state] || t->nheld > 0 || t->entered || t->run->every;
+  bool stops = goes_to_syscall[t->state] || t->nheld > 0 || t->entered || t->run->every ||
+               cut_awaits_stop(t);
   if (t->run->halted) {
     t->waits = true;
     t->sig = sig;
     return true;
   }
+  if (t->state == THREAD_DOWN || t->state == THREAD_INJECTED) cut_begins(t);
   return ptrace(stops ? PTRACE_SYSCALL : PTRACE_CONT, t->tid, 0, (long)sig) == 0;
 }
 

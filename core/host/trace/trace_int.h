@@ -11,6 +11,7 @@
 ** tame.c     calls that would get away from us
 ** flight.c   a call in flight: downcalls in place and injected, the end
 ** signal.c   what signals do to a call in flight
+** cut.c      calls that are cut short by what the program does not see
 ** birth.c    fork, vfork, clone and exec
 ** steps.c    steps of a stopped thread that are waited for
 ** window.c   the sealed window and the scratch memory of each program
@@ -35,6 +36,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 #include <sys/user.h>
+#include <time.h>
 
 #include "trace.h"
 
@@ -132,10 +134,14 @@ struct flight {
   uint8_t ends;       /* enum flight_ends */
 };
 
-/* A call that our own stop cut short, and that is about to be made again. */
+/* A call that was cut short by what the program does not see: cut.c. */
 struct cut {
-  bool there;
-  bool asked; /* somebody handled it */
+  bool there;   /* it is about to be made again, by a thread that is in no call of ours */
+  bool asked;   /* it was handled, or there is no handler that has come since */
+  bool plain;   /* it had ended with EINTR */
+  bool stopped; /* in flight: a stop signal has come, and EINTR is how it ends */
+  int64_t began,
+      due; /* when, and when its time-out is over, in nanoseconds; 0: that is not known, there is none */
   struct user_regs_struct regs;
 };
 
@@ -261,6 +267,10 @@ struct trace_run {
   struct window window;
   struct affinity affinity;
   struct relay relay;
+  size_t ndue;      /* threads in a call with a time-out that we watch over */
+  timer_t ticker;   /* ends our wait when the next is over */
+  int64_t next_due; /* INT64_MAX: there is none */
+  bool ticks;
   sigset_t mask;                /* of the calling thread */
   struct sigaction old_sigchld; /* of the process */
   int dumpable;
@@ -452,6 +462,19 @@ void flight_close(struct trace_run *run, struct flight *f, bool dropped);
 /* -ERESTARTNOHAND: the call is made again, unless a handler of the program's runs. */
 enum { RESTART_UNSEEN = -514 };
 
+/* -ERESTART_RESTARTBLOCK: the kernel goes on with it by restart_syscall. */
+enum { RESTART_BLOCK = -516 };
+
+/* What becomes of a signal that is delivered to a thread. */
+enum signal_action { SIGNAL_ENDS, SIGNAL_IGNORED, SIGNAL_STOPS, SIGNAL_CAUGHT };
+enum signal_action signal_action(const struct thread *t, int sig);
+
+/* SIGSTOP and its kind. */
+bool signal_stops(int sig);
+
+/* Whether a signal that it does not block is on its way to a thread. */
+bool signal_waits(const struct thread *t);
+
 /* A result that says "restart me" (ERESTARTSYS ...): not one for the caller's eyes. */
 bool signal_woke(int64_t result);
 
@@ -473,6 +496,41 @@ bool signal_awaits_entry(const struct thread *t);
 
 /* True when t->now.regs are the restart of a call held: it goes on then. */
 bool signal_resumes_held(struct trace_run *run, struct thread *t);
+
+/* }========================================================================= */
+
+/* {================================== cut.c ================================ */
+
+void cut_open(struct trace_run *run);
+void cut_close(struct trace_run *run);
+
+/* Interrupts the calls whose time-out is over; our wait ends when the next is. */
+void cut_wake(struct trace_run *run);
+
+/* The thread's call, t->now, is carried out from now on; it is let through. */
+void cut_begins(struct thread *t);
+void cut_passes(struct thread *t);
+
+/* How a call in flight has ended: a result, or one of signal_woke. */
+int64_t cut_result(struct thread *t, int64_t result);
+
+/* What stops a thread does not show: if it has cut a call short that is made again. */
+void cut_short(struct thread *t);
+
+/* The same for the stops of signals, of job control, and behind a call. */
+void cut_signal(struct thread *t, int sig);
+void cut_group(struct thread *t, int sig);
+void cut_exit(struct thread *t);
+
+/* A call is made, or the thread does something else: whether it is that one. */
+void cut_entry(struct thread *t, const struct __ptrace_syscall_info *info);
+
+/* The next call and its end have to be seen. */
+bool cut_awaits_stop(const struct thread *t);
+
+/* True when the call that arrived, t->now.regs, is that one, and goes on as it was let through. */
+bool cut_made_again(struct thread *t);
+void cut_over(struct thread *t);
 
 /* }========================================================================= */
 
@@ -578,6 +636,9 @@ void affinity_child(const struct affinity *a, pid_t parent, pid_t child);
 void relay_block(struct trace_run *run);
 void relay_unblock(struct trace_run *run);
 
+/* SIGCHLD, by which cut.c ends a wait: only while we wait (SIG_UNBLOCK, SIG_BLOCK). */
+void relay_ticks(int how);
+
 int relay_open(struct trace_run *run);
 void relay_close(struct trace_run *run);
 
@@ -619,15 +680,6 @@ void live_execed(struct trace_run *run, struct thread *t);
 
 /* True when a signal stop is for us and not for the program. */
 bool live_takes(struct trace_run *run, struct thread *t, int sig);
-
-/* At the end of a call, or behind it: if our own stop cut it short it is made again. */
-void live_stopped(struct thread *t);
-
-/* True when the call that arrived is one that our own stop cut short, and goes on as it was let through. */
-bool live_made_again(struct thread *t);
-
-/* Whether -EINTR is what our own stop made of a call. */
-bool live_woke(const struct thread *t, int64_t result);
 
 /* Something happened that whoever looks on is told: the run is halted. 't' may be NULL. */
 void live_tell(struct trace_run *run, enum trace_told told, struct thread *t, int64_t result);
