@@ -6,6 +6,7 @@
 #   make check        layers, generated files, style, static analysis, exported symbols
 #   make generate     core/signature_data.c anew from lua/lencase/
 #   make check-hard   every test on a build with the smallest caches and poisoned frees
+#   make stress       many processes and threads, a supervisor that is killed: all of it (make test: less)
 #   make asan         tests under the address and undefined-behaviour sanitizers
 #   make ubsan        those of the inline host under the latter alone
 #   make tsan         the test with threads under the thread sanitizer
@@ -60,7 +61,7 @@ LUALS = $(BUILD)/luals/lencase.d.lua
 COMPLETION = $(BUILD)/completion/lencase
 
 .DELETE_ON_ERROR:
-.PHONY: all demo generate test run-tests check-hard asan ubsan tsan wasm-objects fuzz fuzz-clang \
+.PHONY: all demo generate test run-tests check-hard stress asan ubsan tsan wasm-objects fuzz fuzz-clang \
         fuzz-seeds valgrind bench check check-layers check-generated check-lua check-style \
         check-static check-symbols format install uninstall clean
 
@@ -190,6 +191,9 @@ run-tests: all $(C_TESTS) $(C_HELPERS)
 check-hard:
 	@scripts/install-deps test
 	@$(MAKE) -s BUILD=build-hard VARIANT=-DLENCASE_HARD run-tests
+
+stress: $(BUILD)/spec/c/trace_stress
+	LENCASE_STRESS=1 $<
 
 # The stock lua5.4 that runs the specs was not built with ASan, so its runtime is preloaded. Leaks
 # are looked for in the C tests alone: the programs that specs trace inherit the preload, and
