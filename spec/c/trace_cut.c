@@ -9,6 +9,8 @@
 
 #include "trace_fixture.h"
 
+#include "host/trace/trace.h"
+
 #include <linux/aio_abi.h>
 #include <linux/futex.h>
 #include <poll.h>
@@ -285,8 +287,8 @@ static void end(int i) {
   sites[i].pid = 0;
 }
 
-/* A storm of signals over all of them: each ends at its time, long before the storm does. */
-static int cage_storm(void) {
+/* They all end at their time, long before a storm of 'nsignals' kinds of signals does. */
+static int ends_in_time(size_t nsignals) {
   int64_t start = now_ms();
   int i, n, left = WAITERS;
   begin(TIME_OUT);
@@ -294,7 +296,7 @@ static int cage_storm(void) {
     for (i = 0; i < WAITERS; i++) {
       siginfo_t info = {0};
       if (sites[i].pid == 0) continue;
-      must(kill(sites[i].pid, unseen[(size_t)n % (sizeof unseen / sizeof *unseen)]) == 0);
+      if (nsignals > 0) must(kill(sites[i].pid, unseen[(size_t)n % nsignals]) == 0);
       must(waitid(P_PID, (id_t)sites[i].pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0);
       if (info.si_pid == 0) continue;
       end(i);
@@ -306,6 +308,15 @@ static int cage_storm(void) {
   for (i = 0; i < WAITERS; i++)
     if (sites[i].pid != 0) dprintf(2, "# cage: %s goes on and on\n", waiters[i].name);
   return left;
+}
+
+static int cage_storm(void) {
+  return ends_in_time(sizeof unseen / sizeof *unseen);
+}
+
+/* The same with nothing sent by us: it is the run that is halted all the time. */
+static int cage_halted(void) {
+  return ends_in_time(0);
 }
 
 /* Each signal once they sleep; they sleep on until they are let go. */
@@ -354,8 +365,12 @@ static int cage_stopped(void) {
 }
 
 static const struct cage_program cage_programs[] = {
-    {"storm", cage_storm},     {"let", cage_let}, {"caught", cage_caught},
-    {"stopped", cage_stopped}, {NULL, NULL},
+    {"storm", cage_storm},
+    {"let", cage_let},
+    {"caught", cage_caught},
+    {"stopped", cage_stopped},
+    {"halted", cage_halted}, /* with a test of its own */
+    {NULL, NULL},
 };
 
 /* }========================================================================= */
@@ -379,12 +394,17 @@ static const char *taken(void) {
 }
 
 /* 'how': how often its handler makes a call; -1: it has none. */
-static void test_as_native(const char *name, const char *want, int how) {
+static struct lencase_state *state_handling(int how) {
   struct lencase_state *st = state_fresh();
   size_t i;
   seen.times = how;
   for (i = how < 0 ? sizeof calls / sizeof *calls - 1 : 0; i < sizeof calls / sizeof *calls; i++)
     handle(st, calls[i], as_asked);
+  return st;
+}
+
+static void test_as_native(const char *name, const char *want, int how) {
+  struct lencase_state *st = state_handling(how);
   is_int(run_cage(st, name), 0, "%s, %d downcalls", name, how);
   is_str(taken(), want, "each call ends as natively");
   is_str(log_text, "", "without a message");
@@ -402,13 +422,59 @@ static void test_program(const char *name) {
   for (how = -1; how <= 2; how++) test_as_native(name, want, how);
 }
 
+static volatile int interrupted;
+
+static void interrupt(int sig) {
+  (void)sig;
+  interrupted = 1;
+}
+
+static void interrupt_every(int us) {
+  struct itimerval timer = {{0, us}, {0, us}};
+  struct sigaction sa = {.sa_handler = interrupt, .sa_flags = SA_RESTART};
+  need(sigaction(SIGALRM, &sa, NULL) == 0 && setitimer(ITIMER_REAL, &timer, NULL) == 0);
+}
+
+/* Halted as by a person at the prompt, all the time. */
+static void test_halted(const char *want, int how) {
+  static const struct trace_looker looker = {.interrupt = &interrupted};
+  struct lencase_state *st = state_handling(how);
+  struct trace_event event = {.told = TOLD_INTERRUPT};
+  struct trace_run *run;
+  char *argv[] = {self, "cage", "halted", NULL};
+  size_t killed;
+  int err, halts = 0;
+  need(trace_live_start(st, &looker, argv, &run, &err) == LENCASE_OK);
+  interrupt_every(20000);
+  for (; event.told == TOLD_INTERRUPT; halts++) {
+    interrupted = 0;
+    need(trace_live_go(run, false, &event) == LENCASE_OK);
+  }
+  interrupt_every(0);
+  ok(event.told == TOLD_END && event.wstatus == 0, "halted %d times, %d downcalls", halts, how);
+  ok(halts > 3, "which was often enough");
+  is_str(taken(), want, "each call ends as natively");
+  is_str(log_text, "", "without a message");
+  trace_live_close(run, &killed);
+  lencase_close(st);
+}
+
+static void test_live(void) {
+  char want[sizeof report];
+  int how;
+  is_int(run_native("halted"), 0, "natively");
+  strcpy(want, taken());
+  for (how = -1; how <= 2; how++) test_halted(want, how);
+}
+
 int main(int argc, char **argv) {
   const struct cage_program *p;
   int fd;
   fixture_begin(argc, argv);
   fd = memfd_create("report", 0);
   need(fd >= 0 && dup2(fd, REPORT) == REPORT);
-  for (p = cage_programs; p->name != NULL; p++) test_program(p->name);
+  for (p = cage_programs; strcmp(p->name, "halted") != 0; p++) test_program(p->name);
+  test_live();
   return test_end();
 }
 
