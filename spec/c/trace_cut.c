@@ -20,13 +20,14 @@
 #include <sys/sem.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <time.h>
 
 /* {================================ the calls ============================== */
 
 /* What a process waits at; made before the fork, so that it can be let go. */
 struct site {
-  int ours, theirs, epoll, sem;
+  int ours, theirs, epoll, sem, listener;
   pid_t pid;
 };
 
@@ -116,6 +117,32 @@ static long wait_sendto(const struct site *s, int ms) {
   return syscall(SYS_sendto, s->ours, block, 1, 0, NULL, 0);
 }
 
+static long wait_accept(const struct site *s, int ms) {
+  struct site listener = {.ours = s->listener};
+  limit_socket(&listener, SO_RCVTIMEO, ms);
+  return syscall(SYS_accept, s->listener, NULL, NULL) >= 0 ? 0 : -1;
+}
+
+/* -1: the queue of those who wait is full. */
+static int connect_at_once(const struct site *s, int flags) {
+  struct sockaddr_un addr;
+  socklen_t size = sizeof addr;
+  int fd = socket(AF_UNIX, SOCK_STREAM | flags, 0);
+  must(fd >= 0 && getsockname(s->listener, (struct sockaddr *)&addr, &size) == 0);
+  return connect(fd, (struct sockaddr *)&addr, size);
+}
+
+static long wait_connect(const struct site *s, int ms) {
+  struct sockaddr_un addr;
+  socklen_t size = sizeof addr;
+  struct site caller = {.ours = socket(AF_UNIX, SOCK_STREAM, 0)};
+  while (connect_at_once(s, SOCK_NONBLOCK) == 0)
+    ;
+  must(getsockname(s->listener, (struct sockaddr *)&addr, &size) == 0);
+  limit_socket(&caller, SO_SNDTIMEO, ms);
+  return syscall(SYS_connect, caller.ours, &addr, size);
+}
+
 /* A limit that the kernel cannot write what is left of to. */
 static long wait_ppoll(const struct site *s, int ms) {
   struct timespec *ts =
@@ -176,6 +203,14 @@ static void let_by_room(const struct site *s) {
     ;
 }
 
+static void let_by_caller(const struct site *s) {
+  must(connect_at_once(s, 0) == 0);
+}
+
+static void let_by_listener(const struct site *s) {
+  must(accept(s->listener, NULL, NULL) >= 0);
+}
+
 static void let_by_sem(const struct site *s) {
   struct sembuf up = {0, 1, 0};
   must(semop(s->sem, &up, 1) == 0);
@@ -201,6 +236,8 @@ static const struct waiter {
     {"recvfrom", wait_recvfrom, let_by_byte},
     {"recvmsg", wait_recvmsg, let_by_byte},
     {"sendto", wait_sendto, let_by_room},
+    {"accept", wait_accept, let_by_caller},
+    {"connect", wait_connect, let_by_listener},
     {"ppoll", wait_ppoll, let_by_byte},
     {"pselect6", wait_pselect, let_by_byte},
     {"poll", wait_poll, let_by_byte},
@@ -222,12 +259,16 @@ static struct site sites[WAITERS];
 
 static void site_open(struct site *s) {
   struct epoll_event ev = {.events = EPOLLIN};
+  struct sockaddr_un any = {.sun_family = AF_UNIX};
   int pair[2];
   must(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
   s->ours = pair[0];
   s->theirs = pair[1];
   s->epoll = epoll_create1(0);
   must(s->epoll >= 0 && epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->ours, &ev) == 0);
+  s->listener = socket(AF_UNIX, SOCK_STREAM, 0);
+  must(bind(s->listener, (struct sockaddr *)&any, sizeof(sa_family_t)) == 0);
+  must(listen(s->listener, 0) == 0);
   s->sem = semget(IPC_PRIVATE, 1, 0600);
   must(s->sem >= 0);
 }
@@ -381,7 +422,7 @@ static const int32_t calls[] = {
     SYS_epoll_wait,   SYS_epoll_pwait, SYS_epoll_pwait2, SYS_rt_sigtimedwait, SYS_semtimedop,
     SYS_io_getevents, SYS_read,        SYS_recvfrom,     SYS_recvmsg,         SYS_sendto,
     SYS_ppoll,        SYS_pselect6,    SYS_poll,         SYS_select,          SYS_futex,
-    SYS_nanosleep,    SYS_getppid,
+    SYS_nanosleep,    SYS_accept,      SYS_connect,      SYS_getppid,
 };
 
 static char report[WAITERS * LINE + 1];
@@ -444,6 +485,7 @@ static void test_halted(const char *want, int how) {
   char *argv[] = {self, "cage", "halted", NULL};
   size_t killed;
   int err, halts = 0;
+  interrupted = 0;
   need(trace_live_start(st, &looker, argv, &run, &err) == LENCASE_OK);
   interrupt_every(20000);
   for (; event.told == TOLD_INTERRUPT; halts++) {
@@ -451,7 +493,8 @@ static void test_halted(const char *want, int how) {
     need(trace_live_go(run, false, &event) == LENCASE_OK);
   }
   interrupt_every(0);
-  ok(event.told == TOLD_END && event.wstatus == 0, "halted %d times, %d downcalls", halts, how);
+  is_int(event.told, TOLD_END, "halted %d times, %d downcalls", halts, how);
+  is_int(event.wstatus, 0, "and at its end");
   ok(halts > 3, "which was often enough");
   is_str(taken(), want, "each call ends as natively");
   is_str(log_text, "", "without a message");

@@ -102,17 +102,29 @@ static int64_t timespec_length(const struct thread *t, uint64_t at) {
   return at != 0 && thread_read(t, at, ts, sizeof ts) ? length(ts[0], ts[1]) : -1;
 }
 
-/* Of a socket, by the descriptor of a thread; *there: it is a socket, and has one. */
-static int64_t socket_length(const struct thread *t, int fd, int option) {
-  struct timeval tv = {0, 0};
-  socklen_t size = sizeof tv;
+/* Of a socket, by the descriptor of a thread; false: it is none. */
+static bool socket_option(const struct thread *t, int fd, int option, void *value, socklen_t size) {
   int pidfd = pidfd_open(t->proc->tgid, 0), own = -1;
+  bool got;
   if (pidfd >= 0) own = pidfd_getfd(pidfd, fd, 0);
   if (pidfd >= 0) close(pidfd);
-  if (own < 0) return -1;
-  if (getsockopt(own, SOL_SOCKET, option, &tv, &size) != 0) tv = (struct timeval){0, 0};
-  close(own);
+  got = own >= 0 && getsockopt(own, SOL_SOCKET, option, value, &size) == 0;
+  if (own >= 0) close(own);
+  return got;
+}
+
+static int64_t socket_length(const struct thread *t, int fd, int option) {
+  struct timeval tv;
+  if (!socket_option(t, fd, option, &tv, sizeof tv)) return -1;
   return tv.tv_sec == 0 && tv.tv_usec == 0 ? -1 : length(tv.tv_sec, tv.tv_usec * 1000);
+}
+
+/* A connection that is not there in time may come about yet, but for those within the machine. */
+static int64_t over_result(const struct thread *t, const struct wait *w, const uint64_t *words) {
+  int domain;
+  if (w->nr != SYS_connect || !socket_option(t, (int)words[0], SO_DOMAIN, &domain, sizeof domain))
+    return w->result;
+  return domain == AF_UNIX ? -EAGAIN : w->result;
 }
 
 /* In nanoseconds; -1: it has none. */
@@ -160,7 +172,7 @@ static int64_t instead(struct thread *t, int32_t nr, const uint64_t *words, int6
     length_ns = time_out(t, w, words);
     if (length_ns >= 0) set_due(t, (began != 0 ? began : now()) + length_ns);
   }
-  return t->cut.due != 0 && now() >= t->cut.due ? w->result : RESTART_UNSEEN;
+  return t->cut.due != 0 && now() >= t->cut.due ? over_result(t, w, words) : RESTART_UNSEEN;
 }
 
 /* }========================================================================= */
@@ -243,8 +255,12 @@ void cut_entry(struct thread *t, const struct __ptrace_syscall_info *info) {
   if (info->entry.nr != regs->orig_rax || info->stack_pointer != regs->rsp) cut_over(t);
 }
 
+/*
+** A stop that we asked for while the thread stood in another comes at the end of the call, and shows in
+** nothing but that there is no signal to have ended it.
+*/
 void cut_exit(struct thread *t) {
-  if (t->disturbed)
+  if (t->disturbed || (is_cut(t) && !signal_waits(t)))
     cut_short(t);
   else if (cut_awaits_stop(t) && !is_cut(t))
     cut_over(t);
