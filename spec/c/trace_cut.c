@@ -106,7 +106,7 @@ static long wait_recvmsg(const struct site *s, int ms) {
   return syscall(SYS_recvmsg, s->ours, &msg, 0);
 }
 
-/* Full is full for whoever sends next. */
+/* The socket is full first. */
 static long wait_sendto(const struct site *s, int ms) {
   char block[4096] = "";
   while (send(s->ours, block, sizeof block, MSG_DONTWAIT) > 0)
@@ -123,7 +123,7 @@ static long wait_accept(const struct site *s, int ms) {
   return syscall(SYS_accept, s->listener, NULL, NULL) >= 0 ? 0 : -1;
 }
 
-/* -1: the queue of those who wait is full. */
+/* -1: the queue of those that wait is full. */
 static int connect_at_once(const struct site *s, int flags) {
   struct sockaddr_un addr;
   socklen_t size = sizeof addr;
@@ -301,7 +301,7 @@ static void nothing(int sig) {
   (void)sig;
 }
 
-/* Signals that nobody handles: by default, and because they are ignored. */
+/* Signals that are ignored: by default, and because the program says so. */
 static const int unseen[] = {SIGCHLD, SIGWINCH, SIGURG, SIGCONT, SIGALRM, SIGHUP};
 
 /* A process for each call; those that wait for nothing but their time-out alone when there is one. */

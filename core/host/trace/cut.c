@@ -84,7 +84,7 @@ static bool is_once(int32_t nr) {
 
 #define SECOND INT64_C(1000000000)
 
-/* Longer than anybody waits: what is above it has no end. */
+/* In seconds: a time-out above it is none. */
 #define FOR_EVER (INT64_MAX / 4 / SECOND)
 
 static int64_t now(void) {
@@ -293,7 +293,7 @@ int64_t cut_result(struct thread *t, int64_t result) {
 
 /* {================================= waking ================================ */
 
-/* A tick that comes before waitpid is called wakes nobody: there is another soon. */
+/* A tick that comes before waitpid is called ends no wait: there is another soon. */
 enum { TICK = 5000000 };
 
 void cut_open(struct trace_run *run) {
@@ -330,7 +330,7 @@ void cut_wake(struct trace_run *run) {
   int64_t next = INT64_MAX, at;
   if (!run->ticks || (run->ndue == 0 && run->next_due == INT64_MAX)) return;
   at = now();
-  TAILQ_FOREACH(t, &run->queue.threads, by_turn) {
+  for (t = TAILQ_FIRST(&run->queue.threads); t != NULL; t = TAILQ_NEXT(t, by_turn)) {
     int64_t due = expire(t, at);
     if (due < next) next = due;
   }

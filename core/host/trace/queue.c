@@ -64,9 +64,8 @@ static bool look(struct trace_run *run, pid_t which) {
 /* To ask for one thread costs the same however many there are, to find one goes past many. */
 static void look_at_each(struct trace_run *run) {
   const struct thread *t;
-  TAILQ_FOREACH(t, &run->queue.threads, by_turn) {
+  for (t = TAILQ_FIRST(&run->queue.threads); t != NULL; t = TAILQ_NEXT(t, by_turn))
     if (!t->queued) look(run, t->tid);
-  }
 }
 
 static void collect(struct trace_run *run) {

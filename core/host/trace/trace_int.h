@@ -180,7 +180,7 @@ struct thread {
 
 /* All threads, those whose last turn is longest ago first, and which of them wait for their next. */
 struct queue {
-  TAILQ_HEAD(, thread) threads;
+  TAILQ_HEAD(thread_list, thread) threads;
   struct thread *next; /* none before it waits */
   size_t waiting;
   uint64_t turn, round; /* the last that was given; the last of the round before */
