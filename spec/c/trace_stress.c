@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 /* {============================= cage programs ============================= */
@@ -97,6 +98,32 @@ static int cage_short(void) {
   return 0;
 }
 
+static void fork_on(void) {
+  int status;
+  for (;;) {
+    pid_t pid = fork();
+    if (pid == 0) _exit(getppid() > 0 ? 0 : 1);
+    must(pid > 0 && waitpid(pid, &status, 0) == pid);
+  }
+}
+
+/* Processes that are killed while they make others, which become ours. */
+static int cage_bereft(void) {
+  int i, n = number();
+  must(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
+  for (i = 0; i < n; i++) {
+    pid_t pid = fork();
+    must(pid >= 0);
+    if (pid == 0) fork_on();
+    usleep((useconds_t)random() % 3000);
+    must(kill(pid, SIGKILL) == 0);
+    while (waitpid(-1, NULL, 0) > 0)
+      ;
+    must(errno == ECHILD);
+  }
+  return 0;
+}
+
 static void *write_on(void *ud) {
   (void)ud;
   for (;;) must(write(MARK, "x", 1) < 0);
@@ -121,11 +148,8 @@ static int cage_endless(void) {
 }
 
 static const struct cage_program cage_programs[] = {
-    {"processes", cage_processes},
-    {"threads", cage_threads},
-    {"short", cage_short},
-    {"endless", cage_endless},
-    {NULL, NULL},
+    {"processes", cage_processes}, {"threads", cage_threads}, {"short", cage_short},
+    {"bereft", cage_bereft},       {"endless", cage_endless}, {NULL, NULL},
 };
 
 /* }========================================================================= */
@@ -207,6 +231,15 @@ static void test_short(int n) {
   is_int(in_use, 0, "no memory is left");
 }
 
+static void test_bereft(int n) {
+  struct lencase_state *st = state_counted();
+  int before = count_open();
+  is_int(run_number(st, "bereft", n), 0, "%d processes are killed while they make others", n);
+  test_nothing_left(before);
+  lencase_close(st);
+  is_int(in_use, 0, "no memory is left");
+}
+
 static enum verdict refuse(struct call *call, enum handler_event ev) {
   if (ev == HANDLER_DROP) return VERDICT_DONE;
   if (call->words[0] != MARK) return VERDICT_PASS;
@@ -268,6 +301,7 @@ int main(int argc, char **argv) {
   test_many("processes", all ? 500 : 50, CALLS + 1);
   test_many("threads", all ? 1000 : 200, CALLS);
   test_short(all ? 10000 : 300);
+  test_bereft(all ? 1000 : 100);
   test_killed(all ? 200 : 20);
   return test_end();
 }

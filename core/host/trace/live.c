@@ -103,6 +103,18 @@ static bool in_vfork(pid_t tid) {
   return nr == SYS_vfork || nr == SYS_clone || nr == SYS_clone3;
 }
 
+bool live_may_fork(pid_t tid) {
+  const struct timespec soon = {0, 1000000};
+  char text[128];
+  int looks;
+  for (looks = 0; looks < 20; looks++) {
+    about(tid, "syscall", text, sizeof text);
+    if (strncmp(text, "running", 7) != 0) return in_vfork(tid);
+    nanosleep(&soon, NULL);
+  }
+  return true;
+}
+
 /* Looks at a thread that was to stop, each millisecond: a disk is waited for longer than that. */
 enum { PATIENCE = 1000 };
 

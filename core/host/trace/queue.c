@@ -78,6 +78,13 @@ static void collect(struct trace_run *run) {
     ; /* those that are not in the table yet */
 }
 
+void queue_told(struct trace_run *run, pid_t tid, int status) {
+  struct thread *t = told_of(run, tid, status);
+  if (t == NULL) return;
+  enter(&run->queue, t, status);
+  run->queue.next = TAILQ_FIRST(&run->queue.threads);
+}
+
 void queue_add(struct trace_run *run, pid_t tid, int status) {
   struct queue *q = &run->queue;
   struct thread *t = told_of(run, tid, status);

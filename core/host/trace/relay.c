@@ -48,8 +48,7 @@ void relay_unblock(struct trace_run *run) {
 
 /* {================================ handing on ============================= */
 
-/* The process that /proc/'name' is about, when it is one that 'tracer' traces; else 0. */
-static pid_t traced_by(pid_t tracer, const char *name) {
+pid_t relay_traced(pid_t tracer, const char *name) {
   char path[64], text[1024], *line;
   ssize_t n = -1;
   int fd;
@@ -70,7 +69,7 @@ static void hand_to_rest(const struct relay *r, int sig) {
   const struct dirent *entry;
   if (dir == NULL) return;
   while ((entry = readdir(dir)) != NULL) {
-    pid_t pid = traced_by(r->tracer, entry->d_name);
+    pid_t pid = relay_traced(r->tracer, entry->d_name);
     if (pid > 0) kill(pid, sig);
   }
   closedir(dir);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 
 enum { TABLE_FIRST = 64 };
 
@@ -131,7 +132,8 @@ int process_first(struct trace_run *run, struct thread *t) {
 
 void process_ended(struct trace_run *run, struct process *proc, int status) {
   while (proc->threads != NULL) thread_drop(run, proc->threads);
-  if (run->held_back > 0) birth_adopt(run, proc);
+  if (WIFSIGNALED(status)) birth_await(run);
+  birth_adopt(run, proc);
   if (proc->tgid == run->root) run->wstatus = status;
   if (proc->cage != NULL) call_cage_exit(proc->cage, status);
   process_free(run, proc);

@@ -303,6 +303,9 @@ void queue_leave(struct queue *q, struct thread *t);
 /* waitpid told of a thread, and none is waiting. */
 void queue_add(struct trace_run *run, pid_t tid, int status);
 
+/* The same at any time; its turn comes behind those that are waiting for theirs already, or before. */
+void queue_told(struct trace_run *run, pid_t tid, int status);
+
 /* Whose turn it is, and what waitpid told; NULL: none is waiting. */
 struct thread *queue_next(struct queue *q, int *status);
 
@@ -541,6 +544,7 @@ void birth_stopped(struct trace_run *run, struct thread *t, int status);
 
 /* Cages for the children of a process that will not report them any more. */
 void birth_adopt(struct trace_run *run, struct process *parent);
+void birth_await(struct trace_run *run);
 
 void birth_execed(struct trace_run *run, struct thread *t, int status);
 void birth_exec_exit(struct trace_run *run, struct thread *t, int status);
@@ -642,6 +646,9 @@ void relay_ticks(int how);
 int relay_open(struct trace_run *run);
 void relay_close(struct trace_run *run);
 
+/* The process that /proc/'name' is about, when it is one that 'tracer' traces; else 0. */
+pid_t relay_traced(pid_t tracer, const char *name);
+
 /* A thread is in a group-stop by 'sig', or out of it again. */
 void relay_listen(struct trace_run *run, struct thread *t, int sig);
 void relay_awake(struct trace_run *run, struct thread *t);
@@ -677,6 +684,9 @@ void live_lost(struct trace_run *run, uint8_t ends);
 
 /* A program is before its first instruction. */
 void live_execed(struct trace_run *run, struct thread *t);
+
+/* Whether a thread may be in a call that makes another: one that runs is looked at again for a moment. */
+bool live_may_fork(pid_t tid);
 
 /* True when a signal stop is for us and not for the program. */
 bool live_takes(struct trace_run *run, struct thread *t, int sig);
