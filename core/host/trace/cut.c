@@ -148,7 +148,7 @@ static void set_due(struct thread *t, int64_t at) {
 void cut_over(struct thread *t) {
   set_due(t, 0);
   t->cut.began = 0;
-  t->cut.there = t->cut.stopped = false;
+  t->cut.there = t->cut.plain = t->cut.stopped = false;
 }
 
 void cut_begins(struct thread *t) {
@@ -161,9 +161,7 @@ void cut_passes(struct thread *t) {
   cut_begins(t);
 }
 
-/*
-** A call ended with EINTR: what it says instead. 'began' 0: it was not seen.
-*/
+/* A call ended with EINTR: what it says instead. 'began' 0: that was not seen. */
 static int64_t instead(struct thread *t, int32_t nr, const uint64_t *words, int64_t began) {
   const struct wait *w = wait_of(nr);
   int64_t length_ns;
