@@ -97,7 +97,7 @@ static int64_t length(int64_t s, int64_t ns) {
   return s < 0 || s > FOR_EVER || ns < 0 || ns >= SECOND ? -1 : s * SECOND + ns;
 }
 
-static int64_t timespec_length(const struct thread *t, uint64_t at) {
+static int64_t timespec_length(struct thread *t, uint64_t at) {
   int64_t ts[2];
   return at != 0 && thread_read(t, at, ts, sizeof ts) ? length(ts[0], ts[1]) : -1;
 }
@@ -128,7 +128,7 @@ static int64_t over_result(const struct thread *t, const struct wait *w, const u
 }
 
 /* In nanoseconds; -1: it has none. */
-static int64_t time_out(const struct thread *t, const struct wait *w, const uint64_t *words) {
+static int64_t time_out(struct thread *t, const struct wait *w, const uint64_t *words) {
   switch (w->limit) {
     case LIMIT_MS:
       return (int32_t)words[w->arg] < 0 ? -1 : (int32_t)words[w->arg] * (SECOND / 1000);
@@ -269,7 +269,7 @@ void cut_exit(struct thread *t) {
 /* {============================ calls in flight ============================ */
 
 /* It waited, which only a stop or a signal ends so; or one is there. */
-static bool was_woken(const struct thread *t) {
+static bool was_woken(struct thread *t) {
   const struct flight *f = &t->now;
   const struct wait *w = wait_of(f->nr);
   if (w != NULL && (w->limit < LIMIT_RECEIVE || time_out(t, w, f->words) >= 0)) return true;
