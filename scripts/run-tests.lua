@@ -31,7 +31,7 @@ local ENVIRONMENT = "env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/b
   .. 'LANG=C.UTF-8 LC_ALL=C.UTF-8 TZ=UTC0 TERM=dumb HOME="$tmp" TMPDIR="$tmp" '
 
 -- What runs a job, and tells how it ended. Behind it: what is before the environment, and the job's own.
-local SHELL_LINE = [[tmp=$(mktemp -d %s/lencase-test-XXXXXX) && %s || exit 255; log=$(realpath -m %s); ( cd %s && ]]
+local SHELL_LINE = [[tmp=$(mktemp -d %s/lencase-test-XXXXXX) && chmod 711 "$tmp" && %s || exit 255; log=$(realpath -m %s); ( cd %s && ]]
   .. [[timeout -k 5 %d %s ]] .. ENVIRONMENT .. [[LENCASE_BUILD=%s %s %s ) > "$log" 2>&1 < /dev/null; ]]
   .. [[status=$?; rm -rf "$tmp"; echo %d $status]]
 
