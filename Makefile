@@ -9,6 +9,7 @@
 #   make generate     core/signature_data.c anew from lua/lencase/
 #   make test-docker  every test under Docker's seccomp profile, with its capabilities
 #   make check-hard   every test on a build with the smallest caches and poisoned frees
+#   make stress       many processes and threads, a supervisor that is killed: all of it (make test: less)
 #   make asan         tests under the address and undefined-behaviour sanitizers
 #   make ubsan        those of the inline host under the latter alone
 #   make tsan         the test with threads under the thread sanitizer
@@ -16,7 +17,7 @@
 #   make fuzz         [SECONDS=60] the C API in any order, by clang's libFuzzer if there is a clang
 #   make valgrind     tests that trace no program, under valgrind
 #   make format       the C files as make check wants them
-#   make bench        what an intercepted call costs
+#   make bench        what an intercepted call costs, and whether threads share what there is
 #   make install      [PREFIX=/usr/local] [DESTDIR=], and make uninstall
 
 SYSTEM := $(shell uname -s) $(shell uname -m)
@@ -76,7 +77,7 @@ endif
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: all demo generate test test-namespace test-fresh test-docker run-tests check-hard asan ubsan tsan wasm-objects fuzz fuzz-clang \
+.PHONY: all demo generate test test-namespace test-fresh test-docker run-tests check-hard stress asan ubsan tsan wasm-objects fuzz fuzz-clang \
         fuzz-seeds valgrind bench check check-layers check-generated check-lua check-style \
         check-static check-symbols format install uninstall clean
 
@@ -234,6 +235,9 @@ check-hard:
 	@scripts/install-deps test
 	@$(MAKE) -s BUILD=build-hard VARIANT=-DLENCASE_HARD run-tests
 
+stress: $(BUILD)/spec/c/trace_stress
+	LENCASE_STRESS=1 $<
+
 # The stock lua5.4 that runs the specs was not built with ASan, so its runtime is preloaded. Leaks
 # are looked for in the C tests alone: the programs that specs trace inherit the preload, and
 # LeakSanitizer does not work under a tracer. What is installed, and what README's commands build, is
@@ -314,13 +318,18 @@ valgrind:
 
 $(BUILD)/bench/bench-inline: scripts/bench-driver.c
 
+$(BUILD)/bench/bench-driver: scripts/bench-driver.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -static -o $@ $< -lpthread
+
 $(BUILD)/bench/%: scripts/%.c $(BUILD)/liblencase.a
 	@mkdir -p $(@D)
 	$(COMPILE) -Icore $(LUA_CFLAGS) -o $@ $< $(BUILD)/liblencase.a $(LUA_LIBS) $(LIBS)
 
-bench: all $(BUILD)/bench/bench-stack $(BUILD)/bench/bench-inline
+bench: all $(BUILD)/bench/bench-stack $(BUILD)/bench/bench-inline $(BUILD)/bench/bench-driver
 	@LUA_CPATH='$(BUILD)/?.so;;' scripts/bench-stack
 	@scripts/bench
+	@scripts/bench-fair
 
 # --- checks --------------------------------------------------------------------------------
 
