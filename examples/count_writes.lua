@@ -14,7 +14,7 @@ local sys = lencase.sys
 
 local files = {} -- path -> { path =, bytes =, writes = }
 local path_of = lencase.fdtable() -- descriptor -> path; what is in `files` is kept nowhere else: see `state`
-local as_json, output = false, nil
+local as_json, report_path = false, nil
 
 local words = { ... }
 while #words > 0 do
@@ -22,13 +22,13 @@ while #words > 0 do
   if word == "--json" then
     as_json = true
   elseif word == "-o" and words[1] then
-    output = table.remove(words, 1)
+    report_path = table.remove(words, 1)
   else
     error(("count_writes: unknown argument '%s'; it takes --json and -o FILE"):format(word), 0)
   end
 end
 
-if output then assert(io.open(output, "a")):close() end -- better now than when the program has run
+local output = lencase.output(report_path)
 
 -- A descriptor that leads nowhere may lead somewhere the next time, so that is not kept.
 local function find_path(fd)
@@ -82,12 +82,7 @@ local function as_object(list, total)
   return ('{"files":[%s],"total":%s}\n'):format(table.concat(rows, ",\n"), encode(total))
 end
 
-local function report()
-  local text = (as_json and as_object or as_table)(by_size())
-  local file = output and assert(io.open(output, "w")) or io.stderr
-  assert(file:write(text))
-  assert(output and file:close() or file:flush())
-end
+local function report() output:write((as_json and as_object or as_table)(by_size())) end
 
 return lencase.grate {
   write = counting("write", 1),

@@ -303,31 +303,38 @@ end
 ---@field lines? integer of the file that are calls
 ---@field arg_bytes? integer of an argument
 ---@field header? table scripts, program, calls
----@field say fun(message: string) told when the bound is hit, or the file cannot be written
+---@field say fun(message: string, lost: boolean?) told when the bound is hit, or (`lost`) the file cannot be written
 ---@field stop fun() then nothing more is wanted
 
 local Writer = {}
 Writer.__index = Writer
 
-local function fail_writing(self, why)
-  self.say(("%s: %s: the recording breaks off"):format(self.path, why))
-  self.file:close()
-  self.file = nil
+local BUFFER = 64 << 10
+
+local function lose(self, why)
+  self.lost, self.file = true, nil
+  self.say(("%s: %s: the recording breaks off"):format(self.path, why), true)
   self.stop()
 end
 
+local function flush(self)
+  local ok, why = self.file:put(table.concat(self.waiting))
+  self.waiting, self.waiting_size = {}, 0
+  if not ok then lose(self, why) end
+  return ok
+end
+
 local function put(self, text)
-  local ok, why = self.file:write(text, "\n")
-  if not ok then return fail_writing(self, why) end
-  self.size = self.size + #text + 1
-  return true
+  table.insert(self.waiting, text .. "\n")
+  self.size, self.waiting_size = self.size + #text + 1, self.waiting_size + #text + 1
+  return self.waiting_size < BUFFER or flush(self)
 end
 
 local function finish(self, full)
-  if not put(self, json { ["end"] = true, calls = self.calls, full = full }) then return end
+  if not put(self, json { ["end"] = true, calls = self.calls, full = full }) or not flush(self) then return end
   local ok, why = self.file:close()
   self.file = nil
-  if not ok then self.say(("%s: %s"):format(self.path, why)) end
+  if not ok then lose(self, why) end
 end
 
 local BOUNDS = { bytes = "%d bytes", lines = "%d calls" }
@@ -347,21 +354,23 @@ local function write_item(self, item)
   if put(self, line) and item.n then self.calls = self.calls + 1 end
 end
 
---- A recording's file. Its `told` is for state:record, its `close` writes the last line.
+--- A recording's file. Its `told` is for state:record, its `close` writes the last line; `lost`: it could not be
+--- written.
 ---@param options lencase.recording.options
 ---@return table? writer
 ---@return string? why the file cannot be written
 function recording.writer(options)
-  local file, why = core.create(options.path)
-  if not file then return nil, why end
+  local file, why = core.output(options.path, true)
+  local ok = file and true
+  if file then ok, why = file:clear() end
+  if not ok then return nil, why end
   local bounds = { bytes = options.bytes or recording.BYTES, lines = options.lines or recording.LINES }
   local self = setmetatable({ file = file, path = options.path, options = bounds, size = 0, calls = 0, cwds = {},
-                              say = options.say, stop = options.stop }, Writer)
+                              waiting = {}, waiting_size = 0, say = options.say, stop = options.stop }, Writer)
   local header = options.header or {}
-  local written = put(self, json { format = recording.FORMAT, version = recording.VERSION, arch = ARCH,
+  put(self, json { format = recording.FORMAT, version = recording.VERSION, arch = ARCH,
                                    lencase = core.version, scripts = header.scripts, program = header.program,
                                    calls = header.calls, arg_bytes = options.arg_bytes or recording.ARG_BYTES })
-  if not written then return nil, "it cannot be written" end
   self.composer, self.told = recording.composer(function(item) write_item(self, item) end)
   return self
 end

@@ -310,7 +310,10 @@ local function start_recording(path, options)
   stop_recording()
   writer_limit = options.arg or recording.ARG_BYTES
   writer, why = recording.writer { path = path, arg_bytes = writer_limit, bytes = options.bytes, lines = options.calls,
-                                   say = function(message) io.stderr:write(message, "\n") end,
+                                   say = function(message, lost)
+                                     if lost then return core.unwritten(message) end
+                                     io.stderr:write(message, "\n")
+                                   end,
                                    stop = function() core.record(false) end }
   if not writer then error(why, 0) end
   resume_recording()
