@@ -58,13 +58,14 @@ MODULE = $(BUILD)/lencase/core.so
 MANUAL = $(BUILD)/man/lencase.1 $(BUILD)/man/lencase.3
 LUALS = $(BUILD)/luals/lencase.d.lua
 COMPLETION = $(BUILD)/completion/lencase
+COMMAND = $(BUILD)/bin/lencase
 
 .DELETE_ON_ERROR:
 .PHONY: all demo generate test run-tests check-hard asan ubsan tsan wasm-objects fuzz fuzz-clang \
         fuzz-seeds valgrind bench check check-layers check-generated check-lua check-style \
         check-static check-symbols format install uninstall clean
 
-all: $(LIBRARY) $(MODULE) $(INLINE) $(MANUAL) $(LUALS) $(COMPLETION)
+all: $(LIBRARY) $(MODULE) $(COMMAND) $(INLINE) $(MANUAL) $(LUALS) $(COMPLETION)
 
 # --- the library and the module ------------------------------------------------------------
 
@@ -106,6 +107,11 @@ $(BUILD)/liblencase.so: $(BUILD)/liblencase.so.$(VERSION)
 $(MODULE): $(OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(VARIANT) -shared -Wl,-z,now -Wl,-Bsymbolic -o $@ $^ $(LIBS)
+
+# It brings Lua's symbols for the module, as lua5.4 does.
+$(COMMAND): scripts/main.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LUA_CFLAGS) -MMD -MP -o $@ $< $(LUA_LIBS)
 
 # One source for each page: the command's own parser, the header's comments.
 $(BUILD)/man/lencase.%: scripts/gen-manual.lua scripts/parser-of.lua scripts/lencase core/lencase.h lua/lencase/recording.lua
@@ -282,7 +288,7 @@ bench: all $(BUILD)/bench/bench-stack $(BUILD)/bench/bench-inline
 # --- checks --------------------------------------------------------------------------------
 
 C_FILES = $(filter-out $(GENERATED),$(SOURCES) $(LIND) $(INLINE_SOURCES) $(HEADERS) $(wildcard spec/c/*.[ch] scripts/*.c examples/embed/*.c examples/embed/wasm/*.c))
-LUA_FILES = $(shell find lua scripts examples spec -name '*.lua'; grep -lsE '^\#!.*lua' scripts/*)
+LUA_FILES = $(shell find lua scripts examples spec -name '*.lua'; grep -lsE '^\#!.*lua' scripts/*) scripts/lencase
 
 check:
 	@scripts/install-deps check
@@ -349,7 +355,8 @@ export PKGCONFIG_FILE
 install: all
 	$(INSTALL) -d $(BINDIR) $(LIBDIR)/pkgconfig $(INCLUDEDIR) $(LUADIR) $(LUALIBDIR) $(EXAMPLEDIR) \
 	  $(MANDIR)/man1 $(MANDIR)/man3 $(LUALSDIR) $(COMPLETIONDIR) $(LUADIR)/repl
-	$(INSTALL) scripts/lencase $(BINDIR)
+	$(INSTALL) $(COMMAND) $(BINDIR)
+	$(INSTALL) -m 644 scripts/lencase $(DESTDIR)$(PREFIX)/share/lencase/lencase.lua
 	$(INSTALL) -m 644 $(BUILD)/liblencase.a $(LIBDIR)
 	$(INSTALL) $(BUILD)/liblencase.so.$(VERSION) $(LIBDIR)
 	ln -sf liblencase.so.$(VERSION) $(LIBDIR)/$(SONAME)
@@ -377,4 +384,4 @@ uninstall:
 clean:
 	rm -rf build build-hard build-asan build-ubsan build-tsan build-fuzz build-wasm
 
--include $(OBJECTS:.o=.d) $(BUILD)/obj/core/host/inline/preload/engine.d $(C_TESTS:=.d) $(C_HELPERS:=.d)
+-include $(OBJECTS:.o=.d) $(COMMAND).d $(BUILD)/obj/core/host/inline/preload/engine.d $(C_TESTS:=.d) $(C_HELPERS:=.d)

@@ -58,8 +58,8 @@ for mode, option in pairs(modes) do
     it("is one file, wherever the processes of the program have gone", function()
       in_folder(function(dir)
         write_file(dir .. "/out", "from before\n")
-        local out, err, status = sh(("cd %s; LENCASE_BUILD=%s lua5.4 %s/scripts/lencase run %s strace.lua -e write -o out -- sh -c %s")
-          :format(dir, support.build, support.pwd, option, quote "cd /; echo a; /bin/echo b; (/bin/echo c)"))
+        local out, err, status = sh(("cd %s; %s/%s run %s strace.lua -e write -o out -- sh -c %s")
+          :format(dir, support.pwd, support.lencase, option, quote "cd /; echo a; /bin/echo b; (/bin/echo c)"))
         assert.same({ "a\nb\nc\n", "", 0 }, { out, err, status })
         local text = read_file(dir .. "/out")
         for _, written in ipairs { "a", "b", "c" } do

@@ -47,7 +47,7 @@ function support.sh(line)
   return o, e, n, how
 end
 
-support.lencase = "lua5.4 scripts/lencase"
+support.lencase = support.build .. "/bin/lencase"
 
 local here = assert(io.popen "pwd")
 support.pwd = here:read "l"
