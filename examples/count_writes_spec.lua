@@ -123,6 +123,8 @@ describe("count_writes says of fresh files what their sizes are:", function()
     it("descriptors after " .. mode, function() same_as_files("HELPER " .. mode .. " WORK") end)
   end
 
+  it("io_submit", function() same_as_files "HELPER io_submit WORK" end)
+  it("io_submit, of which a part is written", function() same_as_files "HELPER io_submit-in-part WORK" end)
   it("threads that write at once", function() same_as_files "HELPER threads WORK" end)
   it("a write that waits while its descriptor changes", function() same_as_files "HELPER wait WORK" end)
 
