@@ -6,6 +6,7 @@
 ** environment of Lua's own command (LUA_INIT) is not run.
 */
 
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <limits.h>
 #include <lualib.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <unistd.h>
 
 enum { FAILED = 125 };
 
@@ -72,10 +74,21 @@ static int fail(const char *message) {
   return FAILED;
 }
 
+/*
+** A standard descriptor that is closed is kept from becoming one of our files: what is written to it would be in
+** there. For the program it is closed as before.
+*/
+static void keep_standard(void) {
+  int fd;
+  for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+    if (fcntl(fd, F_GETFD) < 0 && open("/", O_PATH | O_CLOEXEC) < 0) return;
+}
+
 int main(int argc, char **argv) {
   struct command c = {.argc = argc, .argv = argv};
   lua_State *L;
   int status = 0;
+  keep_standard();
   if (!find_script(&c)) return fail("its script is not there: build or install lencase again");
   L = luaL_newstate();
   if (L == NULL) return fail("no memory");

@@ -68,6 +68,31 @@ for way, prefix in pairs(ways) do
       end
     end)
 
+    it("has the standard descriptors closed that were closed", function()
+      support.in_folder(function(dir)
+        local program = ("for fd in 0 1 2; do test -e /proc/self/fd/$fd && echo $fd; done >%s/seen; test -s %s/seen"):format(dir, dir)
+        for closed, open in pairs { ["0<&-"] = "1\n2\n", ["1>&-"] = "0\n1\n2\n", ["2>&-"] = "0\n1\n", ["0<&- 2>&-"] = "1\n" } do
+          local _, _, status = sh(("exec </dev/null; %s sh -c %s %s"):format(prefix, quote(program), closed))
+          assert.same({ closed, 0, open }, { closed, status, support.read_file(dir .. "/seen") })
+        end
+      end)
+    end)
+
+    -- Inline a script's own files are in the program's process.
+    if way == "traced" then
+      it("has no messages in a file of its script when standard error is closed", function()
+        support.in_folder(function(dir)
+          support.write_file(dir .. "/g.lua", [[
+local file = io.open(..., "w")
+return require "lencase".grate { mkdir = function() error "no" end, on_exit = function() file:write "mine" end }]])
+          local words_ = prefix:gsub("umask.lua 077", (("%s/g.lua %s/file"):format(dir, dir):gsub("%%", "%%%%")))
+          local _, _, status = sh(("%s sh -c 'mkdir %s/a; exit 0' 2>&-"):format(words_, dir))
+          assert.equal("mine", support.read_file(dir .. "/file"))
+          assert.equal(125, status) -- what could not be told
+        end)
+      end)
+    end
+
     it("is ended by what would end it", function()
       local out, _, status, how = sh(("sh -c %s"):format(quote(prefix .. " sh -c 'kill -INT $$; echo survived'")))
       assert.same({ "", 130 }, { out, how == "signal" and 128 + status or status })

@@ -126,6 +126,19 @@ return lencase.grate { mkdir = function() lencase.output("late"):write "x" end }
     end)
   end)
 
+  it("can be opened by a script that is loaded at the prompt", function()
+    in_folder(function(dir)
+      write_file(dir .. "/g.lua", ([[
+local lencase = require "lencase"
+local out = lencase.output "DIR/out"
+return lencase.grate { getuid = function() out:write "asked\n" end }]]):gsub("DIR", dir))
+      local lines = ('load "%s/g.lua"\nc = cage { bottom = { getuid = 5 } }\nc:getuid()\n'):format(dir)
+      local out, err, status = sh(("printf %%s %s | %s repl"):format(quote(lines), support.lencase))
+      assert.same({ "5\n", "", 0 }, { out, err, status })
+      assert.equal("asked\n", read_file(dir .. "/out"))
+    end)
+  end)
+
   it("goes on in the same file when the script is reloaded", function()
     in_folder(function(dir)
       local script = write_file(dir .. "/g.lua", ([[

@@ -51,7 +51,9 @@ local function run(text, path)
     definition = d
     return new(d)
   end
+  output.seal(false)
   local ok, result = pcall(chunk)
+  output.seal(true)
   grate.new = new
   if not ok then fail("%s", result) end
   if not definition then fail("%s: the script must end with 'return lencase.grate { ... }'", path) end

@@ -25,7 +25,8 @@
 
 #define ENGINE_PUBLIC __attribute__((visibility("default")))
 
-enum { FAILED = 125, WORDS_MAX = 4096, BIG = 16 << 20, CHUNK = 32 << 10 };
+enum { FAILED = 125, WORDS_MAX = 4096, BIG = 16 << 20 };
+enum { OUTPUT_HEAD = 9, OUTPUT_CHUNK = 8 << 10 };
 
 extern char **environ;
 
@@ -212,16 +213,15 @@ static int send_output(void *ud, const struct outlet *to) {
   const struct inline_place *place = ud;
   uint32_t grate = to->grate;
   int fd = place->channels[inline_channel_of(place, &grate)].fd;
-  char head[] = {'O', 0, 0, 0, 0, 0, 0, 0, 0};
+  char message[OUTPUT_HEAD + OUTPUT_CHUNK] = {'O'};
   size_t done = 0;
   if (fd == 0) return ENOTCONN; /* open_channel has told it */
-  memcpy(head + 1, &grate, sizeof grate);
-  memcpy(head + 5, &to->number, sizeof to->number);
+  memcpy(message + 1, &grate, sizeof grate);
+  memcpy(message + 5, &to->number, sizeof to->number);
   while (done < to->size) {
-    size_t n = to->size - done < CHUNK ? to->size - done : CHUNK;
-    struct iovec parts[] = {{head, sizeof head}, {(void *)(uintptr_t)(to->data + done), n}};
-    const struct msghdr m = {.msg_iov = parts, .msg_iovlen = 2};
-    if (sendmsg(fd, &m, MSG_NOSIGNAL) >= 0)
+    size_t n = to->size - done < OUTPUT_CHUNK ? to->size - done : OUTPUT_CHUNK;
+    memcpy(message + OUTPUT_HEAD, to->data + done, n);
+    if (send(fd, message, OUTPUT_HEAD + n, MSG_NOSIGNAL) >= 0)
       done += n;
     else if (errno != EINTR)
       return errno;
