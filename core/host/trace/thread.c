@@ -6,7 +6,7 @@
 
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/uio.h>
+#include <sys/wait.h>
 
 enum { TABLE_FIRST = 64 };
 
@@ -67,6 +67,7 @@ struct thread *thread_new(struct trace_run *run, pid_t tid) {
   t->tid = tid;
   if (run->threads.n >= run->threads.nbuckets) table_grow(run->st, &run->threads);
   table_link(&run->threads, t);
+  queue_join(&run->queue, t);
   run->threads.n++;
   return t;
 }
@@ -83,12 +84,15 @@ void thread_rename(struct trace_run *run, struct thread *t, pid_t tid) {
 
 struct space *space_new(struct trace_run *run) {
   struct space *space = state_new(run->st, sizeof *space);
-  if (space != NULL) space->refs = 1;
+  if (space == NULL) return NULL;
+  space->refs = 1;
+  space->mem = space->maps = -1;
   return space;
 }
 
 void space_unref(struct trace_run *run, struct space *space) {
   if (space == NULL || --space->refs > 0) return;
+  memory_close(space);
   slots_free(run->st, &space->scratch_slots);
   state_free(run->st, space, sizeof *space);
 }
@@ -130,8 +134,12 @@ int process_first(struct trace_run *run, struct thread *t) {
 
 void process_ended(struct trace_run *run, struct process *proc, int status) {
   while (proc->threads != NULL) thread_drop(run, proc->threads);
-  if (run->held_back > 0) birth_adopt(run, proc);
-  if (proc->tgid == run->root) run->wstatus = status;
+  if (WIFSIGNALED(status)) birth_await(run);
+  birth_adopt(run, proc);
+  if (proc->tgid == run->root) {
+    run->wstatus = status;
+    atomic_store(&run->relay.root_over, true);
+  }
   if (proc->cage != NULL) call_cage_exit(proc->cage, status);
   process_free(run, proc);
 }
@@ -148,9 +156,11 @@ void thread_drop_calls(struct trace_run *run, struct thread *t) {
 void thread_drop(struct trace_run *run, struct thread *t) {
   thread_drop_calls(run, t);
   relay_awake(run, t);
+  cut_over(t);
   if (t->state == THREAD_NEW && t->stopped && t->proc == NULL) run->held_back--;
   if (t->proc != NULL) thread_leave(t);
   table_unlink(&run->threads, t);
+  queue_leave(&run->queue, t);
   run->threads.n--;
   state_free(run->st, t, sizeof *t);
 }
@@ -185,12 +195,14 @@ static const bool goes_to_syscall[THREAD_STATES] = {
 };
 
 bool thread_resume(struct thread *t, int sig) {
-  bool stops = goes_to_syscall[t->state] || t->nheld > 0 || t->entered || t->run->every;
+  bool stops = goes_to_syscall[t->state] || t->nheld > 0 || t->entered || t->run->every ||
+               cut_awaits_stop(t);
   if (t->run->halted) {
     t->waits = true;
     t->sig = sig;
     return true;
   }
+  if (t->state == THREAD_DOWN || t->state == THREAD_INJECTED) cut_begins(t);
   return ptrace(stops ? PTRACE_SYSCALL : PTRACE_CONT, t->tid, 0, (long)sig) == 0;
 }
 
@@ -239,14 +251,14 @@ bool thread_entry(const struct thread *t, struct __ptrace_syscall_info *info) {
          info->op == PTRACE_SYSCALL_INFO_ENTRY;
 }
 
-bool thread_read(const struct thread *t, uint64_t addr, void *data, size_t size) {
+bool thread_read(struct thread *t, uint64_t addr, void *data, size_t size) {
   struct iovec local = {data, size}, remote = {(void *)addr, size};
-  return process_vm_readv(t->tid, &local, 1, &remote, 1, 0) == (ssize_t)size;
+  return memory_read(t, &local, &remote, 1) == (ssize_t)size;
 }
 
-bool thread_write(const struct thread *t, uint64_t addr, const void *data, size_t size) {
+bool thread_write(struct thread *t, uint64_t addr, const void *data, size_t size) {
   struct iovec local = {(void *)(uintptr_t)data, size}, remote = {(void *)addr, size};
-  return process_vm_writev(t->tid, &local, 1, &remote, 1, 0) == (ssize_t)size;
+  return memory_write(t, &local, &remote, 1) == (ssize_t)size;
 }
 
 void thread_mask(struct thread *t) {

@@ -2,6 +2,7 @@
 ** trace_int.h - what the files of the trace host share
 **
 ** run.c      the run: opening, the loop, closing
+** queue.c    stops that have come, and are not dealt with yet
 ** start.c    the program: fork, filter, exec
 ** filter.c   what the seccomp filter traps
 ** thread.c   threads, cages and address spaces: their table and their lives
@@ -10,9 +11,12 @@
 ** tame.c     calls that would get away from us
 ** flight.c   a call in flight: downcalls in place and injected, the end
 ** signal.c   what signals do to a call in flight
+** cut.c      calls that are cut short by what the program does not see
 ** birth.c    fork, vfork, clone and exec
 ** steps.c    steps of a stopped thread that are waited for
 ** window.c   the sealed window and the scratch memory of each program
+** memory.c   reading and writing a tracee
+** lend.c     memory that a program lends us where there is no window
 ** slots.c    who has which bytes of a window
 ** vdso.c     the clock without a system call
 ** ops.c      host_ops
@@ -31,19 +35,18 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/ptrace.h>
+#include <sys/queue.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <sys/user.h>
+#include <time.h>
 
 #include "trace.h"
-
-/* Callnums that no kernel has: one fetches the window's descriptor, one ends its set-up. */
-#define TRACE_NR_WINDOW 0x2c0de0
-#define TRACE_NR_READY 0x2c0de1
 
 /* Calls of one thread that signal handlers interrupted, one in the other's handler. */
 #define TRACE_HELD 4
 
-/* Words of the cookie that goes with TRACE_NR_WINDOW. */
+/* Words of the cookie by which the call is known that fetches the window's descriptor. */
 #define TRACE_COOKIE 5
 
 /* {================================== slots ================================ */
@@ -77,7 +80,9 @@ struct space {
   uint64_t window, scratch; /* where; 0: not there */
   size_t window_size, scratch_size;
   struct slots scratch_slots;
-  uint64_t site; /* attached: a syscall instruction of its program's */
+  uint64_t site; /* a syscall instruction of its program's, where no window is */
+  int mem, maps; /* its files in /proc, once they are needed; -1: not open */
+  uint8_t way;   /* how its memory is reached: memory.c */
 };
 
 /* A process: the host's part of a cage. */
@@ -127,13 +132,18 @@ struct flight {
   bool in_place;      /* stopped at the entry of the call: the next downcall is put there */
   bool returned;      /* its handler came back: the next call is the restart */
   bool by_entry;      /* it arrived at its entry, and not by the filter: so does its restart */
+  bool skipped;       /* it has 'result', and a harmless call is made in its place */
   uint8_t ends;       /* enum flight_ends */
 };
 
-/* A call that our own stop cut short, and that is about to be made again. */
+/* A call that was cut short by what the program does not see: cut.c. */
 struct cut {
-  bool there;
-  bool asked; /* somebody handled it */
+  bool there;   /* it is about to be made again, by a thread that is in no call of ours */
+  bool asked;   /* it was handled, or there is no handler that has come since */
+  bool plain;   /* it had ended with EINTR */
+  bool stopped; /* in flight: a stop signal has come, and EINTR is how it ends */
+  int64_t began,
+      due; /* when, and when its time-out is over, in nanoseconds; 0: that is not known, there is none */
   struct user_regs_struct regs;
 };
 
@@ -148,6 +158,7 @@ struct thread {
   bool takes_regs; /* THREAD_NEW: begins with now.regs */
   bool ended;      /* waitpid told 'status' outside of the loop */
   bool entered;    /* its call arrived at its entry: the filter's stop for it is silent */
+  bool queued;     /* waitpid told 'told', which is not dealt with yet */
   /* What follows is of runs that somebody looks on (live.c). */
   bool waits;       /* it would run, with signal 'sig', if the run were not halted */
   bool shown;       /* it waits at a call that whoever looks on was told of */
@@ -158,13 +169,23 @@ struct thread {
   int sig;
   bool asked; /* the call that arrived last was somebody's */
   struct cut cut;
-  int status;
+  int status, told;
   uint64_t mask;
   struct process *proc;
+  TAILQ_ENTRY(thread) by_turn;
+  uint64_t turn;         /* its last */
   struct thread *chain;  /* of the hash table */
   struct thread *others; /* of the process */
   struct flight now;
   struct flight held[TRACE_HELD]; /* interrupted by handlers that run, innermost last */
+};
+
+/* All threads, those whose last turn is longest ago first, and which of them wait for their next. */
+struct queue {
+  TAILQ_HEAD(thread_list, thread) threads;
+  struct thread *next; /* none before it waits */
+  size_t waiting;
+  uint64_t turn, round; /* the last that was given; the last of the round before */
 };
 
 struct thread_table {
@@ -181,8 +202,10 @@ struct window {
   int fd;      /* read-only; -1: there is none */
   int grow_fd; /* writable, to make the file longer */
   unsigned char *data;
-  size_t size;   /* of all slots */
-  size_t backed; /* as much of it the file holds */
+  size_t size;      /* of all slots */
+  size_t backed;    /* as much of it the file holds */
+  const char *lack; /* why a program has none */
+  int lack_err;
   struct slots slots;
 };
 
@@ -202,6 +225,7 @@ struct relay {
   pid_t root, tracer;
   int pidfd;
   atomic_bool over, reload; /* reload: asked for, and not done yet */
+  atomic_bool root_over;    /* its number may be another's soon */
   bool reload_on_hup;
   bool running;
 };
@@ -225,28 +249,35 @@ struct trace_run {
   struct lencase_state *st;
   struct live *live; /* NULL: nobody looks on */
   struct thread_table threads;
+  struct queue queue;
   pid_t root;
   int wstatus; /* of the root program */
   int listener;
-  size_t listening; /* threads in a group-stop */
-  int stopped_by;   /* the signal of the last; 0: we have stopped for it */
-  size_t held_back; /* THREAD_NEW threads whose parent has not reported */
-  bool launched;    /* the program runs */
-  bool wanted;      /* there is an interface */
-  bool every;       /* every call arrives, at its entry */
-  bool halted;      /* nothing is let go on */
-  bool started;     /* its first program is before its first instruction, or behind it */
-  bool leaving;     /* what stops is let go of */
-  bool attached;    /* its programs are not ours: whatever happens to us, they go on */
-  uint64_t cookie[TRACE_COOKIE];
-  uint8_t kinds[TRACE_KINDS]; /* by callnum: why the filter traps it; KIND_... */
-  bool far_wanted;            /* an interface names a callnum beyond them */
+  size_t listening;    /* threads in a group-stop */
+  int stopped_by;      /* the signal of the last; 0: we have stopped for it */
+  size_t held_back;    /* THREAD_NEW threads whose parent has not reported */
+  bool launched;       /* the program runs */
+  bool wanted;         /* there is an interface */
+  bool every;          /* every call arrives, at its entry */
+  bool halted;         /* nothing is let go on */
+  bool started;        /* its first program is before its first instruction, or behind it */
+  bool leaving;        /* what stops is let go of */
+  bool attached;       /* its programs are not ours: whatever happens to us, they go on */
+  int32_t window_call; /* the call that fetches the window's descriptor, with ... */
+  uint64_t cookie[TRACE_COOKIE]; /* ... these words */
+  uint8_t kinds[TRACE_KINDS];    /* by callnum: why the filter traps it; KIND_... */
+  bool far_wanted;               /* an interface names a callnum beyond them */
   struct traps traps;
   bool filters_short; /* some process has not all of the filters */
+  bool told_lent;     /* that there is a program without a window was said */
   struct launch *launch;
   struct window window;
   struct affinity affinity;
   struct relay relay;
+  size_t ndue;      /* threads in a call with a time-out that we watch over */
+  timer_t ticker;   /* ends our wait when the next is over */
+  int64_t next_due; /* INT64_MAX: there is none */
+  bool ticks;
   sigset_t mask;                /* of the calling thread */
   struct sigaction old_sigchld; /* of the process */
   int dumpable;
@@ -265,6 +296,28 @@ void run_hide(struct trace_run *run);
 
 /* Until all tracees are gone, or the run is halted. */
 void run_loop(struct trace_run *run);
+
+/* }========================================================================= */
+
+/* {================================= queue.c =============================== */
+
+void queue_open(struct queue *q);
+
+/* A thread comes to be, and is no more. */
+void queue_join(struct queue *q, struct thread *t);
+void queue_leave(struct queue *q, struct thread *t);
+
+/* waitpid told of a thread, and none is waiting. */
+void queue_add(struct trace_run *run, pid_t tid, int status);
+
+/* The same at any time; its turn comes behind those that are waiting for theirs already, or before. */
+void queue_told(struct trace_run *run, pid_t tid, int status);
+
+/* Whose turn it is, and what waitpid told; NULL: none is waiting. */
+struct thread *queue_next(struct queue *q, int *status);
+
+/* What was told of one thread, out of turn. False: nothing. */
+bool queue_take(struct thread *t, int *status);
 
 /* }========================================================================= */
 
@@ -351,8 +404,8 @@ bool regs_same_call(const struct user_regs_struct *a, const struct user_regs_str
 bool thread_entry(const struct thread *t, struct __ptrace_syscall_info *info);
 
 /* The thread's own memory: whole or false. */
-bool thread_read(const struct thread *t, uint64_t addr, void *data, size_t size);
-bool thread_write(const struct thread *t, uint64_t addr, const void *data, size_t size);
+bool thread_read(struct thread *t, uint64_t addr, void *data, size_t size);
+bool thread_write(struct thread *t, uint64_t addr, const void *data, size_t size);
 
 /* Blocks all signals of a stopped thread; gives it its own mask back. */
 void thread_mask(struct thread *t);
@@ -363,7 +416,7 @@ void thread_unmask(struct thread *t);
 /* {================================= stop.c ================================ */
 
 /* Deals with what waitpid told. */
-void stop_handle(struct trace_run *run, pid_t tid, int status);
+void stop_handle(struct trace_run *run, struct thread *t, int status);
 
 enum stop_kind {
   STOP_SYSCALL,
@@ -406,6 +459,13 @@ void flight_down(struct trace_run *run, struct thread *t);
 void flight_entered(struct trace_run *run, struct thread *t, int status);
 void flight_exited(struct trace_run *run, struct thread *t, int status);
 
+/*
+** Changes registers so that the call a thread stands at is not made. Behind the filter there is then
+** none (-1). At its entry the filters are still to come, and an outer one that is a list of what is allowed
+** would answer -1 in our place, or kill: a call that all allow is made instead.
+*/
+void flight_skip(const struct flight *f, struct user_regs_struct *regs);
+
 /* Gives the thread its result and lets it go on. */
 void flight_finish(struct trace_run *run, struct thread *t, int64_t result);
 
@@ -418,6 +478,19 @@ void flight_close(struct trace_run *run, struct flight *f, bool dropped);
 
 /* -ERESTARTNOHAND: the call is made again, unless a handler of the program's runs. */
 enum { RESTART_UNSEEN = -514 };
+
+/* -ERESTART_RESTARTBLOCK: the kernel goes on with it by restart_syscall. */
+enum { RESTART_BLOCK = -516 };
+
+/* What becomes of a signal that is delivered to a thread. */
+enum signal_action { SIGNAL_ENDS, SIGNAL_IGNORED, SIGNAL_STOPS, SIGNAL_CAUGHT };
+enum signal_action signal_action(const struct thread *t, int sig);
+
+/* SIGSTOP and its kind. */
+bool signal_stops(int sig);
+
+/* Whether a signal that it does not block is on its way to a thread. */
+bool signal_waits(const struct thread *t);
 
 /* A result that says "restart me" (ERESTARTSYS ...): not one for the caller's eyes. */
 bool signal_woke(int64_t result);
@@ -443,6 +516,41 @@ bool signal_resumes_held(struct trace_run *run, struct thread *t);
 
 /* }========================================================================= */
 
+/* {================================== cut.c ================================ */
+
+void cut_open(struct trace_run *run);
+void cut_close(struct trace_run *run);
+
+/* Interrupts the calls whose time-out is over; our wait ends when the next is. */
+void cut_wake(struct trace_run *run);
+
+/* The thread's call, t->now, is carried out from now on; it is let through. */
+void cut_begins(struct thread *t);
+void cut_passes(struct thread *t);
+
+/* How a call in flight has ended: a result, or one of signal_woke. */
+int64_t cut_result(struct thread *t, int64_t result);
+
+/* What stops a thread does not show: if it has cut a call short that is made again. */
+void cut_short(struct thread *t);
+
+/* The same for the stops of signals, of job control, and behind a call. */
+void cut_signal(struct thread *t, int sig);
+void cut_group(struct thread *t, int sig);
+void cut_exit(struct thread *t);
+
+/* A call is made, or the thread does something else: whether it is that one. */
+void cut_entry(struct thread *t, const struct __ptrace_syscall_info *info);
+
+/* The next call and its end have to be seen. */
+bool cut_awaits_stop(const struct thread *t);
+
+/* True when the call that arrived, t->now.regs, is that one, and goes on as it was let through. */
+bool cut_made_again(struct thread *t);
+void cut_over(struct thread *t);
+
+/* }========================================================================= */
+
 /* {================================= birth.c =============================== */
 
 void birth_reported(struct trace_run *run, struct thread *parent, int status);
@@ -450,6 +558,7 @@ void birth_stopped(struct trace_run *run, struct thread *t, int status);
 
 /* Cages for the children of a process that will not report them any more. */
 void birth_adopt(struct trace_run *run, struct process *parent);
+void birth_await(struct trace_run *run);
 
 void birth_execed(struct trace_run *run, struct thread *t, int status);
 void birth_exec_exit(struct trace_run *run, struct thread *t, int status);
@@ -459,7 +568,7 @@ void birth_exec_exit(struct trace_run *run, struct thread *t, int status);
 /* {================================= vdso.c ================================ */
 
 /* A new program, stopped before its first instruction, makes the calls that somebody handles. */
-void vdso_hide(const struct trace_run *run, const struct thread *t);
+void vdso_hide(const struct trace_run *run, struct thread *t);
 
 /* }========================================================================= */
 
@@ -498,6 +607,35 @@ int64_t steps_inject(struct trace_run *run, struct thread *t, uint64_t site, int
 /* The whole call: its result, or -ESRCH. */
 int64_t steps_call(struct steps *s, uint64_t site, int32_t nr,
                    const uint64_t words[LENCASE_MAXARGS]);
+
+/* }========================================================================= */
+
+/* {================================= lend.c ================================ */
+
+/*
+** Memory of the program's own, which it has from the first time that it is needed until it executes
+** another or we leave: statuses as of window_take. What lend_take gives as data is in our own memory, and
+** lend_flush brings it over, with that of the calls above.
+*/
+int lend_memory(struct trace_run *run, struct thread *t);
+int lend_take(struct trace_run *run, struct thread *t, struct mem_seg *seg);
+void lend_give(struct trace_run *run, struct space *space, const struct mem_seg *seg);
+bool lend_flush(const struct call *call);
+
+/* }========================================================================= */
+
+/* {================================ memory.c =============================== */
+
+/*
+** Moves bytes between us and the memory of a thread's process, place by place up to the first byte
+** that the program could not touch itself: their number; -EFAULT: not even the first, -ESRCH: it is
+** gone, another errno: its memory cannot be reached here.
+*/
+ssize_t memory_read(struct thread *t, const struct iovec *local, const struct iovec *remote,
+                    size_t n);
+ssize_t memory_write(struct thread *t, const struct iovec *local, const struct iovec *remote,
+                     size_t n);
+void memory_close(struct space *space);
 
 /* }========================================================================= */
 
@@ -545,8 +683,14 @@ void affinity_child(const struct affinity *a, pid_t parent, pid_t child);
 void relay_block(struct trace_run *run);
 void relay_unblock(struct trace_run *run);
 
+/* SIGCHLD, by which cut.c ends a wait: only while we wait (SIG_UNBLOCK, SIG_BLOCK). */
+void relay_ticks(int how);
+
 int relay_open(struct trace_run *run);
 void relay_close(struct trace_run *run);
+
+/* The process that /proc/'name' is about, when it is one that 'tracer' traces; else 0. */
+pid_t relay_traced(pid_t tracer, const char *name);
 
 /* A thread is in a group-stop by 'sig', or out of it again. */
 void relay_listen(struct trace_run *run, struct thread *t, int sig);
@@ -584,17 +728,11 @@ void live_lost(struct trace_run *run, uint8_t ends);
 /* A program is before its first instruction. */
 void live_execed(struct trace_run *run, struct thread *t);
 
+/* Whether a thread may be in a call that makes another: one that runs is looked at again for a moment. */
+bool live_may_fork(pid_t tid);
+
 /* True when a signal stop is for us and not for the program. */
 bool live_takes(struct trace_run *run, struct thread *t, int sig);
-
-/* At the end of a call, or behind it: if our own stop cut it short it is made again. */
-void live_stopped(struct thread *t);
-
-/* True when the call that arrived is one that our own stop cut short, and goes on as it was let through. */
-bool live_made_again(struct thread *t);
-
-/* Whether -EINTR is what our own stop made of a call. */
-bool live_woke(const struct thread *t, int64_t result);
 
 /* Something happened that whoever looks on is told: the run is halted. 't' may be NULL. */
 void live_tell(struct trace_run *run, enum trace_told told, struct thread *t, int64_t result);
@@ -612,16 +750,6 @@ bool extend_filters(struct trace_run *run);
 
 /* Seizes every thread of a process. A status. */
 int attach_to(struct trace_run *run, pid_t pid);
-
-/*
-** Memory in a program that is not ours, which it has from the first time that somebody needs it until
-** we leave: statuses as of window_take. What attach_take gives as data is in our own memory, and
-** attach_flush brings it over, with that of the calls above.
-*/
-int attach_memory(struct trace_run *run, struct thread *t);
-int attach_take(struct trace_run *run, struct thread *t, struct mem_seg *seg);
-void attach_give(struct trace_run *run, struct space *space, const struct mem_seg *seg);
-bool attach_flush(const struct call *call);
 
 /* LENCASE_EHOST: a program that we cannot follow. */
 int attach_check(const struct trace_run *run);
