@@ -67,6 +67,7 @@ MODULE = $(BUILD)/lencase/core.so
 MANUAL = $(BUILD)/man/lencase.1 $(BUILD)/man/lencase.3
 LUALS = $(BUILD)/luals/lencase.d.lua
 COMPLETION = $(BUILD)/completion/lencase
+COMMAND = $(BUILD)/bin/lencase
 
 # Before a first build, but not for goals that install what is missing, or build nothing.
 ifeq ($(filter demo test test-namespace test-fresh test-docker check check-hard asan ubsan tsan wasm-objects fuzz valgrind uninstall clean,$(MAKECMDGOALS))$(wildcard $(BUILD)/liblencase.so),)
@@ -81,7 +82,7 @@ endif
         fuzz-seeds valgrind bench check check-layers check-generated check-lua check-style \
         check-static check-symbols format install uninstall clean
 
-all: $(LIBRARY) $(MODULE) $(INLINE) $(MANUAL) $(LUALS) $(COMPLETION)
+all: $(LIBRARY) $(MODULE) $(COMMAND) $(INLINE) $(MANUAL) $(LUALS) $(COMPLETION)
 
 # --- the library and the module ------------------------------------------------------------
 
@@ -123,6 +124,11 @@ $(BUILD)/liblencase.so: $(BUILD)/liblencase.so.$(VERSION)
 $(MODULE): $(OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(VARIANT) -shared -Wl,-z,now -Wl,-Bsymbolic -o $@ $^ $(LIBS)
+
+# It brings Lua's symbols for the module, as lua5.4 does.
+$(COMMAND): scripts/main.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LUA_CFLAGS) -MMD -MP -o $@ $< $(LUA_LIBS)
 
 # One source for each page: the command's own parser, the header's comments.
 $(BUILD)/man/lencase.%: scripts/gen-manual.lua scripts/parser-of.lua scripts/lencase core/lencase.h lua/lencase/recording.lua
@@ -334,7 +340,7 @@ bench: all $(BUILD)/bench/bench-stack $(BUILD)/bench/bench-inline $(BUILD)/bench
 # --- checks --------------------------------------------------------------------------------
 
 C_FILES = $(filter-out $(GENERATED),$(SOURCES) $(LIND) $(INLINE_SOURCES) $(HEADERS) $(wildcard spec/c/*.[ch] scripts/*.c examples/embed/*.c examples/embed/wasm/*.c))
-LUA_FILES = $(shell find lua scripts examples spec -name '*.lua'; grep -lsE '^\#!.*lua' scripts/*)
+LUA_FILES = $(shell find lua scripts examples spec -name '*.lua'; grep -lsE '^\#!.*lua' scripts/*) scripts/lencase
 
 check:
 	@scripts/install-deps check
@@ -406,7 +412,8 @@ FOLDERS = $(DATADIR)/folders
 install: all
 	DESTDIR='$(DESTDIR)' scripts/make-folders $(FOLDERS) $(BINDIR) $(LIBDIR)/pkgconfig $(INCLUDEDIR) $(LUADIR)/repl \
 	  $(LUALIBDIR) $(EXAMPLEDIR) $(LUALSDIR) $(MANDIR)/man1 $(MANDIR)/man3 $(COMPLETIONDIR)
-	$(INSTALL) -m 755 scripts/lencase $(DESTDIR)$(BINDIR)
+	$(INSTALL) -m 755 $(COMMAND) $(DESTDIR)$(BINDIR)
+	$(INSTALL) -m 644 scripts/lencase $(DESTDIR)$(DATADIR)/lencase.lua
 	$(INSTALL) -m 644 $(BUILD)/liblencase.a $(DESTDIR)$(LIBDIR)
 	$(INSTALL) -m 755 $(BUILD)/liblencase.so.$(VERSION) $(INLINE) $(DESTDIR)$(LIBDIR)
 	ln -sf liblencase.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
@@ -437,4 +444,4 @@ uninstall:
 clean:
 	rm -rf build build-hard build-asan build-ubsan build-tsan build-fuzz build-wasm
 
--include $(OBJECTS:.o=.d) $(BUILD)/obj/core/host/inline/preload/engine.d $(C_TESTS:=.d) $(C_HELPERS:=.d)
+-include $(OBJECTS:.o=.d) $(COMMAND).d $(BUILD)/obj/core/host/inline/preload/engine.d $(C_TESTS:=.d) $(C_HELPERS:=.d)
