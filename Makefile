@@ -70,7 +70,7 @@ COMPLETION = $(BUILD)/completion/lencase
 COMMAND = $(BUILD)/bin/lencase
 
 # Before a first build, but not for goals that install what is missing, or build nothing.
-ifeq ($(filter demo test test-docker check check-hard asan ubsan tsan wasm-objects fuzz valgrind uninstall clean,$(MAKECMDGOALS))$(wildcard $(BUILD)/liblencase.so),)
+ifeq ($(filter demo test test-namespace test-fresh test-docker check check-hard asan ubsan tsan wasm-objects fuzz valgrind uninstall clean,$(MAKECMDGOALS))$(wildcard $(BUILD)/liblencase.so),)
 MISSING := $(shell scripts/missing-needs '$(CC)' '$(PKG_CONFIG)' '$(LUA)')
 ifneq ($(MISSING),)
 $(error a build needs what is not here: $(MISSING); `make demo` installs what is missing)
