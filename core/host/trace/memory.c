@@ -21,12 +21,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Linux 6.11: include/uapi/linux/fs.h */
+/* struct procmap_query of linux/fs.h (Linux 6.11), which older headers lack: what is not asked for is 0. */
 struct map_query {
   uint64_t size, flags, addr;
-  uint64_t start, end, vma_flags, page_size, offset, inode;
-  uint32_t dev_major, dev_minor, name_size, build_id_size;
-  uint64_t name_addr, build_id_addr;
+  uint64_t start, end;
+  uint64_t unused[8];
 };
 
 #define MAP_QUERY _IOWR('f', 17, struct map_query)
