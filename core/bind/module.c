@@ -2,10 +2,13 @@
 ** module.c - lencase.core, as Lua programs and grates require it
 */
 
+#include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "bind.h"
 
@@ -29,6 +32,19 @@ static int strerror_of(lua_State *L) {
   return 1;
 }
 
+/* core.getcwd() -> this process's folder; or nil, message */
+static int working_directory(lua_State *L) {
+  char path[PATH_MAX];
+  const char *got = getcwd(path, sizeof path);
+  if (got != NULL && path[0] == '/') {
+    lua_pushstring(L, path);
+    return 1;
+  }
+  lua_pushnil(L);
+  lua_pushstring(L, got != NULL ? "it is outside of the root folder" : strerror(errno));
+  return 2;
+}
+
 /*
 ** core.raise(signal): ends this process as the signal does, without a core file. A launcher
 ** whose program was killed has its own parents see the same. Returns if it did not work.
@@ -46,8 +62,11 @@ static int raise_signal(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg functions[] = {
-    {"errnos", errnos}, {"strerror", strerror_of}, {"raise", raise_signal}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"errnos", errnos},
+                                     {"strerror", strerror_of},
+                                     {"getcwd", working_directory},
+                                     {"raise", raise_signal},
+                                     {NULL, NULL}};
 
 LENCASE_PUBLIC int luaopen_lencase_core(lua_State *L) {
   char lua[GRATE_LUA_NAME];

@@ -6,7 +6,6 @@
 
 #include <pthread.h>
 #include <stddef.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -36,7 +35,7 @@ static int stop_signal(int sig) {
   return sigaction(sig, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL ? sig : SIGSTOP;
 }
 
-void supervise_stop(int sig, int pidfd) {
+void supervise_stop(int sig) {
   sigset_t one, old;
   sig = stop_signal(sig);
   sigemptyset(&one);
@@ -44,7 +43,6 @@ void supervise_stop(int sig, int pidfd) {
   pthread_kill(pthread_self(), sig);
   pthread_sigmask(SIG_UNBLOCK, &one, &old); /* here we stop */
   pthread_sigmask(SIG_SETMASK, &old, NULL);
-  pidfd_send_signal(pidfd, SIGCONT, NULL, 0); /* one that came before counts once */
 }
 
 int supervise_hide(void) {

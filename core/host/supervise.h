@@ -21,9 +21,9 @@ bool supervise_heard(pid_t root, int sig, int code);
 
 /*
 ** The program was stopped by 'sig': this process stops as well, until the shell continues it; then the program
-** behind 'pidfd' goes on. 'sig' is blocked.
+** is to be continued. 'sig' is blocked.
 */
-void supervise_stop(int sig, int pidfd);
+void supervise_stop(int sig);
 
 /* A program of the same user shall not write into us. The value is for supervise_show. */
 int supervise_hide(void);

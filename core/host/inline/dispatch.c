@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -241,10 +240,17 @@ int inline_install(struct inline_host *h) {
   inline_raw5(h, SYS_rt_sigprocmask, SIG_UNBLOCK, (uintptr_t)&sigsys, 0, sizeof sigsys, 0);
   if (rc == 0) rc = inline_dispatch_on(h);
   if (rc == 0) return LENCASE_OK;
-  return state_fail(h->st, LENCASE_EHOST,
-                    "system calls cannot be dispatched here: prctl(PR_SET_SYSCALL_USER_DISPATCH): "
-                    "%s; run the program traced instead",
-                    strerror((int)-rc));
+  return inline_no_dispatch(h->st, (int)-rc);
+}
+
+int inline_no_dispatch(struct lencase_state *st, int err) {
+  return state_fail(
+      st, LENCASE_EHOST,
+      "prctl(PR_SET_SYSCALL_USER_DISPATCH): %s: nothing can run inline here, on a kernel before "
+      "5.11 "
+      "or behind a filter that refuses prctl; run the program traced, without --inline "
+      "(lencase doctor says what can be used)",
+      strerror(err));
 }
 
 /* }========================================================================= */
@@ -263,9 +269,13 @@ int64_t inline_carry_plain(struct trap *t, int64_t nr, const uint64_t words[LENC
   return result;
 }
 
-/* Dispatch is ours. To the program this is a kernel without it. */
+/*
+** Dispatch is ours. To the program this is a kernel where it is off, and cannot be had: a lencase that starts a
+** program inline asks for the former.
+*/
 static int64_t carry_prctl(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  if ((uint32_t)words[0] == 59) return -EINVAL;
+  if ((uint32_t)words[0] == PR_SET_SYSCALL_USER_DISPATCH)
+    return (words[1] | words[2] | words[3] | words[4]) == 0 ? 0 : -EINVAL;
   return inline_carry_plain(t, nr, words);
 }
 
@@ -277,12 +287,13 @@ static int64_t carry_io_uring(struct trap *t, int64_t nr, const uint64_t words[L
 /* The first of our descriptors from 'first' to 'last'; 'last' + 1: there is none. */
 static uint64_t kept_from(const struct trap *t, uint64_t first, uint64_t last) {
   const struct inline_place *p = &t->h->place;
+  int ours[INLINE_CHANNELS + 3] = {p->kept, t->h->pipe[0], t->h->pipe[1]};
   uint64_t next = last + 1;
   size_t i;
-  for (i = 0; i <= p->nchannels; i++) {
-    int ours = i < p->nchannels ? p->channels[i].fd : p->kept;
-    if (ours > 0 && (uint64_t)ours >= first && (uint64_t)ours < next) next = (uint64_t)ours;
-  }
+  for (i = 0; i < p->nchannels; i++) ours[3 + i] = p->channels[i].fd;
+  for (i = 0; i < sizeof ours / sizeof *ours; i++)
+    if (ours[i] > 0 && (uint64_t)ours[i] >= first && (uint64_t)ours[i] < next)
+      next = (uint64_t)ours[i];
   return next;
 }
 

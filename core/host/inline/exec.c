@@ -60,6 +60,7 @@ static const char *mode_refusal(const struct caller *c, int fd) {
   struct stat st;
   char value[64];
   if (ask(c, SYS_fstat, (uint64_t)fd, (uintptr_t)&st, 0, 0) != 0) return NULL;
+  if (ask(c, SYS_prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0) == 1) return NULL; /* it is as any other */
   if ((st.st_mode & S_ISUID) && (int64_t)st.st_uid != ask(c, SYS_getuid, 0, 0, 0, 0))
     return "is set-user-ID";
   if ((st.st_mode & S_ISGID) && (st.st_mode & S_IXGRP) &&
@@ -83,14 +84,34 @@ static char *interpreter(char *head, int64_t n) {
   return *p != '\0' ? p : NULL;
 }
 
+static const char unreadable[] = "cannot be read, so that it cannot be told how it is linked";
+
+/* An empty path is the descriptor's file. */
+static int64_t open_program(const struct caller *c, int dirfd, const char *path) {
+  const uint64_t flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+  char link[32];
+  int64_t fd;
+  if (path[0] != '\0') return ask(c, SYS_openat, (uint64_t)dirfd, (uintptr_t)path, flags, 0);
+  snprintf(link, sizeof link, "/proc/self/fd/%d", dirfd);
+  fd = ask(c, SYS_openat, (uint64_t)AT_FDCWD, (uintptr_t)link, flags, 0);
+  return fd >= 0 ? fd : ask(c, SYS_fcntl, (uint64_t)dirfd, F_DUPFD_CLOEXEC, 0, 0);
+}
+
+/* What cannot be opened can be executed all the same, when it may only be executed. */
+static const char *unopened_refusal(const struct caller *c, int dirfd, const char *path) {
+  return ask(c, SYS_faccessat2, (uint64_t)dirfd, (uintptr_t)path, X_OK, AT_EACCESS) == 0
+             ? unreadable
+             : NULL;
+}
+
 static const char *refusal(const struct caller *c, int dirfd, const char *path, int deep) {
   char head[HEAD + 1];
   const char *why;
   char *next;
-  int64_t n, fd = ask(c, SYS_openat, (uint64_t)dirfd, (uintptr_t)path, O_RDONLY | O_CLOEXEC, 0);
-  if (fd < 0) return NULL;
+  int64_t n, fd = open_program(c, dirfd, path);
+  if (fd < 0) return unopened_refusal(c, dirfd, path);
   n = ask(c, SYS_pread64, (uint64_t)fd, (uintptr_t)head, HEAD, 0);
-  why = mode_refusal(c, (int)fd);
+  why = n == -EBADF ? unreadable : mode_refusal(c, (int)fd); /* it was opened with O_PATH */
   if (why == NULL && n >= (int64_t)sizeof(Elf64_Ehdr) && memcmp(head, ELFMAG, SELFMAG) == 0)
     why = elf_refusal(c, (int)fd, (const unsigned char *)head);
   ask(c, SYS_close, (uint64_t)fd, 0, 0, 0);
@@ -138,7 +159,7 @@ static char *joined(struct room *r, const char *a, const char *b, const char *c,
 }
 
 /* How many pointers there are before the NULL; -1: they cannot be read. */
-static int64_t count_strings(const struct inline_host *h, uint64_t envp) {
+static int64_t count_strings(struct inline_host *h, uint64_t envp) {
   uint64_t p = 1;
   int64_t n = 0;
   if (envp == 0) return 0;
@@ -149,14 +170,14 @@ static int64_t count_strings(const struct inline_host *h, uint64_t envp) {
   return -1;
 }
 
-static bool starts_with(const struct inline_host *h, uint64_t addr, const char *prefix) {
+static bool starts_with(struct inline_host *h, uint64_t addr, const char *prefix) {
   char head[32];
   size_t n = strlen(prefix);
   return inline_peek(h, addr, head, n) == n && memcmp(head, prefix, n) == 0;
 }
 
 /* A script that goes on where ours ends: of a lencase that runs inline and starts a program inline. */
-static bool extends_script(const struct inline_host *h, uint64_t value) {
+static bool extends_script(struct inline_host *h, uint64_t value) {
   size_t size = strlen(h->script), at, n;
   char some[256];
   for (at = 0; at < size; at += n) {
@@ -174,7 +195,7 @@ static char *merged_preload(const struct inline_host *h, struct room *r, const c
 }
 
 /* The variables of the program, ours in their place. */
-static char **environment(const struct inline_host *h, struct room *r, uint64_t envp, int64_t n) {
+static char **environment(struct inline_host *h, struct room *r, uint64_t envp, int64_t n) {
   const char *value = "";
   char **out = take(r, ((size_t)n + 3) * sizeof *out), *script = NULL;
   int64_t i, k = 0;
@@ -233,7 +254,7 @@ void inline_exec_forget(struct inline_host *h, pid_t pid) {
 /* {=================================== calls =============================== */
 
 /* A path of the program's; false: it cannot be read, and the kernel will say so. */
-static bool path_at(const struct inline_host *h, uint64_t addr, char *buf, size_t size) {
+static bool path_at(struct inline_host *h, uint64_t addr, char *buf, size_t size) {
   size_t n = 0;
   while (n < size) {
     size_t some = 256 - (addr + n) % 256;
@@ -262,7 +283,7 @@ static void step_tell(void *arg) {
   state_log(
       n->h->st,
       "%s %s: it cannot run inline, the caller gets EACCES; without --inline it is traced and runs",
-      n->path, n->why);
+      n->path[0] != '\0' ? n->path : "a program that is executed by its descriptor", n->why);
 }
 
 /* True: it was refused, and that was said. */
@@ -273,11 +294,7 @@ static bool refused(struct inline_host *h, int64_t nr, const uint64_t words[LENC
   bool at = nr == SYS_execveat;
   int dirfd = at ? (int)words[0] : AT_FDCWD;
   if (!path_at(h, words[at ? 1 : 0], path, sizeof path)) return false;
-  if (path[0] == '\0' && at && (words[4] & AT_EMPTY_PATH)) {
-    memcpy(path, "/proc/self/fd/", 15);
-    snprintf(path + 14, 16, "%d", dirfd);
-    dirfd = AT_FDCWD;
-  }
+  if (path[0] == '\0' && !(at && (words[4] & AT_EMPTY_PATH) != 0)) return false; /* ENOENT */
   n.why = refusal(&c, dirfd, path, 0);
   if (n.why == NULL) return false;
   inline_lock(h);
@@ -358,6 +375,8 @@ int inline_check_program(struct lencase_state *st, const char *name, const char 
                       "%s %s: it cannot run inline; run it traced, without --inline", path, why);
   if (access(preload, R_OK) != 0)
     return state_fail(st, LENCASE_EHOST, "%s: %s", preload, strerror(errno));
+  if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0) != 0)
+    return inline_no_dispatch(st, errno);
   return LENCASE_OK;
 }
 

@@ -11,13 +11,6 @@
 #include <linux/futex.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
-
-#ifndef PR_SET_SYSCALL_USER_DISPATCH
-#define PR_SET_SYSCALL_USER_DISPATCH 59
-#define PR_SYS_DISPATCH_ON 1
-#endif
-#include <sys/prctl.h>
 
 /* {================================= assembly ============================== */
 
@@ -172,34 +165,31 @@ int64_t inline_dispatch_on(const struct inline_host *h) {
                      h->place.size, 0);
 }
 
-size_t inline_peek(const struct inline_host *h, uint64_t addr, void *data, size_t size) {
-  struct iovec here = {data, size}, there = {(void *)(uintptr_t)addr, size}; /* NOLINT */
-  uint64_t pid = (uint64_t)inline_raw3(h, SYS_getpid, 0, 0, 0);
-  int64_t n = inline_raw5(h, SYS_process_vm_readv, pid, (uintptr_t)&here, 1, (uintptr_t)&there, 1);
-  return n < 0 ? 0 : (size_t)n;
-}
-
 /* }========================================================================= */
 
-/* {============================= the engine's lock ========================= */
+/* {================================== locks ================================ */
 
 enum { FREE, TAKEN, AWAITED };
 
-static void lock_wait(struct inline_host *h) {
-  inline_raw5(h, SYS_futex, (uintptr_t)&h->lock, FUTEX_WAIT_PRIVATE, AWAITED, 0, 0);
+void inline_lock_word(const struct inline_host *h, uint32_t *word) {
+  uint32_t seen = FREE;
+  if (__atomic_compare_exchange_n(word, &seen, TAKEN, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+    return;
+  while (__atomic_exchange_n(word, AWAITED, __ATOMIC_ACQUIRE) != FREE)
+    inline_raw5(h, SYS_futex, (uintptr_t)word, FUTEX_WAIT_PRIVATE, AWAITED, 0, 0);
+}
+
+void inline_unlock_word(const struct inline_host *h, uint32_t *word) {
+  if (__atomic_exchange_n(word, FREE, __ATOMIC_RELEASE) == AWAITED)
+    inline_raw5(h, SYS_futex, (uintptr_t)word, FUTEX_WAKE_PRIVATE, 1, 0, 0);
 }
 
 void inline_lock(struct inline_host *h) {
-  uint32_t seen = FREE;
-  if (__atomic_compare_exchange_n(&h->lock, &seen, TAKEN, false, __ATOMIC_ACQUIRE,
-                                  __ATOMIC_RELAXED))
-    return;
-  while (__atomic_exchange_n(&h->lock, AWAITED, __ATOMIC_ACQUIRE) != FREE) lock_wait(h);
+  inline_lock_word(h, &h->lock);
 }
 
 void inline_unlock(struct inline_host *h) {
-  if (__atomic_exchange_n(&h->lock, FREE, __ATOMIC_RELEASE) == AWAITED)
-    inline_raw5(h, SYS_futex, (uintptr_t)&h->lock, FUTEX_WAKE_PRIVATE, 1, 0, 0);
+  inline_unlock_word(h, &h->lock);
 }
 
 /* }========================================================================= */

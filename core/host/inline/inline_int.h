@@ -27,14 +27,22 @@
 #include "inline.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/types.h>
 #include <sys/ucontext.h>
+
+#ifndef PR_SET_SYSCALL_USER_DISPATCH
+#define PR_SET_SYSCALL_USER_DISPATCH 59
+#define PR_SYS_DISPATCH_OFF 0
+#define PR_SYS_DISPATCH_ON 1
+#endif
 
 enum {
   INLINE_STACK = 1 << 20,
   INLINE_NRS = 1024,
   INLINE_SITES = 64,
   INLINE_SLOTS = 256,
+  INLINE_SEGMENTS = 64,
   INLINE_SIGNALS = 64
 };
 
@@ -117,7 +125,7 @@ struct inline_host {
   struct lencase_state *st;
   struct inline_place place;
   const char *preload, *script;
-  uint32_t lock;   /* lock.c */
+  uint32_t lock;   /* of the engine */
   uint32_t others; /* processes that share the memory, besides the first */
   uint32_t threads;
   bool wrfsbase; /* the processor's instruction may be used */
@@ -131,6 +139,9 @@ struct inline_host {
   struct flight *flights, *idle;
   uint64_t last_id;
   struct exec_block *exec_blocks;
+  bool by_pipe; /* bytes.c: nothing else is allowed */
+  int pipe[2];  /* 0: none */
+  uint32_t pipe_lock;
   uintptr_t stubs; /* patch.c */
   uint32_t nstubs;
   bool unpatchable, patched_all;
@@ -185,8 +196,19 @@ bool inline_in_engine(const struct inline_host *h, uint64_t sp);
 void inline_lock(struct inline_host *h);
 void inline_unlock(struct inline_host *h);
 
-/* Bytes of the program's that may not be there: how many were copied. */
-size_t inline_peek(const struct inline_host *h, uint64_t addr, void *data, size_t size);
+/* The same for other words than the engine's. */
+void inline_lock_word(const struct inline_host *h, uint32_t *word);
+void inline_unlock_word(const struct inline_host *h, uint32_t *word);
+
+/* bytes.c: bytes of the program's that may not be there: how many were copied. */
+size_t inline_peek(struct inline_host *h, uint64_t addr, void *data, size_t size);
+size_t inline_poke(struct inline_host *h, uint64_t addr, const void *data, size_t size);
+
+/* At most INLINE_SEGMENTS, up to the first byte that cannot be read. */
+size_t inline_peek_all(struct inline_host *h, const struct mem_seg *segs, size_t n);
+
+/* This is the child of a fork. */
+void inline_bytes_forked(struct inline_host *h);
 
 /* }========================================================================= */
 
@@ -244,6 +266,9 @@ extern const struct host_ops inline_ops;
 extern struct inline_host *inline_the_host;
 
 int inline_install(struct inline_host *h);
+
+/* LENCASE_EHOST: what such a call has said. */
+int inline_no_dispatch(struct lencase_state *st, int err);
 
 /* The kernel raised it for what the thread did just now: to go back would raise it again. */
 bool inline_is_fault(int sig, const siginfo_t *info);

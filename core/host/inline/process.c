@@ -180,6 +180,7 @@ static int64_t fork_locked(struct trap *t, int64_t nr, const uint64_t words[LENC
     h->others = 0;
     h->threads = 1;
     h->exec_blocks = NULL;
+    inline_bytes_forked(h);
     inline_slots_keep(h, inline_thread(h));
     inline_engine(h, step_born, &b);
     if (inline_reports(h)) inline_report_begin(h);

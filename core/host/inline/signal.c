@@ -62,12 +62,7 @@ static int64_t carry_pselect(struct trap *t, int64_t nr, const uint64_t words[LE
 }
 
 static int64_t poke(struct trap *t, uint64_t addr, const void *data, size_t size) {
-  /* By the kernel, which says EFAULT where we would be killed: there is no call that only copies. */
-  uint64_t pid = (uint64_t)inline_raw3(t->h, SYS_getpid, 0, 0, 0);
-  uint64_t here[2] = {(uintptr_t)data, size}, there[2] = {addr, size};
-  int64_t n =
-      inline_raw5(t->h, SYS_process_vm_writev, pid, (uintptr_t)here, 1, (uintptr_t)there, 1);
-  return n == (int64_t)size ? 0 : -EFAULT;
+  return inline_poke(t->h, addr, data, size) == size ? 0 : -EFAULT;
 }
 
 /* What the program installs for SIGSYS is remembered, and nothing else: see foreign() in dispatch.c. */

@@ -135,7 +135,8 @@ bool relay_all_stopped(const struct trace_run *run) {
 void relay_stop(struct trace_run *run) {
   int sig = run->stopped_by;
   run->stopped_by = 0;
-  supervise_stop(sig, run->relay.pidfd);
+  supervise_stop(sig);
+  pidfd_send_signal(run->relay.pidfd, SIGCONT, NULL, 0); /* one that came before counts once */
 }
 
 void relay_awake(struct trace_run *run, struct thread *t) {
