@@ -9,15 +9,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { DISPATCHED = 2 }; /* si_code: SYS_USER_DISPATCH */
-
 struct inline_host *inline_the_host;
 
 /* From one visit of the engine to the next. */
 struct visit {
   struct trap *t;
   struct process *proc;
-  uintptr_t thread;
   struct flight *f;
   uint64_t id;
   int64_t result; /* of what was carried out; then the call's */
@@ -40,29 +37,24 @@ void inline_flight_drop(struct inline_host *h, struct flight *f) {
   inline_flight_put(h, f);
 }
 
-static bool is_inside(const stack_t *s, uint64_t sp) {
-  return sp - (uintptr_t)s->ss_sp < s->ss_size;
-}
-
 /*
 ** A signal handler of the program's has left by longjmp, and with it the call that it came into: the
 ** thread is now further up the same stack.
 */
 static void drop_abandoned(struct inline_host *h, const struct visit *v) {
   struct flight *f = h->flights, *next;
-  stack_t alternate;
-  inline_raw3(h, SYS_sigaltstack, 0, (uintptr_t)&alternate, 0);
+  const struct inline_slot *s = v->t->slot;
   for (; f != NULL; f = next) {
     next = f->next;
-    if (f->thread == v->thread && f->proc == v->proc && f->sp < v->t->sp &&
-        is_inside(&alternate, f->sp) == is_inside(&alternate, v->t->sp))
+    if (f->thread == s && f->proc == v->proc && f->sp < v->t->sp &&
+        inline_is_high(s, f->sp) == inline_is_high(s, v->t->sp))
       inline_flight_drop(h, f);
   }
 }
 
 static bool is_nested(const struct inline_host *h, const struct visit *v) {
   const struct flight *f = h->flights;
-  while (f != NULL && f->thread != v->thread) f = f->next;
+  while (f != NULL && f->thread != v->t->slot) f = f->next;
   return f != NULL;
 }
 
@@ -76,8 +68,11 @@ static struct flight *flight_new(const struct visit *v) {
   else
     f = state_new(h->st, sizeof *f);
   if (f == NULL) return NULL;
-  *f = (struct flight){
-      .proc = v->proc, .id = ++h->last_id, .thread = v->thread, .sp = v->t->sp, .next = h->flights};
+  *f = (struct flight){.proc = v->proc,
+                       .id = ++h->last_id,
+                       .thread = v->t->slot,
+                       .sp = v->t->sp,
+                       .next = h->flights};
   h->flights = f;
   return f;
 }
@@ -136,32 +131,22 @@ static int64_t carry_last(struct trap *t) {
   return inline_await(t, t->nr, t->words);
 }
 
-static void enter(const struct trap *t) {
-  inline_lock(t->h);
-  t->h->visitor = t->slot;
-}
-
-static void leave(const struct trap *t) {
-  t->h->visitor = NULL;
-  inline_unlock(t->h);
-}
-
 static int64_t ask(struct trap *t) {
-  struct visit s = {.t = t, .thread = inline_thread(t->h)};
-  enter(t);
+  struct visit s = {.t = t};
+  inline_lock(t->h);
   take_step(&s, step_arrive);
   while (s.verdict == VERDICT_PARKED) {
     uint64_t words[LENCASE_MAXARGS];
     int32_t nr = s.f->nr;
     memcpy(words, s.f->words, sizeof words);
-    leave(t);
+    inline_unlock(t->h);
     s.result = inline_carry(t, nr, words);
-    enter(t);
+    inline_lock(t->h);
     if (s.f->id != s.id)
       s.verdict = VERDICT_DONE; /* dropped meanwhile: we are the child of a fork */
     if (s.verdict == VERDICT_PARKED) take_step(&s, step_carried);
   }
-  leave(t);
+  inline_unlock(t->h);
   return s.verdict == VERDICT_PASS ? carry_last(t) : s.result;
 }
 
@@ -178,21 +163,6 @@ int64_t inline_arrive(struct trap *t) {
 
 /* {================================= SIGSYS ================================ */
 
-/* A SIGSYS that is none of ours goes to the program, or ends it. */
-static void foreign(const struct inline_host *h, int sig, siginfo_t *info, ucontext_t *uc) {
-  struct kernel_action action = h->sigsys;
-  inline_mask unblocked = 0;
-  if (action.handler > 1) {
-    ((void (*)(int, siginfo_t *, void *))action.handler)(sig, info, uc); /* NOLINT */
-    return;
-  }
-  if (action.handler == 1 && info->si_code <= 0)
-    return; /* ignored; what the kernel forces is not */
-  action = (struct kernel_action){0};
-  inline_raw5(h, SYS_rt_sigaction, (uint64_t)sig, (uintptr_t)&action, 0, sizeof unblocked, 0);
-  inline_raw3(h, SYS_tkill, (uint64_t)inline_raw3(h, SYS_gettid, 0, 0, 0), (uint64_t)sig, 0);
-}
-
 static struct trap trap_of(struct inline_host *h, ucontext_t *uc) {
   const greg_t *g = uc->uc_mcontext.gregs;
   return (struct trap){.h = h,
@@ -207,27 +177,29 @@ static struct trap trap_of(struct inline_host *h, ucontext_t *uc) {
 /* A signal that comes before this came before the call. */
 static int64_t arrive_dispatched(struct trap *t) {
   int64_t result;
-  t->slot = inline_slot(t->h);
+  t->slot = inline_slot_here();
+  inline_slot_find(t->h, t->slot);
   inline_keep_out(t);
   result = inline_arrive(t);
   if (!t->done) inline_sigreturn_opens(t);
   return result;
 }
 
-void inline_on_sigsys(siginfo_t *info, ucontext_t *uc) {
-  struct inline_host *h = inline_the_host;
-  struct trap t = trap_of(h, uc);
-  int64_t result;
-  if (info->si_code != DISPATCHED) {
-    foreign(h, SIGSYS, info, uc);
-    return;
-  }
-  if (inline_in_engine(h, (uint64_t)uc->uc_mcontext.gregs[REG_RSP]))
-    result = inline_raw(h, t.nr, t.words);
-  else
-    result = arrive_dispatched(&t);
+static void put_result(struct inline_host *h, ucontext_t *uc, int64_t result) {
   uc->uc_mcontext.gregs[REG_RAX] = result;
   if (h->place.code != 0) inline_patch_hot(h, (uintptr_t)uc->uc_mcontext.gregs[REG_RIP]);
+}
+
+void inline_on_engine_call(ucontext_t *uc) {
+  const struct trap t = trap_of(inline_the_host, uc);
+  put_result(t.h, uc, inline_raw(t.h, t.nr, t.words));
+}
+
+void inline_on_call(int sig, siginfo_t *info, ucontext_t *uc) {
+  struct trap t = trap_of(inline_the_host, uc);
+  (void)sig;
+  (void)info;
+  put_result(t.h, uc, arrive_dispatched(&t));
 }
 
 int inline_install(struct inline_host *h) {
