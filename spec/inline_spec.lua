@@ -50,7 +50,8 @@ if support.sanitized then return end -- the sanitizer's runtime is no part of th
 describe("a program inline", function()
   for _, habit in ipairs { "interrupted", "restarted", "leaps", "masks", "stacks", "faults", "own_sigsys", "killed",
                            "threads", "inherits", "cancelled", "main_leaves", "forks", "vforks", "spawns", "clones",
-                           "pipes", "execs", "storms", "heights", "queues", "actions" } do
+                           "pipes", "execs", "storms", "heights", "queues", "actions", "littles", "least", "visits",
+                           "disarms", "overflows", "scanned", "traps", "waiting" } do
     it("sees no difference: " .. habit, function() same(HABITS .. habit) end)
   end
 

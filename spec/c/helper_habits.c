@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <fenv.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -16,9 +18,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -165,6 +169,70 @@ static void own_sigsys(void) {
   say("is", old.sa_handler == note_only);
 }
 
+/* A filter of the program's own that answers getpgid by a signal. */
+static void trap_getpgid(void) {
+  struct sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getpgid, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog filter = {4, code};
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  say("filter", prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter));
+}
+
+static void emulate(int sig, siginfo_t *info, void *context) {
+  ucontext_t *uc = context;
+  sigset_t now;
+  sigprocmask(SIG_SETMASK, NULL, &now);
+  say("blocked", sigismember(&now, sig) == 1 && sigismember(&now, SIGUSR2) == 1);
+  say("call", info->si_syscall == SYS_getpgid && info->si_code > 0);
+  uc->uc_mcontext.gregs[REG_RAX] = 4321;
+}
+
+static void block_sigsys(int how, sigset_t *old) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGSYS);
+  say("mask", sigprocmask(how, &set, old));
+}
+
+static void traps(void) {
+  struct sigaction sa = {.sa_sigaction = emulate, .sa_flags = SA_SIGINFO};
+  sigset_t old;
+  sigaddset(&sa.sa_mask, SIGUSR2);
+  sigaction(SIGSYS, &sa, NULL);
+  trap_getpgid();
+  say("getpgid", getpgid(0));
+  sigprocmask(SIG_SETMASK, NULL, &old);
+  say("blocked", sigismember(&old, SIGSYS) + sigismember(&old, SIGUSR2));
+  block_sigsys(SIG_BLOCK, &old);
+  say("was", sigismember(&old, SIGSYS));
+  sigprocmask(SIG_SETMASK, NULL, &old);
+  say("is", sigismember(&old, SIGSYS));
+  say("getppid", getppid() > 0);
+  say("never", getpgid(0)); /* what the kernel forces is not blocked: it kills */
+}
+
+/* Sent while it is blocked it waits. */
+static void waiting(void) {
+  sigset_t old;
+  on(SIGSYS, note_only, 0);
+  block_sigsys(SIG_BLOCK, &old);
+  raise(SIGSYS);
+  say("came", came);
+  block_sigsys(SIG_UNBLOCK, &old);
+  say("was", sigismember(&old, SIGSYS));
+  say("came", came == SIGSYS);
+  on(SIGSYS, note_only, (int)SA_RESETHAND);
+  came = 0;
+  raise(SIGSYS);
+  say("came", came == SIGSYS);
+  raise(SIGSYS);
+  say("never", 1);
+}
+
 static void killed(void) {
   say("before", 1);
   raise(SIGTERM);
@@ -265,6 +333,174 @@ static void heights(void) {
   say("storm", storm > 10);
 }
 
+/* {============================ little stacks ============================= */
+
+static char little[8192];
+static ucontext_t home, visitor;
+
+static void use_stack(char *stack, size_t size) {
+  stack_t s = {.ss_sp = stack, .ss_size = size};
+  say("set", sigaltstack(&s, NULL));
+}
+
+/* The kernel's frame has 3.4 of the 8 KiB where there is AVX-512: there is no room for another. */
+static void on_little(int sig, siginfo_t *info, void *context) {
+  const stack_t *saved = &((ucontext_t *)context)->uc_stack;
+  char here, path[3072] = "/nonexistent", *argv[] = {path, NULL};
+  stack_t s;
+  int i;
+  (void)sig, (void)info;
+  came += &here >= little && &here < little + sizeof little;
+  for (i = 0; i < 10; i++) {
+    direct(SYS_write, ends[1], "y", 1);
+    direct(SYS_read, ends[0], &here, 1);
+    if (write(ends[1], "y", 1) != 1 || read(ends[0], &here, 1) != 1) came = -1;
+  }
+  if (execv(path, argv) == 0 || errno != ENOENT) came = -1;
+  if (saved->ss_sp != little || saved->ss_size != sizeof little) came = -1;
+  if (sigaltstack(NULL, &s) != 0 || s.ss_flags != SS_ONSTACK || s.ss_sp != little) came = -1;
+  s.ss_flags = 0;
+  if (sigaltstack(&s, NULL) == 0 || errno != EPERM) came = -1;
+}
+
+static void *with_little(void *arg) {
+  struct sigaction sa = {.sa_sigaction = on_little, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+  sigaction(SIGUSR1, &sa, NULL);
+  use_stack(little, sizeof little);
+  came = 0;
+  raise(SIGUSR1);
+  say("came", came);
+  return arg;
+}
+
+/* Signals that come into a call, too. */
+static void littles(void) {
+  pthread_t t;
+  char c;
+  with_little(NULL);
+  pthread_create(&t, NULL, with_little, NULL);
+  pthread_join(t, NULL);
+  stormy = 1;
+  on(SIGALRM, during, SA_ONSTACK);
+  next_signal();
+  while (storm < 50) {
+    ssize_t n = read(ends[0], &c, 1);
+    if (n != 1 && errno != EINTR && storm > 0) break;
+  }
+  say("storm", storm >= 50);
+}
+
+/* Too small for any handler, and no matter as long as there is none. */
+static void least(void) {
+  char *path = strdup("/nonexistent"), *argv[] = {path, NULL};
+  use_stack(little, 2048);
+  say("write", direct(SYS_write, ends[1], "y", 1));
+  say("write", write(ends[1], "y", 1));
+  say("exec", execv(path, argv));
+  on(SIGUSR1, note_only, 0);
+  raise(SIGUSR1);
+  say("came", came == SIGUSR1);
+  on(SIGUSR2, note_only, SA_ONSTACK);
+  raise(SIGUSR2);
+  say("never", came);
+}
+
+static void on_visit(void) {
+  char c;
+  came = direct(SYS_write, ends[1], "a", 1) == 1;
+  came += write(ends[1], "b", 1) == 1 && read(ends[0], &c, 1) == 1;
+  came += execl("/nonexistent", "x", (char *)NULL) == -1;
+}
+
+/* A stack of the program's own making. */
+static void visits(void) {
+  static char own[4096];
+  getcontext(&visitor);
+  visitor.uc_stack.ss_sp = own;
+  visitor.uc_stack.ss_size = sizeof own;
+  visitor.uc_link = &home;
+  makecontext(&visitor, on_visit, 0);
+  swapcontext(&home, &visitor);
+  say("came", came);
+}
+
+static void disarmed(int sig, siginfo_t *info, void *context) {
+  const stack_t *saved = &((ucontext_t *)context)->uc_stack;
+  stack_t now;
+  (void)sig, (void)info;
+  say("saved", saved->ss_sp == alternate && saved->ss_size == sizeof alternate);
+  say("get", sigaltstack(NULL, &now));
+  say("now", now.ss_flags);
+}
+
+static void disarms(void) {
+  struct sigaction sa = {.sa_sigaction = disarmed, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+  stack_t s = {.ss_sp = alternate, .ss_size = sizeof alternate, .ss_flags = 1 << 31}, old;
+  say("set", sigaltstack(&s, NULL));
+  sigaction(SIGUSR1, &sa, NULL);
+  raise(SIGUSR1);
+  raise(SIGUSR1);
+  say("get", sigaltstack(NULL, &old));
+  say("armed", old.ss_sp == alternate && old.ss_flags == 1 << 31);
+  s.ss_flags = 7;
+  say("flags", sigaltstack(&s, NULL) == -1 && errno == EINVAL);
+}
+
+static int deep(int n) {
+  volatile char some[4096];
+  some[n % 4096] = (char)n;
+  return n > 1 << 20 ? some[0] : deep(n + 1) + some[1];
+}
+
+/* Out of an overflow again and again, and out of calls, more often than there is room for. */
+static void overflows(void) {
+  volatile int i;
+  char c;
+  use_stack(alternate, sizeof alternate);
+  on(SIGSEGV, leap, SA_ONSTACK);
+  for (i = 0; i < 3; i++)
+    if (sigsetjmp(back, 1) == 0) say("never", deep(0));
+  on(SIGALRM, leap, SA_ONSTACK);
+  for (i = 0; i < 300; i++)
+    if (sigsetjmp(back, 1) == 0) {
+      alarm_in(1);
+      if (i % 2)
+        direct(SYS_read, ends[0], &c, 1);
+      else
+        say("never", read(ends[0], &c, 1));
+    }
+  say("leapt", i);
+}
+
+static char *beginning;
+static uintptr_t secret;
+
+/* As collectors of garbage do, which stop threads by signals. */
+static void scan(int sig) {
+  uintptr_t here, *p;
+  (void)sig;
+  for (p = &here; (char *)p < beginning; p++) came += *p == ~secret;
+}
+
+static void scanned(void) {
+  char first, c;
+  long result;
+  uintptr_t hidden;
+  beginning = &first;
+  secret = ~(uintptr_t)&c;
+  on(SIGALRM, scan, 0);
+  alarm_in(50);
+  hidden = secret;
+  __asm__ volatile("mov %[hidden], %%r12\n\tnot %%r12\n\tsyscall\n\txor %%r12d, %%r12d"
+                   : "=a"(result)
+                   : "a"(SYS_pause), [hidden] "r"(hidden)
+                   : "rcx", "r11", "r12", "memory");
+  say("interrupted", result == -EINTR);
+  say("found", came > 0);
+}
+
+/* }========================================================================= */
+
 static volatile sig_atomic_t received, in_order, told;
 
 static void in_turn(int sig, siginfo_t *info, void *uc) {
@@ -329,6 +565,12 @@ static void actions(void) {
   say("came", came);
   say("get", sigaction(SIGUSR1, NULL, &old));
   say("gone", old.sa_handler == SIG_DFL);
+  say("flags", (long)(old.sa_flags & ((int)SA_RESETHAND | SA_RESTART | SA_SIGINFO)));
+  say("mask", sigismember(&old.sa_mask, SIGUSR2));
+  old.sa_flags = SA_NODEFER | SA_RESTART;
+  say("default", sigaction(SIGTERM, &old, NULL));
+  say("get", sigaction(SIGTERM, NULL, &old));
+  say("flags", (long)(old.sa_flags & (SA_NODEFER | SA_RESTART | SA_SIGINFO | SA_ONSTACK)));
   say("ignore", signal(SIGUSR1, SIG_IGN) == SIG_DFL);
   say("was", signal(SIGUSR1, note_only) == SIG_IGN);
   say("none", sigaction(99, NULL, &old));
@@ -550,6 +792,14 @@ static const struct {
     {"heights", heights},
     {"queues", queues},
     {"actions", actions},
+    {"littles", littles},
+    {"least", least},
+    {"visits", visits},
+    {"disarms", disarms},
+    {"overflows", overflows},
+    {"scanned", scanned},
+    {"traps", traps},
+    {"waiting", waiting},
 };
 
 int main(int argc, char **argv) {

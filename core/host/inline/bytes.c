@@ -56,7 +56,9 @@ void inline_bytes_forked(struct inline_host *h) {
 
 static void pipe_empty(const struct inline_host *h) {
   char some[256];
-  while (inline_raw3(h, SYS_read, (uint64_t)h->pipe[0], (uintptr_t)some, sizeof some) > 0) continue;
+  int64_t n;
+  do n = inline_raw3(h, SYS_read, (uint64_t)h->pipe[0], (uintptr_t)some, sizeof some);
+  while (n > 0);
 }
 
 static size_t to_page_end(uint64_t addr) {

@@ -32,8 +32,8 @@ static int ops_read(struct lencase_cage *cage, const struct mem_seg *segs, size_
   *done = 0;
   if (is_gone(cage)) return LENCASE_EGONE;
   while (n > 0) {
-    size_t count = n < INLINE_SEGMENTS ? n : INLINE_SEGMENTS, size = 0, got, i;
-    for (i = 0; i < count; i++) size += segs[i].size;
+    size_t count = 0, size = 0, got;
+    while (count < n && count < INLINE_SEGMENTS) size += segs[count++].size;
     got = inline_peek_all(h, segs, count);
     *done += got;
     if (got < size) return LENCASE_OK;

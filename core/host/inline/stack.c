@@ -22,7 +22,7 @@
 
 enum { PAGE = 4096, SCARCE = 64 << 10, PROBES = 16, RED_ZONE = 128, SMALLEST = 2048 };
 
-#define AUTODISARM (1 << 31) /* SS_AUTODISARM, which is a flag beside the mode */
+#define AUTODISARM ((int)(1u << 31)) /* SS_AUTODISARM, which is a flag beside the mode */
 
 /* {================================== areas =============================== */
 
@@ -96,10 +96,9 @@ struct inline_slot *inline_slot_new(struct inline_host *h) {
     s = area_new(h);
     if (s == NULL) return NULL;
     s->busy = 1;
-    s->next = __atomic_load_n(&h->areas, __ATOMIC_RELAXED);
+    do s->next = __atomic_load_n(&h->areas, __ATOMIC_RELAXED);
     while (!__atomic_compare_exchange_n(&h->areas, &s->next, s, false, __ATOMIC_RELEASE,
-                                        __ATOMIC_RELAXED))
-      continue;
+                                        __ATOMIC_RELAXED));
   }
   s->alternate.ss_flags = SS_DISABLE;
   return s;
