@@ -115,7 +115,7 @@ $(BUILD)/man/lencase.%: scripts/gen-manual.lua scripts/parser-of.lua scripts/len
 # What a program that runs inline preloads, and what that loads into a link namespace of its own:
 # the library and Lua. Debian's liblua5.4.a is not position-independent, and a namespace needs no
 # hidden symbols: liblua5.4.so there is another than the program's.
-$(BUILD)/liblencase-inline.so: core/host/inline/preload/preload.c core/host/inline/code.h Makefile
+$(BUILD)/liblencase-inline.so: core/host/inline/preload/preload.c core/host/inline/code.h core/host/inline/inline.h Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -fvisibility=hidden -shared -Wl,-z,defs -o $@ $<
 

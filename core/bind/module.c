@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "../host/inline/inline.h"
 #include "bind.h"
 
 /* core.errnos() -> { EPERM = 1, ... } */
@@ -45,6 +46,15 @@ static int working_directory(lua_State *L) {
   return 2;
 }
 
+/* core.inline_by() -> the library and the script that this process runs inline by; nothing: it does not */
+static int runs_inline_by(lua_State *L) {
+  const struct inline_by *by = inline_by();
+  if (by == NULL) return 0;
+  lua_pushstring(L, by->preload);
+  lua_pushstring(L, by->script);
+  return 2;
+}
+
 /*
 ** core.raise(signal): ends this process as the signal does, without a core file. A launcher
 ** whose program was killed has its own parents see the same. Returns if it did not work.
@@ -65,6 +75,7 @@ static int raise_signal(lua_State *L) {
 static const luaL_Reg functions[] = {{"errnos", errnos},
                                      {"strerror", strerror_of},
                                      {"getcwd", working_directory},
+                                     {"inline_by", runs_inline_by},
                                      {"raise", raise_signal},
                                      {NULL, NULL}};
 

@@ -4,6 +4,7 @@
 ** habits NAME: does one of them and prints what it saw. The same with grates and without.
 */
 
+#include <elf.h>
 #include <errno.h>
 #include <fenv.h>
 #include <linux/filter.h>
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -764,6 +766,21 @@ static void execs(void) {
   execl("/bin/echo", "echo", "executed", (char *)NULL);
 }
 
+/* The auxiliary vector, where the kernel puts it: behind the environment. */
+static void vectors(void) {
+  char **p = environ;
+  const Elf64_auxv_t *v;
+  unsigned long random = 0, pages = 0;
+  while (*p != NULL) p++;
+  for (v = (const Elf64_auxv_t *)(p + 1); v->a_type != AT_NULL; v++) {
+    if (v->a_type == AT_PAGESZ) pages = v->a_un.a_val;
+    if (v->a_type == AT_RANDOM) random = v->a_un.a_val;
+  }
+  say("page", (long)pages);
+  say("random", random != 0 && random == getauxval(AT_RANDOM));
+  say("vdso", getauxval(AT_SYSINFO_EHDR) != 0);
+}
+
 /* }========================================================================= */
 
 static const struct {
@@ -800,6 +817,7 @@ static const struct {
     {"scanned", scanned},
     {"traps", traps},
     {"waiting", waiting},
+    {"vectors", vectors},
 };
 
 int main(int argc, char **argv) {

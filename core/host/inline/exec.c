@@ -40,6 +40,26 @@ static int64_t ask(const struct caller *c, long nr, uint64_t a, uint64_t b, uint
   return n < 0 ? -errno : n;
 }
 
+/*
+** A dynamic linker that preloads our library, which is one for the GNU C library. Others (musl's) say nothing when
+** they cannot; nor does any of a program that has another root folder.
+*/
+static const char *linker_refusal(const struct caller *c, int fd, const Elf64_Phdr *interp) {
+  char path[HEAD + 1], *name;
+  int64_t n = ask(c, SYS_pread64, (uint64_t)fd, (uintptr_t)path,
+                  interp->p_filesz < HEAD ? interp->p_filesz : HEAD, interp->p_offset);
+  path[n > 0 ? n : 0] = '\0';
+  name = strrchr(path, '/');
+  if (strcmp(name != NULL ? name + 1 : path, "ld-linux-x86-64.so.2") != 0)
+    return "is linked for another C library";
+  if (c->h == NULL) return NULL;
+  /* by the real user, without capabilities that he is about to lose */
+  if (ask(c, SYS_faccessat, (uint64_t)AT_FDCWD, (uintptr_t)c->h->preload, R_OK, 0) != 0)
+    return "would not find lencase's library (in another root folder or mount namespace, or as "
+           "another user)";
+  return NULL;
+}
+
 static const char *elf_refusal(const struct caller *c, int fd, const unsigned char *head) {
   Elf64_Ehdr ehdr;
   Elf64_Phdr phdrs[PHDRS];
@@ -52,7 +72,7 @@ static const char *elf_refusal(const struct caller *c, int fd, const unsigned ch
   if (ask(c, SYS_pread64, (uint64_t)fd, (uintptr_t)phdrs, size, ehdr.e_phoff) != (int64_t)size)
     return NULL; /* the kernel will say what is wrong with it */
   for (i = 0; i < ehdr.e_phnum; i++)
-    if (phdrs[i].p_type == PT_INTERP) return NULL;
+    if (phdrs[i].p_type == PT_INTERP) return linker_refusal(c, fd, &phdrs[i]);
   return "is linked statically";
 }
 
@@ -60,6 +80,9 @@ static const char *mode_refusal(const struct caller *c, int fd) {
   struct stat st;
   char value[64];
   if (ask(c, SYS_fstat, (uint64_t)fd, (uintptr_t)&st, 0, 0) != 0) return NULL;
+  if (ask(c, SYS_getuid, 0, 0, 0, 0) != ask(c, SYS_geteuid, 0, 0, 0, 0) ||
+      ask(c, SYS_getgid, 0, 0, 0, 0) != ask(c, SYS_getegid, 0, 0, 0, 0))
+    return "would run with an effective user or group ID that is not the real one";
   if (ask(c, SYS_prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0) == 1) return NULL; /* it is as any other */
   if ((st.st_mode & S_ISUID) && (int64_t)st.st_uid != ask(c, SYS_getuid, 0, 0, 0, 0))
     return "is set-user-ID";
@@ -129,7 +152,7 @@ const char *inline_refusal(const char *path) {
 
 /* {============================== environments ============================= */
 
-static const char preload_name[] = "LD_PRELOAD=";
+static const char preload_name[] = INLINE_PRELOAD "=";
 static const char script_name[] = INLINE_VARIABLE "=";
 
 /* Where the block's memory is given out, and what is left of it. */
@@ -188,33 +211,47 @@ static bool extends_script(struct inline_host *h, uint64_t value) {
   return true;
 }
 
-/* Our library first, the program's own behind it. */
-static char *merged_preload(const struct inline_host *h, struct room *r, const char *value) {
-  if (strstr(value, h->preload) != NULL) return joined(r, preload_name, value, "", "");
-  return joined(r, preload_name, h->preload, *value != '\0' ? ":" : "", value);
+static uint64_t variable_at(struct inline_host *h, uint64_t envp, int64_t i) {
+  uint64_t p = 0;
+  inline_peek(h, envp + (uint64_t)i * sizeof p, &p, sizeof p);
+  return p;
 }
 
-/* The variables of the program, ours in their place. */
-static char **environment(struct inline_host *h, struct room *r, uint64_t envp, int64_t n) {
-  const char *value = "";
-  char **out = take(r, ((size_t)n + 3) * sizeof *out), *script = NULL;
-  int64_t i, k = 0;
-  for (i = 0; i < n && out != NULL; i++) {
-    uint64_t p = 0;
-    if (inline_peek(h, envp + (uint64_t)i * sizeof p, &p, sizeof p) != sizeof p) return NULL;
+/* The script of a lencase that runs inline and starts a program inline: it adds the same two as we do. 0: none. */
+static uint64_t nested_script(struct inline_host *h, uint64_t envp, int64_t n) {
+  uint64_t script = n > 1 ? variable_at(h, envp, n - 2) : 0;
+  if (script == 0 || !starts_with(h, variable_at(h, envp, n - 1), preload_name)) return 0;
+  if (!starts_with(h, script, script_name)) return 0;
+  return extends_script(h, script + strlen(script_name)) ? script : 0;
+}
+
+/* The program's own of this name: the last one counts, as for the dynamic linker. */
+static const char *own_preload(struct inline_host *h, uint64_t envp, int64_t n) {
+  while (n-- > 0) {
+    uint64_t p = variable_at(h, envp, n);
     if (starts_with(h, p, preload_name))
-      value = (const char *)(uintptr_t)p + strlen(preload_name); /* NOLINT */
-    else if (!starts_with(h, p, script_name))
-      out[k++] = (char *)(uintptr_t)p; /* NOLINT */
-    else if (extends_script(h, p + strlen(script_name)))
-      script = (char *)(uintptr_t)p; /* NOLINT */
+      return (const char *)(uintptr_t)p + strlen(preload_name); /* NOLINT */
   }
+  return "";
+}
+
+/*
+** The variables of the program, and behind them ours, which the new program's preloaded library takes away again:
+** preload.c.
+*/
+static char **environment(struct inline_host *h, struct room *r, uint64_t envp, int64_t n) {
+  uint64_t script = nested_script(h, envp, n);
+  const char *value;
+  char **out = take(r, ((size_t)n + 3) * sizeof *out);
   if (out == NULL) return NULL;
-  out[k] = merged_preload(h, r, value);
-  out[k + 1] = script != NULL ? script : joined(r, script_name, h->script, "", "");
-  if (out[k] == NULL || out[k + 1] == NULL) return NULL;
-  out[k + 2] = NULL;
-  return out;
+  if (script != 0) n -= 2;
+  if (inline_peek(h, envp, out, (size_t)n * sizeof *out) != (size_t)n * sizeof *out) return NULL;
+  value = own_preload(h, envp, n);
+  out[n] = script != 0 ? (char *)(uintptr_t)script /* NOLINT */
+                       : joined(r, script_name, h->script, "", "");
+  out[n + 1] = joined(r, preload_name, h->preload, *value != '\0' ? ":" : "", value);
+  out[n + 2] = NULL;
+  return out[n] != NULL && out[n + 1] != NULL ? out : NULL;
 }
 
 /* }========================================================================= */
@@ -380,15 +417,26 @@ int inline_check_program(struct lencase_state *st, const char *name, const char 
   return LENCASE_OK;
 }
 
+/* 'name' and the values, in one string; NULL: no memory. */
+static char *variable(const char *name, const char *a, const char *b, const char *c) {
+  char *s = NULL;
+  return asprintf(&s, "%s%s%s%s", name, a, b, c) < 0 ? NULL : s;
+}
+
 int inline_exec(char *const argv[], const char *preload, const char *script) {
-  const char *before = getenv("LD_PRELOAD");
-  char value[2 * PATH_MAX];
-  bool there = before != NULL && strstr(before, preload) != NULL; /* we run inline ourselves */
-  int n = snprintf(value, sizeof value, "%s%s%s", there ? "" : preload,
-                   before != NULL && !there ? ":" : "", before != NULL ? before : "");
-  if (n < 0 || (size_t)n >= sizeof value) return E2BIG;
-  if (setenv("LD_PRELOAD", value, 1) != 0 || setenv(INLINE_VARIABLE, script, 1) != 0) return ENOMEM;
-  execvp(argv[0], argv);
+  const char *before = "";
+  size_t n = 0;
+  char **envp;
+  for (; environ[n] != NULL; n++)
+    if (strncmp(environ[n], preload_name, strlen(preload_name)) == 0)
+      before = environ[n] + strlen(preload_name);
+  envp = calloc(n + 3, sizeof *envp);
+  if (envp == NULL) return ENOMEM;
+  memcpy(envp, environ, n * sizeof *envp);
+  envp[n] = variable(script_name, script, "", "");
+  envp[n + 1] = variable(preload_name, preload, *before != '\0' ? ":" : "", before);
+  if (envp[n] == NULL || envp[n + 1] == NULL) return ENOMEM;
+  execvpe(argv[0], argv, envp);
   return errno;
 }
 

@@ -43,8 +43,21 @@ struct inline_place {
 int inline_start_at(struct lencase_state *st, const struct inline_place *place, const char *preload,
                     const char *script);
 
-/* What LENCASE_INLINE is called. */
+/*
+** The last two variables in the environment of a program that is to run inline, in this order. None of its code sees
+** them: preload.c takes them away before.
+*/
 #define INLINE_VARIABLE "LENCASE_INLINE"
+#define INLINE_PRELOAD "LD_PRELOAD"
+
+/* What a program runs inline by. The library that is preloaded has one, by the name of INLINE_BY. */
+struct inline_by {
+  const char *preload, *script;
+};
+#define INLINE_BY "lencase_inline_by"
+
+/* What this one runs inline by; NULL: it does not. */
+const struct inline_by *inline_by(void);
 
 /*
 ** NULL when the program at 'path' can run inline, otherwise why it cannot: "is linked statically".

@@ -11,6 +11,7 @@
 #include "../supervise.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -22,6 +23,11 @@
 #include <unistd.h>
 
 enum { MESSAGE_MAX = 64 << 10, AT_ONCE = 16 };
+
+const struct inline_by *inline_by(void) {
+  const struct inline_by *by = dlsym(RTLD_DEFAULT, INLINE_BY);
+  return by != NULL && by->script != NULL ? by : NULL;
+}
 
 struct launch {
   struct lencase_state *st;

@@ -206,17 +206,14 @@ static bool open_channels(const struct script *s, struct inline_place *place) {
   return true;
 }
 
-/* Programs that a grate runs (io.popen) are none of the program's. */
+/* What the program began with, whatever becomes of the program's. */
 static void own_environment(void) {
-  size_t n = 0, i, k = 0;
+  size_t n = 0;
   char **own;
   while (environ[n] != NULL) n++;
   own = calloc(n + 1, sizeof *own);
   if (own == NULL) return;
-  for (i = 0; i < n; i++)
-    if (strncmp(environ[i], "LD_PRELOAD=", 11) != 0 &&
-        strncmp(environ[i], INLINE_VARIABLE "=", sizeof INLINE_VARIABLE) != 0)
-      own[k++] = environ[i];
+  memcpy(own, environ, n * sizeof *own);
   environ = own;
 }
 
@@ -243,7 +240,7 @@ static int run(struct script *s, const struct inline_place *place, const char *p
 /* {=================================== boot ================================ */
 
 struct boot {
-  const char *preload, *text;
+  struct inline_by *by;
   struct inline_place place;
   int status;
 };
@@ -251,7 +248,7 @@ struct boot {
 static int boot_inside(struct boot *b) {
   void (*ctype_init)(void) = (void (*)(void))dlsym(RTLD_DEFAULT, "__ctype_init");
   struct script *s = calloc(1, sizeof *s);
-  char *preload = strdup(b->preload), *text = strdup(b->text);
+  char *preload = strdup(b->by->preload), *text = strdup(b->by->script);
   if (ctype_init != NULL) ctype_init();
   mallopt(M_MMAP_THRESHOLD, BIG); /* buffers come and go with each call */
   mallopt(M_TRIM_THRESHOLD, BIG);
@@ -265,6 +262,7 @@ static int boot_inside(struct boot *b) {
     say(NULL, "inline: too many lencase inside of one another");
     return FAILED;
   }
+  *b->by = (struct inline_by){preload, text};
   return run(s, &b->place, preload, text);
 }
 
@@ -273,13 +271,11 @@ static void set_thread_pointer(uintptr_t fs) {
   syscall(SYS_arch_prctl, ARCH_SET_FS, fs);
 }
 
-/* 0, or the status that the process shall end with. */
-ENGINE_PUBLIC int lencase_engine_boot(const char *preload, const char *text, uintptr_t code,
-                                      size_t code_size);
+/* 0, or the status that the process shall end with. What it runs by is copied: *by is the copy. */
+ENGINE_PUBLIC int lencase_engine_boot(struct inline_by *by, uintptr_t code, size_t code_size);
 
-ENGINE_PUBLIC int lencase_engine_boot(const char *preload, const char *text, uintptr_t code,
-                                      size_t code_size) {
-  struct boot b = {.preload = preload, .text = text, .status = FAILED};
+ENGINE_PUBLIC int lencase_engine_boot(struct inline_by *by, uintptr_t code, size_t code_size) {
+  struct boot b = {.by = by, .status = FAILED};
   uintptr_t before;
   __asm__("mov %%fs:0, %0" : "=r"(before));
   b.place.fs = thread_pointer();
