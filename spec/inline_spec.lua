@@ -53,7 +53,7 @@ describe("a program inline", function()
   for _, habit in ipairs { "interrupted", "restarted", "leaps", "masks", "stacks", "faults", "own_sigsys", "killed",
                            "threads", "inherits", "cancelled", "main_leaves", "forks", "vforks", "spawns", "clones",
                            "pipes", "execs", "storms", "heights", "queues", "actions", "littles", "least", "visits",
-                           "disarms", "overflows", "scanned", "traps", "waiting" } do
+                           "disarms", "overflows", "scanned", "traps", "waiting", "traces" } do
     it("sees no difference: " .. habit, function() same(HABITS .. habit) end)
   end
 
@@ -92,6 +92,48 @@ describe("a program inline", function()
       end }]]
     local out, err = inline(script, "/usr/bin/python3 -c 'import os; os.write(1, b\"hello\\n\")'")
     assert.are.same({ "xxx\nHELLO\n", "6 " }, { out, err })
+  end)
+
+  it("has a grate whose C library knows its thread", function()
+    support.in_folder(function(dir)
+      support.write_file(dir .. "/locks.c", [[
+#include <lauxlib.h>
+#include <pthread.h>
+static int try(lua_State *L) {
+  static pthread_rwlock_t rw = PTHREAD_RWLOCK_INITIALIZER;
+  pthread_mutexattr_t a;
+  pthread_mutex_t m, robust;
+  pthread_mutexattr_init(&a);
+  pthread_mutexattr_settype(&a, PTHREAD_MUTEX_ERRORCHECK);
+  pthread_mutex_init(&m, &a);
+  pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
+  pthread_mutex_init(&robust, &a);
+  int r[9], i = 0;
+  r[i++] = pthread_rwlock_rdlock(&rw);
+  r[i++] = pthread_rwlock_unlock(&rw);
+  r[i++] = pthread_rwlock_wrlock(&rw);
+  r[i++] = pthread_rwlock_wrlock(&rw);
+  r[i++] = pthread_rwlock_unlock(&rw);
+  r[i++] = pthread_mutex_lock(&m);
+  r[i++] = pthread_mutex_lock(&m);
+  r[i++] = pthread_mutex_lock(&robust);
+  r[i++] = pthread_mutex_unlock(&robust);
+  luaL_checkstack(L, 2 * i, "results");
+  for (i = 0; i < 9; i++) lua_pushfstring(L, "%d ", r[i]);
+  lua_concat(L, 9);
+  return 1;
+}
+int luaopen_locks(lua_State *L) { lua_pushcfunction(L, try); return 1; }
+]])
+      assert.is_true(os.execute(("cc -O0 -shared -fPIC $(pkg-config --cflags lua5.4) -o %s/locks.so %s/locks.c"):format(dir, dir)))
+      local _, err = inline(([[
+        package.cpath = "%s/?.so;" .. package.cpath
+        local try = require "locks"
+        local function tell() io.stderr:write(try(), "\n") end
+        return require "lencase".grate { getppid = tell }]]):format(dir),
+        "/usr/bin/python3 -S -c 'import os; os.getppid(); os.fork(); os.getppid()'")
+      assert.are.equal(("0 0 0 35 0 0 35 0 0 \n"):rep(3), err)
+    end)
   end)
 
   it("gets a second thread's calls while one waits", function()

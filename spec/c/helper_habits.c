@@ -21,6 +21,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -731,6 +732,39 @@ static void spawns(void) {
   say("good", result);
 }
 
+static void traced(void) {
+  char c;
+  ptrace(PTRACE_TRACEME, 0, 0, 0);
+  raise(SIGSTOP);
+  if (write(ends[1], "t", 1) != 1 || read(ends[0], &c, 1) != 1) _exit(1);
+  raise(SIGUSR1); /* which the tracer keeps */
+  if (direct(SYS_write, ends[1], "t", 1) != 1) _exit(2);
+  _exit(7);
+}
+
+/* A child that is let go on whatever it is stopped by. */
+static void traces(void) {
+  int status = 0, stops = 0;
+  siginfo_t info = {0};
+  pid_t pid = fork();
+  if (pid == 0) traced();
+  while (stops < 10 && waitpid(pid, &status, 0) == pid && WIFSTOPPED(status)) {
+    say("stopped", WSTOPSIG(status));
+    say("continued", ptrace(PTRACE_CONT, pid, 0, 0));
+    stops++;
+  }
+  say("exited", WEXITSTATUS(status));
+  pid = fork();
+  if (pid == 0) traced();
+  for (stops = 0; stops < 10 && waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED) == 0 &&
+                  info.si_code == CLD_TRAPPED;
+       stops++) {
+    say("stopped", info.si_status);
+    ptrace(PTRACE_CONT, pid, 0, 0);
+  }
+  say("exited", info.si_code == CLD_EXITED ? info.si_status : -1);
+}
+
 static int on_own_stack(void *arg) {
   say("argument", *(int *)arg);
   *(int *)arg = 2;
@@ -818,6 +852,7 @@ static const struct {
     {"traps", traps},
     {"waiting", waiting},
     {"vectors", vectors},
+    {"traces", traces},
 };
 
 int main(int argc, char **argv) {

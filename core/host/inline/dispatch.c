@@ -314,7 +314,8 @@ static inline_carrier carrier_of(int64_t nr) {
   size_t i;
   for (i = 0; i < sizeof carriers / sizeof *carriers; i++)
     if (carriers[i].nr == nr) return carriers[i].carrier;
-  carrier = inline_signal_carrier(nr);
+  carrier = inline_tracer_carrier(nr);
+  if (carrier == NULL) carrier = inline_signal_carrier(nr);
   return carrier != NULL ? carrier : inline_process_carrier(nr);
 }
 

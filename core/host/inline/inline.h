@@ -28,6 +28,7 @@ struct inline_place {
   uintptr_t restorer;        /* in there: what a signal handler returns to */
   uintptr_t code, code_size; /* the program's C library, to be patched; 0: none */
   uintptr_t fs;              /* the thread pointer of the grates' libc; 0: that of whoever calls */
+  uint32_t *tid;             /* that libc's, of the thread with this pointer; NULL: no matter */
   void (*flush)(void);       /* before a fork and at the end; NULL: nothing to flush */
   int kept; /* a descriptor that the program shall not close, for messages; 0: none */
   /* Others, the outermost first: a program that runs inline may start another one so. */

@@ -45,6 +45,7 @@ enum {
   INLINE_SITES = 64,
   INLINE_FOUND = 4096,
   INLINE_SEGMENTS = 64,
+  INLINE_TRACEES = 64,
   INLINE_SIGNALS = 64
 };
 
@@ -181,7 +182,8 @@ struct inline_host {
   bool by_pipe; /* bytes.c: nothing else is allowed */
   int pipe[2];  /* 0: none */
   uint32_t pipe_lock;
-  uintptr_t stubs; /* patch.c */
+  uint64_t going[INLINE_TRACEES]; /* tracer.c */
+  uintptr_t stubs;                /* patch.c */
   uint32_t nstubs;
   bool unpatchable, patched_all;
   struct {
@@ -392,6 +394,7 @@ typedef int64_t (*inline_carrier)(struct trap *t, int64_t nr,
 
 inline_carrier inline_signal_carrier(int64_t nr);  /* signal.c; NULL: none */
 inline_carrier inline_process_carrier(int64_t nr); /* process.c */
+inline_carrier inline_tracer_carrier(int64_t nr);  /* tracer.c */
 int64_t inline_carry_exec(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
 /* In the engine: the process that makes this call; NULL: no memory. */

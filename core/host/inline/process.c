@@ -158,6 +158,7 @@ static void step_born(void *arg) {
   flights_drop(h, NULL, NULL);
   for (proc = h->processes; proc != NULL; proc = proc->next) proc->here = false;
   h->pid = own_pid(h);
+  if (h->place.tid != NULL) *h->place.tid = (uint32_t)h->pid;
   if (inline_reports(h)) state_tell_grates(h->st, &forked);
   process_new(h, h->pid, parent, b->shares_files);
 }

@@ -87,9 +87,30 @@ static void flush(void) {
 ** loaded. What the first thread's has in these of its words holds for it as well; the x86-64 ABI of
 ** threads has them there.
 */
-enum { TCB = 0, SELF = 2, SYSINFO = 4, STACK_GUARD = 5, POINTER_GUARD = 6 };
+enum { TCB = 0, SELF = 2, SYSINFO = 4, STACK_GUARD = 5, POINTER_GUARD = 6, WORDS = 128 };
 
-static uintptr_t thread_pointer(void) {
+/*
+** Locks are their owners' by their tid, and no lock is anybody's when it is 0. Where it is we are told as a debugger
+** is: bits, how many, from which byte on. NULL: we are not.
+*/
+static uint32_t *tid_of(uintptr_t *own) {
+  const uint32_t *said = dlsym(RTLD_DEFAULT, "_thread_db_pthread_tid");
+  if (said == NULL || said[0] != 32) return NULL;
+  return (uint32_t *)((uintptr_t)own + said[2]); /* NOLINT */
+}
+
+/* The list of robust locks, which points to itself, and then has an offset that is less than 0. */
+static void robust_list(uintptr_t *own, const uintptr_t *first) {
+  size_t i;
+  for (i = 1; i < WORDS; i++)
+    if (first[i] == (uintptr_t)&first[i] && (intptr_t)first[i + 1] < 0 &&
+        first[i - 1] == (uintptr_t)&first[i]) {
+      own[i - 1] = own[i] = (uintptr_t)&own[i];
+      own[i + 1] = first[i + 1];
+    }
+}
+
+static uintptr_t thread_pointer(struct inline_place *place) {
   void *(*allocate)(void *) = (void *(*)(void *))dlsym(RTLD_DEFAULT, "_dl_allocate_tls");
   uintptr_t *own = allocate != NULL ? allocate(NULL) : NULL;
   const uintptr_t *first;
@@ -99,6 +120,9 @@ static uintptr_t thread_pointer(void) {
   own[SYSINFO] = first[SYSINFO];
   own[STACK_GUARD] = first[STACK_GUARD];
   own[POINTER_GUARD] = first[POINTER_GUARD];
+  robust_list(own, first);
+  place->tid = tid_of(own);
+  if (place->tid != NULL) *place->tid = (uint32_t)getpid();
   return (uintptr_t)own;
 }
 
@@ -278,7 +302,7 @@ ENGINE_PUBLIC int lencase_engine_boot(struct inline_by *by, uintptr_t code, size
   struct boot b = {.by = by, .status = FAILED};
   uintptr_t before;
   __asm__("mov %%fs:0, %0" : "=r"(before));
-  b.place.fs = thread_pointer();
+  b.place.fs = thread_pointer(&b.place);
   b.place.flush = flush;
   b.place.code = code;
   b.place.code_size = code_size;
