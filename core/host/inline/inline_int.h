@@ -11,9 +11,8 @@
 **
 ** Three kinds of code run in a thread of the program:
 ** - the program's own: its calls raise SIGSYS;
-** - the handler's (dispatch.c and its like), on the stack of whoever made the call. It uses no TLS, no
-**   libc and no stack to speak of, and makes its calls by the gate. The program's handlers do not run
-**   meanwhile: defer.c;
+** - the handler's (dispatch.c and its like), on a stack of ours that every thread has: stack.c. It uses no TLS and
+**   no libc, and makes its calls by the gate. The program's handlers do not run meanwhile: defer.c;
 ** - the engine's: the rooms above host.h, Lua, and their libc. One thread at a time is in there, on one
 **   stack and with one thread pointer of the engine's own, so that no thread of the program needs
 **   anything of ours, however it was made. What it does without the gate raises SIGSYS, too, and is
