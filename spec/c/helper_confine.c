@@ -8,6 +8,7 @@
 ** each, as scripts/seccomp-rules writes them from a profile of Docker's or Podman's:
 **
 **   default ACTION               before any other: what becomes of calls that no rule names
+**   arch NAME                    the rules hold for this architecture, too
 **   ACTION CALL [TEST]...        a rule; TEST is arg,op,value[,value2], all of a rule must hold
 **
 ** ACTION is allow, kill or an errno; op one of eq ne lt le ge gt masked. A call that this libseccomp
@@ -22,7 +23,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -94,6 +99,10 @@ static void rule(scmp_filter_ctx ctx, char *line) {
   char *save = NULL, *action = strtok_r(line, " \n", &save), *call = strtok_r(NULL, " \n", &save);
   char *text;
   if (action == NULL || call == NULL) fail("-f", "a rule is ACTION CALL [TEST]...");
+  if (strcmp(action, "arch") == 0) {
+    seccomp_arch_add(ctx, seccomp_arch_resolve_name(call));
+    return;
+  }
   while (n < ARGS_MAX && (text = strtok_r(NULL, " \n", &save)) != NULL) tests[n++] = test_of(text);
   add(ctx, action_of(action), call, n, tests);
 }
@@ -129,16 +138,30 @@ static void let_go_on(int listener) {
   }
 }
 
-/* The program goes on in the parent, whose status is its own: an orphan serves the listener. */
-static void serve(scmp_filter_ctx ctx) {
-  int listener = seccomp_notify_fd(ctx);
-  pid_t pid = fork();
-  if (pid == 0 && fork() == 0) {
-    setsid();
-    let_go_on(listener);
+/*
+** An orphan that serves the listener and is not under the filter itself: made before it, it shares our
+** descriptors, and is told the listener's number through 'gate'. Its answer there says that it has it.
+*/
+static void start_server(int gate) {
+  int listener;
+  long pid = syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+  if (pid != 0) {
+    waitpid((pid_t)pid, NULL, 0);
+    return;
   }
-  if (pid == 0) _exit(0);
-  waitpid(pid, NULL, 0);
+  if (syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0) != 0) _exit(0);
+  setsid();
+  if (read(gate, &listener, sizeof listener) != (ssize_t)sizeof listener) _exit(0);
+  unshare(CLONE_FILES);
+  if (write(gate, "", 1) == 1) let_go_on(listener);
+  _exit(0);
+}
+
+static void hand_listener(scmp_filter_ctx ctx, int gate) {
+  int listener = seccomp_notify_fd(ctx);
+  char byte;
+  if (write(gate, &listener, sizeof listener) < 0 || read(gate, &byte, 1) != 1)
+    fail("listener", "its server is gone");
   close(listener);
 }
 
@@ -146,7 +169,7 @@ int main(int argc, char **argv) {
   const char *path = NULL, *answered[NOTIFIED_MAX], *killed[NOTIFIED_MAX], *notified[NOTIFIED_MAX];
   unsigned na = 0, nk = 0, nn = 0, i;
   scmp_filter_ctx ctx;
-  int opt, rc;
+  int opt, rc, gate[2];
   while ((opt = getopt(argc, argv, "+e:k:n:f:")) != -1) {
     if (opt == 'e' && na < NOTIFIED_MAX) answered[na++] = optarg;
     if (opt == 'k' && nk < NOTIFIED_MAX) killed[nk++] = optarg;
@@ -166,10 +189,15 @@ int main(int argc, char **argv) {
   }
   for (i = 0; i < nk; i++) add(ctx, SCMP_ACT_KILL_PROCESS, killed[i], 0, NULL);
   for (i = 0; i < nn; i++) add(ctx, SCMP_ACT_NOTIFY, notified[i], 0, NULL);
+  if (nn > 0) {
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, gate) != 0)
+      fail("socketpair", strerror(errno));
+    start_server(gate[1]);
+  }
   rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_NNP, geteuid() != 0);
   if (rc == 0) rc = seccomp_load(ctx);
   if (rc != 0) fail("the filter could not be loaded", strerror(-rc));
-  if (nn > 0) serve(ctx);
+  if (nn > 0) hand_listener(ctx, gate[0]);
   execvp(argv[optind], argv + optind);
   fail(argv[optind], strerror(errno));
 }

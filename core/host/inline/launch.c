@@ -188,15 +188,14 @@ static void hand_on(const struct launch *l, const siginfo_t *info) {
   if (l->ended)
     hand_to_rest(l, sig);
   else if (!supervise_heard(l->root, sig, info->si_code))
-    kill(l->root, sig);
+    supervise_send(l->root, -1, sig);
 }
 
 static void on_child(struct launch *l) {
   int wstatus;
   while (!l->ended && waitpid(l->root, &wstatus, WNOHANG | WUNTRACED) == l->root) {
     if (WIFSTOPPED(wstatus)) {
-      supervise_stop(WSTOPSIG(wstatus));
-      kill(l->root, SIGCONT); /* one that came before counts once */
+      supervise_stop(WSTOPSIG(wstatus), l->root, -1);
       continue;
     }
     l->wstatus = wstatus;
