@@ -292,10 +292,14 @@ static void show_program(struct inline_slot *s, ucontext_t *uc) {
   p->shown = true;
 }
 
-/* The kernel has no room for the frame either, and ends the program so. */
+/* The kernel would have no room for the frame, and end the program so. */
+static void no_room(struct inline_host *h, ucontext_t *uc) __attribute__((noreturn));
+
 static void no_room(struct inline_host *h, ucontext_t *uc) {
+  const struct kernel_action none = {0};
+  struct kernel_action old;
   uint64_t pid = (uint64_t)inline_raw3(h, SYS_getpid, 0, 0, 0);
-  inline_set_default(h, SIGSEGV);
+  inline_set_action(h, SIGSEGV, &none, &old);
   inline_raw3(h, SYS_tgkill, pid, (uint64_t)inline_raw3(h, SYS_gettid, 0, 0, 0), SIGSEGV);
   *(inline_mask *)&uc->uc_sigmask &= ~MASK_OF(SIGSEGV);
   inline_sigreturn(h, (uintptr_t)uc);
@@ -330,15 +334,14 @@ static void enter(struct inline_host *h, struct inline_slot *s, int sig, struct 
     inline_to_work(s, e);
     return;
   }
+  if (high && !inline_has_room(s, e->uc)) no_room(h, e->uc);
   s->inside = true;
   e->opens = s;
-  if (!inline_to_program(s, e, high)) no_room(h, e->uc);
+  inline_to_program(s, e, high);
   dress(s, &handler, sig, e->uc);
   if (cancel && s->paused != before) show_program(s, e->uc);
   s->at_gate = true;
 }
-
-/* {============================ the program's SIGSYS ======================= */
 
 /*
 ** Not by a dispatched call. False: it is ignored, waits until the program no longer blocks it, or ends the program
@@ -358,8 +361,6 @@ static bool is_handled(const struct inline_host *h, struct inline_slot *s, const
   inline_raw3(h, SYS_tkill, (uint64_t)inline_raw3(h, SYS_gettid, 0, 0, 0), SIGSYS, 0);
   return false;
 }
-
-/* }========================================================================= */
 
 bool inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc, struct inline_entry *e) {
   struct inline_host *h = inline_the_host;
@@ -441,7 +442,7 @@ int64_t inline_set_action(struct inline_host *h, uint64_t sig, const struct kern
   struct inline_handler none = {0}, *handler = &none, had;
   int64_t result;
   bool sharing = inline_is_sharing(h);
-  bool fatal = new != NULL && !sharing &&inline_is_fatal(h, (int)sig, new);
+  bool fatal = !sharing && new != NULL &&inline_is_fatal(h, (int)sig, new);
   if (sig - 1 < INLINE_SIGNALS) handler = &h->handlers[sig - 1];
   had = *handler;
   if (new != NULL && fatal) action = inline_fatal_action(h);

@@ -289,8 +289,9 @@ GENERAL_REGS bool inline_work_is_scarce(const struct inline_slot *s);
 /* The frame goes to the work stack, for code of ours. */
 void inline_to_work(struct inline_slot *s, struct inline_entry *e);
 
-/* It goes where the kernel puts that of a handler of the program's. False: there is no room. */
-bool inline_to_program(struct inline_slot *s, struct inline_entry *e, bool high);
+/* It goes where the kernel puts that of a handler of the program's, 'high': with SA_ONSTACK; whether there is room. */
+void inline_to_program(struct inline_slot *s, struct inline_entry *e, bool high);
+bool inline_has_room(const struct inline_slot *s, const ucontext_t *uc);
 
 /* Such a handler returns by this frame. */
 void inline_resume(struct inline_slot *s, ucontext_t *uc);

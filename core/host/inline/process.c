@@ -8,6 +8,7 @@
 
 #include "inline_int.h"
 
+#include <asm/prctl.h>
 #include <errno.h>
 #include <linux/sched.h>
 #include <string.h>
@@ -279,6 +280,12 @@ static int64_t carry_clone(struct trap *t, int64_t nr, const uint64_t words[LENC
   return (words[0] & CLONE_THREAD) != 0 ? clone_thread(t, words) : clone_sharing(t, words);
 }
 
+/* Thread pointers may go from thread to thread now: none is told by them any more. */
+static int64_t carry_arch_prctl(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  if ((uint32_t)words[0] == ARCH_SET_FS) t->h->unslotted = true;
+  return inline_carry_plain(t, nr, words);
+}
+
 /* Whoever uses it knows what to do on a kernel that lacks it: clone. */
 static int64_t carry_clone3(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   (void)t;
@@ -295,6 +302,7 @@ inline_carrier inline_process_carrier(int64_t nr) {
     case SYS_vfork: return carry_vfork;
     case SYS_clone: return carry_clone;
     case SYS_clone3: return carry_clone3;
+    case SYS_arch_prctl: return carry_arch_prctl;
     case SYS_exit: return carry_exit;
     case SYS_exit_group: return carry_exit_group;
     default: return NULL;

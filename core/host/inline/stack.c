@@ -251,21 +251,26 @@ static uintptr_t keep_registers(const struct inline_slot *s, uintptr_t top) {
   return top;
 }
 
-bool inline_to_program(struct inline_slot *s, struct inline_entry *e, bool high) {
+static bool goes_up(const struct inline_slot *s, uint64_t sp) {
+  return s->alternate.ss_size != 0 && !inline_is_high(s, sp);
+}
+
+bool inline_has_room(const struct inline_slot *s, const ucontext_t *uc) {
+  return !goes_up(s, program_sp(s, uc)) || frame_size(uc) + 64 <= s->alternate.ss_size;
+}
+
+void inline_to_program(struct inline_slot *s, struct inline_entry *e, bool high) {
   uint64_t rsp = (uint64_t)e->uc->uc_mcontext.gregs[REG_RSP], sp = program_sp(s, e->uc);
-  const stack_t *alternate = &s->alternate;
-  bool ours = on_work(s, rsp), go_up = high && alternate->ss_size != 0 && !inline_is_high(s, sp);
+  bool ours = on_work(s, rsp);
   struct inline_pause *p;
-  if (go_up)
-    move(e, (uintptr_t)alternate->ss_sp + alternate->ss_size);
+  if (high && goes_up(s, sp))
+    move(e, (uintptr_t)s->alternate.ss_sp + s->alternate.ss_size);
   else if (ours || inline_on_landing(s, e->sp))
     move(e, ours ? keep_registers(s, sp - RED_ZONE) : sp - RED_ZONE);
-  if (go_up && e->sp < (uintptr_t)alternate->ss_sp) return false;
-  if (!ours) return true;
+  if (!ours) return;
   p = (struct inline_pause *)((rsp - RED_ZONE - sizeof *p) & ~(uint64_t)15); /* NOLINT */
   *p = (struct inline_pause){s->paused, (uintptr_t)e->uc, sp, inline_is_high(s, sp), false, {0}};
   s->paused = p; /* the handler's calls have what is below */
-  return true;
 }
 
 void inline_resume(struct inline_slot *s, ucontext_t *uc) {
