@@ -213,7 +213,7 @@ SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omi
 ASAN_SPECS = env LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0
 
 # What uses the ordinary build, and the host whose link namespace no sanitizer's runtime fits into.
-NOT_ASAN = spec/install_spec.lua spec/embed_spec.lua spec/readme_spec.lua spec/inline_spec.lua
+NOT_ASAN = spec/install_spec.lua spec/embed_spec.lua spec/readme_spec.lua spec/inline_spec.lua spec/inline_confined_spec.lua
 
 asan:
 	@scripts/install-deps test
@@ -226,7 +226,7 @@ asan:
 ubsan:
 	@scripts/install-deps test
 	@$(MAKE) -s BUILD=build-ubsan VARIANT='-fsanitize=undefined -fno-sanitize-recover=all' \
-	  C_TESTS=build-ubsan/spec/c/inline SPECS='spec/inline_spec.lua spec/merge_spec.lua' run-tests
+	  C_TESTS=build-ubsan/spec/c/inline SPECS='spec/inline_spec.lua spec/inline_confined_spec.lua spec/merge_spec.lua' run-tests
 
 # With a clang that has libFuzzer the strings are made to reach new code, and those that did are kept
 # in build-fuzz/corpus; a string that failed is left in build-fuzz/. Without, they are of seeds.

@@ -135,12 +135,12 @@ end)
 describe("a program inline", function()
   -- In namespaces of its own, after `change`; nil: they cannot be made here.
   local function changed(change, line)
-    if not os.execute "unshare -Urm true 2>/dev/null" then return nil end
+    if not os.execute "unshare -Urmpf true 2>/dev/null" then return nil end
     local out, err, n
     with_grate(function(run, dir)
       os.execute(("mkdir %s/sub && echo text > %s/sub/marked"):format(dir, dir))
       line = run .. line:gsub("DIR", (dir:gsub("%%", "%%%%")))
-      out, err, n = support.sh(("unshare -Urm sh -c %s"):format(support.quote(change .. " && " .. line)))
+      out, err, n = support.sh(("unshare -Urmpf sh -c %s"):format(support.quote(change .. " && " .. line)))
       err = err:gsub(dir:gsub("%p", "%%%0"), "DIR")
     end)
     return out, err, n
@@ -154,6 +154,7 @@ os.write(1, os.read(os.open("marked", os.O_RDONLY, dir_fd = d), 100))]]
   for change, what in pairs {
     ["mount -t tmpfs none /proc"] = "knows the paths of folders without /proc",
     ["true"] = "knows the paths of folders",
+    ["mount -t proc -o hidepid=2 none /proc"] = "needs no process but its own in /proc",
     ["mount --rbind / / && mount -o remount,ro,bind /"] = "needs no disk that can be written",
     ["mount -t tmpfs -o noexec none /var/tmp"] = "needs no folder for programs",
   } do
