@@ -2,13 +2,10 @@
 ** module.c - lencase.core, as Lua programs and grates require it
 */
 
-#include <errno.h>
-#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "../host/inline/inline.h"
 #include "bind.h"
@@ -31,19 +28,6 @@ static int strerror_of(lua_State *L) {
   const char *text = strerrordesc_np((int)luaL_checkinteger(L, 1));
   lua_pushstring(L, text != NULL ? text : "Unknown error");
   return 1;
-}
-
-/* core.getcwd() -> this process's folder; or nil, message */
-static int working_directory(lua_State *L) {
-  char path[PATH_MAX];
-  const char *got = getcwd(path, sizeof path);
-  if (got != NULL && path[0] == '/') {
-    lua_pushstring(L, path);
-    return 1;
-  }
-  lua_pushnil(L);
-  lua_pushstring(L, got != NULL ? "it is outside of the root folder" : strerror(errno));
-  return 2;
 }
 
 /* core.inline_by() -> the library and the script that this process runs inline by; nothing: it does not */
@@ -74,7 +58,6 @@ static int raise_signal(lua_State *L) {
 
 static const luaL_Reg functions[] = {{"errnos", errnos},
                                      {"strerror", strerror_of},
-                                     {"getcwd", working_directory},
                                      {"inline_by", runs_inline_by},
                                      {"raise", raise_signal},
                                      {NULL, NULL}};
@@ -98,6 +81,7 @@ LENCASE_PUBLIC int luaopen_lencase_core(lua_State *L) {
     bind_open_live(L);
   } else {
     bind_open_state(L);
+    bind_open_probe(L);
   }
   bind_open_sim(L);
   bind_open_files(L);
