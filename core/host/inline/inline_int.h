@@ -420,7 +420,7 @@ void inline_report_begin(const struct inline_host *h);
 void inline_report_end(struct inline_host *h);
 
 /*
-** fatal.c, when there is somebody to report to: *new is the default, and would end the process; what the kernel
+** fatal.c, when there is a channel to report to: *new is the default, and would end the process; what the kernel
 ** gets in its place.
 */
 bool inline_is_fatal(const struct inline_host *h, int sig, const struct kernel_action *new);

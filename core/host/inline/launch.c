@@ -35,7 +35,7 @@ struct launch {
   int channel, far; /* ours, closed at the end; the program's, a high number */
   ino_t far_inode;
   pid_t root;
-  bool ended; /* the first process has; until then nobody else can have its number */
+  bool ended; /* the first process has; until then no other process can have its number */
   int wstatus;
   bool listening;     /* signals are blocked, and come by 'set' */
   sigset_t set, mask; /* mask: to be put back */

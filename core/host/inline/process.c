@@ -135,7 +135,7 @@ static int64_t carry_exit(struct trap *t, int64_t nr, const uint64_t words[LENCA
   if (!h->off) inline_engine(h, step_thread_end, t);
   inline_unlock(h);
   inline_slot_lose(h, t->slot);
-  inline_raw_leave(h, nr, words[0], t->slot); /* signals stay blocked: nobody is left to take one */
+  inline_raw_leave(h, nr, words[0], t->slot); /* signals stay blocked: no handler is left to run */
 }
 
 /* }========================================================================= */

@@ -92,8 +92,8 @@ static void flush(void) {
 enum { TCB = 0, SELF = 2, SYSINFO = 4, STACK_GUARD = 5, POINTER_GUARD = 6, WORDS = 128 };
 
 /*
-** Locks are their owners' by their tid, and no lock is anybody's when it is 0. Where it is we are told as a debugger
-** is: bits, how many, from which byte on. NULL: we are not.
+** A lock knows its owner by the tid, and 0 is that of a lock which is free. Where the tid lies the libc tells
+** debuggers: how many bits, how many of them, from which byte on. NULL: it does not.
 */
 static uint32_t *tid_of(uintptr_t *own) {
   const uint32_t *said = dlsym(RTLD_DEFAULT, "_thread_db_pthread_tid");
