@@ -49,7 +49,7 @@ static bool goes_on(struct inline_host *h, pid_t pid) {
 static int64_t carry_wait4(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   uint64_t own[LENCASE_MAXARGS];
   int64_t result;
-  int status, mine;
+  int status = 0, mine;
   memcpy(own, words, sizeof own);
   if (own[1] == 0) own[1] = (uintptr_t)&mine;
   do result = inline_carry_plain(t, nr, own);
@@ -60,10 +60,9 @@ static int64_t carry_wait4(struct trap *t, int64_t nr, const uint64_t words[LENC
 
 static int64_t carry_waitid(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   uint64_t own[LENCASE_MAXARGS];
-  siginfo_t info, mine;
+  siginfo_t info = {0}, mine = {0};
   int64_t result;
   memcpy(own, words, sizeof own);
-  memset(&mine, 0, sizeof mine);
   if (own[2] == 0) own[2] = (uintptr_t)&mine;
   do result = inline_carry_plain(t, nr, own);
   while (result == 0 && inline_peek(t->h, own[2], &info, sizeof info) == sizeof info &&
