@@ -138,7 +138,7 @@ $(BUILD)/man/lencase.%: scripts/gen-manual.lua scripts/parser-of.lua scripts/len
 # What a program that runs inline preloads, and what that loads into a link namespace of its own:
 # the library and Lua. Debian's liblua5.4.a is not position-independent, and a namespace needs no
 # hidden symbols: liblua5.4.so there is another than the program's.
-$(BUILD)/liblencase-inline.so: core/host/inline/preload/preload.c core/host/inline/code.h Makefile
+$(BUILD)/liblencase-inline.so: core/host/inline/preload/preload.c core/host/inline/code.h core/host/inline/inline.h Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -fvisibility=hidden -shared -Wl,-z,defs -o $@ $<
 
@@ -252,7 +252,7 @@ SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omi
 ASAN_SPECS = env LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0
 
 # What uses the ordinary build, and the host whose link namespace no sanitizer's runtime fits into.
-NOT_ASAN = spec/install_spec.lua spec/embed_spec.lua spec/readme_spec.lua spec/inline_spec.lua spec/doctor_spec.lua
+NOT_ASAN = spec/install_spec.lua spec/embed_spec.lua spec/readme_spec.lua spec/inline_spec.lua spec/doctor_spec.lua spec/inline_confined_spec.lua
 
 asan:
 	@scripts/install-deps test
@@ -265,7 +265,7 @@ asan:
 ubsan:
 	@scripts/install-deps test
 	@$(MAKE) -s BUILD=build-ubsan VARIANT='-fsanitize=undefined -fno-sanitize-recover=all' \
-	  C_TESTS=build-ubsan/spec/c/inline SPECS='spec/inline_spec.lua spec/merge_spec.lua' run-tests
+	  C_TESTS=build-ubsan/spec/c/inline SPECS='spec/inline_spec.lua spec/inline_confined_spec.lua spec/merge_spec.lua' run-tests
 
 # With a clang that has libFuzzer the strings are made to reach new code, and those that did are kept
 # in build-fuzz/corpus; a string that failed is left in build-fuzz/. Without, they are of seeds.

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "../host/inline/inline.h"
 #include "bind.h"
 
 /* core.errnos() -> { EPERM = 1, ... } */
@@ -29,6 +30,15 @@ static int strerror_of(lua_State *L) {
   return 1;
 }
 
+/* core.inline_by() -> the library and the script that this process runs inline by; nothing: it does not */
+static int runs_inline_by(lua_State *L) {
+  const struct inline_by *by = inline_by();
+  if (by == NULL) return 0;
+  lua_pushstring(L, by->preload);
+  lua_pushstring(L, by->script);
+  return 2;
+}
+
 /*
 ** core.raise(signal): ends this process as the signal does, without a core file. A launcher
 ** whose program was killed has its own parents see the same. Returns if it did not work.
@@ -46,8 +56,11 @@ static int raise_signal(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg functions[] = {
-    {"errnos", errnos}, {"strerror", strerror_of}, {"raise", raise_signal}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"errnos", errnos},
+                                     {"strerror", strerror_of},
+                                     {"inline_by", runs_inline_by},
+                                     {"raise", raise_signal},
+                                     {NULL, NULL}};
 
 LENCASE_PUBLIC int luaopen_lencase_core(lua_State *L) {
   char lua[GRATE_LUA_NAME];
