@@ -44,8 +44,12 @@ void view_push(lua_State *L, struct frame *f, const struct sig_param *p,
                const struct snapshot *snap, bool writable) {
   struct view *v = view_new(L, f);
   v->kind = p->kind == SIG_IOVEC ? VIEW_IOVEC : p->kind == SIG_RECORDS ? VIEW_RECORDS : VIEW_BYTES;
-  v->single = p->size == SIZE_FIXED && p->count == 1 && p->record != NULL &&
-              p->record->fields[0].name[0] != '\0';
+  v->single = p->record != NULL && p->record->fields[0].name[0] != '\0' &&
+              (p->elem < p->record->size || (p->size == SIZE_FIXED && p->count == 1));
+  v->cut = snap->cut;
+  v->name = p->name;
+  v->addr = snap->addr;
+  v->told = snap->told;
   v->writable = writable;
   v->data = snap->data;
   v->size = snap->size;
@@ -140,7 +144,12 @@ static const struct sig_field *field_held(const struct view *v, const char *name
 
 static int field_get(lua_State *L, struct view *v, const char *name) {
   const struct sig_field *f = field_held(v, name);
-  if (f == NULL)
+  if (f == NULL && v->cut != CUT_NONE && field_named(v->record, name) != NULL)
+    return bad_raise(L, v->name,
+                     &(struct snapshot){.addr = v->addr, .told = v->told, .cut = v->cut});
+  if (f == NULL && strcmp(name, "rest") == 0 && v->record->size < v->size)
+    lua_pushlstring(L, (const char *)v->data + v->record->size, v->size - v->record->size);
+  else if (f == NULL)
     lua_pushnil(L);
   else if (f->kind == FIELD_CHARS)
     chars_push(L, f, v->data + f->offset);
@@ -160,7 +169,7 @@ static void field_fill(lua_State *L, int value, const struct sig_field *f, unsig
     memset(data, 0, f->count);
     memcpy(data, s, n);
   } else if (f->kind == FIELD_RECORD) {
-    view_fill(L, value, f->record, data);
+    view_fill(L, value, f->record, data, NULL);
   } else if (f->count == 1) {
     int_set(data, f->width, luaL_checkinteger(L, value));
   } else {
@@ -168,13 +177,19 @@ static void field_fill(lua_State *L, int value, const struct sig_field *f, unsig
   }
 }
 
-void view_fill(lua_State *L, int index, const struct sig_record *record, unsigned char *data) {
+void view_fill(lua_State *L, int index, const struct sig_record *record, unsigned char *data,
+               const char *but) {
   index = lua_absindex(L, index);
   luaL_checktype(L, index, LUA_TTABLE);
   lua_pushnil(L);
   while (lua_next(L, index) != 0) {
     const struct sig_field *f = NULL;
-    if (lua_type(L, -2) == LUA_TSTRING) f = field_named(record, lua_tostring(L, -2));
+    const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
+    if (name != NULL && but != NULL && strcmp(name, but) == 0) {
+      lua_pop(L, 1);
+      continue;
+    }
+    if (name != NULL) f = field_named(record, name);
     if (lua_isinteger(L, -2) && lua_tointeger(L, -2) == 1) f = field_named(record, "");
     if (f == NULL)
       luaL_error(L, "%s has no field %s", record->name, luaL_tolstring(L, -2, NULL));
@@ -281,7 +296,7 @@ static int run_field(lua_State *L, const struct view *v, const char *name) {
   if (strcmp(name, "iov_base") == 0)
     lua_pushinteger(L, (lua_Integer)v->parts->addr);
   else if (strcmp(name, "iov_len") == 0)
-    lua_pushinteger(L, (lua_Integer)v->parts->size);
+    lua_pushinteger(L, (lua_Integer)v->parts->told);
   else
     return 0;
   return 1;

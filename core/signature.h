@@ -28,7 +28,8 @@ enum sig_dir { SIG_IN = 1, SIG_OUT = 2, SIG_INOUT = 3 };
 enum sig_size {
   SIZE_FIXED, /* 'count' */
   SIZE_ARG,   /* the value of argument 'size_arg' */
-  SIZE_DEREF  /* the 32-bit integer that argument 'size_arg' points to (addrlen) */
+  SIZE_DEREF, /* the 32-bit integer that argument 'size_arg' points to (addrlen) */
+  SIZE_FIELD  /* of one struct: the 32-bit integer at 'count' bytes in itself */
 };
 
 /* For an out-argument: how much of it the result tells to be there. */
@@ -63,8 +64,8 @@ struct sig_param {
   uint8_t nullable;                /* the prototype says that NULL is fine */
   uint8_t size, size_arg;          /* enum sig_size */
   uint8_t filled;                  /* enum sig_filled */
-  uint32_t elem;                   /* bytes of one element */
-  uint32_t count;                  /* for SIZE_FIXED */
+  uint32_t elem;  /* bytes of one element; 1 for one struct whose size is told in bytes */
+  uint32_t count; /* for SIZE_FIXED, SIZE_FIELD; of a string: the most that is read, 0: any */
   const struct sig_record *record; /* of a SIG_RECORDS */
 };
 

@@ -103,7 +103,7 @@ static struct sig_param param_of(struct builder *b) {
                         .width = (uint8_t)integer_of(b, "width", 8),
                         .is_signed = (uint8_t)integer_of(b, "is_signed", 1),
                         .nullable = (uint8_t)integer_of(b, "nullable", 1),
-                        .size = (uint8_t)integer_of(b, "size", SIZE_DEREF),
+                        .size = (uint8_t)integer_of(b, "size", SIZE_FIELD),
                         .size_arg = (uint8_t)integer_of(b, "size_arg", LENCASE_MAXARGS - 1),
                         .filled = (uint8_t)integer_of(b, "filled", FILLED_RESULT),
                         .elem = (uint32_t)integer_of(b, "elem", UINT32_MAX),

@@ -74,7 +74,8 @@ static bool holds(const struct sig_param *p, const struct snapshot *s, size_t *s
   for (uint32_t i = 0; i < s->nparts; i++) {
     const struct snap_part *part = &s->parts[i];
     *size += touch(part->data, part->size);
-    if (p->kind == SIG_STRV) good = good && is_string(part->data, part->size);
+    if (p->kind == SIG_STRV && part->cut == CUT_NONE)
+      good = good && is_string(part->data, part->size);
   }
   return good;
 }
