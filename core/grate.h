@@ -243,6 +243,7 @@ struct view {
   uint32_t stamp;
   uint8_t kind;
   bool single; /* VIEW_RECORDS: one struct, its fields are the view's */
+  bool sized;  /* the same, as long as its caller says */
   bool writable;
   bool dirty;  /* VIEW: written to since it was made */
   uint8_t cut; /* enum snap_cut: why it ends early */

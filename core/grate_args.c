@@ -56,7 +56,8 @@ static void arg_push(lua_State *L, struct frame *f, int arg) {
 /* Whether field 'p' of a record is among what could be read of it. */
 static bool has_field(const struct call *call, const struct fold_param *p) {
   const struct snapshot *snap = &call->snaps[p->arg];
-  return snap->state == SNAP_HELD && p->value + sizeof(uint64_t) <= snap->size;
+  return snap->state == SNAP_HELD &&
+         (snap->cut == CUT_NONE || p->value + sizeof(uint64_t) <= snap->size);
 }
 
 static uint64_t field_word(const struct call *call, const struct fold_param *p) {

@@ -113,7 +113,7 @@ static void records_value(lua_State *L, struct frame *f, int index, const struct
   size_t size;
   const unsigned char *s = value_plain(L, index, &size);
   if (s == NULL && lua_istable(L, index) && at->p->record != NULL &&
-      at->p->elem < at->p->record->size)
+      sig_is_sized(at->p))
     sized_record(L, f, index, at, out);
   else if (s == NULL && lua_istable(L, index) && at->p->record != NULL)
     table_of_records(L, f, index, at, out);

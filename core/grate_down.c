@@ -445,7 +445,7 @@ static bool unchanged(lua_State *L, struct frame *f, int i) {
   return same;
 }
 
-/* A changed field goes back into a copy of the record it came from. */
+/* A changed field goes back into a copy of the record it came from, unless that is too short for any call. */
 static void unfold_field(lua_State *L, struct frame *f, const struct fold_param *p, int value,
                          int slot) {
   const struct snapshot *snap = &f->call->snaps[p->arg];
@@ -453,7 +453,9 @@ static void unfold_field(lua_State *L, struct frame *f, const struct fold_param 
   size_t size = snap->size;
   const unsigned char *old = snap->data;
   unsigned char *copy = value_room(L, f, size);
-  if (p->value + sizeof word > size) bad_raise(L, f->shown->params[value - 1].name, snap);
+  if (snap->state != SNAP_HELD || snap->cut != CUT_NONE)
+    bad_raise(L, f->shown->params[value - 1].name, snap);
+  if (p->value + sizeof word > size) return;
   if (lua_type(L, slot) == LUA_TSTRING) old = (const unsigned char *)lua_tostring(L, slot);
   memcpy(copy, old, size);
   memcpy(copy + p->value, &word, sizeof word);

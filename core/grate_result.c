@@ -129,6 +129,18 @@ static bool room_told(const struct frame *f, int arg, uint64_t *room, struct mar
   return false;
 }
 
+/* What was seen of memory that can be read in part is as long as that, whatever its type. */
+static bool put_cut(lua_State *L, struct frame *f, int arg, int index,
+                    struct marshal_fault *fault) {
+  const struct snapshot *seen = &f->outs[arg];
+  size_t size;
+  bool cut = f->call->downcalls > 0 && f->down.own && seen->cut != CUT_NONE;
+  const unsigned char *data = cut ? value_plain(L, index, &size) : NULL;
+  if (data == NULL || size != seen->size) return false;
+  write_out(f, arg, f->call->words[arg], data, size, fault);
+  return true;
+}
+
 /* Out-argument 'arg' gets the value at 'index' in place of what the call filled in. */
 static void out_value(lua_State *L, struct frame *f, int arg, int index,
                       struct marshal_fault *fault) {
@@ -142,6 +154,7 @@ static void out_value(lua_State *L, struct frame *f, int arg, int index,
     scatter(L, f, arg, index, fault);
     return;
   }
+  if (put_cut(L, f, arg, index, fault)) return;
   value_take(L, f, index, &of, &value);
   if (call->words[arg] != 0) {
     if (!room_told(f, arg, &room, fault)) return;

@@ -44,8 +44,9 @@ void view_push(lua_State *L, struct frame *f, const struct sig_param *p,
                const struct snapshot *snap, bool writable) {
   struct view *v = view_new(L, f);
   v->kind = p->kind == SIG_IOVEC ? VIEW_IOVEC : p->kind == SIG_RECORDS ? VIEW_RECORDS : VIEW_BYTES;
-  v->single = p->record != NULL && p->record->fields[0].name[0] != '\0' &&
-              (p->elem < p->record->size || (p->size == SIZE_FIXED && p->count == 1));
+  v->sized = sig_is_sized(p);
+  v->single = v->sized || (p->size == SIZE_FIXED && p->count == 1 && p->record != NULL &&
+                           p->record->fields[0].name[0] != '\0');
   v->cut = snap->cut;
   v->name = p->name;
   v->addr = snap->addr;
@@ -139,7 +140,8 @@ static void array_push(lua_State *L, struct view *v, const struct sig_field *f) 
 /* A record may have been read in part only: what was not read is no field. */
 static const struct sig_field *field_held(const struct view *v, const char *name) {
   const struct sig_field *f = field_named(v->record, name);
-  return f != NULL && f->offset + (size_t)f->width * f->count <= v->size ? f : NULL;
+  size_t size = v->sized && v->cut == CUT_NONE ? v->record->size : v->size;
+  return f != NULL && f->offset + (size_t)f->width * f->count <= size ? f : NULL;
 }
 
 static int field_get(lua_State *L, struct view *v, const char *name) {
@@ -147,7 +149,7 @@ static int field_get(lua_State *L, struct view *v, const char *name) {
   if (f == NULL && v->cut != CUT_NONE && field_named(v->record, name) != NULL)
     return bad_raise(L, v->name,
                      &(struct snapshot){.addr = v->addr, .told = v->told, .cut = v->cut});
-  if (f == NULL && strcmp(name, "rest") == 0 && v->record->size < v->size)
+  if (f == NULL && v->sized && strcmp(name, "rest") == 0 && v->record->size < v->size)
     lua_pushlstring(L, (const char *)v->data + v->record->size, v->size - v->record->size);
   else if (f == NULL)
     lua_pushnil(L);

@@ -100,13 +100,16 @@ static void give_up(struct marshal *m, int arg, enum snap_cut cut) {
 */
 static int want_bytes(struct marshal *m, int arg, struct snap_part *part, uint64_t addr,
                       uint64_t told) {
+  const struct sig_param *p = &m->variant->params[arg];
   struct snapshot *s = &m->snaps[arg];
   size_t size = (size_t)(told > m->budget ? m->budget / 2 : told);
+  size_t known = sig_is_sized(p) && size < p->record->size ? p->record->size : size;
   uint8_t cut = size < told ? CUT_LIMIT : CUT_NONE;
   struct want *w;
   int status;
-  unsigned char *data = take(m, arg, addr, size, &status);
+  unsigned char *data = take(m, arg, addr, known, &status);
   if (status != LENCASE_OK) return status;
+  memset(data + size, 0, known - size);
   if (part != NULL) {
     part->data = data;
     part->size = size;

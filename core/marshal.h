@@ -115,7 +115,7 @@ struct snapshot {
   uint64_t addr;
   uint64_t told;       /* of bytes: how many the caller's words tell of */
   size_t size;         /* bytes held; of a string without its NUL */
-  unsigned char *data; /* a string has its NUL here */
+  unsigned char *data; /* a string has its NUL here; a sized struct zeros for all that is known and not held */
   struct snap_part *parts;
 };
 

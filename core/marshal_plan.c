@@ -163,7 +163,7 @@ static void print_amount(struct out *o, const struct sig_variant *v, const struc
     return;
   }
   print(o, p->size == SIZE_DEREF ? " [*%s]" : " [%s]", v->params[p->size_arg].name);
-  if (p->record != NULL && p->elem < p->record->size) print(o, " bytes");
+  if (sig_is_sized(p)) print(o, " bytes");
   if (p->elem != 1 && p->size == SIZE_ARG) print(o, " x %u", p->elem);
 }
 

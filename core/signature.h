@@ -171,4 +171,7 @@ int64_t sig_int(const struct sig_param *p, uint64_t word);
 
 bool sig_is_pointer(const struct sig_param *p);
 
+/* One struct, as many bytes of it as the caller says: what it leaves out is zeros to the kernel. */
+bool sig_is_sized(const struct sig_param *p);
+
 #endif

@@ -295,6 +295,7 @@ static void layout_push(lua_State *L, const struct sig_param *p) {
   lua_pushboolean(L, p->nullable);
   lua_setfield(L, -2, "nullable");
   if (p->size == SIZE_FIXED) set_integer(L, "fixed", p->count);
+  if (p->size == SIZE_FIELD) set_integer(L, "fixed", p->record->size);
   if (p->size == SIZE_DEREF) set_integer(L, "deref", p->size_arg + 1);
   if (p->record == NULL) return;
   record_push(L, p->record);

@@ -1,0 +1,65 @@
+-- What a program gets of calls with arguments that no sensible program gives: the same whether a grate hands them on
+-- or nobody is there. spec/c/helper_values.c makes the calls.
+
+local support = require "spec.support"
+
+-- A grate that stands in for every call that is described, but for those that never come back. EXACT
+-- is "true" or "false", HANDLER what an entry has before it.
+local everything = [=[
+local lencase = require "lencase"
+local never = { rt_sigreturn = true, exit = true, exit_group = true, restart_syscall = true }
+local handed, exact = {}, EXACT
+for _, family in ipairs(require "lencase.calls".families) do never[family[1]] = never[family[1]] or not exact end
+for _, sig in ipairs(require "lencase.signatures".list()) do
+  local call = lencase.sys[sig.name]
+  local function hand_on(...) return call(...) end
+  local function hand_nothing_on() return call() end
+  local _ = hand_on, hand_nothing_on
+  if not never[sig.name] and sig.nr < 1000 then handed[sig.name] = { HANDLER, exact = exact } end
+end
+return lencase.grate(handed)
+]=]
+
+local grates = {
+  { "that hands all arguments on", '"copy all", hand_on', "true" },
+  { "that names none of them", '"copy all", hand_nothing_on', "true" },
+  { "that passes all through", '"pass all", hand_nothing_on', "true" },
+  { "that looks on and says nothing", '"copy all", function() end', "true" },
+  { "that takes families", '"copy all", hand_on', "false" },
+}
+
+local programs = {
+  trace = "lua5.4 scripts/lencase run GRATE -- BUILD/spec/helper_values",
+  inline = "lua5.4 scripts/lencase run --inline GRATE -- BUILD/spec/dynamic_values",
+}
+
+-- Inline there is no clone3: a C library takes clone then (core/host/inline/README.md).
+local function lines_of(text, host)
+  local out = {}
+  for line in text:gmatch "[^\n]+" do
+    local left_out = host == "inline" and (line:find "clone3" or line:find "^its status")
+    if not left_out then table.insert(out, line) end
+  end
+  return out
+end
+
+local function filled(line, grate) return (line:gsub("BUILD", support.build):gsub("GRATE", grate or "")) end
+
+describe("arguments of any kind under a grate", function()
+  for _, host in ipairs(support.hosts) do
+    local line = programs[host.name]
+    for _, grate in ipairs(line and grates or {}) do
+      it(("%s, on host %s, are what they are without it"):format(grate[1], host.name), function()
+        support.in_folder(function(dir)
+          local path = support.write_file(dir .. "/grate.lua", (everything:gsub("EXACT", grate[3]):gsub("HANDLER", grate[2])))
+          local native = support.sh(filled("BUILD/spec/helper_values"))
+          local out, err, status = support.sh(filled(line, path))
+          assert.equal(0, status, err)
+          assert.equal("", err)
+          assert.is_true(#lines_of(native) > 300)
+          assert.same(lines_of(native, host.name), lines_of(out, host.name))
+        end)
+      end)
+    end
+  end
+end)
