@@ -41,11 +41,7 @@ int call_pool_open(struct lencase_state *st) {
 void call_pool_close(struct lencase_state *st) {
   struct call_pool *pool = st->calls;
   if (pool == NULL) return;
-  while (st->mistakes != NULL) {
-    struct call_mistakes *m = st->mistakes;
-    st->mistakes = m->next;
-    state_free(st, m, sizeof *m);
-  }
+  call_forget_mistakes(st);
   plan_list_free(st, &st->cross_plans);
   while (pool->all != NULL) {
     struct call *call = pool->all;
@@ -120,8 +116,10 @@ static struct call_mistakes *mistakes_of(const struct call *call, bool *first) {
 void call_mistake(const struct call *call, const char *name, uint64_t addr, uint64_t size,
                   const char *what, const char *answer) {
   bool first;
-  struct call_mistakes *m = mistakes_of(call, &first);
+  struct call_mistakes *m;
   char where[160], bytes[40] = "";
+  if (call->cage->st->config.quiet != 0) return;
+  m = mistakes_of(call, &first);
   if (!first) {
     m->untold++;
     return;
@@ -129,6 +127,14 @@ void call_mistake(const struct call *call, const char *name, uint64_t addr, uint
   if (size > 0) snprintf(bytes, sizeof bytes, " (%" PRIu64 " bytes)", size);
   state_log(call->cage->st, "%s: %s at 0x%" PRIx64 "%s %s: in %s; %s", place_of(call->entry), name,
             addr, bytes, what, call_where(call, where, sizeof where), answer);
+}
+
+void call_forget_mistakes(struct lencase_state *st) {
+  while (st->mistakes != NULL) {
+    struct call_mistakes *m = st->mistakes;
+    st->mistakes = m->next;
+    state_free(st, m, sizeof *m);
+  }
 }
 
 void call_tell_mistakes(struct lencase_state *st) {

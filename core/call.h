@@ -105,6 +105,9 @@ void call_cages_close(struct lencase_state *st);
 /* The program has ended: how often mistakes were made that have been told once. */
 void call_tell_mistakes(struct lencase_state *st);
 
+/* A process that has this state of another one's (fork) has made none of them. */
+void call_forget_mistakes(struct lencase_state *st);
+
 /* True when a call of this number and these words is somebody's in this cage. */
 bool call_wanted(const struct lencase_cage *cage, int32_t nr,
                  const uint64_t words[LENCASE_MAXARGS]);

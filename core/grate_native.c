@@ -210,6 +210,10 @@ LENCASE_PUBLIC const void *lencase_call_part(const lencase_call *call, int n, si
   return snap->parts[i].data;
 }
 
+LENCASE_PUBLIC int lencase_call_is_bad(const lencase_call *call, int n) {
+  return n >= 1 && n <= LENCASE_MAXARGS && call_of(call)->snaps[n - 1].state == SNAP_BAD;
+}
+
 LENCASE_PUBLIC void *lencase_call_memory(lencase_call *call, size_t size) {
   struct call *c = call_of(call);
   if (c->frame == NULL) {

@@ -159,6 +159,7 @@ static void step_born(void *arg) {
   flights_drop(h, NULL, 0);
   for (proc = h->processes; proc != NULL; proc = proc->next) proc->here = false;
   h->pid = own_pid(h);
+  call_forget_mistakes(h->st);
   if (inline_reports(h)) state_tell_grates(h->st, &forked);
   process_new(h, h->pid, parent, b->shares_files);
 }
