@@ -148,14 +148,24 @@ void call_tell_mistakes(struct lencase_state *st) {
   }
 }
 
+struct refusal {
+  int status, err;
+  const char *what, *answer;
+};
+
+static const struct refusal refusals[] = {
+    {LENCASE_ENOMEM, ENOMEM, "found no memory to be copied to", "the caller gets ENOMEM"},
+    {0, EIO, "could not be copied", "the caller gets EIO"},
+};
+
 /* The arguments could not be copied, for a reason of ours or the host's: nobody is asked. */
 static enum verdict refuse(struct call *call, int status, const struct marshal_fault *fault) {
-  bool full = status == LENCASE_ENOMEM;
-  call->result = full ? -ENOMEM : -EIO;
+  const struct refusal *r = refusals;
+  while (r->status != 0 && r->status != status) r++;
+  call->result = -r->err;
   if (status != LENCASE_EGONE)
     call_mistake(call, call->vp->variant->params[fault->arg].name, call->words[fault->arg],
-                 fault->size, full ? "found no memory to be copied to" : "could not be copied",
-                 full ? "the caller gets ENOMEM" : "the caller gets EIO");
+                 fault->size, r->what, r->answer);
   return VERDICT_DONE;
 }
 

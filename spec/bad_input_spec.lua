@@ -188,8 +188,13 @@ describe("a handler that fails while the program runs:", function()
     assert.is_truthy(r.err:find "bad%.lua:3: late")
   end)
   it("a limit is told", function()
-    local r = run(grate "write = function(fd, buf, count) return sys and 1 or count end", "head -c 100000 /dev/zero", "-b 4K")
-    assert.is_truthy(r.err:find "write: cage %d+ %(head%): buf at 0x%x+ %(%d+ bytes%) is more than the limits of lencase allow; the caller gets ENOMEM", r.err)
+    local r = run(grate "write = function(fd, buf, count) return lencase.sys.write(fd, buf, count) end",
+                  "sh -c 'head -c 100000 /dev/zero | wc -c'", "-b 4K")
+    assert.equal("100000\n", r.out)
+    assert.is_truthy(r.err:find("buf at 0x%x+ %(%d+ bytes%) is more than the limits of lencase allow: "
+                                .. "in write: cage %d+ %(head%); the kernel has read as much as was copied"), r.err)
+    assert.is_truthy(r.err:find "write: %d+ more of such calls were not told of", r.err)
+    assert.equal(2, select(2, r.err:gsub("\n", "")))
   end)
 end)
 

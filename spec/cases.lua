@@ -177,6 +177,16 @@ return {
     report = { "3", "5", E.EBADF, "5 [hello]", "4", "0 []" },
   },
   {
+    name = "what was seen of a run that ends early is what the kernel reads",
+    script = [[return lencase.grate { writev = function(fd, iov, iovcnt)
+                 assert(#iov == 1 and iov[1].iov_len == 6 and tostring(iov[1]) == "hello")
+                 assert(sys.pread64(fd, iov[1].iov_base, 5, 0) == 5) -- over what the caller has there
+                 return sys.writev(fd, iov, iovcnt)
+               end }]],
+    calls = { OPEN, "write =1 @WORLD 5", "writev =1 v:!@hello 1", "pread64 =1 %20 20 0" },
+    report = { "3", "5", "5", "10 [WORLDhello]" },
+  },
+  {
     name = "room that can be written in part gets what the kernel writes there",
     script = [[return lencase.grate {
                  pread64 = function(fd, buf, count, offset)

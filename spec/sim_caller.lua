@@ -36,6 +36,7 @@ local function list(kind, items)
   local packed = {}
   for item in items:gmatch "[^,]+" do
     local value, size = simple(item)
+    if item:sub(1, 1) == "!" then size = size + 1 end -- the run is said to be longer than it is
     table.insert(packed, string.pack("<i8", value))
     if kind == "v" then table.insert(packed, string.pack("<i8", size)) end
   end

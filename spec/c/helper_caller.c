@@ -8,7 +8,7 @@
 **   !@text !%64 !q: the same, right before a page that cannot be read, a text without its NUL
 **   =2              the result of the second call
 **   q:1,2,3         the address of these 64-bit integers
-**   v:@ab,%3        the address of an array of struct iovec
+**   v:@ab,%3,!@cd   the address of an array of struct iovec; the last run is said to be one longer
 **   s:@ab,@c        the address of a NULL-terminated array of strings
 ** '_' in a text stands for a blank. The report (a file of 1 MiB at descriptor 9, mapped so
 ** that no call is made for it) gets a line a call: the result, then for each %n of it what
