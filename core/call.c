@@ -142,8 +142,8 @@ void call_tell_mistakes(struct lencase_state *st) {
   for (m = st->mistakes; m != NULL; m = m->next) {
     char name[64];
     if (m->untold > 0)
-      state_log(st, "%s: %s: %" PRIu64 " more of such calls were not told of",
-                place_of(m->entry), sig_name(m->nr, name, sizeof name), m->untold);
+      state_log(st, "%s: %s: %" PRIu64 " more of such calls were not told of", place_of(m->entry),
+                sig_name(m->nr, name, sizeof name), m->untold);
     m->untold = 0;
   }
 }

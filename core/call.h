@@ -29,11 +29,12 @@ struct call {
   void *frame;                    /* the handler's own (a coroutine) */
   struct mem_seg window, scratch; /* of the downcall under way; size 0: none */
   struct call_edge *edges;        /* the same, of bytes that end early */
-  struct marshal_fault limited;   /* what of it the limits have not let us copy whole; size 0: nothing */
-  uint64_t copied;                /* the bytes of that which were */
-  struct call_cross *cross;       /* arguments that belong to other cages; NULL: none */
-  const struct route_table *to;   /* where its handler lets it through to; NULL: to the next */
-  void *record;                   /* the recorder's own; NULL: the call is not recorded */
+  struct marshal_fault
+      limited;              /* what of it the limits have not let us copy whole; size 0: nothing */
+  uint64_t copied;          /* the bytes of that which were */
+  struct call_cross *cross; /* arguments that belong to other cages; NULL: none */
+  const struct route_table *to; /* where its handler lets it through to; NULL: to the next */
+  void *record;                 /* the recorder's own; NULL: the call is not recorded */
   bool parked;
   bool detached;       /* no program made it, nor its handler: nothing can be carried out for it */
   bool bare;           /* a grate above let it through, no grate below handles it */

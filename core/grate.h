@@ -245,8 +245,8 @@ struct view {
   bool single; /* VIEW_RECORDS: one struct, its fields are the view's */
   bool sized;  /* the same, as long as its caller says */
   bool writable;
-  bool dirty;  /* VIEW: written to since it was made */
-  uint8_t cut; /* enum snap_cut: why it ends early */
+  bool dirty;       /* VIEW: written to since it was made */
+  uint8_t cut;      /* enum snap_cut: why it ends early */
   const char *name; /* of the argument */
   uint64_t addr, told;
   unsigned char *data;

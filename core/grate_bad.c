@@ -86,9 +86,9 @@ static int bad_use(lua_State *L) {
 
 void bad_open(lua_State *L) {
   static const char *const uses[] = {
-      "__index", "__newindex", "__len", "__concat", "__call", "__eq",  "__lt",   "__le",
-      "__add",   "__sub",      "__mul", "__div",    "__mod",  "__pow", "__idiv", "__unm",
-      "__band",  "__bor",      "__bxor", "__bnot",  "__shl",  "__shr", "__pairs"};
+      "__index", "__newindex", "__len",  "__concat", "__call", "__eq",  "__lt",   "__le",
+      "__add",   "__sub",      "__mul",  "__div",    "__mod",  "__pow", "__idiv", "__unm",
+      "__band",  "__bor",      "__bxor", "__bnot",   "__shl",  "__shr", "__pairs"};
   size_t i;
   luaL_newmetatable(L, bad_name);
   for (i = 0; i < sizeof uses / sizeof *uses; i++) {

@@ -112,8 +112,7 @@ static void records_value(lua_State *L, struct frame *f, int index, const struct
                           struct snapshot *out) {
   size_t size;
   const unsigned char *s = value_plain(L, index, &size);
-  if (s == NULL && lua_istable(L, index) && at->p->record != NULL &&
-      sig_is_sized(at->p))
+  if (s == NULL && lua_istable(L, index) && at->p->record != NULL && sig_is_sized(at->p))
     sized_record(L, f, index, at, out);
   else if (s == NULL && lua_istable(L, index) && at->p->record != NULL)
     table_of_records(L, f, index, at, out);
@@ -145,8 +144,8 @@ static void parts_value(lua_State *L, struct frame *f, int index, const struct v
       string_value(L, f, lua_gettop(L), at, &one);
     else
       bytes_value(L, f, lua_gettop(L), at, &one);
-    out->parts[i] = (struct snap_part){
-        .addr = one.addr, .told = one.size, .size = one.size, .data = one.data};
+    out->parts[i] =
+        (struct snap_part){.addr = one.addr, .told = one.size, .size = one.size, .data = one.data};
     lua_pop(L, 1);
   }
 }

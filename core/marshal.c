@@ -85,11 +85,8 @@ static int want(struct marshal *m, enum want_op op, int arg, uint64_t addr, void
 /* Nothing of the argument can be shown. */
 static void give_up(struct marshal *m, int arg, enum snap_cut cut) {
   struct snapshot *s = &m->snaps[arg];
-  *s = (struct snapshot){.state = SNAP_BAD,
-                         .kind = s->kind,
-                         .cut = (uint8_t)cut,
-                         .addr = s->addr,
-                         .told = s->told};
+  *s = (struct snapshot){
+      .state = SNAP_BAD, .kind = s->kind, .cut = (uint8_t)cut, .addr = s->addr, .told = s->told};
 }
 
 /* {================================= bytes ================================= */
@@ -617,8 +614,7 @@ static int start_out(struct marshal *m, const struct step *step,
   if (step->op == STEP_IOVEC)
     return settle(m, step->arg, out_iovec(m, step->arg, before, (uint64_t)result));
   status = filled(m, step->arg, words, before, result, &size);
-  if (status == LENCASE_OK)
-    return settle(m, step->arg, want_bytes(m, step->arg, NULL, addr, size));
+  if (status == LENCASE_OK) return settle(m, step->arg, want_bytes(m, step->arg, NULL, addr, size));
   give_up(m, step->arg, CUT_FAULT);
   return status == LENCASE_EFAULT ? LENCASE_OK : status;
 }

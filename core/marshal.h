@@ -92,16 +92,17 @@ enum snap_cut {
 /* One of the parts of a STRV (a string) or an IOVEC (a run of bytes). */
 struct snap_part {
   uint64_t addr;
-  uint64_t told;       /* of a run: its iov_len, whatever that is */
-  size_t size;         /* bytes held; of a string without its NUL */
-  unsigned char *data; /* NULL: not held (the bytes of an out iovec, a string that cannot be read) */
+  uint64_t told; /* of a run: its iov_len, whatever that is */
+  size_t size;   /* bytes held; of a string without its NUL */
+  unsigned char
+      *data; /* NULL: not held (the bytes of an out iovec, a string that cannot be read) */
   uint8_t cut;
 };
 
 enum snap_state {
   SNAP_NONE, /* nothing was copied */
   SNAP_NULL, /* the pointer is NULL */
-  SNAP_BAD,  /* not even the first of it can be read, or (a string, an array) it has no end: 'cut' says why */
+  SNAP_BAD, /* not even the first of it can be read, or (a string, an array) it has no end: 'cut' says why */
   SNAP_HELD
 };
 
@@ -113,9 +114,10 @@ struct snapshot {
   uint8_t cut;  /* enum snap_cut */
   uint32_t nparts;
   uint64_t addr;
-  uint64_t told;       /* of bytes: how many the caller's words tell of */
-  size_t size;         /* bytes held; of a string without its NUL */
-  unsigned char *data; /* a string has its NUL here; a sized struct zeros for all that is known and not held */
+  uint64_t told; /* of bytes: how many the caller's words tell of */
+  size_t size;   /* bytes held; of a string without its NUL */
+  unsigned char *
+      data; /* a string has its NUL here; a sized struct zeros for all that is known and not held */
   struct snap_part *parts;
 };
 

@@ -53,8 +53,11 @@ static int is_bad(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"errnos", errnos}, {"is_bad", is_bad}, {"strerror", strerror_of}, {"raise", raise_signal}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"errnos", errnos},
+                                     {"is_bad", is_bad},
+                                     {"strerror", strerror_of},
+                                     {"raise", raise_signal},
+                                     {NULL, NULL}};
 
 LENCASE_PUBLIC int luaopen_lencase_core(lua_State *L) {
   char lua[GRATE_LUA_NAME];

@@ -229,7 +229,8 @@ static void bad_iovecs(void) {
   run_open(&r, &w, "writev", LENCASE_COPY_ALL_ARGS);
   uint64_t a = world_put(&w, bytes, sizeof bytes);
   const struct snap_part *p;
-  struct run_of bad[] = {{a, 8}, {a, 3001}, {a, 8}}, wild[] = {{a, 8}, {UINT64_C(0xffff800000000000), 8}};
+  struct run_of bad[] = {{a, 8}, {a, 3001}, {a, 8}},
+                wild[] = {{a, 8}, {UINT64_C(0xffff800000000000), 8}};
   struct run_of negative[] = {{a, 8}, {a, SIZE_MAX}}, sum[] = {{a, 3000}, {a, 3000}, {a, 3000}};
   is_int(run_in(&r, 1, put_iov(&w, bad, 3), 3), LENCASE_OK, "a run over a guard page");
   p = r.snaps[1].parts;

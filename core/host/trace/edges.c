@@ -13,7 +13,8 @@
 #define PAGE ((size_t)4096)
 #define SMALL ((size_t)4 * PAGE)
 #define MIDDLE ((size_t)1 << 20)
-#define LARGE ((size_t)128 << 20) /* half of what is copied for one call at the most, if nobody says more */
+#define LARGE \
+  ((size_t)128 << 20) /* half of what is copied for one call at the most, if nobody says more */
 
 /* The small ones at the front of the window's slots, the others at their end: the file grows as it is used. */
 static const struct edge {
@@ -39,7 +40,8 @@ size_t edges_last(size_t window_size) {
 
 void edges_write(unsigned char *guards) {
   size_t i;
-  for (i = 0; i < WINDOW_EDGES; i++) memcpy(guards + i * sizeof(uint64_t), &edges[i].guard, sizeof(uint64_t));
+  for (i = 0; i < WINDOW_EDGES; i++)
+    memcpy(guards + i * sizeof(uint64_t), &edges[i].guard, sizeof(uint64_t));
 }
 
 static bool is_for(const struct window *w, size_t i, size_t size, size_t window_size) {

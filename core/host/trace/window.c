@@ -114,14 +114,15 @@ __asm__(".pushsection .rodata\n"
                                        "  syscall\n"
                                        "  int3\n"
                                        ".balign 8\n"
-                                       "6: .fill " TEXT(GUARDS) ", 8, 0\n" /* edges_write */
-                                       "8:\n"
-                                       "3:\n"
-                                       ".balign 4\n"
-                                       "trace_stub_size: .long 3b - trace_stub\n"
-                                       "trace_setup_at: .long 2b - trace_stub\n"
-                                       "trace_guards_at: .long 6b - trace_stub\n"
-                                       ".popsection\n");
+                                       "6: .fill " TEXT(
+                                           GUARDS) ", 8, 0\n" /* edges_write */
+                                                   "8:\n"
+                                                   "3:\n"
+                                                   ".balign 4\n"
+                                                   "trace_stub_size: .long 3b - trace_stub\n"
+                                                   "trace_setup_at: .long 2b - trace_stub\n"
+                                                   "trace_guards_at: .long 6b - trace_stub\n"
+                                                   ".popsection\n");
 
 /* {=============================== our own side ============================ */
 
@@ -207,7 +208,8 @@ int window_take(struct trace_run *run, const struct thread *t, struct mem_seg *s
   }
   offset += first;
 #ifdef LENCASE_HARD
-  memset(run->window.data + PAGE + offset, 0xdb, (seg->size + SLOT_ALIGN - 1) / SLOT_ALIGN * SLOT_ALIGN); /* up to the next call's bytes */
+  memset(run->window.data + PAGE + offset, 0xdb,
+         (seg->size + SLOT_ALIGN - 1) / SLOT_ALIGN * SLOT_ALIGN); /* up to the next call's bytes */
 #endif
   seg->addr = space->window + PAGE + offset;
   seg->data = run->window.data + PAGE + offset;
