@@ -155,6 +155,8 @@ struct refusal {
 
 static const struct refusal refusals[] = {
     {LENCASE_ENOMEM, ENOMEM, "found no memory to be copied to", "the caller gets ENOMEM"},
+    {LENCASE_EHOST, EIO, "cannot be reached here (`lencase doctor` tells why)",
+     "the caller gets EIO"},
     {0, EIO, "could not be copied", "the caller gets EIO"},
 };
 
