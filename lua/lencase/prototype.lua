@@ -65,7 +65,8 @@ local function any_word(list)
 end
 
 local comment = "/*" * (1 - P "*/") ^ 0 * "*/"
-local note = "/*" * space * Ct((C(any_word "in out inout whole addr sized nul") * space * P "," ^ -1 * space) ^ 1) * "*/" * space
+local note = "/*" * space
+           * Ct((C(any_word "in out inout whole addr sized nul") * space * P "," ^ -1 * space) ^ 1) * "*/" * space
 local blank = (S " \t\r\n" + (comment - note)) ^ 0
 
 -- A token and what separates it from the next one.

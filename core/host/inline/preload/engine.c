@@ -224,11 +224,10 @@ static void own_environment(void) {
 
 static int run(struct script *s, const struct inline_place *place, const char *preload,
                const char *text) {
-  lencase_config config = {
-      .log = say,
-      .handler_ms = (uint32_t)number_of(s, 't'),
-      .max_call_bytes = number_of(s, 'b'),
-      .quiet = (uint32_t)number_of(s, 'q')};
+  lencase_config config = {.log = say,
+                           .handler_ms = (uint32_t)number_of(s, 't'),
+                           .max_call_bytes = number_of(s, 'b'),
+                           .quiet = (uint32_t)number_of(s, 'q')};
   lencase_state *st = lencase_new(&config);
   int rc = LENCASE_ENOMEM;
   if (st != NULL) {
