@@ -11,7 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ALIGNMENT = 16 };
+enum { ALIGNMENT = 16, PAGE = 4096 };
+
+/* No program has memory from here on: TASK_SIZE_MAX of asm/page_64_types.h. */
+#define USER_END UINT64_C(0x7ffffffff000)
 
 struct call_pool {
   struct call *free, *all;
@@ -115,11 +118,14 @@ static struct call_mistakes *mistakes_of(const struct call *call, bool *first) {
 
 void call_mistake(const struct call *call, const char *name, uint64_t addr, uint64_t size,
                   const char *what, const char *answer) {
+  if (call->cage->st->config.quiet == 0) call_refused(call, name, addr, size, what, answer);
+}
+
+void call_refused(const struct call *call, const char *name, uint64_t addr, uint64_t size,
+                  const char *what, const char *answer) {
   bool first;
-  struct call_mistakes *m;
+  struct call_mistakes *m = mistakes_of(call, &first);
   char where[160], bytes[40] = "";
-  if (call->cage->st->config.quiet != 0) return;
-  m = mistakes_of(call, &first);
   if (!first) {
     m->untold++;
     return;
@@ -166,7 +172,7 @@ static enum verdict refuse(struct call *call, int status, const struct marshal_f
   while (r->status != 0 && r->status != status) r++;
   call->result = -r->err;
   if (status != LENCASE_EGONE)
-    call_mistake(call, call->vp->variant->params[fault->arg].name, call->words[fault->arg],
+    call_refused(call, call->vp->variant->params[fault->arg].name, call->words[fault->arg],
                  fault->size, r->what, r->answer);
   return VERDICT_DONE;
 }
@@ -367,7 +373,7 @@ static COLD void limit_reached(struct call *call) {
   const struct marshal_fault *at = &call->limited;
   bool failed = call->down_result == -EFAULT;
   if (failed || (uint64_t)call->down_result == call->copied)
-    call_mistake(call, call->vp->variant->params[at->arg].name, at->addr, at->size,
+    call_refused(call, call->vp->variant->params[at->arg].name, at->addr, at->size,
                  "is more than the limits of lencase allow",
                  failed ? "the caller gets ENOMEM" : "the kernel has read as much as was copied");
   if (failed) call->down_result = -ENOMEM;
@@ -615,32 +621,34 @@ static int call_edge(struct call *call, size_t size, struct mem_seg *seg) {
 /* Where the kernel finds what is held of more: *addr. LENCASE_ELIMIT: nowhere. */
 static int place_cut(struct call *call, int arg, const struct snap_part *part, uint64_t *addr) {
   struct mem_seg seg;
-  int status = call_edge(call, part->size, &seg);
+  int status;
   *addr = part->addr;
+  if (part->size == 0 && (part->addr == 0 || part->addr >= USER_END)) return LENCASE_OK;
+  status = call_edge(call, part->size, &seg);
   if (status == LENCASE_ENOENT && part->cut == CUT_FAULT) return LENCASE_OK;
   if (status == LENCASE_EGONE) return status;
   if (status != LENCASE_OK) return LENCASE_ELIMIT;
-  memcpy(seg.data, part->data, part->size);
-  *addr = seg.addr;
+  *addr = part->size > 0 ? seg.addr : seg.addr + part->addr % PAGE;
+  if (part->size > 0) memcpy(seg.data, part->data, part->size);
   if (part->cut != CUT_LIMIT) return LENCASE_OK;
   call->limited = (struct marshal_fault){arg, part->addr, part->told};
   call->copied = part->size;
   return LENCASE_OK;
 }
 
-/* The runs that are cut lie elsewhere: 'moved' is the iovec without their bytes. */
-static int place_cut_runs(struct call *call, int arg, const struct snapshot *snap,
-                          struct snapshot *moved) {
+/* The parts that are cut, or bad, lie elsewhere: 'moved' is the array without their bytes. */
+static int place_cut_parts(struct call *call, int arg, const struct snapshot *snap,
+                           struct snapshot *moved) {
   uint32_t i;
   int status = LENCASE_OK;
   *moved = *snap;
   moved->parts = arena_new(&call->arena, snap->nparts * sizeof *snap->parts);
   if (moved->parts == NULL)
-    return state_fail(call->cage->st, LENCASE_ENOMEM, "no memory for an iovec");
+    return state_fail(call->cage->st, LENCASE_ENOMEM, "no memory for an array");
   for (i = 0; i < snap->nparts && status == LENCASE_OK; i++) {
     const struct snap_part *part = &snap->parts[i];
     moved->parts[i] = *part;
-    if (part->cut == CUT_NONE || part->data == NULL) continue;
+    if (part->cut == CUT_NONE) continue;
     status = place_cut(call, arg, part, &moved->parts[i].addr);
     moved->parts[i].data = NULL;
   }
@@ -671,9 +679,9 @@ int call_place(struct call *call, const struct sig_variant *v, unsigned which,
       continue;
     }
     laid[i] = s;
-    if (v->params[i].kind == SIG_IOVEC && any_cut(s)) {
+    if (any_cut(s)) {
       laid[i] = &moved[i];
-      status = place_cut_runs(call, i, s, &moved[i]);
+      status = place_cut_parts(call, i, s, &moved[i]);
     }
     any = true;
     size += marshal_placed_size(&v->params[i], laid[i]);

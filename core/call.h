@@ -158,8 +158,8 @@ int call_scratch(struct call *call, size_t size);
 
 /*
 ** Puts what snapshots hold of arguments of variant 'v' into memory for the next downcall, and their
-** addresses into 'words': of the arguments whose bit is set in 'which'. What is cut ends there as in the caller's memory:
-** no access gets further. A status as above; LENCASE_ELIMIT: there is no such memory left.
+** addresses into 'words': of the arguments whose bit is set in 'which'. What is cut ends there as in the caller's memory,
+** and where nothing is for a snapshot that is bad, nothing is by the time that the kernel looks: no access gets further. A status as above; LENCASE_ELIMIT: there is no such memory left.
 */
 int call_place(struct call *call, const struct sig_variant *v, unsigned which,
                const struct snapshot snaps[LENCASE_MAXARGS], uint64_t words[LENCASE_MAXARGS]);
@@ -173,9 +173,12 @@ const char *call_where(const struct call *call, char *buf, size_t size);
 /*
 ** Tells people what a program has done wrong with an argument of the call: "script.lua:12: buf at 0x10 (5 bytes)
 ** cannot be read: in write: cage 42 (tar); the caller gets EFAULT". Once for each handler; how often
-** it came about since is told by call_tell_mistakes.
+** it came about since is told by call_tell_mistakes. call_refused is the same for what is no mistake, but more than
+** we can do, which people are told of even if they want to hear nothing of programs.
 */
 void call_mistake(const struct call *call, const char *name, uint64_t addr, uint64_t size,
+                  const char *what, const char *answer);
+void call_refused(const struct call *call, const char *name, uint64_t addr, uint64_t size,
                   const char *what, const char *answer);
 
 /* }========================================================================= */

@@ -14,7 +14,7 @@ static void strv_push(lua_State *L, const struct sig_param *p, const struct snap
   lua_createtable(L, (int)snap->nparts, 0);
   for (i = 0; i < snap->nparts; i++) {
     const struct snap_part *part = &snap->parts[i];
-    if (part->data != NULL)
+    if (part->cut == CUT_NONE)
       lua_pushlstring(L, (const char *)part->data, part->size);
     else
       bad_push(L, p->name, &(struct snapshot){.addr = part->addr, .cut = part->cut});

@@ -66,7 +66,8 @@ bool bad_ends(lua_State *L, struct call *call) {
   if (at == NULL && strstr(message, bad_name) == NULL) return false;
   bad = at != NULL ? *at : bad_of(call);
   m = &mistakes[bad.cut];
-  call_mistake(call, bad.name, bad.addr, bad.told, m->what, m->answer);
+  (bad.cut == CUT_LIMIT ? call_refused : call_mistake)(call, bad.name, bad.addr, bad.told, m->what,
+                                                       m->answer);
   call->result = -m->err;
   return true;
 }

@@ -139,13 +139,13 @@ static void parts_value(lua_State *L, struct frame *f, int index, const struct v
     lua_rawgeti(L, index, (lua_Integer)i + 1);
     bad = bad_at(L, -1);
     if (bad != NULL && bad->cut == CUT_FAULT && at->p->kind == SIG_STRV)
-      one.addr = bad->addr;
+      one = (struct snapshot){.addr = bad->addr, .cut = CUT_FAULT};
     else if (at->p->kind == SIG_STRV)
       string_value(L, f, lua_gettop(L), at, &one);
     else
       bytes_value(L, f, lua_gettop(L), at, &one);
-    out->parts[i] =
-        (struct snap_part){.addr = one.addr, .told = one.size, .size = one.size, .data = one.data};
+    out->parts[i] = (struct snap_part){
+        .addr = one.addr, .told = one.size, .size = one.size, .data = one.data, .cut = one.cut};
     lua_pop(L, 1);
   }
 }

@@ -67,7 +67,8 @@ static void put_own(lua_State *L, struct put *u, int i) {
   snap->uses = 1;
   u->words[i] = call->words[i];
   u->callers |= (uint8_t)(1 << i);
-  if (snap->state != SNAP_HELD || !(mode & LENCASE_P_COPY)) return;
+  if ((snap->state != SNAP_HELD && snap->state != SNAP_BAD) || !(mode & LENCASE_P_COPY)) return;
+  if (snap->cut == CUT_COUNT) return;
   if ((u->v->params[i].dir & SIG_OUT) && u->v->params[i].kind != SIG_IOVEC) return;
   u->snaps[i] = *snap;
   u->where[i] = PUT_WINDOW;
@@ -137,14 +138,19 @@ static bool is_own_view(lua_State *L, const struct put *u, int i) {
          v->size == snap->size && v->nparts == snap->nparts;
 }
 
-/* A pointer that could not be read is handed on as it is. */
+/* A pointer that could not be read is handed on as one that cannot, whatever has come there since. */
 static void put_bad(lua_State *L, struct put *u, int i, const struct bad *bad) {
-  if (caller_has(u, i) && bad->addr == u->f->call->words[i])
+  const struct sig_param *p = &u->v->params[i];
+  u->words[i] = bad->addr;
+  if (caller_has(u, i) && bad->addr == u->f->call->words[i]) {
     put_own(L, u, i);
-  else if (bad->cut == CUT_LIMIT || u->v->params[i].kind == SIG_INT)
+  } else if (bad->cut == CUT_LIMIT || p->kind == SIG_INT) {
     bad_raise_again(L, i + 1);
-  else
-    u->words[i] = bad->addr;
+  } else if (p->dir == SIG_IN && p->kind != SIG_ADDR) {
+    u->snaps[i] = (struct snapshot){.state = SNAP_BAD, .cut = CUT_FAULT, .addr = bad->addr};
+    u->where[i] = PUT_WINDOW;
+    u->callers |= (uint8_t)(1 << i);
+  }
 }
 
 static void put_value(lua_State *L, struct put *u, int i) {

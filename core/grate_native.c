@@ -244,8 +244,9 @@ LENCASE_PUBLIC lencase_verdict lencase_call_down(lencase_call *call, int32_t cal
 /* What was copied and the call does not fill is read from the window. */
 static bool goes_to_window(const struct call *c, int i) {
   const struct sig_variant *v = c->vp->variant;
-  return i < v->nparams && c->snaps[i].state == SNAP_HELD &&
-         (v->params[i].dir == SIG_IN || v->params[i].kind == SIG_IOVEC);
+  bool reads = i < v->nparams && (v->params[i].dir == SIG_IN || v->params[i].kind == SIG_IOVEC);
+  return reads && (c->snaps[i].state == SNAP_HELD ||
+                   (c->snaps[i].state == SNAP_BAD && c->snaps[i].cut == CUT_FAULT));
 }
 
 /* 0, or the errno that the call has as its result. */

@@ -351,9 +351,11 @@ static int view_next(lua_State *L) {
     lua_pushinteger(L, i);
     item_get(L, v, i);
   } else {
-    if (i > v->record->nfields) return 0;
-    lua_pushstring(L, v->record->fields[i - 1].name);
-    field_get(L, v, v->record->fields[i - 1].name);
+    const char *name = i > v->record->nfields ? "rest" : v->record->fields[i - 1].name;
+    if (v->cut != CUT_NONE && field_held(v, name) == NULL) return 0; /* no more of it can be read */
+    lua_pushstring(L, name);
+    field_get(L, v, name);
+    if (i > v->record->nfields) return lua_isnil(L, -1) ? 0 : 2;
   }
   return 2;
 }

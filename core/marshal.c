@@ -211,6 +211,13 @@ static int want_string(struct marshal *m, int arg, uint64_t addr, struct snap_pa
   return LENCASE_OK;
 }
 
+/* A string without an end is none; what there is of it is kept, for the kernel to find out. */
+static void string_cut(struct marshal *m, const struct want *w, unsigned char *data, size_t size) {
+  if (w->part == NULL) give_up(m, w->arg, CUT_FAULT);
+  if (w->part != NULL) w->part->cut = CUT_FAULT;
+  string_held(m, w->arg, w->part, data, size);
+}
+
 static int string_read(struct marshal *m, const struct want *w) {
   unsigned char *start = (unsigned char *)w->seg.data - w->before;
   uint64_t addr = w->seg.addr - w->before;
@@ -220,10 +227,8 @@ static int string_read(struct marshal *m, const struct want *w) {
     string_held(m, w->arg, w->part, start, (size_t)(nul - start));
   else if (w->got == w->seg.size)
     return want_string(m, w->arg, addr, w->part, start, w->before + w->got, w->room);
-  else if (w->part != NULL)
-    w->part->cut = CUT_FAULT;
   else
-    give_up(m, w->arg, CUT_FAULT);
+    string_cut(m, w, start, w->before + w->got);
   return LENCASE_OK;
 }
 

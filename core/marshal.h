@@ -102,7 +102,8 @@ struct snap_part {
 enum snap_state {
   SNAP_NONE, /* nothing was copied */
   SNAP_NULL, /* the pointer is NULL */
-  SNAP_BAD, /* not even the first of it can be read, or (a string, an array) it has no end: 'cut' says why */
+  SNAP_BAD, /* it cannot be read, or (a string, an array) has no end: 'cut' says why. What there is of a
+               string is held, without a NUL */
   SNAP_HELD
 };
 

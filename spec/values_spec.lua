@@ -45,6 +45,31 @@ end
 
 local function filled(line, grate) return (line:gsub("BUILD", support.build):gsub("GRATE", grate or "")) end
 
+-- MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS: an empty path, where nothing was when the handler was asked
+local mapped_since = [[
+local lencase = require "lencase"
+return lencase.grate { open = function(path, flags)
+  if not lencase.is_bad(path) then return end
+  assert(lencase.sys.mmap(0x10000, 4096, 3, 0x32, -1, 0) == 0x10000)
+  return lencase.sys.open(path, flags)
+end }
+]]
+
+describe("a pointer that could not be read", function()
+  for _, host in ipairs(support.hosts) do
+    if programs[host.name] then
+      it("is none for the kernel either when it is handed on, on host " .. host.name, function()
+        support.in_folder(function(dir)
+          local path = support.write_file(dir .. "/grate.lua", mapped_since)
+          local report, log = host.run({ path }, support.calls({ "open 0x10000 0", "open 0x10000 0" }, dir), dir)
+          assert.same({}, log)
+          assert.same({ "-14", "-2" }, report) -- the second time it is an empty path
+        end)
+      end)
+    end
+  end
+end)
+
 describe("arguments of any kind under a grate", function()
   for _, host in ipairs(support.hosts) do
     local line = programs[host.name]

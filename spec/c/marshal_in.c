@@ -54,6 +54,7 @@ static void bad_strings(void) {
   uint64_t addr = world_put(&w, "abc", 3);
   is_int(run_in(&r, addr), LENCASE_OK, "a string without an end is no failure");
   is_bad(&r, 0, CUT_FAULT, "but bad");
+  is_int(r.snaps[0].size, 3, "what there is of it is held");
   is_int(r.snaps[0].addr, addr, "and has an address");
   for (size_t i = 0; i < sizeof nowhere / sizeof nowhere[0]; i++) {
     is_int(run_in(&r, nowhere[i]), LENCASE_OK, "a string at 0x%" PRIx64, nowhere[i]);
@@ -334,10 +335,11 @@ static void bad_strvs(void) {
   is_bad(&r, 1, CUT_FAULT, "is bad");
   is_int(run_in(&r, path, put_words(&w, wild, 3), 0), LENCASE_OK, "a string at nowhere");
   is_str((char *)r.snaps[1].parts[0].data, "s", "beside one that is there");
-  ok(r.snaps[1].parts[1].data == NULL, "has no bytes");
+  is_int(r.snaps[1].parts[1].cut, CUT_FAULT, "is cut");
   is_int(r.snaps[1].parts[1].addr, 8, "and an address");
   is_int(run_in(&r, path, put_words(&w, open, 3), 0), LENCASE_OK, "a string without its end");
-  ok(r.snaps[1].parts[1].data == NULL, "has none either");
+  is_int(r.snaps[1].parts[1].cut, CUT_FAULT, "is cut");
+  is_int(r.snaps[1].parts[1].size, 1, "after its one byte");
   is_int(run_in(&r, path, UINT64_MAX - 6, 0), LENCASE_OK, "an array over the last address");
   is_bad(&r, 1, CUT_FAULT, "is bad");
   run_close(&r);
