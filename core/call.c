@@ -154,26 +154,15 @@ void call_tell_mistakes(struct lencase_state *st) {
   }
 }
 
-struct refusal {
-  int status, err;
-  const char *what, *answer;
-};
-
-static const struct refusal refusals[] = {
-    {LENCASE_ENOMEM, ENOMEM, "found no memory to be copied to", "the caller gets ENOMEM"},
-    {LENCASE_EHOST, EIO, "cannot be reached here (`lencase doctor` tells why)",
-     "the caller gets EIO"},
-    {0, EIO, "could not be copied", "the caller gets EIO"},
-};
-
 /* The arguments could not be copied, for a reason of ours or the host's: nobody is asked. */
 static enum verdict refuse(struct call *call, int status, const struct marshal_fault *fault) {
-  const struct refusal *r = refusals;
-  while (r->status != 0 && r->status != status) r++;
-  call->result = -r->err;
-  if (status != LENCASE_EGONE)
-    call_refused(call, call->vp->variant->params[fault->arg].name, call->words[fault->arg],
-                 fault->size, r->what, r->answer);
+  bool full = status == LENCASE_ENOMEM;
+  char what[STATE_ERROR_MAX + 32] = "found no memory to be copied to";
+  call->result = full ? -ENOMEM : -EIO;
+  if (status == LENCASE_EGONE) return VERDICT_DONE; /* nobody gets it */
+  if (!full) snprintf(what, sizeof what, "could not be copied (%s)", lencase_error(call->cage->st));
+  call_refused(call, call->vp->variant->params[fault->arg].name, call->words[fault->arg],
+               fault->size, what, full ? "the caller gets ENOMEM" : "the caller gets EIO");
   return VERDICT_DONE;
 }
 

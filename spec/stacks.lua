@@ -95,6 +95,30 @@ local stacks = {
     log = { "grate1%.lua:4: low: in write: cage %d+ .*the caller gets EXDEV" },
   },
   {
+    name = "what is bad or ends early is so for each of them, and for the kernel",
+    stack = { [[return lencase.grate {
+                  open = function(path, flags)
+                    assert(lencase.is_bad(path))
+                    return sys.open(path, flags)
+                  end,
+                  write = function(fd, buf, count)
+                    assert(#buf == 5 and count == 9)
+                    return sys.write(fd, buf, count)
+                  end }]],
+              [[return lencase.grate {
+                  open = function(path, flags)
+                    assert(lencase.is_bad(path))
+                    return sys.open(path, flags)
+                  end,
+                  write = function(fd, buf, count)
+                    assert(#buf == 5 and count == 9)
+                    return sys.write(fd, nil, count)
+                  end }]] },
+    calls = { "memfd_create @x 0", "open 0x10 0", "open !@" .. ("x"):rep(4096) .. " 0", "write =1 !@hello 9",
+              "pread64 =1 %9 9 0" },
+    report = { "3", E.EFAULT, E.ENAMETOOLONG, "5", "5 [hello]" },
+  },
+  {
     name = "a constant below",
     stack = { [[return lencase.grate { socket = fail "EACCES" }]], [[return lencase.grate { socket = function() return sys.socket() end }]] },
     calls = { "socket 1 1 0" },

@@ -152,6 +152,31 @@ static void families(void) {
   world_close(&w);
 }
 
+#ifdef LENCASE_HARD
+/* Nothing of an earlier call's is in what the kernel could read of this one's: between and behind. */
+static enum verdict looks_at_window(struct call *call, enum handler_event ev) {
+  unsigned char *bytes;
+  size_t i, left = 0;
+  count(ev);
+  need(call_window(call, 100) == LENCASE_OK);
+  bytes = call->window.data;
+  for (i = 0; i < 100; i++) left += bytes[i] != 0xdb;
+  memset(bytes, 's', 100);
+  call->result = (int64_t)left;
+  return VERDICT_DONE;
+}
+
+static void poisoned(void) {
+  struct world w;
+  struct route_entry entry = {.handler = looks_at_window, .family = SYS_close};
+  begin(&w, &at_once);
+  add(&w, SYS_close, &entry);
+  is_int(world_call(&w, SYS_close, 1), 0, "a window has nothing in it");
+  is_int(world_call(&w, SYS_close, 1), 0, "nor the next one");
+  world_close(&w);
+}
+#endif
+
 /* What cannot be read, or is too much, comes to the handler all the same. */
 static void cut(void) {
   static char bytes[200];
@@ -492,6 +517,9 @@ int main(void) {
   conditions();
   families();
   cut();
+#ifdef LENCASE_HARD
+  poisoned();
+#endif
   parked();
   dropped();
   cage_gone();
