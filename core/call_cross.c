@@ -62,7 +62,8 @@ static int whole(const struct snapshot *snap) {
   static const int status_of[] = {[CUT_NONE] = LENCASE_OK,
                                   [CUT_FAULT] = LENCASE_EFAULT,
                                   [CUT_LIMIT] = LENCASE_ELIMIT,
-                                  [CUT_COUNT] = LENCASE_EINVAL};
+                                  [CUT_COUNT] = LENCASE_EINVAL,
+                                  [CUT_PLACE] = LENCASE_ENOMEM};
   uint32_t i;
   uint8_t cut = snap->cut;
   for (i = 0; cut == CUT_NONE && i < snap->nparts; i++) cut = snap->parts[i].cut;

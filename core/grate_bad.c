@@ -26,6 +26,8 @@ static const struct mistake mistakes[] = {
     [CUT_NONE] = {EFAULT, "cannot be read", "the caller gets EFAULT"},
     [CUT_FAULT] = {EFAULT, "cannot be read", "the caller gets EFAULT"},
     [CUT_LIMIT] = {ENOMEM, "is more than the limits of lencase allow", "the caller gets ENOMEM"},
+    [CUT_PLACE] = {ENOMEM, "ends early, and no place is left where it could",
+                   "the caller gets ENOMEM"},
     [CUT_COUNT] = {EINVAL, "has more runs than an iovec may have", "the caller gets EINVAL"},
 };
 
@@ -66,8 +68,8 @@ bool bad_ends(lua_State *L, struct call *call) {
   if (at == NULL && strstr(message, bad_name) == NULL) return false;
   bad = at != NULL ? *at : bad_of(call);
   m = &mistakes[bad.cut];
-  (bad.cut == CUT_LIMIT ? call_refused : call_mistake)(call, bad.name, bad.addr, bad.told, m->what,
-                                                       m->answer);
+  (bad.cut == CUT_LIMIT || bad.cut == CUT_PLACE ? call_refused : call_mistake)(
+      call, bad.name, bad.addr, bad.told, m->what, m->answer);
   call->result = -m->err;
   return true;
 }

@@ -253,14 +253,14 @@ static int64_t down_failed(lua_State *L, const struct put *u, int status) {
   return luaL_error(L, "%s: %s: %s", u->name, lencase_status_name(status), lencase_error(st));
 }
 
-/* Of the caller's own argument there is less here than was asked for, and no place for that. */
+/* Of some argument there is less here than was asked for, and no memory that ends where it does. */
 static int no_place(lua_State *L, const struct put *u) {
   int i = 0;
-  struct snapshot limit;
+  struct snapshot s;
   while (i < u->v->nparams - 1 && (u->where[i] != PUT_WINDOW || u->snaps[i].cut == CUT_NONE)) i++;
-  limit = u->f->call->snaps[i];
-  limit.cut = CUT_LIMIT;
-  return bad_raise(L, u->v->params[i].name, &limit);
+  s = u->snaps[i];
+  if (s.cut != CUT_LIMIT) s.cut = CUT_PLACE;
+  return bad_raise(L, u->v->params[i].name, &s);
 }
 
 static int64_t into_window(lua_State *L, struct put *u) {

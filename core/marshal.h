@@ -86,7 +86,8 @@ enum snap_cut {
   CUT_NONE,
   CUT_FAULT, /* the next one cannot be read */
   CUT_LIMIT, /* the limits of lencase allow no more */
-  CUT_COUNT  /* the kernel will read none of it: its count is nonsense */
+  CUT_COUNT, /* the kernel will read none of it: its count is nonsense */
+  CUT_PLACE  /* handed on: no memory is left that ends where it does */
 };
 
 /* One of the parts of a STRV (a string) or an IOVEC (a run of bytes). */

@@ -70,6 +70,23 @@ describe("a pointer that could not be read", function()
   end
 end)
 
+describe("bytes that end early", function()
+  it("wait for no place: who finds none is told, and the caller gets ENOMEM", function()
+    support.in_folder(function(dir)
+      local path = support.write_file(dir .. "/grate.lua", [[
+local lencase = require "lencase"
+return lencase.grate { sendto = function(fd, buf, ...) return lencase.sys.sendto(fd, buf, ...) end }
+]])
+      local out, err, status = support.sh(filled("lua5.4 scripts/lencase run -q GRATE -- BUILD/spec/helper_many", path))
+      assert.equal(0, status)
+      assert.equal("ENOMEM\nENOMEM\n", out)
+      assert.is_truthy(err:find("buf at 0x%x+ %(9 bytes%) ends early, and no place is left where it could: "
+                                .. "in sendto: cage %d+ %(helper_many%); the caller gets ENOMEM\n"), err)
+      assert.is_truthy(err:find "sendto: 1 more of such calls were not told of\n$", err)
+    end)
+  end)
+end)
+
 describe("arguments of any kind under a grate", function()
   for _, host in ipairs(support.hosts) do
     local line = programs[host.name]
