@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -407,6 +408,45 @@ static void own_memory(void) {
   program_close(p);
 }
 
+static const char hands_on[] = PROLOGUE
+    "return lencase.grate { open = function(path, flags) return sys.open(path, flags) end, "
+    "write = function(fd, buf, n) assert(#buf < n) return sys.write(fd, buf, n) end }";
+
+/* A cage's memory cannot be made to end earlier than it does: its own is handed on. */
+static void early_ends(bool callbacks) {
+  struct program *p = program_open(hands_on, 0, callbacks);
+  p->answer = 7;
+  is_int(call(p, SYS_write, 1, p->size - 2, 3), 7, "bytes that end with the memory");
+  ok(p->words[1] == p->size - 2 && p->words[2] == 3, "are the bottom's to judge");
+  is_int(call(p, SYS_open, p->size + 5, 0), 7, "a path outside of it");
+  is_int((int64_t)p->words[0], (int64_t)p->size + 5, "is, too");
+  program_close(p);
+}
+
+static void own_early_ends(void) {
+  enum { PAGE = 4096 };
+  struct program *p = program_open(NULL, 0, false);
+  const lencase_cage_config own = {.flags = LENCASE_OWN_MEMORY};
+  char back[8] = "",
+       *at = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  int fd = memfd_create("out", MFD_CLOEXEC);
+  need(fd >= 0 && at != MAP_FAILED && mprotect(at + PAGE, PAGE, PROT_NONE) == 0);
+  need(script_load(&p->w, hands_on, NULL) == LENCASE_OK);
+  need(lencase_cage_new(p->w.st, &own, 0, &p->cage) == LENCASE_OK);
+  memcpy(at + PAGE - 5, "hello", 5);
+  is_int(call(p, SYS_write, (uint64_t)fd, (uintptr_t)at + PAGE - 5, 9), 5, "five bytes of nine");
+  is_int(pread(fd, back, sizeof back, 0), 5, "are written");
+  is_str(back, "hello", "as they are");
+  is_int(call(p, SYS_write, (uint64_t)-1, (uintptr_t)at + PAGE - 5, 9), -EBADF,
+         "the kernel has its own order of checks");
+  memset(at, 'x', PAGE);
+  is_int(call(p, SYS_open, (uintptr_t)at, 0), -ENAMETOOLONG, "4096 letters without an end");
+  is_int(call(p, SYS_open, (uintptr_t)at + 1, 0), -EFAULT, "and one less");
+  close(fd);
+  munmap(at, 2 * PAGE);
+  program_close(p);
+}
+
 struct other {
   struct program *p;
   int status;
@@ -460,6 +500,9 @@ int main(void) {
   reentry();
   no_room();
   own_memory();
+  early_ends(false);
+  early_ends(true);
+  own_early_ends();
   two_threads_at_once();
   return test_end();
 }
