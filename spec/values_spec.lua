@@ -71,6 +71,22 @@ describe("a pointer that could not be read", function()
 end)
 
 describe("bytes that end early", function()
+  it("end no string where a program has made the page behind them readable", function()
+    support.in_folder(function(dir)
+      local path = support.write_file(dir .. "/grate.lua", [[
+local lencase = require "lencase"
+return lencase.grate { open = function(path, flags)
+  if lencase.is_bad(path) then return lencase.sys.open(path, flags) end
+end }
+]])
+      local trace = support.hosts[2]
+      assert.equal("trace", trace.name)
+      local guard = "0x7e9000005000" -- the first of the window's
+      local calls = { "open !@/etc/passwd 0", ("mprotect %s 4096 1"):format(guard), "open !@/etc/passwd 0" }
+      assert.same({ "-14", "0", "-36" }, (trace.run({ path }, support.calls(calls, dir), dir)))
+    end)
+  end)
+
   it("wait for no place: who finds none is told, and the caller gets ENOMEM", function()
     support.in_folder(function(dir)
       local path = support.write_file(dir .. "/grate.lua", [[

@@ -48,17 +48,22 @@ static bool is_for(const struct window *w, size_t i, size_t size, size_t window_
   return !w->edge_taken[i] && edges[i].size >= size && edges[i].guard + PAGE <= window_size;
 }
 
+/* The page's own bytes end no string: where a cage makes it readable all the same, nothing is won. */
+static bool ready(struct window *w, size_t i) {
+  if (!window_grow(w, edges[i].guard + PAGE)) return false;
+  memset(w->data + PAGE + edges[i].guard, 0xff, PAGE);
+  return true;
+}
+
 int edges_take(struct trace_run *run, const struct thread *t, struct mem_seg *seg) {
   const struct space *space = t->proc->space;
   struct window *w = &run->window;
   size_t i = 0, offset;
-  seg->addr = space->window + PAGE + edges[0].guard;
-  if (seg->size == 0) return LENCASE_OK; /* for nobody alone */
-  while (i < WINDOW_EDGES && !is_for(w, i, seg->size, space->window_size)) i++;
-  if (i == WINDOW_EDGES || !window_grow(w, edges[i].guard + PAGE))
+  while (i < WINDOW_EDGES && seg->size > 0 && !is_for(w, i, seg->size, space->window_size)) i++;
+  if (i == WINDOW_EDGES || !ready(w, i))
     return state_fail(run->st, LENCASE_ENOMEM, "cage %d has no place for %zu bytes that are cut",
                       (int)t->proc->tgid, seg->size);
-  w->edge_taken[i] = true;
+  if (seg->size > 0) w->edge_taken[i] = true; /* else it is nobody's alone */
   offset = PAGE + edges[i].guard - seg->size;
   seg->addr = space->window + offset;
   seg->data = w->data + offset;

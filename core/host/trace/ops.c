@@ -101,7 +101,7 @@ static void ops_window_put(struct call *call, const struct mem_seg *seg) {
 /* Without a window nothing is safe from the program's threads, and its own memory is handed on. */
 static int ops_edge_get(struct call *call, struct mem_seg *seg) {
   struct trace_run *run = trace_run_of(call->cage);
-  if (run->attached || space_of(call)->window_size == 0) return LENCASE_ENOENT;
+  if (window_missing(space_of(call))) return LENCASE_ENOENT;
   return edges_take(run, call->thread, seg);
 }
 
