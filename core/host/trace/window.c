@@ -193,8 +193,8 @@ static int window_full(struct trace_run *run, const struct thread *t, size_t siz
 int window_take(struct trace_run *run, const struct thread *t, struct mem_seg *seg) {
   const struct space *space = t->proc->space;
   size_t offset, first = edges_first();
-  if (!slots_get(run->st, &run->window.slots, seg->size, edges_last(space->window_size) - first,
-                 &offset))
+  if (space->window_size <= first || !slots_get(run->st, &run->window.slots, seg->size,
+                                                edges_last(space->window_size) - first, &offset))
     return window_full(run, t, seg->size);
   if (!window_grow(&run->window, first + offset + seg->size)) {
     slots_put(&run->window.slots, offset);
