@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "../edge.h"
 #include "sim.h"
 
 /* The mapping is reserved; a page costs memory when it is written. */
@@ -37,9 +38,8 @@ int sim_memory_open(struct lencase_state *st, struct sim_memory *m, size_t size,
   m->npages = 2 * m->nprogram;
   m->pages = state_new(st, m->npages);
   if (m->pages == NULL) return LENCASE_ENOMEM;
-  void *base = mmap(NULL, mapped(m), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (base != MAP_FAILED) m->base = base;
-  if (base != MAP_FAILED &&
+  m->base = edge_reserve(mapped(m));
+  if (m->base != NULL &&
       (guard || protect(m, m->nprogram, m->npages - m->nprogram, PROT_READ | PROT_WRITE)))
     return LENCASE_OK;
   sim_memory_close(st, m);
