@@ -416,7 +416,9 @@ return lencase.grate {
         exit = function(status) sys.exit(status) sys.getppid() return 0 end,
         exit_group = function(status) sys.exit_group(status) sys.getppid() return 0 end,
       }]])
-      record(dir, script, "/usr/bin/python3 -c " .. quote "import threading\nt = threading.Thread(target=int)\nt.start(); t.join()")
+      record(dir, script, "/usr/bin/python3 -c " .. quote(
+        "import os, threading\nt = threading.Thread(target=int)\nt.start(); t.join()\n"
+        .. "while len(os.listdir('/proc/self/task')) > 1: pass")) -- joined, it may not have come to its exit yet
       local exits = calls_of(dir, "exit")
       assert.same({ 1, nil, 1, nil }, { #exits, exits[1].result, #exits[1].bottom, exits[1].bottom[1].result })
       assert.not_equal(exits[1].pid, exits[1].tid)
