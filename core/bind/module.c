@@ -56,11 +56,16 @@ static int raise_signal(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg functions[] = {{"errnos", errnos},
-                                     {"strerror", strerror_of},
-                                     {"inline_by", runs_inline_by},
-                                     {"raise", raise_signal},
-                                     {NULL, NULL}};
+/* is_bad(value) -> boolean: it stands for a pointer that cannot be read */
+static int is_bad(lua_State *L) {
+  luaL_checkany(L, 1);
+  lua_pushboolean(L, bad_at(L, 1) != NULL);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"errnos", errnos},        {"is_bad", is_bad},      {"inline_by", runs_inline_by},
+    {"strerror", strerror_of}, {"raise", raise_signal}, {NULL, NULL}};
 
 LENCASE_PUBLIC int luaopen_lencase_core(lua_State *L) {
   char lua[GRATE_LUA_NAME];
@@ -74,6 +79,7 @@ LENCASE_PUBLIC int luaopen_lencase_core(lua_State *L) {
   lua_pushlightuserdata(L, NULL);
   lua_setfield(L, -2, "NULL");
   bind_open_signature(L);
+  bad_open(L);
   if (grate_of(L) != NULL) {
     view_open(L);
     cage_open(L);
@@ -151,6 +157,7 @@ LENCASE_PUBLIC int lencase_reload(lencase_state *st) {
 LENCASE_PUBLIC int lencase_finish(lencase_state *st, int wstatus) {
   lencase_grate *g;
   int status = LENCASE_OK;
+  call_tell_mistakes(st);
   for (g = st->grates; g != NULL; g = g->next)
     if (grate_finish(g, wstatus) != LENCASE_OK) status = LENCASE_ESCRIPT;
   return status;

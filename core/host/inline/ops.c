@@ -4,6 +4,7 @@
 ** Runs in the engine.
 */
 
+#include "../edge.h"
 #include "inline_int.h"
 
 #include <errno.h>
@@ -62,6 +63,15 @@ static int ops_ours_get(struct call *call, struct mem_seg *seg) {
 
 static void ops_ours_put(struct call *call, const struct mem_seg *seg) {
   state_free(call->cage->st, (void *)(uintptr_t)seg->addr, seg->size); /* NOLINT */
+}
+
+static int ops_edge_get(struct call *call, struct mem_seg *seg) {
+  return is_gone(call->cage) ? LENCASE_EGONE : edge_map(call->cage->st, seg);
+}
+
+static void ops_edge_put(struct call *call, const struct mem_seg *seg) {
+  (void)call;
+  edge_unmap(seg);
 }
 
 /* }========================================================================= */
@@ -169,6 +179,8 @@ const struct host_ops inline_ops = {
     .write = ops_write,
     .window_get = ops_ours_get,
     .window_put = ops_ours_put,
+    .edge_get = ops_edge_get,
+    .edge_put = ops_edge_put,
     .scratch_get = ops_ours_get,
     .scratch_put = ops_ours_put,
     .carry_out = ops_carry_out,

@@ -160,6 +160,7 @@ static void step_born(void *arg) {
   for (proc = h->processes; proc != NULL; proc = proc->next) proc->here = false;
   h->pid = own_pid(h);
   if (h->place.tid != NULL) *h->place.tid = (uint32_t)h->pid;
+  call_forget_mistakes(h->st);
   if (inline_reports(h)) state_tell_grates(h->st, &forked);
   process_new(h, h->pid, parent, b->shares_files);
 }

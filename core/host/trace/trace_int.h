@@ -18,6 +18,7 @@
 ** memory.c   reading and writing a tracee
 ** lend.c     memory that a program lends us where there is no window
 ** slots.c    who has which bytes of a window
+** edges.c    parts of a window that end at a page which nobody can read
 ** vdso.c     the clock without a system call
 ** ops.c      host_ops
 ** affinity.c which CPU
@@ -54,6 +55,8 @@
 struct slot {
   size_t offset, size;
 };
+
+enum { SLOT_ALIGN = 64 };
 
 /* The used parts of a window, by offset. */
 struct slots {
@@ -198,6 +201,10 @@ struct thread_table {
 
 /* {=================================== run ================================= */
 
+#define WINDOW_SMALL ((size_t)1 << 20) /* where address space is scarce */
+#define WINDOW_BIG ((size_t)512 << 20) /* sparse */
+enum { WINDOW_EDGES = 6 };
+
 struct window {
   int fd;      /* read-only; -1: there is none */
   int grow_fd; /* writable, to make the file longer */
@@ -207,6 +214,7 @@ struct window {
   const char *lack; /* why a program has none */
   int lack_err;
   struct slots slots;
+  bool edge_taken[WINDOW_EDGES];
 };
 
 /* Which thread shares a CPU with us: one that alone has been stopping for a while. */
@@ -650,6 +658,24 @@ void window_map(struct trace_run *run, struct thread *t);
 /* A part of the window that a thread can read: a status. window_give takes seg->data. */
 int window_take(struct trace_run *run, const struct thread *t, struct mem_seg *seg);
 void window_give(struct trace_run *run, const struct mem_seg *seg);
+
+/* Makes the file as long as 'size' bytes of slots need. */
+bool window_grow(struct window *w, size_t size);
+
+/* }========================================================================= */
+
+/* {================================ edges.c ================================ */
+
+/* Where the slots begin that are for anything, and where they end in a window of that size. */
+size_t edges_first(void);
+size_t edges_last(size_t window_size);
+
+/* The offsets of the pages that a program's set-up makes unreadable: 8 bytes each, WINDOW_EDGES of them. */
+void edges_write(unsigned char *guards);
+
+/* As window_take and window_give, for host_ops.edge_get and edge_put. */
+int edges_take(struct trace_run *run, const struct thread *t, struct mem_seg *seg);
+void edges_give(struct trace_run *run, const struct mem_seg *seg);
 
 /* }========================================================================= */
 

@@ -33,8 +33,6 @@
 #endif
 
 #define PAGE ((size_t)4096)
-#define WINDOW_SMALL ((size_t)1 << 20) /* where address space is scarce */
-#define WINDOW_BIG ((size_t)512 << 20) /* sparse */
 #define SCRATCH_SIZE ((size_t)1 << 20)
 
 /* Nobody was found to use this part of the address space; else one of the next. */
@@ -51,12 +49,12 @@ enum { WINDOW_TRIES = 8 };
 ** r14 are what the two mmap calls said.
 */
 extern const unsigned char trace_stub[] __attribute__((visibility("hidden")));
-extern const uint32_t trace_stub_size, trace_setup_at,
-    trace_setup_end __attribute__((visibility("hidden")));
+extern const uint32_t trace_stub_size, trace_setup_at, trace_setup_end,
+    trace_guards_at __attribute__((visibility("hidden")));
 
 __asm__(".pushsection .rodata\n"
-        ".hidden trace_stub, trace_stub_size, trace_setup_at, trace_setup_end\n"
-        ".global trace_stub, trace_stub_size, trace_setup_at, trace_setup_end\n"
+        ".hidden trace_stub, trace_stub_size, trace_setup_at, trace_setup_end, trace_guards_at\n"
+        ".global trace_stub, trace_stub_size, trace_setup_at, trace_setup_end, trace_guards_at\n"
         "trace_stub:\n"
         "  syscall\n"
         "  int3\n"
@@ -77,6 +75,20 @@ __asm__(".pushsection .rodata\n"
         "  mov $9, %eax\n"
         "  syscall\n"
         "1: mov %rax, %r13\n"
+        "  lea 6f(%rip), %r8\n" /* mprotect(window + 4096 + guard, 4096, PROT_NONE) */
+        "5: mov (%r8), %rdi\n"  /* of each guard that lies in it */
+        "  lea 4096(%rdi), %rax\n"
+        "  cmp %r12, %rax\n"
+        "  ja 7f\n"
+        "  lea 4096(%rbx, %rdi), %rdi\n"
+        "  mov $4096, %esi\n"
+        "  xor %edx, %edx\n"
+        "  mov $10, %eax\n"
+        "  syscall\n"
+        "7: add $8, %r8\n"
+        "  lea 8f(%rip), %rax\n"
+        "  cmp %rax, %r8\n"
+        "  jb 5b\n"
         "  mov %rbx, %rdi\n" /* madvise(window, 4096 + r12, MADV_DONTDUMP) */
         "  lea 4096(%r12), %rsi\n"
         "  mov $16, %edx\n"
@@ -97,14 +109,19 @@ __asm__(".pushsection .rodata\n"
         "  mov $204, %eax\n" /* sched_getaffinity */
         "  syscall\n"
         "4: int3\n"
+        ".balign 8\n"
+        "6: .fill 6, 8, 0\n" /* edges_write */
+        "8:\n"
         "3:\n"
         ".balign 4\n"
         "trace_stub_size: .long 3b - trace_stub\n"
         "trace_setup_at: .long 2b - trace_stub\n"
         "trace_setup_end: .long 4b - trace_stub\n"
+        "trace_guards_at: .long 6b - trace_stub\n"
         ".popsection\n");
 
 _Static_assert(SYS_sched_getaffinity == 204, "what ends the set-up");
+_Static_assert(WINDOW_EDGES == 6, "room for the offset of each guard");
 
 /* {=============================== our own side ============================ */
 
@@ -125,7 +142,7 @@ static int reopen_readonly(int fd) {
 ** Makes the file as long as 'size' bytes of slots need. It grows as it is used, so that who
 ** locks all his memory does not get all of ours. Beyond the limit a signal would come.
 */
-static bool window_grow(struct window *w, size_t size) {
+bool window_grow(struct window *w, size_t size) {
   struct rlimit limit;
   if (size <= w->backed) return true;
   if (size < 2 * w->backed && 2 * w->backed <= w->size) size = 2 * w->backed;
@@ -143,6 +160,7 @@ static bool window_try(struct window *w, size_t size) {
   w->size = size;
   if (!window_grow(w, WINDOW_SMALL) || fcntl(w->grow_fd, F_ADD_SEALS, seals) != 0) return false;
   memcpy(data, trace_stub, trace_stub_size);
+  edges_write((unsigned char *)data + trace_guards_at);
   w->fd = reopen_readonly(w->grow_fd);
   return w->fd >= 0;
 }
@@ -174,13 +192,19 @@ static int window_full(struct trace_run *run, const struct thread *t, size_t siz
 
 int window_take(struct trace_run *run, const struct thread *t, struct mem_seg *seg) {
   const struct space *space = t->proc->space;
-  size_t offset;
-  if (!slots_get(run->st, &run->window.slots, seg->size, space->window_size, &offset))
+  size_t offset, first = edges_first();
+  if (space->window_size <= first || !slots_get(run->st, &run->window.slots, seg->size,
+                                                edges_last(space->window_size) - first, &offset))
     return window_full(run, t, seg->size);
-  if (!window_grow(&run->window, offset + seg->size)) {
+  if (!window_grow(&run->window, first + offset + seg->size)) {
     slots_put(&run->window.slots, offset);
     return window_full(run, t, seg->size);
   }
+  offset += first;
+#ifdef LENCASE_HARD
+  memset(run->window.data + PAGE + offset, 0xdb,
+         (seg->size + SLOT_ALIGN - 1) / SLOT_ALIGN * SLOT_ALIGN); /* up to the next call's bytes */
+#endif
   seg->addr = space->window + PAGE + offset;
   seg->data = run->window.data + PAGE + offset;
   return LENCASE_OK;
@@ -188,7 +212,7 @@ int window_take(struct trace_run *run, const struct thread *t, struct mem_seg *s
 
 void window_give(struct trace_run *run, const struct mem_seg *seg) {
   size_t at = (size_t)((unsigned char *)seg->data - run->window.data);
-  slots_put(&run->window.slots, at - PAGE);
+  slots_put(&run->window.slots, at - PAGE - edges_first());
 }
 
 /* }========================================================================= */
