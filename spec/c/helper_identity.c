@@ -8,7 +8,8 @@
 **
 **   INDEX NR W0 .. W5 HOW SLOTS [.KIND ...] [ADDRESS=BYTES ...]
 **
-** all in hexadecimal, a word also one of $self, $tid, $parent, $child, $sem, $shm, $msg; HOW is of enum
+** all in hexadecimal, a word also one of $self, $tid, $parent, $child, $sem, $shm, $msg,
+** $alarm; HOW is of enum
 ** how, SLOTS a mask of the arena's parts that the call may touch, .KIND a descriptor to open first,
 ** ADDRESS=BYTES what lies in the arena. A line of what came of it:
 **
@@ -111,6 +112,7 @@ struct record {
 };
 
 static struct record *record; /* one a worker */
+static timer_t alarm_timer;   /* that interrupts the call */
 static struct call call;
 static char *writable; /* the arena once more, all of it writable */
 static char *before;   /* as it was before the call */
@@ -334,6 +336,7 @@ static int open_kind(const char *kind) {
   if (strcmp(kind, "tcp") == 0) return socket(AF_INET, SOCK_STREAM, 0);
   if (strcmp(kind, "unix") == 0) return socket(AF_UNIX, SOCK_STREAM, 0);
   if (strcmp(kind, "eventfd") == 0) return eventfd(3, 0);
+  if (strcmp(kind, "pidfd") == 0) return (int)syscall(SYS_pidfd_open, getpid(), 0);
   errno = EINVAL;
   return -1;
 }
@@ -365,6 +368,7 @@ static uint64_t word_value(const char *word) {
     case 't': return (uint64_t)syscall(SYS_gettid);
     case 'p': return (uint64_t)getppid();
     case 'c': return (uint64_t)record->pid;
+    case 'a': return (uint64_t)(uintptr_t)alarm_timer;
     case 'm': return (uint64_t)record->msg;
     default: break;
   }
@@ -375,8 +379,9 @@ static uint64_t word_value(const char *word) {
 
 static void have_child(void) {
   siginfo_t info;
-  record->pid = fork();
-  if (record->pid == 0) _exit(7);
+  pid_t pid = fork();
+  if (pid == 0) _exit(7);
+  record->pid = pid;
   if (waitid(P_PID, (id_t)record->pid, &info, WEXITED | WNOWAIT) != 0) fail("waitid");
 }
 
@@ -393,13 +398,14 @@ static void have_ipc(void) {
 }
 
 /* A signal to this thread after 'ms', again and again. */
-static void timer_in(int sig, long ms) {
+static timer_t timer_in(int sig, long ms) {
   struct sigevent e = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = sig};
   struct itimerspec t = {{0, ms * 1000000}, {0, ms * 1000000}};
   timer_t id;
   e._sigev_un._tid = (pid_t)syscall(SYS_gettid);
   if (timer_create(CLOCK_MONOTONIC, &e, &id) != 0 || timer_settime(id, 0, &t, NULL) != 0)
     fail("timer");
+  return id;
 }
 
 static void *busy(void *unused) {
@@ -442,14 +448,21 @@ static long look_at_fds(void) {
   return (long)hash;
 }
 
+/* Waits for what a call has made: it may have words to write into the arena when it ends. */
+static void wait_for_new(long id) {
+  if (raw(SYS_wait4, (uint64_t)id, 0, __WALL, 0, 0, 0) == id) return;
+  while (raw(SYS_tkill, (uint64_t)id, 0, 0, 0, 0, 0) == 0) raw(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+
 static void make_call(void) {
   uint64_t w[6];
+  alarm_timer = timer_in(SIGALRM, ALARM_MS);
   for (int i = 0; i < 6; i++) w[i] = word_value(call.words[i]);
-  timer_in(SIGALRM, ALARM_MS);
   if (call.how & HOW_IGNORED) timer_in(SIGWINCH, IGNORED_MS);
   record->result = call.how & HOW_FORKS ? raw_fork(call.nr, w)
                                         : raw(call.nr, w[0], w[1], w[2], w[3], w[4], w[5]);
   record->returned = 1;
+  if (call.how & HOW_FORKS && record->result > 0) wait_for_new(record->result);
   record->after = look_at_fds();
   raw(SYS_exit_group, 0, 0, 0, 0, 0, 0);
 }
@@ -604,8 +617,11 @@ static bool wait_for(pid_t pid, int *wstatus) {
     kill(pid, SIGKILL);
   }
   close(p.fd);
-  while (waitpid(pid, wstatus, 0) < 0)
-    if (errno != EINTR) fail("waitpid");
+  for (;;) { /* other children: what a call had made ours, threads that it had us trace */
+    pid_t ended = waitpid(-1, wstatus, __WALL);
+    if (ended < 0 && errno != EINTR) fail("waitpid");
+    if (ended == pid && !WIFSTOPPED(*wstatus)) break;
+  }
   return stuck;
 }
 

@@ -29,6 +29,11 @@ local HOW = { TREE = 1, THREAD = 2, IGNORED = 4, BUSY = 8, CHILD = 16, FORKS = 3
 
 local function one_of(list) return list[random(#list)] end
 
+-- Of a list that has the usual values first: of a tame call one of these.
+local function usual_of(call, list)
+  return list[random(call.tame and (#list + 1) // 2 or #list)]
+end
+
 -- One of { weight, value } pairs.
 local function weighted(list)
   local sum = 0
@@ -84,6 +89,8 @@ local NOWHERE = {
 }
 
 -- Where an object stands, with how many of its bytes are there: by how often.
+local TAME_PLACES = { { 70, "good" }, { 15, "end" }, { 5, "readonly" }, { 6, "null" }, { 2, "partial" }, { 2, "overlap" } }
+
 local PLACES = {
   { 50, "good" }, { 12, "end" }, { 12, "partial" }, { 5, "readonly" }, { 7, "null" }, { 4, "unmapped" }, { 2, "small" },
   { 4, "kernel" }, { 4, "overlap" },
@@ -93,7 +100,7 @@ local function clipped(bytes, room) return #bytes > room and bytes:sub(1, room) 
 
 -- Puts an object of `size` bytes somewhere, of which `bytes` are given; its address and how it stands.
 local function place(call, bytes, size, where)
-  where = where or weighted(PLACES)
+  where = where or weighted(call.tame and TAME_PLACES or PLACES)
   if where == "null" then return 0, where end
   if NOWHERE[where] then return one_of(NOWHERE[where]), where end
   if where == "overlap" then
@@ -101,9 +108,9 @@ local function place(call, bytes, size, where)
     if other then return other + one_of { 0, 0, 4, 8, -8 }, where end
     where = "good"
   end
-  local slot, offset, room = new_slot(call)
+  local slot, room = new_slot(call), READONLY
+  local offset
   if where == "readonly" then
-    room = READONLY
     offset = READONLY_AT + (size < READONLY and random(0, READONLY - size) & ~7 or 0)
   elseif where == "good" and size <= WRITABLE then
     offset = random(0, WRITABLE - size)
@@ -143,7 +150,7 @@ local ODD_FDS = { { 3, 77 }, { 3, -1 }, { 1, -100 }, { 2, 0 }, { 1, 1 }, { 2, 0x
 
 local function fd_value(call, param)
   local kinds = known(knowledge.kinds_for, call, param)
-  if random(100) <= 80 then return open_fd(call, one_of(words_in(kinds or knowledge.kinds_for.fd))) end
+  if random(100) <= (call.tame and 97 or 80) then return open_fd(call, one_of(words_in(kinds or knowledge.kinds_for.fd))) end
   local fd = weighted(ODD_FDS)
   return fd, "fd " .. fd
 end
@@ -162,14 +169,13 @@ local function flag_value(call, param)
   if not values then return nil end
   local n = 0
   for _ = 1, random(0, 3) do n = n | one_of(values) end
-  if random(12) == 1 then n = n | 1 << random(0, 31) end
-  return n
+  return not call.tame and random(12) == 1 and n | 1 << random(0, 31) or n
 end
 
-local function bits_value(bits)
+local function bits_value(call, bits)
   local n = 0
   for _ = 1, random(0, 2) do n = n | one_of(bits) end
-  return random(12) == 1 and n | 1 << random(0, 31) or n
+  return not call.tame and random(12) == 1 and n | 1 << random(0, 31) or n
 end
 
 local function pid_value(call)
@@ -178,7 +184,7 @@ local function pid_value(call)
     return "$child", "child"
   end
   if knowledge.ask_only[call.name] and random(6) == 1 then return "$parent", "parent" end
-  local value = one_of { 0, 0, "$self", "$self", "$tid", 99999, 0x7fffffff, -99999, -2147483648 }
+  local value = usual_of(call, { 0, 0, "$self", "$self", "$tid", "$tid", 99999, 0x7fffffff, -99999, -2147483648, 99998 })
   return value, tostring(value)
 end
 
@@ -193,16 +199,17 @@ local function integer_value(call, param)
     call.how = call.how | HOW.IPC
     return ipc
   end
-  if random(12) == 1 then return odd_integer(), "odd" end
+  if not call.tame and random(12) == 1 then return odd_integer(), "odd" end
+  if param.name == "key" then return one_of { 0, 0, 0x10000 + call.index } end -- no other call's
   local values, bits = known(knowledge.values, call, param), known(knowledge.bits, call, param)
-  if values then return one_of(values) end
-  if bits then return bits_value(bits) end
+  if values then return usual_of(call, values) end
+  if bits then return bits_value(call, bits) end
   return flag_value(call, param) or odd_integer()
 end
 
 -- A count or length: what there shall be, or what no buffer has.
-local function count_value(n, elem)
-  if random(100) <= 70 then return n end
+local function count_value(call, n, elem)
+  if random(100) <= (call.tame and 96 or 65) then return n end
   return one_of { -1, 0, 0x7fffffff, 0x80000000, 0xffffffff, 1 << 32, 1 << 32 | n, 1 << 62, math.mininteger, n + 1, n - 1, 65536, 1025,
                   elem > 1 and (1 << 63) // elem * 2 + n or 0x7ffff000 }, "count"
 end
@@ -218,6 +225,7 @@ end
 
 -- What a variant's test asks of the argument that decides.
 local function decided(value, when)
+  if when.op == TEST.ALWAYS then return value end
   value = math.type(value) == "integer" and value or 0
   if when.op == TEST.EQ then return value & ~when.mask | when.value end
   if when.op == TEST.NONE then return value & ~when.mask end
@@ -235,9 +243,9 @@ end
 
 local record_bytes
 
-local function field_value(record, field)
+local function field_value(call, record, field)
   local values = knowledge.fields[record.name .. "." .. field.name] or knowledge.fields[field.name]
-  if values and random(8) > 1 then return one_of(values) end
+  if values and (call.tame or random(8) > 1) then return usual_of(call, values) end
   return random(3) == 1 and odd_integer() or random(0, 3)
 end
 
@@ -248,7 +256,7 @@ local function field_bytes(call, record, field)
   for i = 1, field.count do
     if field.kind == FIELD.RECORD then list[i] = record_bytes(call, field.record)
     elseif field.name == "fd" then list[i] = packed(random(3) > 1 and fd_value(call, field) or one_of { -1, 77 }, field.width)
-    else list[i] = packed(field.kind == FIELD.CHARS and random(0, 127) or field_value(record, field), field.width)
+    else list[i] = packed(field.kind == FIELD.CHARS and random(0, 127) or field_value(call, record, field), field.width)
     end
   end
   return table.concat(list)
@@ -260,7 +268,7 @@ local function iovec_bytes(call, n)
   for i = 1, math.min(n, 4) do
     local size = one_of { 0, 1, 5, 16, 100, 1000 }
     local base = place(call, random_bytes(size), size)
-    local length = random(10) > 1 and size or one_of { -1, 1 << 40, math.mininteger, 0x7fffffff, 0x7ffff000 }
+    local length = (call.tame or random(10) > 1) and size or one_of { -1, 1 << 40, math.mininteger, 0x7fffffff, 0x7ffff000 }
     list[i] = string.pack("<I8I8", base, length)
   end
   return table.concat(list)
@@ -286,7 +294,7 @@ local function msghdr_bytes(call)
   if random(3) == 1 then name = place(call, sockaddr_bytes(), 110) end
   if random(3) == 1 then control = place(call, control_bytes(), 64) end
   local at = place(call, iov, #iov)
-  return string.pack("<I8i4I4I8I8I8I8I4I4", name, namelen, 0, at, count_value(n, 16), control, controllen, 0, 0)
+  return string.pack("<I8i4I4I8I8I8I8I4I4", name, namelen, 0, at, count_value(call, n, 16), control, controllen, 0, 0)
 end
 
 -- Structs that hold pointers, and bytes that have a form.
@@ -313,15 +321,17 @@ end
 local function text_of(call, param)
   if knowledge.paths[param.name] then
     call.how = call.how | HOW.TREE
-    return one_of(knowledge.path_texts)
+    local own = known(knowledge.path_texts_for, call, param)
+    if own and random(3) > 1 then return one_of(own) end
+    return usual_of(call, knowledge.path_texts)
   end
   local list = known(knowledge.strings, call, param)
-  return list and one_of(list) or random(5) > 1 and ("text"):rep(random(0, 8)) or ("long"):rep(1500)
+  return list and usual_of(call, list) or random(5) > 1 and ("text"):rep(random(0, 8)) or ("long"):rep(1500)
 end
 
 -- A string ends by a NUL, or where what can be read ends.
 local function string_object(call, text)
-  if random(100) <= 92 then return place(call, text .. "\0", #text + 1) end
+  if call.tame or random(100) <= 92 then return place(call, text .. "\0", #text + 1) end
   local body = #text > 0 and text or "x"
   local address = place(call, body, #body, "end")
   return address, "unterminated"
@@ -330,7 +340,7 @@ end
 local function strv_object(call)
   local list = {}
   for i = 1, random(0, 3) do list[i] = string.pack("<I8", (string_object(call, one_of(knowledge.argv)))) end
-  if random(6) == 1 then return place(call, table.concat(list), #list * 8, "end") end
+  if not call.tame and random(6) == 1 then return place(call, table.concat(list), #list * 8, "end") end
   return place(call, table.concat(list) .. packed(0, 8), #list * 8 + 8)
 end
 
@@ -357,9 +367,12 @@ end
 
 -- An address of which no more is known: of bytes that may mean anything.
 local function address_object(call, param)
+  if knowledge.pages[param.name] and random(4) > 1 then
+    return slot_address(new_slot(call), one_of { 0, 0x1000, 0x3000, READONLY_AT, READONLY_AT + 0x1000, WRITABLE })
+  end
+  if knowledge.mostly_null[param.name] and random(4) > 1 then return 0, "null" end
   if param.ctype:find "fd_set" then return place(call, packed(one_of { 0, 8, 0x18, 0x38, -1 }, 8), 8) end
   if param.ctype:find "iovec" then local bytes = iovec_bytes(call, 2) return place(call, bytes, #bytes) end
-  if param.name == "stack" and random(3) > 1 then return 0, "null" end
   local bytes = one_of { packed(5, 8), ("\0"):rep(64), random_bytes(64), packed(1, 8) .. ("m"):rep(20) }
   return place(call, bytes, 64)
 end
@@ -392,7 +405,10 @@ local function choose_counts(call, params)
   end
 end
 
-local function struct_size(size) return one_of { size, size, size, size - 8, size + 8, 0, 64, 32, 24, 4096, 5000, -1, 7 } end
+local function struct_size(call, size)
+  if call.tame then return size end
+  return one_of { size, size, size, size - 8, size + 8, 0, 64, 32, 24, 4096, 5000, -1, 7 }
+end
 
 local function is_pointer(param) return param.kind ~= KIND.INT end
 
@@ -404,7 +420,7 @@ local function pointer_value(call, params, i)
   local n = elements_of(call, params, i)
   local size = n * (param.elem or 1)
   if call.counts[i] then -- a length that is pointed to
-    local value, odd = count_value(call.counts[i], 1)
+    local value, odd = count_value(call, call.counts[i], 1)
     local address, where = place(call, packed(value, 4), 4)
     return address, odd and where .. ", *" .. odd or where
   end
@@ -418,8 +434,8 @@ local function value_of(call, params, i)
   local param = params[i]
   if is_pointer(param) then return pointer_value(call, params, i) end
   local value, shape
-  if call.counts[i] then value, shape = count_value(call.counts[i], call.elems[i])
-  elseif call.struct_sizes[i] then value, shape = struct_size(call.struct_sizes[i]), "size"
+  if call.counts[i] then value, shape = count_value(call, call.counts[i], call.elems[i])
+  elseif call.struct_sizes[i] then value, shape = struct_size(call, call.struct_sizes[i]), "size"
   else value, shape = integer_value(call, param)
   end
   return value, shape
@@ -507,6 +523,7 @@ function generate.call(seed, index, list)
   local call = { index = index, name = sig.name, nr = sig.nr, words = {}, how = 0, nslots = 0, kinds = {}, next_fd = 3, memory = {},
                  places = {}, counts = {}, elems = {}, struct_sizes = {}, arguments = {}, shape = {} }
   local variant = one_of(sig.variants)
+  call.tame = random(10) <= 5
   circumstances(call)
   choose_arguments(call, variant)
   call.line = line_of(call)

@@ -20,10 +20,12 @@ local WORKERS = 6
 local USER = 65534
 local AGAIN = 2 -- times that what differs is made again
 
--- Run by sh in new namespaces with a folder and a command: the folder becomes a file system of its own.
-local INSIDE = [[mount -t tmpfs -o mode=1777,size=512m identity "$1" && cd / && >"$1/out" && chmod 666 "$1/out" || exit 99
-out=$2; shift 2
-"$@" < /dev/null; status=$?; cat "$DIR/out" > "$out"; exit $status]]
+local WORK = "/mnt" -- the same for each run, since calls say where they are
+
+-- Run by sh in new namespaces, with a file for the outcomes and a command.
+local INSIDE = ([[mount -t tmpfs -o mode=1777,size=512m identity WORK && cd WORK && >out && chmod 666 out || exit 99
+to=$1; shift
+"$@" < /dev/null; status=$?; cat out > "$to"; exit $status]]):gsub("WORK", WORK)
 
 local ROOT = "unshare --mount --uts --ipc --net --pid --fork --kill-child --mount-proc "
 local ORDINARY = "unshare --user --map-root-user --mount --uts --ipc --net --pid --fork --kill-child --mount-proc "
@@ -42,7 +44,7 @@ end
 -- {================================= running ================================
 
 -- The command of a run; natively without a host.
-local function command_of(run, plan, dir)
+local function command_of(run, plan)
   local tester = ("%s/%s/spec/%s_identity"):format(support.pwd, support.build, run.host == "inline" and "dynamic" or "helper")
   if support.build:find "^/" then tester = tester:sub(#support.pwd + 2) end
   local words = { "setarch -R" }
@@ -50,7 +52,7 @@ local function command_of(run, plan, dir)
     table.insert(words, ("env -C %s %s run %s spec/identity/grate.lua %s --"):format(quote(support.pwd), support.lencase,
                                                                          run.host == "inline" and "--inline" or "", run.style))
   end
-  table.insert(words, ("%s %s %s/out %s %d %d"):format(quote(tester), quote(plan), dir, dir, WORKERS, USER))
+  table.insert(words, ("%s %s %s/out %s %d %d"):format(quote(tester), quote(plan), WORK, WORK, WORKERS, USER))
   return table.concat(words, " ")
 end
 
@@ -71,11 +73,11 @@ local function run_plan(run, calls, seconds)
     for i, call in ipairs(calls) do lines[i] = call.line .. "\n" end
     support.write_file(dir .. "/plan", table.concat(lines))
     support.write_file(dir .. "/outcomes", "")
-    support.sh(("chmod -R a+rX %s && mkdir -m 777 %s/work"):format(dir, dir))
+    support.sh(("chmod -R a+rX %s"):format(dir))
     local start = is_root() and ROOT or ORDINARY
-    local command = (is_root() and "" or AS_USER) .. command_of(run, dir .. "/plan", dir .. "/work")
-    local _, err, status = support.sh(("DIR=%s/work timeout -k 5 %d %s sh -c %s sh %s/work %s/outcomes %s"):format(dir, seconds, start,
-      quote(INSIDE), dir, dir, command))
+    local command = (is_root() and "" or AS_USER) .. command_of(run, dir .. "/plan")
+    local _, err, status = support.sh(("timeout -k 5 %d %s sh -c %s sh %s/outcomes %s"):format(seconds, start, quote(INSIDE), dir,
+      command))
     assert(status == 0, ("a run ended with status %s: %s"):format(status, err))
     list, said = outcomes_of(dir .. "/outcomes"), err
   end)

@@ -22,11 +22,11 @@ knowledge.left_out = {
 
 knowledge.varies = {
   getpid = "result", getppid = "result", gettid = "result", getpgrp = "result", getpgid = "result", getsid = "result",
-  setsid = "result", set_tid_address = "result", fork = "result", vfork = "result", clone = "result", clone3 = "result memory",
+  setsid = "result", set_tid_address = "result", fork = "result", vfork = "result", clone = "result memory", clone3 = "result memory",
   wait4 = "result memory", waitid = "memory", mmap = "result", mremap = "result", brk = "result", shmat = "result",
   shmget = "result", semget = "result", msgget = "result", shmctl = "result memory", semctl = "result memory",
   msgctl = "result memory",
-  time = "result memory", times = "result memory", gettimeofday = "memory", clock_gettime = "memory", clock_getres = "",
+  time = "result memory", times = "result memory", gettimeofday = "memory", clock_gettime = "memory",
   getrandom = "memory", getcpu = "memory", sysinfo = "memory", getrusage = "memory", adjtimex = "memory",
   clock_adjtime = "memory", stat = "memory", fstat = "memory", lstat = "memory", newfstatat = "memory", statx = "memory",
   statfs = "memory", fstatfs = "memory", getdents = "memory", getdents64 = "memory", name_to_handle_at = "memory",
@@ -35,7 +35,7 @@ knowledge.varies = {
   nanosleep = "memory", clock_nanosleep = "memory", rt_sigtimedwait = "memory", getitimer = "memory", setitimer = "memory",
   arch_prctl = "memory", rt_sigaction = "memory", recvmmsg = "memory", fcntl = "result memory",
   ioctl = "memory", prctl = "memory", kcmp = "result", syslog = "result memory",
-  preadv = "", timer_create = "memory",
+  timer_create = "memory", futex = "memory",
 }
 
 -- {=============================== descriptors ==============================
@@ -43,7 +43,7 @@ knowledge.varies = {
 -- Kinds of descriptors that helper_identity.c opens, and how many numbers each takes.
 knowledge.fd_kinds = {
   rw = 1, ro = 1, wo = 1, append = 1, dir = 1, path = 1, null = 1, zero = 1, exe = 1, ptmx = 1, udp = 1, tcp = 1, unix = 1,
-  eventfd = 1, memfd = 1, timerfd = 1, signalfd = 1, watch = 1,
+  eventfd = 1, pidfd = 1, memfd = 1, timerfd = 1, signalfd = 1, watch = 1,
   pipe = 2, pipe_empty = 2, pipe_nonblock = 2, stream = 2, dgram = 2, listen = 2, epoll = 2,
 }
 knowledge.tree_kinds = set_of "rw ro wo append dir path exe listen watch"
@@ -65,6 +65,8 @@ knowledge.kinds_for = {
   ["inotify_rm_watch.fd"] = "watch", ["tee.fd_in"] = "pipe", ["tee.fd_out"] = "pipe_empty pipe", ["splice.fd_in"] = "pipe rw",
   ["splice.fd_out"] = "pipe wo stream", ["vmsplice.fd"] = "pipe", ["ioctl.fd"] = "pipe stream rw ptmx ptmx epoll timerfd",
   ["fcntl.fd"] = "rw ro pipe stream memfd dir eventfd",
+  ["accept.sockfd"] = "listen listen stream tcp", ["accept4.sockfd"] = "listen listen stream tcp", pidfd = "pidfd pidfd rw",
+ ["setns.fd"] = "pidfd rw", ["fanotify_mark.fanotify_fd"] = "watch rw",
   sockfd = sockets, fd = files .. " eventfd timerfd signalfd watch epoll ptmx path", dirfd = "dir", mount_fd = "dir",
   olddirfd = "dir", newdirfd = "dir", from_dirfd = "dir", to_dirfd = "dir",
 }
@@ -74,9 +76,11 @@ knowledge.kinds_for = {
 -- {=============================== other integers ===========================
 
 -- Parameters that are processes; `others` may not be named to calls that would do something to them.
-knowledge.pids = set_of "pid tid tgid pgid pid1 pid2"
+knowledge.pids = set_of "id pid tid tgid pgid pid1 pid2"
 knowledge.ask_only = set_of "getpgid getsid sched_getparam sched_getscheduler sched_getaffinity pidfd_open get_robust_list"
 knowledge.group = set_of "kill fcntl ioctl rt_sigqueueinfo setpgid"
+knowledge.pages = set_of "addr shmaddr old_address new_address start"
+knowledge.mostly_null = set_of "stack unused"
 knowledge.needs_child = set_of "wait4 waitid"
 knowledge.needs_ipc = { semid = "$sem", shmid = "$shm", msqid = "$msg" }
 
@@ -92,7 +96,7 @@ knowledge.values = {
   ["mlockall.flags"] = { 1, 2, 3, 4, 0 }, ["mlock2.flags"] = { 0, 1, 2 },
   ["semctl.op"] = { 0, 1, 2, 3, 11, 12, 13, 14, 15, 16, 17, 18, 19, 99 }, ["shmctl.op"] = { 0, 1, 2, 3, 11, 12, 13, 99 },
   ["msgctl.op"] = { 0, 1, 2, 3, 11, 12, 99 }, ["shmget.shmflg"] = { 0, 0600, 01600, 03600, 0777 },
-  key = { 0, 0, 0, 0x1234, -1 }, ["semget.nsems"] = { 0, 1, 3, 250, 70000, -1 }, ["semget.semflg"] = { 0, 384, 896, 1920 },
+["semget.nsems"] = { 0, 1, 3, 250, 70000, -1 }, ["semget.semflg"] = { 0, 384, 896, 1920 },
   ["msgget.msgflg"] = { 0, 384, 896, 1920 }, ["shmat.shmflg"] = { 0, 4096, 8192, 16384, 99 },
   ["msgsnd.msgflg"] = { 0, 2048, 2048 }, ["msgrcv.msgflg"] = { 0, 2048, 4096, 8192, 16384, 6144 },
   ["msgrcv.msgtyp"] = { 0, 1, 2, -1, -9223372036854775807 - 1 },
@@ -101,7 +105,7 @@ knowledge.values = {
   ["getrusage.who"] = { 0, -1, 1, -2, 9 }, ["getpriority.which"] = { 0, 1, 2, 3 }, ["setpriority.which"] = { 0, 1, 3 },
   ["ioprio_get.which"] = { 1, 2, 3, 0 }, ["ioprio_set.which"] = { 1, 0, 9 },
   ["clock_nanosleep.flags"] = { 0, 0, 1, 2 }, ["timer_settime.flags"] = { 0, 1, 2 }, ["timerfd_settime.flags"] = { 0, 1, 3, 4 },
-  timerid = { 0, 1, 2, -1, 0x7fffffff }, clockid = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 99, -1, -6 },
+  timerid = { "$alarm", "$alarm", "$alarm", 99, -1, 0x7fffffff }, clockid = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 99, -1, -6 },
   which_clock = { 0, 1, 2, 3, 7, 99 }, clk_id = { 0, 1, 99 },
   ["timerfd_create.clockid"] = { 0, 1, 7, 8, 9, 2, 99 }, ["timerfd_create.flags"] = { 0, 0x800, 0x80000, 0x80800, 1 },
   ["eventfd2.flags"] = { 0, 1, 0x800, 0x80000, 2 }, ["epoll_create1.flags"] = { 0, 0x80000, 1 },
@@ -134,6 +138,14 @@ knowledge.values = {
   ["futex.futex_op"] = { 0, 128, 1, 129, 3, 4, 5, 6, 7, 8, 9, 10, 137, 138, 11, 12, 13, 256, 99, -1 },
   ["futex.val"] = { 0, 1, 5, 0x7fffffff, 0xffffffff }, ["futex.val2"] = { 0, 1, 5, 0xffffffff },
   ["futex.val3"] = { 0, 5, 0xffffffff, 0xa0000000 },
+  ["access.mode"] = { 0, 1, 2, 4, 7, 8, -1 }, ["faccessat.mode"] = { 0, 1, 2, 4, 7, 8, -1 }, ["faccessat2.mode"] = { 0, 1, 2, 4, 7, 8, -1 },
+  ["mmap.flags"] = { 0x22, 0x21, 2, 1, 0x32, 0x12, 3, 0x100022, 0, 0x10022, 0x8022, 0x2022, 0x100032, -1 },
+  prot = { 0, 1, 3, 1, 3, 5, 7, 0x1000001, 16, -1 }, ["set_robust_list.size"] = { 24, 24, 0, 8, -1 }, access_rights = { 0, 1, 2, 3, 4 },
+  msgsz = { 0, 1, 8, 20, 8192, 8193, -1 }, nfds = { 0, 4, 8, 64, 10, 1024, 1025, -1 },
+  ruid = { -1, -1, 65534, 0, 1 }, euid = { -1, -1, 65534, 0, 1 }, suid = { -1, -1, 65534, 0, 1 },
+  rgid = { -1, -1, 65534, 0, 1 }, egid = { -1, -1, 65534, 0, 1 }, sgid = { -1, -1, 65534, 0, 1 },
+  pkey = { -1, 0, 1, 15, 16 }, wd = { 1, 1, 2, -1 }, old_size = { 4096, 8192, 0, 1, -1 },
+  new_size = { 4096, 8192, 16384, 0, 1, -1 }, len = { 4096, 8192, 1, 16384, 0, 65536, -1, 1 << 46 },
   sigsetsize = { 8, 8, 8, 8, 8, 8, 0, 4, 7, 9, 16, 128, -1 }, sizemask = { 8, 8, 8, 8, 8, 0, 4, 16, -1 },
   timeout = { 0, 0, 1, 20, 20, -1, -2, 0x7fffffff }, mode = { 384, 448, 493, 511, 0, 4095, 0x81a4, 0x1180, 0x6180, 0xffffffff },
   ["faccessat2.flags"] = { 0, 0x200, 0x100, 0x1000, 99 }, ["fchmodat2.flags"] = { 0, 0x100, 0x1000, 99 },
@@ -154,7 +166,6 @@ knowledge.bits = {
   ["fanotify_init.flags"] = { 1, 2, 0x200, 0x10 }, ["fanotify_mark.flags"] = { 1, 2, 4, 0x80 },
 }
 
--- Processes that a call would do something to, and that are others' than its own.
 -- }==========================================================================
 
 -- {================================= bytes ==================================
@@ -172,6 +183,12 @@ knowledge.strings = {
   ["memfd_create.name"] = { "memory", "", ("m"):rep(249), ("m"):rep(250) },
   ["prctl.name"] = { "short", "exactly-15-long", "longer than fifteen", "" },
   fsname = { "tmpfs", "nosuchfs", "" }, filesystemtype = { "tmpfs", "proc", "" },
+}
+-- For those that make something new, or run it.
+local new = { "new", "new", "d/new", "f", "d", "no/such" }
+knowledge.path_texts_for = {
+  newpath = new, linkpath = new, ["mkdir.pathname"] = new, ["mkdirat.pathname"] = new, ["mknod.pathname"] = new, ["mknodat.pathname"] = new,
+  ["execve.pathname"] = { "x", "x", "x", "f", "d/../x" }, ["execveat.pathname"] = { "x", "x", "", "f" },
 }
 knowledge.argv = { "x", "hello", "", ("a"):rep(300) }
 

@@ -30,8 +30,8 @@ end
 -- A result that is another each time is compared by its sign, an errno always.
 local function result_seen(o, varies)
   local n = math.tointeger(o.result)
-  if not varies or not n or n <= 0 and n >= -4095 then return o.result end
-  return "+"
+  if not varies or not n or n < 0 and n >= -4095 then return o.result end
+  return "a value"
 end
 
 local function memory_seen(o, varies)

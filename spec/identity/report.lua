@@ -77,6 +77,9 @@ function report.all(found, seed, names)
       counted(group, function(d) return d.run.host .. " " .. d.run.style end), counted(group, function(d) return d.call.name end)))
     table.insert(list, report.text(group[1], seed, names))
   end
+  for _, d in ipairs(found.differences) do
+    if d.unsteady then table.insert(list, "-- not the same each time natively: " .. report.text(d, seed, names)) end
+  end
   table.insert(list, ("%d calls, %d differ, %d more are not the same each time natively"):format(found.calls, #steady,
     #found.differences - #steady))
   return table.concat(list, "\n")
