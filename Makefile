@@ -7,6 +7,7 @@
 #   make generate     core/signature_data.c anew from lua/lencase/
 #   make check-hard   every test on a build with the smallest caches and poisoned frees
 #   make asan         tests under the address and undefined-behaviour sanitizers
+#   make check-identity  [CALLS=100000] [SEED=1] odd calls natively and in a cage, compared
 #   make ubsan        those of the inline host under the latter alone
 #   make tsan         the test with threads under the thread sanitizer
 #   make wasm-objects what a grate of Lind's is made of, compiled for wasm32
@@ -60,7 +61,7 @@ LUALS = $(BUILD)/luals/lencase.d.lua
 COMPLETION = $(BUILD)/completion/lencase
 
 .DELETE_ON_ERROR:
-.PHONY: all demo generate test run-tests check-hard asan ubsan tsan wasm-objects fuzz fuzz-clang \
+.PHONY: all demo generate test run-tests check-identity check-hard asan ubsan tsan wasm-objects fuzz fuzz-clang \
         fuzz-seeds valgrind bench check check-layers check-generated check-lua check-style \
         check-static check-symbols format install uninstall clean
 
@@ -186,6 +187,15 @@ test:
 
 run-tests: all $(C_TESTS) $(C_HELPERS)
 	@$(LUA) scripts/run-tests.lua --build $(BUILD) $(TEST_FLAGS) $(C_TESTS) $(SPECS)
+
+# On both hosts, in the four styles of spec/identity/grate.lua.
+CALLS = 100000
+SEED = 1
+
+check-identity:
+	@scripts/install-deps test
+	@$(MAKE) -s all $(C_HELPERS)
+	@LENCASE_BUILD=$(BUILD) $(LUA) spec/identity/run.lua --seed $(SEED) --calls $$(($(CALLS) / 8))
 
 check-hard:
 	@scripts/install-deps test

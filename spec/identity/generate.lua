@@ -199,7 +199,8 @@ local function integer_value(call, param)
     call.how = call.how | HOW.IPC
     return ipc
   end
-  if not call.tame and random(12) == 1 then return odd_integer(), "odd" end
+  local open = not knowledge.closed[call.name .. "." .. param.name]
+  if open and not call.tame and random(12) == 1 then return odd_integer(), "odd" end
   if param.name == "key" then return one_of { 0, 0, 0x10000 + call.index } end -- no other call's
   local values, bits = known(knowledge.values, call, param), known(knowledge.bits, call, param)
   if values then return usual_of(call, values) end
@@ -373,7 +374,7 @@ local function address_object(call, param)
   if knowledge.mostly_null[param.name] and random(4) > 1 then return 0, "null" end
   if param.ctype:find "fd_set" then return place(call, packed(one_of { 0, 8, 0x18, 0x38, -1 }, 8), 8) end
   if param.ctype:find "iovec" then local bytes = iovec_bytes(call, 2) return place(call, bytes, #bytes) end
-  local bytes = one_of { packed(5, 8), ("\0"):rep(64), random_bytes(64), packed(1, 8) .. ("m"):rep(20) }
+  local bytes = one_of { packed(500000, 8), ("\0"):rep(64), random_bytes(64), packed(1, 8) .. ("m"):rep(20) }
   return place(call, bytes, 64)
 end
 

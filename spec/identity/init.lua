@@ -14,7 +14,7 @@ local quote = support.quote
 
 local identity = {}
 
-identity.hosts, identity.styles = { "trace", "inline" }, { "copy", "pass", "through", "families" }
+identity.styles = { "copy", "pass", "through", "families" }
 
 local WORKERS = 6
 local USER = 65534
@@ -49,8 +49,8 @@ local function command_of(run, plan)
   if support.build:find "^/" then tester = tester:sub(#support.pwd + 2) end
   local words = { "setarch -R" }
   if run.style then
-    table.insert(words, ("env -C %s %s run %s spec/identity/grate.lua %s --"):format(quote(support.pwd), support.lencase,
-                                                                         run.host == "inline" and "--inline" or "", run.style))
+    table.insert(words, ("env -C %s %s run %s %s %s --"):format(quote(support.pwd), support.lencase,
+      run.host == "inline" and "--inline" or "", quote(run.script or "spec/identity/grate.lua"), run.style))
   end
   table.insert(words, ("%s %s %s/out %s %d %d"):format(quote(tester), quote(plan), WORK, WORK, WORKERS, USER))
   return table.concat(words, " ")
@@ -106,8 +106,12 @@ local function calls_of(differences)
   return calls
 end
 
--- Makes again what differed. Each one is then `steady`, `now and then`, or differs natively.
-local function confirm(found, run, options)
+-- Makes again what differed and is not settled: it may differ natively, or now and then.
+local function confirm(differences, run, options)
+  local found = {}
+  for _, d in ipairs(differences) do
+    if not (options.settled and options.settled(d)) then table.insert(found, d) end
+  end
   local calls = calls_of(found)
   if #calls == 0 then return end
   for _ = 1, AGAIN do
@@ -122,7 +126,8 @@ end
 
 ---@class identity.run
 ---@field host "trace"|"inline"
----@field style "copy"|"pass"|"through"|"families"
+---@field style "copy"|"pass"|"through"|"families"|string
+---@field script? string another grate than spec/identity/grate.lua
 
 ---@class identity.difference
 ---@field call identity.call
@@ -133,8 +138,17 @@ end
 ---@field unsteady boolean? it is not the same each time natively
 ---@field sometimes boolean? it does not differ each time
 
+---@class identity.options
+---@field seed integer
+---@field first integer the calls, by index
+---@field last integer
+---@field names? string[] of these calls alone
+---@field seconds? integer that one run may take
+---@field settled? fun(d: identity.difference): boolean whether a difference need not be seen again
+---@field runs identity.run[]
+
 --- Compares runs with native ones.
----@param options { seed: integer, first: integer, last: integer, names?: string[], seconds?: integer, runs: identity.run[] }
+---@param options identity.options
 ---@return { differences: identity.difference[], said: table<string, string>, calls: integer }
 function identity.compare(options)
   options.seconds = options.seconds or 120
@@ -144,11 +158,11 @@ function identity.compare(options)
     native[run.host] = native[run.host] or run_plan({ host = run.host }, calls, options.seconds)
     local ours, messages = run_plan(run, calls, options.seconds)
     local found = different(calls, native[run.host], ours)
-    confirm(found, run, options)
     for _, d in ipairs(found) do
       d.run = run
       table.insert(all, d)
     end
+    confirm(found, run, options)
     said[run.host .. " " .. run.style] = messages
   end
   return { differences = all, said = said, calls = #calls * #options.runs }

@@ -67,7 +67,7 @@ knowledge.kinds_for = {
   ["fcntl.fd"] = "rw ro pipe stream memfd dir eventfd",
   ["accept.sockfd"] = "listen listen stream tcp", ["accept4.sockfd"] = "listen listen stream tcp", pidfd = "pidfd pidfd rw",
  ["setns.fd"] = "pidfd rw", ["fanotify_mark.fanotify_fd"] = "watch rw",
-  sockfd = sockets, fd = files .. " eventfd timerfd signalfd watch epoll ptmx path", dirfd = "dir", mount_fd = "dir",
+  sockfd = sockets, fd = files .. " eventfd timerfd signalfd watch epoll path", dirfd = "dir", mount_fd = "dir",
   olddirfd = "dir", newdirfd = "dir", from_dirfd = "dir", to_dirfd = "dir",
 }
 
@@ -78,11 +78,14 @@ knowledge.kinds_for = {
 -- Parameters that are processes; `others` may not be named to calls that would do something to them.
 knowledge.pids = set_of "id pid tid tgid pgid pid1 pid2"
 knowledge.ask_only = set_of "getpgid getsid sched_getparam sched_getscheduler sched_getaffinity pidfd_open get_robust_list"
-knowledge.group = set_of "kill fcntl ioctl rt_sigqueueinfo setpgid"
+knowledge.group = set_of "kill fcntl ioctl rt_sigqueueinfo setpgid setpriority ioprio_set"
 knowledge.pages = set_of "addr shmaddr old_address new_address start"
 knowledge.mostly_null = set_of "stack unused"
 knowledge.needs_child = set_of "wait4 waitid"
 knowledge.needs_ipc = { semid = "$sem", shmid = "$shm", msqid = "$msg" }
+
+-- Parameters that have no other values than those below: what they choose would be others' processes.
+knowledge.closed = set_of "setpriority.which ioprio_set.which"
 
 -- One of these values.
 knowledge.values = {
@@ -116,8 +119,8 @@ knowledge.values = {
   ["personality.persona"] = { 0xffffffff, 0xffffffff, 0 },
   ["arch_prctl.op"] = { 0x1003, 0x1004, 0x1011, 0x1021, 0x1022, 0, 99 },
   ["syslog.type"] = { 0, 1, 2, 3, 9, 10, 99, -1 }, level = { 1, 1, 0, 6, 17, 41, -1 },
-  optname = { 2, 3, 4, 6, 7, 8, 9, 13, 15, 16, 17, 18, 19, 20, 21, 28, 30, 39, 49, 0, 99, -1 },
-  ["renameat2.flags"] = { 0, 1, 2, 3, 4, 99 }, ["openat2.flags"] = { 0 },
+  optname = { 2, 3, 4, 6, 7, 8, 9, 13, 15, 16, 18, 19, 20, 21, 28, 30, 39, 49, 0, 99, -1 },
+  ["renameat2.flags"] = { 0, 1, 2, 3, 4, 99 },
   ["memfd_create.flags"] = { 0, 1, 2, 3, 8, 16, 99 }, ["seccomp.operation"] = { 1, 2, 3, 0, 99 },
   ["seccomp.flags"] = { 0, 0, 1, 2, 4, 8, 99 }, ["getrandom.flags"] = { 0, 1, 2, 4, 3, 8 },
   ["splice.flags"] = { 0, 1, 2, 3, 4, 16 }, ["tee.flags"] = { 0, 2, 16 }, ["vmsplice.flags"] = { 0, 2, 8, 16 },
@@ -130,14 +133,14 @@ knowledge.values = {
   ["setns.nstype"] = { 0, 0x40000000, 99 }, ["bpf.op"] = { 0, 1, 5, 99 },
   ["clone.flags"] = { 17, 17, 0, 0x1000011, 0x1200011, 0x4111, 0x4000, 0x111, 0x100, 0x10000, 0x3d0f00, 0x311, 0x50f00, 0x8011,
                       0x80000011, 0x1011, 0x40000011, 0x10000011 },
-  ["socket.flags"] = { 0 }, ["listen.backlog"] = { 0, 1, 128, -1 },
+  ["listen.backlog"] = { 0, 1, 128, -1 },
   ["utimensat.flags"] = { 0, 0, 0x100, 0x1000, 99 }, ["fchownat.flags"] = { 0, 0x100, 0x1000, 99 },
   ["linkat.flags"] = { 0, 0x400, 0x1000, 99 }, ["statx.flags"] = { 0, 0x100, 0x1000, 0x2000, 0x4000, 0x6000, 99 },
   ["statx.mask"] = { 0x7ff, 0xfff, 0, 1, 0x80000000 }, mask = { 0xfff, 0, 2, 0x100, 0xffffffff },
-  ["umask.mask"] = { 0, 18, 63, 511, 0xffffffff }, ["getcpu.cpu"] = { 0 },
+  ["umask.mask"] = { 0, 18, 63, 511, 0xffffffff },
   ["futex.futex_op"] = { 0, 128, 1, 129, 3, 4, 5, 6, 7, 8, 9, 10, 137, 138, 11, 12, 13, 256, 99, -1 },
-  ["futex.val"] = { 0, 1, 5, 0x7fffffff, 0xffffffff }, ["futex.val2"] = { 0, 1, 5, 0xffffffff },
-  ["futex.val3"] = { 0, 5, 0xffffffff, 0xa0000000 },
+  ["futex.val"] = { 0, 1, 500000, 0x7fffffff, 0xffffffff }, ["futex.val2"] = { 0, 1, 5, 0xffffffff },
+  ["futex.val3"] = { 0, 500000, 0xffffffff, 0xa0000000 },
   ["access.mode"] = { 0, 1, 2, 4, 7, 8, -1 }, ["faccessat.mode"] = { 0, 1, 2, 4, 7, 8, -1 }, ["faccessat2.mode"] = { 0, 1, 2, 4, 7, 8, -1 },
   ["mmap.flags"] = { 0x22, 0x21, 2, 1, 0x32, 0x12, 3, 0x100022, 0, 0x10022, 0x8022, 0x2022, 0x100032, -1 },
   prot = { 0, 1, 3, 1, 3, 5, 7, 0x1000001, 16, -1 }, ["set_robust_list.size"] = { 24, 24, 0, 8, -1 }, access_rights = { 0, 1, 2, 3, 4 },
@@ -151,7 +154,7 @@ knowledge.values = {
   ["faccessat2.flags"] = { 0, 0x200, 0x100, 0x1000, 99 }, ["fchmodat2.flags"] = { 0, 0x100, 0x1000, 99 },
   owner = { -1, 65534, 0 }, group = { -1, 65534, 0 }, uid = { -1, 65534, 0, 1 }, gid = { -1, 65534, 0, 1 },
   addrlen = { 110, 16, 3, 2, 8, 28, 128, 129, 0, 1, -1, 0x7fffffff }, sig = { 0, 0, 10, 12, 17, 23, 28, 9, 34, 64, 65, -1, 20, 19 },
-  ["alarm.seconds"] = { 0, 1000, 0xffffffff }, ["nice.inc"] = { 0 }, ["prctl.op"] = {
+  ["alarm.seconds"] = { 0, 1000, 0xffffffff }, ["prctl.op"] = {
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15, 16, 19, 20, 21, 23, 27, 29, 30, 34, 36, 37, 38, 39, 40, 41, 42, 45, 46, 47, 51, 53, 54,
     57, 58, 65, 66, 67, 68, 0, 99, -1 },
   offset = { 0, 0, 1, 10, 4096, 5000, -1, 0x7fffffffffffffff, 1 << 40 }, length = { 0, 1, 10, 4096, 5000, 8192, 1 << 20, -1, 1 << 46 },

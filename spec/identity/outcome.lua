@@ -34,9 +34,14 @@ local function result_seen(o, varies)
   return "a value"
 end
 
+-- From where to where: what varies may be what was there before.
+local function extent(runs)
+  return runs:match "^%x+" .. "-" .. runs:match "%x+%+%x+$"
+end
+
 local function memory_seen(o, varies)
   local list = {}
-  for i, s in ipairs(o.slots) do list[i] = s.slot .. ":" .. s.runs .. (varies and "" or ":" .. s.hash) end
+  for i, s in ipairs(o.slots) do list[i] = s.slot .. ":" .. (varies and extent(s.runs) or s.runs .. ":" .. s.hash) end
   return table.concat(list, " ")
 end
 

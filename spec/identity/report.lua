@@ -85,4 +85,28 @@ function report.all(found, seed, names)
   return table.concat(list, "\n")
 end
 
+local function names_of(group)
+  local list = {}
+  for _, sub in ipairs(groups_of(group, function(d) return d.call.name end)) do table.insert(list, sub.key) end
+  table.sort(list)
+  return table.concat(list, " ")
+end
+
+--- The rows that known.lua would have for what differs each time: '{ "EINVAL -> EFAULT", "access open" },'.
+---@param differences identity.difference[]
+---@return string
+function report.rows(differences)
+  local steady, list = {}, {}
+  for _, d in ipairs(differences) do
+    if not d.unsteady and not d.sometimes then table.insert(steady, d) end
+  end
+  for _, on_host in ipairs(groups_of(steady, function(d) return d.run.host end)) do
+    table.insert(list, "hosts = " .. on_host.key)
+    for _, group in ipairs(groups_of(on_host, report.kind)) do
+      table.insert(list, ("    { %q, %q },"):format(group.key, names_of(group)))
+    end
+  end
+  return table.concat(list, "\n")
+end
+
 return report
