@@ -60,32 +60,38 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The arena: of each slot 4 pages to read and write, and 2 to read; nothing lies between them. */
+/*
+** The arena: of each slot 4 pages to read and write, and 2 to read; nothing lies between them. The last
+** slot is a big one, all to read and write.
+*/
 #define ARENA 0x200000000000u
-#define SLOTS 16
+#define SLOTS 17
+#define BIG (SLOTS - 1)
 #define SLOT_SIZE 0x10000u
 #define WRITABLE 0x4000u
 #define READONLY_AT 0x8000u
 #define READONLY 0x2000u
 #define USED (READONLY_AT + READONLY)
-#define ARENA_SIZE ((size_t)SLOTS * SLOT_SIZE)
+#define BIG_SIZE 0x200000u
+#define ARENA_SIZE ((size_t)BIG * SLOT_SIZE + BIG_SIZE)
 
 enum how {
-  HOW_TREE = 1,     /* a folder with files to work in */
-  HOW_THREAD = 2,   /* by another thread than the first */
-  HOW_IGNORED = 4,  /* signals come that the process ignores */
-  HOW_BUSY = 8,     /* another thread makes calls all the while */
-  HOW_CHILD = 16,   /* there is a child that has ended */
-  HOW_FORKS = 32,   /* the call may return twice */
-  HOW_GROUP = 64,   /* in a process group of its own */
-  HOW_IPC = 128,    /* there are a semaphore set, a shared memory and a message queue */
-  HOW_FORKING = 256 /* another thread forks all the while */
+  HOW_TREE = 1,      /* a folder with files to work in */
+  HOW_THREAD = 2,    /* by another thread than the first */
+  HOW_IGNORED = 4,   /* signals come that the process ignores */
+  HOW_BUSY = 8,      /* another thread makes calls all the while */
+  HOW_CHILD = 16,    /* there is a child that has ended */
+  HOW_FORKS = 32,    /* the call may return twice */
+  HOW_GROUP = 64,    /* in a process group of its own */
+  HOW_IPC = 128,     /* there are a semaphore set, a shared memory and a message queue */
+  HOW_HANDLED = 512, /* signals come that have a handler, after which calls are made again */
+  HOW_FORKING = 256  /* another thread forks all the while */
 };
 
 enum {
   WAIT_MS = 2000, /* a call that does not end until then is stuck */
   ALARM_MS = 100, /* what waits is interrupted after so long */
-  IGNORED_MS = 5,
+  SIGNAL_MS = 5,
   MAXFDS = 8,
   FLUSH = 32,
   NOT_MADE = 99 /* the status of a process that came to no call */
@@ -209,6 +215,11 @@ static void place_memory(void) {
   }
 }
 
+/* The bytes of a slot that there are. */
+static size_t used(size_t slot) {
+  return slot == BIG ? BIG_SIZE : USED;
+}
+
 static bool slot_used(size_t slot) {
   return call.slots >> slot & 1;
 }
@@ -219,14 +230,14 @@ static void fill_arena(void) {
   for (size_t slot = 0; slot < SLOTS; slot++) {
     if (!slot_used(slot)) continue;
     uint64_t *words = (uint64_t *)(writable + slot * SLOT_SIZE);
-    for (size_t i = 0; i < USED / 8; i++) {
+    for (size_t i = 0; i < used(slot) / 8; i++) {
       x = x * 6364136223846793005u + 1442695040888963407u;
       words[i] = x | 0x8080808080808080u;
     }
   }
   place_memory();
   for (size_t slot = 0; slot < SLOTS; slot++)
-    if (slot_used(slot)) memcpy(before + slot * SLOT_SIZE, writable + slot * SLOT_SIZE, USED);
+    if (slot_used(slot)) memcpy(before + slot * SLOT_SIZE, writable + slot * SLOT_SIZE, used(slot));
 }
 
 /* }========================================================================== */
@@ -458,7 +469,8 @@ static void make_call(void) {
   uint64_t w[6];
   alarm_timer = timer_in(SIGALRM, ALARM_MS);
   for (int i = 0; i < 6; i++) w[i] = word_value(call.words[i]);
-  if (call.how & HOW_IGNORED) timer_in(SIGWINCH, IGNORED_MS);
+  if (call.how & HOW_IGNORED) timer_in(SIGWINCH, SIGNAL_MS);
+  if (call.how & HOW_HANDLED) timer_in(SIGUSR1, SIGNAL_MS);
   record->result = call.how & HOW_FORKS ? raw_fork(call.nr, w)
                                         : raw(call.nr, w[0], w[1], w[2], w[3], w[4], w[5]);
   record->returned = 1;
@@ -582,15 +594,15 @@ static void put_slot(size_t slot) {
   const uint64_t *new = (uint64_t *)(writable + slot * SLOT_SIZE);
   const uint64_t *old = (uint64_t *)(before + slot * SLOT_SIZE);
   uint64_t hash = 0;
-  size_t first = SLOT_SIZE;
+  size_t first = SIZE_MAX;
   int listed = 0;
-  if (memcmp(new, old, USED) == 0) return;
+  if (memcmp(new, old, used(slot)) == 0) return;
   put(" %zx:", slot);
-  for (size_t i = 0, end = USED / 8; i < end; i++) {
+  for (size_t i = 0, end = used(slot) / 8; i < end; i++) {
     size_t from = i;
     for (; i < end && new[i] != old[i]; i++) hash = mixed(mixed(hash, i), new[i]);
     if (i == from) continue;
-    if (first == SLOT_SIZE) first = from;
+    if (first == SIZE_MAX) first = from;
     if (listed++ < 12) put("%s%zx+%zx", listed == 1 ? "" : ",", from * 8, (i - from) * 8);
   }
   put(":%016" PRIx64 ":", hash);
@@ -660,18 +672,26 @@ static void one_call(const char *line) {
 
 /* }========================================================================== */
 
+static void map_part(int fd, uint64_t at, size_t size, int prot) {
+  if (mmap((void *)(ARENA + at), size, prot, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, (off_t)at) ==
+      MAP_FAILED)
+    fail("the arena");
+}
+
 static void map_arena(void) {
   int fd = memfd_create("arena", MFD_CLOEXEC);
   if (fd < 0 || ftruncate(fd, (off_t)ARENA_SIZE) != 0) fail("the arena's file");
   writable = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (writable == MAP_FAILED) fail("mmap");
-  for (uint64_t at = 0; at < ARENA_SIZE; at += SLOT_SIZE) {
-    void *w = mmap((void *)(ARENA + at), WRITABLE, PROT_READ | PROT_WRITE,
-                   MAP_SHARED | MAP_FIXED_NOREPLACE, fd, (off_t)at);
-    void *r = mmap((void *)(ARENA + at + READONLY_AT), READONLY, PROT_READ,
-                   MAP_SHARED | MAP_FIXED_NOREPLACE, fd, (off_t)(at + READONLY_AT));
-    if (w == MAP_FAILED || r == MAP_FAILED) fail("mmap");
-  }
+  const struct {
+    uint64_t at;
+    size_t size;
+    int prot;
+  } parts[] = {{0, WRITABLE, PROT_READ | PROT_WRITE}, {READONLY_AT, READONLY, PROT_READ}};
+  for (size_t slot = 0; slot < BIG; slot++)
+    for (size_t i = 0; i < 2; i++)
+      map_part(fd, slot * SLOT_SIZE + parts[i].at, parts[i].size, parts[i].prot);
+  map_part(fd, (uint64_t)BIG * SLOT_SIZE, BIG_SIZE, PROT_READ | PROT_WRITE);
   close(fd);
   before = malloc(ARENA_SIZE);
   if (before == NULL) fail("memory");
@@ -699,13 +719,15 @@ static void note(int sig) {
 }
 
 static void become(uid_t uid) {
-  struct sigaction interrupt = {.sa_handler = note};
+  struct sigaction interrupt = {.sa_handler = note},
+                   handled = {.sa_handler = note, .sa_flags = SA_RESTART};
   const struct rlimit none = {0, 0};
   if (geteuid() == 0 && uid != 0)
     if (setgroups(0, NULL) != 0 || setresgid(uid, uid, uid) != 0 || setresuid(uid, uid, uid) != 0)
       fail("setresuid");
   setrlimit(RLIMIT_CORE, &none);
   sigaction(SIGALRM, &interrupt, NULL);
+  sigaction(SIGUSR1, &handled, NULL);
 }
 
 static pid_t start_worker(struct record *records, int number, long line, long step) {

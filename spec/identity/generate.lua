@@ -18,12 +18,14 @@ local random = math.random
 
 local generate = {}
 
-local ARENA, SLOTS, SLOT_SIZE = 0x200000000000, 16, 0x10000
+local ARENA, SLOTS, SLOT_SIZE = 0x200000000000, 16, 0x10000 -- and the big slot
+local BIG_SIZE = 0x200000
 local WRITABLE, READONLY_AT, READONLY = 0x4000, 0x8000, 0x2000
 
 local FIRST_THREEI = 1001 -- Lind's own numbers: no kernel has them
 
-local HOW = { TREE = 1, THREAD = 2, IGNORED = 4, BUSY = 8, CHILD = 16, FORKS = 32, GROUP = 64, IPC = 128, FORKING = 256 }
+local HOW = { TREE = 1, THREAD = 2, IGNORED = 4, BUSY = 8, CHILD = 16, FORKS = 32, GROUP = 64, IPC = 128, FORKING = 256,
+              HANDLED = 512 }
 
 -- {================================ choosing ================================
 
@@ -96,6 +98,16 @@ local PLACES = {
   { 4, "kernel" }, { 4, "overlap" },
 }
 
+-- An object that no ordinary slot holds, in the big one: whole, or cut by its end.
+local function place_big(call, bytes, size)
+  if call.big then return NOWHERE.unmapped[1], "unmapped" end
+  call.big = true
+  local cut = not call.tame and random(4) == 1
+  local offset = (cut or size > BIG_SIZE) and BIG_SIZE - random(1, math.min(size, BIG_SIZE)) or BIG_SIZE - size
+  put(call, slot_address(SLOTS, offset), bytes:sub(1, BIG_SIZE - offset))
+  return slot_address(SLOTS, offset), ("big, %d of %d"):format(math.min(size, BIG_SIZE - offset), size)
+end
+
 local function clipped(bytes, room) return #bytes > room and bytes:sub(1, room) or bytes end
 
 -- Puts an object of `size` bytes somewhere, of which `bytes` are given; its address and how it stands.
@@ -108,6 +120,7 @@ local function place(call, bytes, size, where)
     if other then return other + one_of { 0, 0, 4, 8, -8 }, where end
     where = "good"
   end
+  if size > 2 * WRITABLE and (where == "good" or where == "end") then return place_big(call, bytes, size) end
   local slot, room = new_slot(call), READONLY
   local offset
   if where == "readonly" then
@@ -127,6 +140,7 @@ local function place(call, bytes, size, where)
   end
   local address = slot_address(slot, offset)
   put(call, address, clipped(bytes, room))
+  call.shown[address] = clipped(bytes, room)
   table.insert(call.places, address)
   return address, where
 end
@@ -349,7 +363,7 @@ end
 local function intended_count(param)
   if param.kind == KIND.IOVEC then return one_of { 0, 1, 2, 3 } end
   if param.kind == KIND.RECORDS then return one_of { 0, 1, 1, 2, 3 } end
-  return one_of { 0, 1, 2, 4, 8, 8, 16, 24, 64, 100, 256, 1000, 5000, 20000 }
+  return one_of { 0, 1, 2, 4, 8, 8, 16, 24, 64, 100, 256, 1000, 5000, 20000, one_of { 65536, 100000, 1 << 20, BIG_SIZE } }
 end
 
 -- The bytes of an argument of so many elements.
@@ -444,13 +458,24 @@ end
 
 local function word_text(value) return math.type(value) and ("%x"):format(value) or value end
 
-local function shown(param, value)
-  if math.type(value) and (is_pointer(param) or value > 4096) then return ("0x%x"):format(value) end
+-- An address with the first of the bytes there: text of strings, else in hexadecimal.
+local function shown_bytes(call, param, value)
+  local bytes = call.shown[value]
+  if not bytes or #bytes == 0 then return ("0x%x"):format(value) end
+  local first = clipped(bytes, 32)
+  local text = (param.kind == KIND.STRING or not first:find "[^%g ]") and ("%q"):format(first):gsub("\0", "")
+               or first:gsub(".", function(c) return ("%02x"):format(c:byte()) end)
+  return ("0x%x {%s%s}"):format(value, text, #bytes > #first and "..." or "")
+end
+
+local function shown(call, param, value)
+  if math.type(value) and is_pointer(param) then return shown_bytes(call, param, value) end
+  if math.type(value) and value > 4096 then return ("0x%x"):format(value) end
   return tostring(value)
 end
 
 -- What is no reason for a difference to be of another kind.
-local function usual(shape) return shape == "good" or shape == "AT_FDCWD" or knowledge.fd_kinds[shape:match "[%w_]+"] end
+local function usual(shape) return shape == "good" or shape:find "^big" or shape == "AT_FDCWD" or knowledge.fd_kinds[shape:match "[%w_]+"] end
 
 local function choose_arguments(call, variant)
   local params = variant.params
@@ -460,18 +485,19 @@ local function choose_arguments(call, variant)
     if variant.when and variant.when.arg == i - 1 then value = decided(value, variant.when) end
     value = widened(value, param)
     call.words[i] = word_text(value)
-    call.arguments[i] = ("%s = %s%s"):format(param.name, shown(param, value), shape and shape ~= "good" and " (" .. shape .. ")" or "")
+    call.arguments[i] = ("%s = %s%s"):format(param.name, shown(call, param, value), shape and shape ~= "good" and " (" .. shape .. ")" or "")
     if shape and not usual(shape) then table.insert(call.shape, param.name .. " " .. shape:gsub("partial.*", "partial")) end
   end
   for i = #params + 1, 6 do call.words[i] = random(6) == 1 and word_text(odd_integer()) or "0" end
 end
 
 local CIRCUMSTANCES = {
-  { 70, 0 }, { 10, HOW.THREAD }, { 8, HOW.IGNORED }, { 5, HOW.BUSY }, { 3, HOW.FORKING }, { 2, HOW.THREAD | HOW.FORKING },
+  { 64, 0 }, { 5, HOW.HANDLED }, { 1, HOW.HANDLED | HOW.THREAD }, { 10, HOW.THREAD }, { 8, HOW.IGNORED }, { 5, HOW.BUSY }, { 3, HOW.FORKING }, { 2, HOW.THREAD | HOW.FORKING },
   { 2, HOW.THREAD | HOW.IGNORED },
 }
 
-local HOW_NAMES = { [HOW.THREAD] = "in a thread", [HOW.IGNORED] = "with an ignored signal", [HOW.BUSY] = "beside a busy thread",
+local HOW_NAMES = { [HOW.THREAD] = "in a thread", [HOW.IGNORED] = "with an ignored signal", [HOW.HANDLED] = "with a handled signal",
+                    [HOW.BUSY] = "beside a busy thread",
                     [HOW.FORKING] = "beside a forking thread" }
 
 local function circumstances(call)
@@ -479,7 +505,7 @@ local function circumstances(call)
   call.how = call.how | chosen
   if call.name:find "fork" or call.name:find "^clone" then call.how = call.how | HOW.FORKS end
   if knowledge.group[call.name] then call.how = call.how | HOW.GROUP end
-  for _, bit in ipairs { HOW.THREAD, HOW.IGNORED, HOW.BUSY, HOW.FORKING } do
+  for _, bit in ipairs { HOW.THREAD, HOW.IGNORED, HOW.HANDLED, HOW.BUSY, HOW.FORKING } do
     if chosen & bit ~= 0 then table.insert(call.shape, HOW_NAMES[bit]) end
   end
 end
@@ -500,7 +526,7 @@ end
 -- A line of a plan, as helper_identity.c reads it.
 local function line_of(call)
   local words = { ("%x %x"):format(call.index, call.nr), table.concat(call.words, " "),
-                  ("%x %x"):format(call.how, (1 << call.nslots) - 1) }
+                  ("%x %x"):format(call.how, (1 << call.nslots) - 1 | (call.big and 1 << SLOTS or 0)) }
   for _, kind in ipairs(call.kinds) do table.insert(words, "." .. kind) end
   for _, text in ipairs(call.memory) do table.insert(words, text) end
   return table.concat(words, " ")
@@ -522,7 +548,7 @@ function generate.call(seed, index, list)
   math.randomseed(seed, index)
   local sig = one_of(list)
   local call = { index = index, name = sig.name, nr = sig.nr, words = {}, how = 0, nslots = 0, kinds = {}, next_fd = 3, memory = {},
-                 places = {}, counts = {}, elems = {}, struct_sizes = {}, arguments = {}, shape = {} }
+                 places = {}, counts = {}, elems = {}, struct_sizes = {}, arguments = {}, shape = {}, shown = {} }
   local variant = one_of(sig.variants)
   call.tame = random(10) <= 5
   circumstances(call)

@@ -193,7 +193,7 @@ knowledge.path_texts_for = {
   newpath = new, linkpath = new, ["mkdir.pathname"] = new, ["mkdirat.pathname"] = new, ["mknod.pathname"] = new, ["mknodat.pathname"] = new,
   ["execve.pathname"] = { "x", "x", "x", "f", "d/../x" }, ["execveat.pathname"] = { "x", "x", "", "f" },
 }
-knowledge.argv = { "x", "hello", "", ("a"):rep(300) }
+knowledge.argv = { "x", "hello", "", ("a"):rep(300), ("a"):rep(131071), ("a"):rep(131072) }
 
 -- Values of fields, by "struct.field" or "field".
 knowledge.fields = {

@@ -62,6 +62,16 @@ local function counted(group, name_of)
   return table.concat(list, ", ")
 end
 
+-- What is odd about a call's arguments, without their names.
+local function shape_of(d)
+  local list = {}
+  for _, odd in ipairs(d.call.shape) do
+    if not odd:find "^in a" and not odd:find "^with" and not odd:find "^beside" then table.insert(list, (odd:gsub("^%S+ ", ""))) end
+  end
+  table.sort(list)
+  return #list > 0 and table.concat(list, "+") or "nothing odd"
+end
+
 --- All of a comparison's differences, by kind, the most frequent first.
 ---@param found { differences: identity.difference[], calls: integer }
 ---@param seed integer
@@ -73,8 +83,9 @@ function report.all(found, seed, names)
     if not d.unsteady then table.insert(steady, d) end
   end
   for _, group in ipairs(groups_of(steady, report.kind)) do
-    table.insert(list, ("== %s: %d  (%s)\n   %s"):format(group.key, #group,
-      counted(group, function(d) return d.run.host .. " " .. d.run.style end), counted(group, function(d) return d.call.name end)))
+    table.insert(list, ("== %s: %d  (%s)\n   %s\n   %s"):format(group.key, #group,
+      counted(group, function(d) return d.run.host .. " " .. d.run.style end), counted(group, function(d) return d.call.name end),
+      counted(group, shape_of)))
     table.insert(list, report.text(group[1], seed, names))
   end
   for _, d in ipairs(found.differences) do
