@@ -172,12 +172,12 @@ $(BUILD)/spec/c/lind: $(BUILD)/obj/core/host/lind/lind.o
 # static, so that no dynamic linker makes calls of its own.
 $(BUILD)/spec/helper_%: spec/c/helper_%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -static -o $@ $< -lpthread -lm
+	$(CC) $(CFLAGS) -MMD -MP -static -o $@ $< -lpthread -lm -lseccomp
 
 # The same with a dynamic linker, for the host that needs one.
 $(BUILD)/spec/dynamic_%: spec/c/helper_%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -o $@ $< -lpthread -lm
+	$(CC) $(CFLAGS) -MMD -MP -o $@ $< -lpthread -lm -lseccomp
 
 TEST_FLAGS =
 

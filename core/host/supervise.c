@@ -4,6 +4,7 @@
 
 #include "supervise.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <sys/pidfd.h>
@@ -36,7 +37,12 @@ static int stop_signal(int sig) {
   return sigaction(sig, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL ? sig : SIGSTOP;
 }
 
-void supervise_stop(int sig, int pidfd) {
+int supervise_send(pid_t root, int pidfd, int sig) {
+  if (pidfd >= 0 && pidfd_send_signal(pidfd, sig, NULL, 0) == 0) return 0;
+  return pidfd >= 0 && errno == ESRCH ? -1 : kill(root, sig);
+}
+
+void supervise_stop(int sig, pid_t root, int pidfd) {
   sigset_t one, old;
   sig = stop_signal(sig);
   sigemptyset(&one);
@@ -44,13 +50,12 @@ void supervise_stop(int sig, int pidfd) {
   pthread_kill(pthread_self(), sig);
   pthread_sigmask(SIG_UNBLOCK, &one, &old); /* here we stop */
   pthread_sigmask(SIG_SETMASK, &old, NULL);
-  pidfd_send_signal(pidfd, SIGCONT, NULL, 0); /* one that came before counts once */
+  supervise_send(root, pidfd, SIGCONT); /* one that came before counts once */
 }
 
 int supervise_hide(void) {
   int before = prctl(PR_GET_DUMPABLE);
-  prctl(PR_SET_DUMPABLE, 0);
-  return before;
+  return prctl(PR_SET_DUMPABLE, 0) == 0 ? before : -1;
 }
 
 void supervise_show(int before) {

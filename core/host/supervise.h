@@ -21,11 +21,14 @@ bool supervise_heard(pid_t root, int sig, int code);
 
 /*
 ** The program was stopped by 'sig': this process stops as well, until the shell continues it; then the program
-** behind 'pidfd' goes on. 'sig' is blocked.
+** 'root' goes on. 'sig' is blocked.
 */
-void supervise_stop(int sig, int pidfd);
+void supervise_stop(int sig, pid_t root, int pidfd);
 
-/* A program of the same user shall not write into us. The value is for supervise_show. */
+/* Sends it a signal: by 'pidfd', or where there is none (-1) by its number, which is its own until it is reaped. */
+int supervise_send(pid_t root, int pidfd, int sig);
+
+/* A program of the same user shall not write into us. The value is for supervise_show; -1: it could. */
 int supervise_hide(void);
 void supervise_show(int before);
 

@@ -356,7 +356,12 @@ static enum verdict invent(struct call *call, enum handler_event ev) {
 }
 
 static void test_untraced(void) {
-  struct lencase_state *st = state_fresh();
+  struct lencase_state *st;
+  if (syscall(SYS_clone3, NULL, 0) == -1 && errno == ENOSYS) {
+    ok(true, "CLONE_UNTRACED by clone3 # SKIP a container's profile refuses clone3");
+    return;
+  }
+  st = state_fresh();
   handle(st, SYS_getppid, invent);
   is_int(run_cage(st, "clone3"), 0, "CLONE_UNTRACED does not lead out of the cage");
   is_int(seen.starts[SYS_getppid], 2, "the calls of such children arrive");

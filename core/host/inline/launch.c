@@ -193,7 +193,7 @@ static void on_child(struct launch *l) {
   int wstatus;
   while (!l->ended && waitpid(l->root, &wstatus, WNOHANG | WUNTRACED) == l->root) {
     if (WIFSTOPPED(wstatus)) {
-      supervise_stop(WSTOPSIG(wstatus), l->pidfd);
+      supervise_stop(WSTOPSIG(wstatus), l->root, l->pidfd);
       continue;
     }
     l->wstatus = wstatus;

@@ -9,7 +9,7 @@
 
 static uint8_t kind_of(const struct trace_run *run, int32_t nr) {
   if (nr >= 0 && nr < TRACE_KINDS) return run->kinds[nr];
-  return run->far_wanted && nr != TRACE_NR_READY ? KIND_WANTED : 0;
+  return run->far_wanted ? KIND_WANTED : 0;
 }
 
 void arrive_pass(struct trace_run *run, struct thread *t) {

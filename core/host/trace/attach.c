@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -81,53 +80,7 @@ int attach_check(const struct trace_run *run) {
 
 /* }========================================================================= */
 
-/* {================================= memory ================================ */
-
-enum { LENT_SIZE = 1 << 20 };
-
-int attach_memory(struct trace_run *run, struct thread *t) {
-  const uint64_t words[LENCASE_MAXARGS] = {
-      0, LENT_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, UINT64_MAX, 0};
-  struct space *space = t->proc->space;
-  int64_t at;
-  if (space->scratch != 0) return LENCASE_OK;
-  at = steps_inject(run, t, t->now.site, SYS_mmap, words);
-  if (at < 0 && at >= -4095)
-    return state_fail(run->st, LENCASE_ENOMEM, "process %d has no memory to lend: %s",
-                      (int)t->proc->tgid, strerror((int)-at));
-  space->scratch = (uint64_t)at;
-  space->scratch_size = LENT_SIZE;
-  space->site = t->now.site;
-  return LENCASE_OK;
-}
-
-int attach_take(struct trace_run *run, struct thread *t, struct mem_seg *seg) {
-  struct space *space = t->proc->space;
-  size_t offset;
-  int rc = attach_memory(run, t);
-  if (rc != LENCASE_OK) return rc;
-  if (!slots_get(run->st, &space->scratch_slots, seg->size, space->scratch_size, &offset))
-    return state_fail(run->st, LENCASE_ENOMEM,
-                      "the memory lent by process %d has no %zu bytes left", (int)t->proc->tgid,
-                      seg->size);
-  seg->addr = space->scratch + offset;
-  seg->data = state_new(run->st, seg->size);
-  if (seg->data != NULL) return LENCASE_OK;
-  slots_put(&space->scratch_slots, offset);
-  return state_fail(run->st, LENCASE_ENOMEM, "no memory for an argument");
-}
-
-void attach_give(struct trace_run *run, struct space *space, const struct mem_seg *seg) {
-  slots_put(&space->scratch_slots, seg->addr - space->scratch);
-  state_free(run->st, seg->data, seg->size);
-}
-
-bool attach_flush(const struct call *call) {
-  for (; call != NULL; call = call->parent)
-    if (call->window.size > 0 && trace_ops.write(call->cage, &call->window) != LENCASE_OK)
-      return false;
-  return true;
-}
+/* {================================ leaving ================================ */
 
 /* What it has lent is its own again. A vfork's child has lent its parent's. */
 static void give_back(struct trace_run *run, struct process *proc) {
@@ -139,10 +92,6 @@ static void give_back(struct trace_run *run, struct process *proc) {
   if (t != NULL) steps_inject(run, t, space->site, SYS_munmap, words);
 }
 
-/* }========================================================================= */
-
-/* {================================ leaving ================================ */
-
 /* What a handler asked for has not begun: its call is over with what it has. */
 static void give_up_down(struct thread *t) {
   struct user_regs_struct regs = t->now.regs;
@@ -153,7 +102,7 @@ static void give_up_down(struct thread *t) {
 
 /* The registers of its own, whatever it was in. */
 static void put_right(struct thread *t) {
-  if (t->state == THREAD_ENTER || t->state == THREAD_INJECTED)
+  if (t->state == THREAD_ENTER || t->state == THREAD_INJECTED || t->now.skipped)
     give_up_down(t);
   else if (t->now.changed)
     regs_set(t, &t->now.regs);

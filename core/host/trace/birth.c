@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <linux/sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,10 +26,25 @@ static bool in_process(pid_t tgid, pid_t tid) {
   return syscall(SYS_tgkill, tgid, tid, 0) == 0 || errno == EPERM;
 }
 
-/* Whether two threads have the same 'what'; 'otherwise' on a kernel that does not tell. */
-static bool shares(int what, pid_t a, pid_t b, bool otherwise) {
-  long order = syscall(SYS_kcmp, a, b, what, 0, 0);
-  return order < 0 ? otherwise : order == 0;
+/*
+** The flags of the call that a parent is stopped in, as the kernel had them: those of clone lie in a
+** register, those of clone3 in the copy that it was given (tame_clone3).
+*/
+static uint64_t flags_of(const struct thread *parent) {
+  struct user_regs_struct regs;
+  uint64_t flags = 0;
+  if (!regs_get(parent, &regs)) return 0;
+  if (regs.orig_rax == SYS_vfork) return CLONE_VM | CLONE_VFORK;
+  if (regs.orig_rax == SYS_clone) return regs.rdi;
+  if (regs.orig_rax == SYS_clone3 && parent->now.own.size >= sizeof flags)
+    memcpy(&flags, parent->now.own.data, sizeof flags);
+  return flags;
+}
+
+/* Whether parent and child have the same 'what'; by the flags, where the kernel may not be asked. */
+static bool shares(int what, const struct thread *parent, pid_t child, uint64_t flag) {
+  long order = syscall(SYS_kcmp, parent->tid, child, what, 0, 0);
+  return order < 0 ? (flags_of(parent) & flag) != 0 : order == 0;
 }
 
 /* The same mappings, in memory of its own. */
@@ -103,7 +119,7 @@ static void belongs(struct trace_run *run, struct thread *t, struct process *pro
   if (t->stopped) let_run(run, t);
 }
 
-static void birth(struct trace_run *run, struct thread *parent, struct thread *t, int event) {
+static void birth(struct trace_run *run, struct thread *parent, struct thread *t) {
   struct kinship kin;
   if (parent->now.changed) {
     t->now.regs = parent->now.regs;
@@ -114,8 +130,8 @@ static void birth(struct trace_run *run, struct thread *parent, struct thread *t
     belongs(run, t, parent->proc);
     return;
   }
-  kin.memory = shares(KCMP_VM, parent->tid, t->tid, event == PTRACE_EVENT_VFORK);
-  kin.files = shares(KCMP_FILES, parent->tid, t->tid, false);
+  kin.memory = shares(KCMP_VM, parent, t->tid, CLONE_VM);
+  kin.files = shares(KCMP_FILES, parent, t->tid, CLONE_FILES);
   belongs(run, t, process_child(run, t->tid, parent->proc, kin));
 }
 
@@ -131,7 +147,8 @@ static struct thread *reported_child(struct trace_run *run, const struct thread 
 
 void birth_reported(struct trace_run *run, struct thread *parent, int status) {
   struct thread *t = reported_child(run, parent);
-  if (t != NULL && t->state == THREAD_NEW && t->proc == NULL) birth(run, parent, t, status >> 16);
+  (void)status;
+  if (t != NULL && t->state == THREAD_NEW && t->proc == NULL) birth(run, parent, t);
   thread_resume(parent, 0);
 }
 

@@ -10,10 +10,10 @@
 #include "trace_int.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <seccomp.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
@@ -30,8 +30,17 @@ static const struct {
     {SYS_sched_setaffinity, {TEST_ALWAYS, 0, 0, 0}},
     {SYS_seccomp, {TEST_ALWAYS, 0, 0, 0}},
     {SYS_prctl, {TEST_EQ, 0, 0xffffffff, PR_SET_SECCOMP}},
-    {TRACE_NR_READY, {TEST_ALWAYS, 0, 0, 0}},
 };
+
+enum { API_NOTIFY = 5 }; /* seccomp_api_get(3) */
+
+/*
+** Calls without arguments that every container's profile allows: made with the cookie as arguments,
+** which the kernel does not look at, one of them fetches the window's descriptor. The first that no
+** handler wants, so that the filter need not tell the two apart.
+*/
+static const int32_t window_calls[] = {SYS_getpgrp, SYS_getppid, SYS_getegid,
+                                       SYS_getgid,  SYS_geteuid, SYS_getuid};
 
 static int trap_if(scmp_filter_ctx ctx, int32_t nr, const struct sig_test *t, uint64_t mask,
                    uint64_t value) {
@@ -40,8 +49,29 @@ static int trap_if(scmp_filter_ctx ctx, int32_t nr, const struct sig_test *t, ui
   return rc == -EEXIST ? 0 : rc;
 }
 
-static int trap(scmp_filter_ctx ctx, int32_t nr) {
-  int rc = seccomp_rule_add_array(ctx, SCMP_ACT_TRACE(0), nr, 0, NULL);
+/* Words equal to those of the cookie up to the n-th, which is as 'last' says. */
+static unsigned cookie_test(const struct trace_run *run, unsigned n, enum scmp_compare last,
+                            struct scmp_arg_cmp cmp[TRACE_COOKIE]) {
+  unsigned i;
+  for (i = 0; i <= n; i++)
+    cmp[i] = (struct scmp_arg_cmp){i, i < n ? SCMP_CMP_EQ : last, run->cookie[i], 0};
+  return n + 1;
+}
+
+/* The same call as the program makes it: one word of the cookie is another. */
+static int trap_window_call(const struct trace_run *run, scmp_filter_ctx ctx) {
+  struct scmp_arg_cmp cmp[TRACE_COOKIE];
+  unsigned i;
+  int rc = 0;
+  for (i = 0; i < TRACE_COOKIE && rc == 0; i++)
+    rc = seccomp_rule_add_array(ctx, SCMP_ACT_TRACE(0), run->window_call,
+                                cookie_test(run, i, SCMP_CMP_NE, cmp), cmp);
+  return rc;
+}
+
+static int trap(const struct trace_run *run, scmp_filter_ctx ctx, int32_t nr) {
+  int rc = nr == run->window_call ? trap_window_call(run, ctx)
+                                  : seccomp_rule_add_array(ctx, SCMP_ACT_TRACE(0), nr, 0, NULL);
   return rc == -EEXIST ? 0 : rc;
 }
 
@@ -54,12 +84,13 @@ static int trap_any(scmp_filter_ctx ctx, int32_t nr, const struct sig_test *t) {
   return rc;
 }
 
-static int trap_test(scmp_filter_ctx ctx, int32_t nr, const struct sig_test *t) {
+static int trap_test(const struct trace_run *run, scmp_filter_ctx ctx, int32_t nr,
+                     const struct sig_test *t) {
   switch (t->op) {
     case TEST_EQ: return trap_if(ctx, nr, t, t->mask, t->value);
     case TEST_ANY: return trap_any(ctx, nr, t);
     case TEST_NONE: return trap_if(ctx, nr, t, t->mask, 0);
-    default: return trap(ctx, nr);
+    default: return trap(run, ctx, nr);
   }
 }
 
@@ -125,7 +156,7 @@ static int trap_new(struct trace_run *run, scmp_filter_ctx ctx, int32_t nr,
                     const struct sig_test *test) {
   int rc;
   if (is_trapped(&run->traps, nr, test)) return 0;
-  rc = trap_test(ctx, nr, test);
+  rc = trap_test(run, ctx, nr, test);
   return rc == 0 ? note_trap(run, nr, test) : rc;
 }
 
@@ -168,25 +199,32 @@ static int trap_host(struct trace_run *run, scmp_filter_ctx ctx) {
   int rc = 0;
   for (i = 0; i < sizeof host_traps / sizeof *host_traps && rc == 0; i++) {
     note_kind(run, host_traps[i].nr, KIND_HOST);
-    rc = trap_test(ctx, host_traps[i].nr, &host_traps[i].test);
+    rc = trap_test(run, ctx, host_traps[i].nr, &host_traps[i].test);
   }
   return rc;
 }
 
-/* The call that fetches the window's descriptor, known by its cookie. */
+static int choose_window_call(struct trace_run *run, const struct lencase_cage *cage) {
+  const struct route_link *links;
+  size_t i = 0, last = sizeof window_calls / sizeof *window_calls - 1;
+  while (i < last && call_next_wanted(cage, window_calls[i] - 1, &links) == window_calls[i]) i++;
+  run->window_call = window_calls[i];
+  return getrandom(run->cookie, sizeof run->cookie, 0) == sizeof run->cookie ? 0 : -errno;
+}
+
+/* The call that fetches the window's descriptor, known by its cookie. Older kernels cannot notify. */
 static int notify_window(struct trace_run *run, scmp_filter_ctx ctx) {
   struct scmp_arg_cmp cmp[TRACE_COOKIE];
-  unsigned i;
-  if (getrandom(run->cookie, sizeof run->cookie, 0) != sizeof run->cookie) return -errno;
-  for (i = 0; i < TRACE_COOKIE; i++)
-    cmp[i] = (struct scmp_arg_cmp){i, SCMP_CMP_EQ, run->cookie[i], 0};
-  return seccomp_rule_add_array(ctx, SCMP_ACT_NOTIFY, TRACE_NR_WINDOW, TRACE_COOKIE, cmp);
+  unsigned n = cookie_test(run, TRACE_COOKIE - 1, SCMP_CMP_EQ, cmp);
+  if (seccomp_api_get() < API_NOTIFY) return 0;
+  return seccomp_rule_add_array(ctx, SCMP_ACT_NOTIFY, run->window_call, n, cmp);
 }
 
 static int add_rules(struct trace_run *run, scmp_filter_ctx ctx, const struct lencase_cage *cage) {
   int rc = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
   if (rc == 0) rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
   run->wanted = run->live != NULL; /* who looks on may come to handle any */
+  if (rc == 0) rc = choose_window_call(run, cage);
   if (rc == 0) rc = trap_wanted(run, ctx, cage);
   if (rc == 0) rc = trap_host(run, ctx);
   if (rc == 0) rc = notify_window(run, ctx);
@@ -195,15 +233,17 @@ static int add_rules(struct trace_run *run, scmp_filter_ctx ctx, const struct le
   return rc;
 }
 
-/* The program that libseccomp made of the rules, by way of a file in memory. */
+/* The program that libseccomp made of the rules, by way of a pipe, which holds more than a filter may have. */
 static int export_code(scmp_filter_ctx ctx, void *code, size_t capacity, size_t *n) {
   ssize_t size = -1;
-  int rc, fd = memfd_create("lencase-filter", MFD_CLOEXEC);
-  if (fd < 0) return -errno;
-  rc = seccomp_export_bpf(ctx, fd);
-  if (rc == 0) size = pread(fd, code, capacity * 8, 0);
-  if (rc == 0 && (size <= 0 || lseek(fd, 0, SEEK_END) != size)) rc = -E2BIG;
-  close(fd);
+  int rc, ends[2];
+  char more;
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return -errno;
+  rc = seccomp_export_bpf(ctx, ends[1]);
+  close(ends[1]);
+  if (rc == 0) size = read(ends[0], code, capacity * 8);
+  if (rc == -EAGAIN || (rc == 0 && (size <= 0 || read(ends[0], &more, 1) != 0))) rc = -E2BIG;
+  close(ends[0]);
   *n = size > 0 ? (size_t)size / 8 : 0;
   return rc;
 }

@@ -22,7 +22,7 @@ void flight_close(struct trace_run *run, struct flight *f, bool dropped) {
   f->result_at = 0;
   if (dropped) live_lost(run, f->ends);
   f->ends = ENDS_UNHEARD;
-  f->changed = f->wants = f->in_place = f->returned = f->by_entry = false;
+  f->changed = f->wants = f->in_place = f->returned = f->by_entry = f->skipped = false;
   if (call == NULL) return;
   if (dropped)
     call_drop(call);
@@ -145,9 +145,13 @@ static void carried_out(struct trace_run *run, struct thread *t) {
 void flight_exited(struct trace_run *run, struct thread *t, int status) {
   struct flight *f = &t->now;
   (void)status;
-  if (!down_result(t, &f->result)) return;
+  if (!f->skipped && !down_result(t, &f->result)) return;
   t->state = THREAD_RUN;
   t->entered = false;
+  if (f->skipped) {
+    flight_finish(run, t, f->result);
+    return;
+  }
   if (live_woke(t, f->result)) f->result = RESTART_UNSEEN;
   if (signal_woke(f->result))
     signal_interrupted(run, t, f->result);
@@ -178,8 +182,31 @@ static void give_in_frame(struct thread *t, int64_t result) {
   if (f->changed) regs_set(t, &f->regs);
 }
 
+void flight_skip(const struct flight *f, struct user_regs_struct *regs) {
+  regs->orig_rax = f->by_entry ? SYS_getpid : (unsigned long long)-1;
+}
+
+/* Stopped at its entry the thread gets its result at the exit of the call that is made instead. */
+static void finish_at_exit(struct trace_run *run, struct thread *t, int64_t result) {
+  struct flight *f = &t->now;
+  struct user_regs_struct regs = f->regs;
+  uint8_t ends = f->ends;
+  flight_skip(f, &regs);
+  flight_close(run, f, false);
+  regs_set(t, &regs);
+  f->ends = ends;
+  f->result = result;
+  f->changed = f->skipped = true;
+  t->state = THREAD_DOWN;
+  thread_resume(t, 0);
+}
+
 void flight_finish(struct trace_run *run, struct thread *t, int64_t result) {
   uint8_t ends = t->now.ends;
+  if (t->now.in_place && t->now.by_entry) {
+    finish_at_exit(run, t, result);
+    return;
+  }
   if (t->now.result_at != 0)
     give_in_frame(t, result);
   else

@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 enum { IOV_BATCH = 64 };
@@ -38,14 +37,29 @@ static size_t batch(const struct mem_seg *segs, size_t n, struct iovec *local, s
   return i;
 }
 
+/* A thread of the cage that was alive a moment ago; NULL: there is none. */
+static struct thread *reader_of(const struct lencase_cage *cage) {
+  const struct process *proc = process_of(cage);
+  struct thread *t = thread_find(trace_run_of(cage), proc->reader);
+  return t != NULL ? t : proc->threads;
+}
+
+static int unreachable(const struct lencase_cage *cage, ssize_t err) {
+  if (err == -ESRCH) return LENCASE_EGONE;
+  return state_fail(cage->st, LENCASE_EHOST,
+                    "the memory of cage %d cannot be reached here (%s): `lencase doctor` tells why",
+                    (int)cage->pid, strerror((int)-err));
+}
+
 static int ops_read(struct lencase_cage *cage, const struct mem_seg *segs, size_t n, size_t *done) {
   struct iovec local[IOV_BATCH], remote[IOV_BATCH];
-  pid_t reader = process_of(cage)->reader;
+  struct thread *reader = reader_of(cage);
   *done = 0;
   while (n > 0) {
     size_t size, count = batch(segs, n, local, remote, &size);
-    ssize_t got = process_vm_readv(reader, local, count, remote, count, 0);
-    if (got < 0) return errno == ESRCH ? LENCASE_EGONE : LENCASE_OK;
+    ssize_t got = reader != NULL ? memory_read(reader, local, remote, count) : -ESRCH;
+    if (got == -EFAULT) return LENCASE_OK;
+    if (got < 0) return unreachable(cage, got);
     *done += (size_t)got;
     if ((size_t)got < size) return LENCASE_OK;
     segs += count;
@@ -56,8 +70,9 @@ static int ops_read(struct lencase_cage *cage, const struct mem_seg *segs, size_
 
 static int ops_write(struct lencase_cage *cage, const struct mem_seg *seg) {
   struct iovec local = {seg->data, seg->size}, remote = {(void *)seg->addr, seg->size};
-  ssize_t put = process_vm_writev(process_of(cage)->reader, &local, 1, &remote, 1, 0);
-  if (put < 0 && errno == ESRCH) return LENCASE_EGONE;
+  struct thread *reader = reader_of(cage);
+  ssize_t put = reader != NULL ? memory_write(reader, &local, &remote, 1) : -ESRCH;
+  if (put < 0 && put != -EFAULT) return unreachable(cage, put);
   return put >= 0 && (size_t)put == seg->size ? LENCASE_OK : LENCASE_EFAULT;
 }
 
@@ -65,16 +80,20 @@ static struct space *space_of(const struct call *call) {
   return process_of(call->cage)->space;
 }
 
+static bool window_missing(const struct space *space) {
+  return space->window_size == 0;
+}
+
 static int ops_window_get(struct call *call, struct mem_seg *seg) {
   struct trace_run *run = trace_run_of(call->cage);
-  if (run->attached) return attach_take(run, call->thread, seg);
+  if (window_missing(space_of(call))) return lend_take(run, call->thread, seg);
   return window_take(run, call->thread, seg);
 }
 
 static void ops_window_put(struct call *call, const struct mem_seg *seg) {
   struct trace_run *run = trace_run_of(call->cage);
-  if (run->attached)
-    attach_give(run, space_of(call), seg);
+  if (window_missing(space_of(call)))
+    lend_give(run, space_of(call), seg);
   else
     window_give(run, seg);
 }
@@ -84,11 +103,8 @@ static int ops_scratch_get(struct call *call, struct mem_seg *seg) {
   struct lencase_state *st = call->cage->st;
   size_t offset;
   int rc = LENCASE_OK;
-  if (trace_run_of(call->cage)->attached)
-    rc = attach_memory(trace_run_of(call->cage), call->thread);
+  if (space->scratch == 0) rc = lend_memory(trace_run_of(call->cage), call->thread);
   if (rc != LENCASE_OK) return rc;
-  if (space->scratch == 0)
-    return state_fail(st, LENCASE_ENOMEM, "cage %d has no memory of ours", (int)call->cage->pid);
   if (!slots_get(st, &space->scratch_slots, seg->size, space->scratch_size, &offset))
     return state_fail(st, LENCASE_ENOMEM, "the scratch memory of cage %d has no %zu bytes left",
                       (int)call->cage->pid, seg->size);
@@ -118,7 +134,7 @@ static enum verdict ops_carry_out(struct call *call, int32_t nr,
   memcpy(t->now.words, words, sizeof t->now.words);
   if (!tame(run, t, result)) return VERDICT_DONE;
   *result = -EFAULT;
-  if (run->attached && !attach_flush(call)) return VERDICT_DONE;
+  if (window_missing(space_of(call)) && !lend_flush(call)) return VERDICT_DONE;
   t->now.wants = true;
   return VERDICT_PARKED;
 }

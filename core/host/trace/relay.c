@@ -64,10 +64,10 @@ static void hand_to_rest(const struct relay *r, int sig) {
 
 static void hand_on(const struct relay *r, const siginfo_t *info) {
   if (info->si_pid == r->root) return;
-  if (pidfd_send_signal(r->pidfd, 0, NULL, 0) != 0 && errno == ESRCH)
+  if (atomic_load(&r->root_over) || supervise_send(r->root, r->pidfd, 0) != 0)
     hand_to_rest(r, info->si_signo);
   else if (!supervise_heard(r->root, info->si_signo, info->si_code))
-    pidfd_send_signal(r->pidfd, info->si_signo, NULL, 0);
+    supervise_send(r->root, r->pidfd, info->si_signo);
 }
 
 /* The supervisor does it when it is in between two stops. */
@@ -96,15 +96,18 @@ int relay_open(struct trace_run *run) {
   r->reload_on_hup = run->st->config.reload_on_hup != 0;
   r->tracer = gettid();
   r->pidfd = pidfd_open(run->root, 0);
-  if (r->pidfd < 0) return state_fail(run->st, LENCASE_EHOST, "pidfd_open: %s", strerror(errno));
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &old);
   rc = pthread_create(&r->thread, NULL, relay_main, r);
   pthread_sigmask(SIG_SETMASK, &old, NULL);
   r->running = rc == 0;
   if (rc == 0) return LENCASE_OK;
-  close(r->pidfd);
-  return state_fail(run->st, LENCASE_EHOST, "pthread_create: %s", strerror(rc));
+  if (r->pidfd >= 0) close(r->pidfd);
+  return state_fail(
+      run->st, LENCASE_EHOST,
+      "no thread can be made here (%s): a container's seccomp profile that answers clone3 "
+      "with another error than ENOSYS does that; `--security-opt seccomp=...`",
+      strerror(rc));
 }
 
 void relay_close(struct trace_run *run) {
@@ -113,7 +116,7 @@ void relay_close(struct trace_run *run) {
   atomic_store(&r->over, true);
   pthread_kill(r->thread, SIGTERM);
   pthread_join(r->thread, NULL);
-  close(r->pidfd);
+  if (r->pidfd >= 0) close(r->pidfd);
   r->running = false;
 }
 
@@ -135,7 +138,7 @@ bool relay_all_stopped(const struct trace_run *run) {
 void relay_stop(struct trace_run *run) {
   int sig = run->stopped_by;
   run->stopped_by = 0;
-  supervise_stop(sig, run->relay.pidfd);
+  supervise_stop(sig, run->root, run->relay.pidfd);
 }
 
 void relay_awake(struct trace_run *run, struct thread *t) {

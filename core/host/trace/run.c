@@ -12,6 +12,10 @@
 
 void run_hide(struct trace_run *run) {
   run->dumpable = supervise_hide();
+  if (run->dumpable < 0)
+    state_log(run->st,
+              "prctl is refused here (%s): a program of the same user can write into lencase",
+              strerror(errno));
 }
 
 /*

@@ -1,9 +1,12 @@
 /*
 ** start.c - the program: fork, filter, exec
 **
-** The child waits until it is traced and its filter is built, loads it, stops so
-** that we can fetch the listener, and executes the program. What the two tell each
-** other lies in a page both can see.
+** The child waits until it is traced and its filter is built, loads it, hands us the filter's listener
+** through the gate, a pair of sockets, stops, and executes the program. What else the two tell
+** each other lies in a page both can see.
+**
+** Where the filter cannot be had as it should be, every call of every thread stops at its entry, before
+** all filters: that is dear and sees as much.
 */
 
 #include "trace_int.h"
@@ -14,46 +17,88 @@
 #include <linux/seccomp.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { CODE_MAX = 4096 }; /* the kernel's own limit */
 
-enum launch_stage { STAGE_FILTER, STAGE_EXEC };
+/* What the child has of our filter. */
+enum filtered {
+  FILTER_NONE,     /* it may not load one */
+  FILTER_UNHEARD,  /* without a listener: seccomp(2) is refused, prctl(2) is not */
+  FILTER_WATCHED,  /* an outer filter has a listener, which may let calls go on that we trap */
+  FILTER_LISTENED, /* all of it */
+};
 
 struct launch {
-  int stage; /* what the child is about to do */
-  int err;   /* why it could not */
-  int listener;
+  int err; /* why the program could not be executed */
+  int filtered;
+  int refused; /* why it has not all of the filter */
+  int gate;    /* our end */
   size_t n;
   struct sock_filter code[CODE_MAX];
 };
 
 /* {================================ the child ============================== */
 
-static int load_filter(struct launch *l, unsigned flags) {
-  struct sock_fprog prog = {(unsigned short)l->n, l->code};
-  return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
+static int load_by_seccomp(struct sock_fprog *prog, unsigned flags) {
+  return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, prog);
+}
+
+static int load_by_prctl(struct sock_fprog *prog, unsigned flags) {
+  (void)flags;
+  return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, prog, 0, 0);
 }
 
 /* Without privilege the kernel wants set-user-ID programs to lose theirs first. */
-static int load_filter_somehow(struct launch *l, unsigned flags) {
-  int fd = load_filter(l, flags);
+static int load_filter(struct launch *l, int (*load)(struct sock_fprog *prog, unsigned flags),
+                       unsigned flags) {
+  struct sock_fprog prog = {(unsigned short)l->n, l->code};
+  int fd = load(&prog, flags);
   if (fd >= 0 || errno != EACCES) return fd;
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  return load_filter(l, flags);
+  return load(&prog, flags);
 }
 
-/* Where another listener watches over us there is none for us, and so no window. */
-static bool child_filter(struct launch *l) {
+/* The descriptor of the filter's listener, or -1. */
+static int child_filter(struct launch *l) {
   const unsigned flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-  l->listener = load_filter_somehow(l, flags | SECCOMP_FILTER_FLAG_NEW_LISTENER);
-  if (l->listener >= 0) return true;
-  return errno == EBUSY && load_filter_somehow(l, flags) == 0;
+  int fd = load_filter(l, load_by_seccomp, flags | SECCOMP_FILTER_FLAG_NEW_LISTENER);
+  l->refused = fd < 0 ? errno : 0;
+  if (fd >= 0)
+    l->filtered = FILTER_LISTENED;
+  else if (l->refused == EBUSY && load_filter(l, load_by_seccomp, flags) == 0)
+    l->filtered = FILTER_WATCHED;
+  else if (load_filter(l, load_by_prctl, 0) == 0)
+    l->filtered = FILTER_UNHEARD;
+  return fd;
+}
+
+/* A message with one descriptor. */
+union descriptor_room {
+  char bytes[CMSG_SPACE(sizeof(int))];
+  struct cmsghdr align;
+};
+
+static void send_descriptor(int gate, int fd) {
+  union descriptor_room room;
+  char byte = 0;
+  struct iovec part = {&byte, 1};
+  struct msghdr m = {.msg_iov = &part,
+                     .msg_iovlen = 1,
+                     .msg_control = room.bytes,
+                     .msg_controllen = sizeof room.bytes};
+  struct cmsghdr *c;
+  memset(&room, 0, sizeof room);
+  c = CMSG_FIRSTHDR(&m);
+  *c = (struct cmsghdr){
+      .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fd)};
+  memcpy(CMSG_DATA(c), &fd, sizeof fd);
+  if (sendmsg(gate, &m, MSG_NOSIGNAL) < 0) return; /* we hear of no listener, then */
 }
 
 static void child_main(const struct trace_run *run, char *const argv[], int gate)
@@ -62,15 +107,15 @@ static void child_main(const struct trace_run *run, char *const argv[], int gate
 static void child_main(const struct trace_run *run, char *const argv[], int gate) {
   struct launch *l = run->launch;
   char go;
+  int listener;
   if (run->live != NULL) live_child(run);
   if (read(gate, &go, 1) != 1) _exit(127);
-  if (child_filter(l)) {
-    kill(getpid(), SIGSTOP); /* start_ready */
-    l->stage = STAGE_EXEC;
-    sigaction(SIGCHLD, &run->old_sigchld, NULL);
-    sigprocmask(SIG_SETMASK, &run->mask, NULL);
-    execvp(argv[0], argv);
-  }
+  listener = child_filter(l);
+  if (listener >= 0) send_descriptor(gate, listener);
+  kill(getpid(), SIGSTOP); /* start_ready */
+  sigaction(SIGCHLD, &run->old_sigchld, NULL);
+  sigprocmask(SIG_SETMASK, &run->mask, NULL);
+  execvp(argv[0], argv);
   l->err = errno;
   _exit(127);
 }
@@ -82,11 +127,12 @@ static void child_main(const struct trace_run *run, char *const argv[], int gate
 static int seize(struct trace_run *run) {
   if (ptrace(PTRACE_SEIZE, run->root, 0, (long)(TRACE_OPTIONS | PTRACE_O_EXITKILL)) == 0)
     return LENCASE_OK;
-  return state_fail(run->st, LENCASE_EHOST,
-                    "programs cannot be traced here (ptrace: %s): is lencase itself being traced, "
-                    "or ptrace forbidden (kernel.yama.ptrace_scope, a container's seccomp "
-                    "profile)?",
-                    strerror(errno));
+  return state_fail(
+      run->st, LENCASE_EHOST,
+      "programs cannot be traced here (ptrace: %s): is lencase itself being traced, or "
+      "ptrace forbidden (kernel.yama.ptrace_scope, a container without `--cap-add "
+      "SYS_PTRACE`)? `run --inline` needs no ptrace; `lencase doctor` tells more",
+      strerror(errno));
 }
 
 static int first_cage(struct trace_run *run) {
@@ -97,11 +143,11 @@ static int first_cage(struct trace_run *run) {
   return filter_build(run, t->proc->cage, run->launch->code, CODE_MAX, &run->launch->n);
 }
 
-static int prepare(struct trace_run *run, int gate) {
+static int prepare(struct trace_run *run) {
   int rc = seize(run);
   if (rc == LENCASE_OK) rc = first_cage(run);
   if (rc == LENCASE_OK) window_open(run);
-  if (rc == LENCASE_OK && write(gate, "", 1) != 1)
+  if (rc == LENCASE_OK && write(run->launch->gate, "", 1) != 1)
     rc = state_fail(run->st, LENCASE_EHOST, "the program's process is gone before it began");
   return rc;
 }
@@ -115,18 +161,31 @@ static int fork_child(struct trace_run *run, char *const argv[], const int gate[
   child_main(run, argv, gate[0]);
 }
 
+/* What threads are, and what their descriptors and signals, is told there alone. */
+static int check_proc(struct lencase_state *st) {
+  if (access("/proc/self/status", R_OK) == 0) return LENCASE_OK;
+  return state_fail(st, LENCASE_EHOST,
+                    "/proc is not there (%s): mount it, `mount -t proc proc /proc`",
+                    strerror(errno));
+}
+
 int start_program(struct trace_run *run, char *const argv[]) {
-  void *page =
-      mmap(NULL, sizeof *run->launch, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  int gate[2], rc;
+  void *page;
+  int gate[2], rc = check_proc(run->st);
+  if (rc != LENCASE_OK) return rc;
+  page = mmap(NULL, sizeof *run->launch, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return state_fail(run->st, LENCASE_ENOMEM, "no memory for a launch");
   run->launch = page;
-  if (pipe2(gate, O_CLOEXEC) != 0)
-    return state_fail(run->st, LENCASE_EHOST, "pipe: %s", strerror(errno));
+  run->launch->gate = -1;
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, gate) != 0)
+    return state_fail(
+        run->st, LENCASE_EHOST,
+        "no channel to the program can be made (socketpair: %s): `lencase doctor` tells more",
+        strerror(errno));
+  run->launch->gate = gate[1];
   rc = fork_child(run, argv, gate);
   close(gate[0]);
-  if (rc == LENCASE_OK) rc = prepare(run, gate[1]);
-  close(gate[1]);
+  if (rc == LENCASE_OK) rc = prepare(run);
   if (rc == LENCASE_OK || run->root < 0) return rc;
   kill(run->root, SIGKILL);
   while (waitpid(run->root, &run->wstatus, __WALL) == run->root && WIFSTOPPED(run->wstatus))
@@ -134,11 +193,47 @@ int start_program(struct trace_run *run, char *const argv[]) {
   return rc;
 }
 
+/* The listener that the child has sent, or -1. */
+static int receive_descriptor(int gate) {
+  union descriptor_room room;
+  char byte;
+  struct iovec part = {&byte, 1};
+  struct msghdr m = {.msg_iov = &part,
+                     .msg_iovlen = 1,
+                     .msg_control = room.bytes,
+                     .msg_controllen = sizeof room.bytes};
+  const struct cmsghdr *c;
+  int fd = -1;
+  if (recvmsg(gate, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) != 1) return -1;
+  c = CMSG_FIRSTHDR(&m);
+  if (c != NULL && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof fd))
+    memcpy(&fd, CMSG_DATA(c), sizeof fd);
+  return fd;
+}
+
+/* What a filter that is not whole means; NULL: it is whole. */
+static const char *shortcoming(const struct launch *l) {
+  switch (l->filtered) {
+    case FILTER_NONE: return "seccomp filters are refused here";
+    case FILTER_WATCHED: return "an outer seccomp filter has a listener, which may let calls go on";
+    default: return NULL;
+  }
+}
+
 void start_ready(struct trace_run *run) {
-  int pidfd = pidfd_open(run->root, 0);
-  if (pidfd >= 0 && run->launch->listener >= 0)
-    run->listener = pidfd_getfd(pidfd, run->launch->listener, 0);
-  if (pidfd >= 0) close(pidfd);
+  const struct launch *l = run->launch;
+  const char *why = shortcoming(l);
+  if (l->filtered == FILTER_LISTENED) run->listener = receive_descriptor(l->gate);
+  if (run->listener < 0 && run->window.lack == NULL) {
+    run->window.lack = "seccomp gives no listener";
+    run->window.lack_err = l->refused;
+  }
+  if (why == NULL) return;
+  run->every = run->filters_short = true;
+  state_log(run->st,
+            "%s (seccomp: %s): every call of the program stops, which is slow; `lencase "
+            "doctor` tells more",
+            why, strerror(l->refused));
 }
 
 int start_outcome(struct trace_run *run, int *wstatus) {
@@ -146,13 +241,12 @@ int start_outcome(struct trace_run *run, int *wstatus) {
   *wstatus = run->wstatus;
   if (run->launched || l->err == 0) return LENCASE_OK;
   *wstatus = l->err;
-  if (l->stage == STAGE_EXEC) return state_fail(run->st, LENCASE_EEXEC, "%s", strerror(l->err));
-  return state_fail(run->st, LENCASE_EHOST, "the seccomp filter could not be loaded: %s",
-                    strerror(l->err));
+  return state_fail(run->st, LENCASE_EEXEC, "%s", strerror(l->err));
 }
 
 void start_close(struct trace_run *run) {
   if (run->listener >= 0) close(run->listener);
+  if (run->launch != NULL && run->launch->gate >= 0) close(run->launch->gate);
   if (run->launch != NULL) munmap(run->launch, sizeof *run->launch);
   run->listener = -1;
   run->launch = NULL;

@@ -21,11 +21,17 @@ static bool steps_wait(struct steps *s, int *status) {
   return false;
 }
 
+/* What the thread's own instructions raise, whatever it blocks: going on would raise it again. */
+static bool is_fault(int sig) {
+  return sig == SIGSEGV || sig == SIGTRAP || sig == SIGBUS || sig == SIGILL || sig == SIGFPE;
+}
+
 bool steps_stop(struct steps *s, long request, enum stop_kind want) {
   int status;
   while (steps_wait(s, &status)) {
     enum stop_kind kind = stop_kind(status);
     if (kind == want) return true;
+    if (kind == STOP_SIGNAL && is_fault(WSTOPSIG(status))) return false;
     if (kind == STOP_SIGNAL) s->stopped_by = WSTOPSIG(status);
     if (ptrace((enum __ptrace_request)request, s->t->tid, 0, 0) != 0) return false;
   }
@@ -76,12 +82,12 @@ static bool stand_again(struct steps *s) {
          (f->by_entry || steps_go(s, PTRACE_CONT, STOP_SECCOMP));
 }
 
-/* The call that the thread is about to make is skipped first. */
+/* The call that the thread is about to make is skipped first: flight_skip. */
 static int64_t inject_at_call(struct steps *s, uint64_t site, int32_t nr,
                               const uint64_t words[LENCASE_MAXARGS]) {
   int64_t result;
   struct user_regs_struct regs = s->regs;
-  regs.orig_rax = (unsigned long long)-1;
+  flight_skip(&s->t->now, &regs);
   if (!regs_set(s->t, &regs) || !steps_go(s, PTRACE_SYSCALL, STOP_SYSCALL)) return -ESRCH;
   if (s->t->ended) return -ESRCH;
   result = steps_call(s, site, nr, words);

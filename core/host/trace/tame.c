@@ -67,7 +67,7 @@ static bool tame_seccomp(struct trace_run *run, struct thread *t, int64_t *resul
 }
 
 static bool tame_prctl(struct trace_run *run, struct thread *t, int64_t *result) {
-  return t->now.words[0] != PR_SET_SECCOMP || tame_seccomp(run, t, result);
+  return (uint32_t)t->now.words[0] != PR_SET_SECCOMP || tame_seccomp(run, t, result);
 }
 
 /* Opens files without a system call that could be seen: never forwarded. */

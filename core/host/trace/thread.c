@@ -6,7 +6,6 @@
 
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/uio.h>
 
 enum { TABLE_FIRST = 64 };
 
@@ -83,12 +82,15 @@ void thread_rename(struct trace_run *run, struct thread *t, pid_t tid) {
 
 struct space *space_new(struct trace_run *run) {
   struct space *space = state_new(run->st, sizeof *space);
-  if (space != NULL) space->refs = 1;
+  if (space == NULL) return NULL;
+  space->refs = 1;
+  space->mem = space->maps = -1;
   return space;
 }
 
 void space_unref(struct trace_run *run, struct space *space) {
   if (space == NULL || --space->refs > 0) return;
+  memory_close(space);
   slots_free(run->st, &space->scratch_slots);
   state_free(run->st, space, sizeof *space);
 }
@@ -131,7 +133,10 @@ int process_first(struct trace_run *run, struct thread *t) {
 void process_ended(struct trace_run *run, struct process *proc, int status) {
   while (proc->threads != NULL) thread_drop(run, proc->threads);
   if (run->held_back > 0) birth_adopt(run, proc);
-  if (proc->tgid == run->root) run->wstatus = status;
+  if (proc->tgid == run->root) {
+    run->wstatus = status;
+    atomic_store(&run->relay.root_over, true);
+  }
   if (proc->cage != NULL) call_cage_exit(proc->cage, status);
   process_free(run, proc);
 }
@@ -239,14 +244,14 @@ bool thread_entry(const struct thread *t, struct __ptrace_syscall_info *info) {
          info->op == PTRACE_SYSCALL_INFO_ENTRY;
 }
 
-bool thread_read(const struct thread *t, uint64_t addr, void *data, size_t size) {
+bool thread_read(struct thread *t, uint64_t addr, void *data, size_t size) {
   struct iovec local = {data, size}, remote = {(void *)addr, size};
-  return process_vm_readv(t->tid, &local, 1, &remote, 1, 0) == (ssize_t)size;
+  return memory_read(t, &local, &remote, 1) == (ssize_t)size;
 }
 
-bool thread_write(const struct thread *t, uint64_t addr, const void *data, size_t size) {
+bool thread_write(struct thread *t, uint64_t addr, const void *data, size_t size) {
   struct iovec local = {(void *)(uintptr_t)data, size}, remote = {(void *)addr, size};
-  return process_vm_writev(t->tid, &local, 1, &remote, 1, 0) == (ssize_t)size;
+  return memory_write(t, &local, &remote, 1) == (ssize_t)size;
 }
 
 void thread_mask(struct thread *t) {

@@ -13,6 +13,8 @@
 ** birth.c    fork, vfork, clone and exec
 ** steps.c    steps of a stopped thread that are waited for
 ** window.c   the sealed window and the scratch memory of each program
+** memory.c   reading and writing a tracee
+** lend.c     memory that a program lends us where there is no window
 ** slots.c    who has which bytes of a window
 ** vdso.c     the clock without a system call
 ** ops.c      host_ops
@@ -32,18 +34,15 @@
 #include <stdatomic.h>
 #include <sys/ptrace.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <sys/user.h>
 
 #include "trace.h"
 
-/* Callnums that no kernel has: one fetches the window's descriptor, one ends its set-up. */
-#define TRACE_NR_WINDOW 0x2c0de0
-#define TRACE_NR_READY 0x2c0de1
-
 /* Calls of one thread that signal handlers interrupted, one in the other's handler. */
 #define TRACE_HELD 4
 
-/* Words of the cookie that goes with TRACE_NR_WINDOW. */
+/* Words of the cookie by which the call is known that fetches the window's descriptor. */
 #define TRACE_COOKIE 5
 
 /* {================================== slots ================================ */
@@ -77,7 +76,9 @@ struct space {
   uint64_t window, scratch; /* where; 0: not there */
   size_t window_size, scratch_size;
   struct slots scratch_slots;
-  uint64_t site; /* attached: a syscall instruction of its program's */
+  uint64_t site; /* a syscall instruction of its program's, where no window is */
+  int mem, maps; /* its files in /proc, once they are needed; -1: not open */
+  uint8_t way;   /* how its memory is reached: memory.c */
 };
 
 /* A process: the host's part of a cage. */
@@ -127,6 +128,7 @@ struct flight {
   bool in_place;      /* stopped at the entry of the call: the next downcall is put there */
   bool returned;      /* its handler came back: the next call is the restart */
   bool by_entry;      /* it arrived at its entry, and not by the filter: so does its restart */
+  bool skipped;       /* it has 'result', and a harmless call is made in its place */
   uint8_t ends;       /* enum flight_ends */
 };
 
@@ -181,8 +183,10 @@ struct window {
   int fd;      /* read-only; -1: there is none */
   int grow_fd; /* writable, to make the file longer */
   unsigned char *data;
-  size_t size;   /* of all slots */
-  size_t backed; /* as much of it the file holds */
+  size_t size;      /* of all slots */
+  size_t backed;    /* as much of it the file holds */
+  const char *lack; /* why a program has none */
+  int lack_err;
   struct slots slots;
 };
 
@@ -202,6 +206,7 @@ struct relay {
   pid_t root, tracer;
   int pidfd;
   atomic_bool over, reload; /* reload: asked for, and not done yet */
+  atomic_bool root_over;    /* its number may be another's soon */
   bool reload_on_hup;
   bool running;
 };
@@ -228,21 +233,23 @@ struct trace_run {
   pid_t root;
   int wstatus; /* of the root program */
   int listener;
-  size_t listening; /* threads in a group-stop */
-  int stopped_by;   /* the signal of the last; 0: we have stopped for it */
-  size_t held_back; /* THREAD_NEW threads whose parent has not reported */
-  bool launched;    /* the program runs */
-  bool wanted;      /* there is an interface */
-  bool every;       /* every call arrives, at its entry */
-  bool halted;      /* nothing is let go on */
-  bool started;     /* its first program is before its first instruction, or behind it */
-  bool leaving;     /* what stops is let go of */
-  bool attached;    /* its programs are not ours: whatever happens to us, they go on */
-  uint64_t cookie[TRACE_COOKIE];
-  uint8_t kinds[TRACE_KINDS]; /* by callnum: why the filter traps it; KIND_... */
-  bool far_wanted;            /* an interface names a callnum beyond them */
+  size_t listening;    /* threads in a group-stop */
+  int stopped_by;      /* the signal of the last; 0: we have stopped for it */
+  size_t held_back;    /* THREAD_NEW threads whose parent has not reported */
+  bool launched;       /* the program runs */
+  bool wanted;         /* there is an interface */
+  bool every;          /* every call arrives, at its entry */
+  bool halted;         /* nothing is let go on */
+  bool started;        /* its first program is before its first instruction, or behind it */
+  bool leaving;        /* what stops is let go of */
+  bool attached;       /* its programs are not ours: whatever happens to us, they go on */
+  int32_t window_call; /* the call that fetches the window's descriptor, with ... */
+  uint64_t cookie[TRACE_COOKIE]; /* ... these words */
+  uint8_t kinds[TRACE_KINDS];    /* by callnum: why the filter traps it; KIND_... */
+  bool far_wanted;               /* an interface names a callnum beyond them */
   struct traps traps;
   bool filters_short; /* some process has not all of the filters */
+  bool told_lent;     /* that there is a program without a window was said */
   struct launch *launch;
   struct window window;
   struct affinity affinity;
@@ -351,8 +358,8 @@ bool regs_same_call(const struct user_regs_struct *a, const struct user_regs_str
 bool thread_entry(const struct thread *t, struct __ptrace_syscall_info *info);
 
 /* The thread's own memory: whole or false. */
-bool thread_read(const struct thread *t, uint64_t addr, void *data, size_t size);
-bool thread_write(const struct thread *t, uint64_t addr, const void *data, size_t size);
+bool thread_read(struct thread *t, uint64_t addr, void *data, size_t size);
+bool thread_write(struct thread *t, uint64_t addr, const void *data, size_t size);
 
 /* Blocks all signals of a stopped thread; gives it its own mask back. */
 void thread_mask(struct thread *t);
@@ -405,6 +412,13 @@ void flight_down(struct trace_run *run, struct thread *t);
 /* The syscall stops of a downcall. */
 void flight_entered(struct trace_run *run, struct thread *t, int status);
 void flight_exited(struct trace_run *run, struct thread *t, int status);
+
+/*
+** Changes registers so that the call a thread stands at is not made. Behind the filter there is then
+** none (-1). At its entry the filters are still to come, and an outer one that is a list of what is allowed
+** would answer -1 in our place, or kill: a call that all allow is made instead.
+*/
+void flight_skip(const struct flight *f, struct user_regs_struct *regs);
 
 /* Gives the thread its result and lets it go on. */
 void flight_finish(struct trace_run *run, struct thread *t, int64_t result);
@@ -459,7 +473,7 @@ void birth_exec_exit(struct trace_run *run, struct thread *t, int status);
 /* {================================= vdso.c ================================ */
 
 /* A new program, stopped before its first instruction, makes the calls that somebody handles. */
-void vdso_hide(const struct trace_run *run, const struct thread *t);
+void vdso_hide(const struct trace_run *run, struct thread *t);
 
 /* }========================================================================= */
 
@@ -498,6 +512,35 @@ int64_t steps_inject(struct trace_run *run, struct thread *t, uint64_t site, int
 /* The whole call: its result, or -ESRCH. */
 int64_t steps_call(struct steps *s, uint64_t site, int32_t nr,
                    const uint64_t words[LENCASE_MAXARGS]);
+
+/* }========================================================================= */
+
+/* {================================= lend.c ================================ */
+
+/*
+** Memory of the program's own, which it has from the first time that it is needed until it executes
+** another or we leave: statuses as of window_take. What lend_take gives as data is in our own memory, and
+** lend_flush brings it over, with that of the calls above.
+*/
+int lend_memory(struct trace_run *run, struct thread *t);
+int lend_take(struct trace_run *run, struct thread *t, struct mem_seg *seg);
+void lend_give(struct trace_run *run, struct space *space, const struct mem_seg *seg);
+bool lend_flush(const struct call *call);
+
+/* }========================================================================= */
+
+/* {================================ memory.c =============================== */
+
+/*
+** Moves bytes between us and the memory of a thread's process, place by place up to the first byte
+** that the program could not touch itself: their number; -EFAULT: not even the first, -ESRCH: it is
+** gone, another errno: its memory cannot be reached here.
+*/
+ssize_t memory_read(struct thread *t, const struct iovec *local, const struct iovec *remote,
+                    size_t n);
+ssize_t memory_write(struct thread *t, const struct iovec *local, const struct iovec *remote,
+                     size_t n);
+void memory_close(struct space *space);
 
 /* }========================================================================= */
 
@@ -612,16 +655,6 @@ bool extend_filters(struct trace_run *run);
 
 /* Seizes every thread of a process. A status. */
 int attach_to(struct trace_run *run, pid_t pid);
-
-/*
-** Memory in a program that is not ours, which it has from the first time that somebody needs it until
-** we leave: statuses as of window_take. What attach_take gives as data is in our own memory, and
-** attach_flush brings it over, with that of the calls above.
-*/
-int attach_memory(struct trace_run *run, struct thread *t);
-int attach_take(struct trace_run *run, struct thread *t, struct mem_seg *seg);
-void attach_give(struct trace_run *run, struct space *space, const struct mem_seg *seg);
-bool attach_flush(const struct call *call);
 
 /* LENCASE_EHOST: a program that we cannot follow. */
 int attach_check(const struct trace_run *run);

@@ -24,7 +24,7 @@ static bool any_wanted(const struct trace_run *run) {
 }
 
 /* The address behind the next zero word from 'addr' on; 0: there is none. */
-static uint64_t behind_null(const struct thread *t, uint64_t addr) {
+static uint64_t behind_null(struct thread *t, uint64_t addr) {
   uint64_t word = 1;
   int i;
   for (i = 0; word != 0 && i < STACK_WORDS; i++, addr += sizeof word)
@@ -33,7 +33,7 @@ static uint64_t behind_null(const struct thread *t, uint64_t addr) {
 }
 
 /* The stack of a new program: argc, argv, NULL, envp, NULL, auxiliary vector. */
-static uint64_t auxiliary_vector(const struct thread *t) {
+static uint64_t auxiliary_vector(struct thread *t) {
   struct user_regs_struct regs;
   uint64_t argc, env;
   if (!regs_get(t, &regs) || !thread_read(t, regs.rsp, &argc, sizeof argc)) return 0;
@@ -41,7 +41,7 @@ static uint64_t auxiliary_vector(const struct thread *t) {
   return behind_null(t, env);
 }
 
-void vdso_hide(const struct trace_run *run, const struct thread *t) {
+void vdso_hide(const struct trace_run *run, struct thread *t) {
   const uint64_t ignore = AT_IGNORE;
   Elf64_auxv_t entry = {.a_type = AT_IGNORE};
   uint64_t at;

@@ -47,17 +47,16 @@ enum { WINDOW_TRIES = 8 };
 ** set-up that a new program runs, with
 **   rbx window, r12 size of its slots, r13 the smaller size to try then,
 **   r14 address and rbp size of the scratch memory, r15 the descriptor;
-** it ends with TRACE_NR_READY, r13 and r14 being what the two mmap calls said.
+** it ends with a call that the filter always traps, sched_getaffinity, which is not made; r13 and
+** r14 are what the two mmap calls said.
 */
 extern const unsigned char trace_stub[] __attribute__((visibility("hidden")));
-extern const uint32_t trace_stub_size, trace_setup_at __attribute__((visibility("hidden")));
-
-#define TEXT_OF(x) #x
-#define TEXT(x) TEXT_OF(x)
+extern const uint32_t trace_stub_size, trace_setup_at,
+    trace_setup_end __attribute__((visibility("hidden")));
 
 __asm__(".pushsection .rodata\n"
-        ".hidden trace_stub, trace_stub_size, trace_setup_at\n"
-        ".global trace_stub, trace_stub_size, trace_setup_at\n"
+        ".hidden trace_stub, trace_stub_size, trace_setup_at, trace_setup_end\n"
+        ".global trace_stub, trace_stub_size, trace_setup_at, trace_setup_end\n"
         "trace_stub:\n"
         "  syscall\n"
         "  int3\n"
@@ -95,14 +94,17 @@ __asm__(".pushsection .rodata\n"
         "  mov %r15, %rdi\n" /* close(descriptor) */
         "  mov $3, %eax\n"
         "  syscall\n"
-        "  mov $" TEXT(TRACE_NR_READY) ", %eax\n"
-                                       "  syscall\n"
-                                       "  int3\n"
-                                       "3:\n"
-                                       ".balign 4\n"
-                                       "trace_stub_size: .long 3b - trace_stub\n"
-                                       "trace_setup_at: .long 2b - trace_stub\n"
-                                       ".popsection\n");
+        "  mov $204, %eax\n" /* sched_getaffinity */
+        "  syscall\n"
+        "4: int3\n"
+        "3:\n"
+        ".balign 4\n"
+        "trace_stub_size: .long 3b - trace_stub\n"
+        "trace_setup_at: .long 2b - trace_stub\n"
+        "trace_setup_end: .long 4b - trace_stub\n"
+        ".popsection\n");
+
+_Static_assert(SYS_sched_getaffinity == 204, "what ends the set-up");
 
 /* {=============================== our own side ============================ */
 
@@ -151,8 +153,8 @@ void window_open(struct trace_run *run) {
   w->grow_fd = memory_file();
   if (w->grow_fd >= 0 && window_try(w, WINDOW_BIG)) return;
   if (w->grow_fd >= 0 && w->data == NULL && window_try(w, WINDOW_SMALL)) return;
-  state_log(run->st, "no memory can be shared with the cage: arguments cannot be replaced (%s)",
-            strerror(errno));
+  w->lack = "no memory can be shared, memfd_create";
+  w->lack_err = errno;
 }
 
 void window_close(struct trace_run *run) {
@@ -173,11 +175,6 @@ static int window_full(struct trace_run *run, const struct thread *t, size_t siz
 int window_take(struct trace_run *run, const struct thread *t, struct mem_seg *seg) {
   const struct space *space = t->proc->space;
   size_t offset;
-  if (space->window_size == 0)
-    return state_fail(run->st, LENCASE_ENOMEM,
-                      "nothing can be replaced in cage %d: it has no window (address space, "
-                      "descriptors or seccomp filters of its own leave no room for one)",
-                      (int)t->proc->tgid);
   if (!slots_get(run->st, &run->window.slots, seg->size, space->window_size, &offset))
     return window_full(run, t, seg->size);
   if (!window_grow(&run->window, offset + seg->size)) {
@@ -215,19 +212,28 @@ static void refuse(int listener, uint64_t id, int err) {
   ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
 }
 
-/* Answers the call of the thread with the window's descriptor. */
+/* A cage that makes our call has looked for the cookie where it is not meant to. */
+static void end_intruder(const struct steps *s, const struct seccomp_notif *note) {
+  state_log(s->run->st, "cage %d made a call that is lencase's own: ended", (int)note->pid);
+  kill((pid_t)note->pid, SIGKILL);
+  refuse(s->run->listener, note->id, ENOSYS);
+}
+
+/* Answers the call of the thread with the window's descriptor. False: it was another's call. */
 static bool hand_over(const struct steps *s) {
   union notification note;
   struct seccomp_notif_addfd add = {.flags = SECCOMP_ADDFD_FLAG_SEND};
   memset(note.room, 0, sizeof note.room);
   if (ioctl(s->run->listener, SECCOMP_IOCTL_NOTIF_RECV, &note) != 0) return false;
+  if ((pid_t)note.n.pid != s->t->tid) {
+    end_intruder(s, &note.n);
+    return false;
+  }
   add.id = note.n.id;
   add.srcfd = (uint32_t)s->run->window.fd;
   add.newfd_flags = O_CLOEXEC;
-  if ((pid_t)note.n.pid == s->t->tid &&
-      ioctl(s->run->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add) >= 0)
-    return true;
-  refuse(s->run->listener, note.n.id, EMFILE);
+  if (ioctl(s->run->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add) < 0)
+    refuse(s->run->listener, note.n.id, errno);
   return true;
 }
 
@@ -247,9 +253,9 @@ static bool call_waits(struct steps *s) {
 static int64_t fetch_descriptor(struct steps *s, uint64_t site) {
   uint64_t words[LENCASE_MAXARGS] = {0};
   memcpy(words, s->run->cookie, sizeof s->run->cookie);
-  if (!steps_enter(s, site, TRACE_NR_WINDOW, words)) return -ESRCH;
+  if (!steps_enter(s, site, s->run->window_call, words)) return -ESRCH;
   if (ptrace(PTRACE_SYSCALL, s->t->tid, 0, 0) != 0) return -ESRCH;
-  if (call_waits(s)) hand_over(s);
+  while (call_waits(s) && !hand_over(s)) continue;
   return steps_stop(s, PTRACE_SYSCALL, STOP_SYSCALL) ? steps_result(s) : -ESRCH;
 }
 
@@ -282,7 +288,7 @@ static bool run_setup(struct steps *s, uint64_t stub, int64_t fd, struct user_re
   if (!regs_set(s->t, regs)) return false;
   do { /* calls of the set-up may be named in an interface, too */
     if (!steps_go(s, PTRACE_CONT, STOP_SECCOMP) || !regs_get(s->t, regs)) return false;
-  } while (regs->orig_rax != TRACE_NR_READY);
+  } while (regs->orig_rax != SYS_sched_getaffinity || regs->rip != stub + trace_setup_end);
   return true;
 }
 
@@ -298,8 +304,12 @@ static void note_space(struct space *space, const struct user_regs_struct *regs)
 static void map_all(struct steps *s, uint64_t site, long old) {
   struct user_regs_struct regs;
   uint64_t words[LENCASE_MAXARGS] = {0};
+  struct window *w = &s->run->window;
   int64_t stub, fd = fetch_descriptor(s, site);
+  w->lack = fd < 0 ? "its descriptor cannot be handed over" : "it cannot be mapped";
+  w->lack_err = (int)-fd;
   stub = fd >= 0 ? map_stub(s, site, fd) : fd;
+  if (fd >= 0) w->lack_err = stub < 0 ? (int)-stub : 0;
   if (fd >= 0 && stub < 0) {
     words[0] = (uint64_t)fd;
     steps_call(s, site, SYS_close, words);

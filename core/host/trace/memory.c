@@ -1,0 +1,258 @@
+/*
+** memory.c - the memory of a tracee
+**
+** process_vm_readv(2) is the cheapest way to several places at once. An outer seccomp filter may
+** refuse it (Docker's default profile does, without CAP_SYS_PTRACE), and so does the kernel for a
+** process that is not dumpable or has another user id (ptrace(2), "Ptrace access mode checking").
+** /proc/PID/mem is checked when it is opened, and PTRACE_PEEKDATA asks for dumpable alone. These two
+** reach pages that the program itself may not touch, so its mappings are asked first.
+*/
+
+#include "trace_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* Linux 6.11: include/uapi/linux/fs.h */
+struct map_query {
+  uint64_t size, flags, addr;
+  uint64_t start, end, vma_flags, page_size, offset, inode;
+  uint32_t dev_major, dev_minor, name_size, build_id_size;
+  uint64_t name_addr, build_id_addr;
+};
+
+#define MAP_QUERY _IOWR('f', 17, struct map_query)
+enum { MAP_READABLE = 1, MAP_WRITABLE = 2 };
+
+enum { MAPS_FIRST = 1 << 16, MAPS_MAX = 64 << 20 };
+
+/* The place does not let us, or has no descriptors left: no word about the pointer. */
+static bool is_refusal(ssize_t moved) {
+  return moved == -EPERM || moved == -ENOSYS || moved == -EACCES || moved == -EMFILE ||
+         moved == -ENFILE;
+}
+
+static int open_proc(pid_t tid, const char *name, int flags) {
+  char path[48];
+  snprintf(path, sizeof path, "/proc/%d/%s", (int)tid, name);
+  return open(path, flags | O_CLOEXEC);
+}
+
+/* {================================ mappings =============================== */
+
+/* The end of the mapping at 'addr' if the program may touch it as 'want' says; 0: it may not. */
+static uint64_t query_end(int fd, uint64_t addr, uint64_t want, bool *known) {
+  struct map_query q = {.size = sizeof q, .flags = want, .addr = addr};
+  *known = ioctl(fd, MAP_QUERY, &q) == 0;
+  if (*known) return q.end;
+  *known = errno == ENOENT;
+  return 0;
+}
+
+/* All of a file in /proc, which tells no size beforehand; NULL: it cannot be read. */
+static char *read_all(struct lencase_state *st, int fd, size_t *capacity) {
+  char *text = NULL;
+  size_t used = 0;
+  ssize_t n = 1;
+  for (*capacity = 0; n > 0; used += (size_t)n) {
+    if (used + 1 >= *capacity) {
+      size_t grown = *capacity == 0 ? MAPS_FIRST : 2 * *capacity;
+      char *more = grown <= MAPS_MAX ? state_realloc(st, text, *capacity, grown) : NULL;
+      if (more == NULL) break;
+      text = more;
+      *capacity = grown;
+    }
+    n = pread(fd, text + used, *capacity - used - 1, (off_t)used);
+    if (n < 0) n = 0;
+  }
+  if (text != NULL) text[used] = '\0';
+  return text;
+}
+
+static uint64_t text_end(struct lencase_state *st, int fd, uint64_t addr, uint64_t want) {
+  size_t capacity;
+  char *text = read_all(st, fd, &capacity), *line;
+  uint64_t start = 0, end = 0;
+  char perms[5] = "";
+  bool may = false;
+  for (line = text; line != NULL && *line != '\0'; line = line != NULL ? line + 1 : NULL) {
+    if (sscanf(line, "%lx-%lx %4s", &start, &end, perms) == 3 && addr < end) {
+      may = addr >= start && perms[want == MAP_WRITABLE ? 1 : 0] != '-';
+      break;
+    }
+    line = strchr(line, '\n');
+  }
+  state_free(st, text, capacity);
+  return may ? end : 0;
+}
+
+/* How many of 'size' bytes at 'addr' the program may touch itself. All, when that cannot be known. */
+static size_t touchable(const struct thread *t, uint64_t addr, size_t size, uint64_t want) {
+  struct space *space = t->proc->space;
+  uint64_t at = addr;
+  if (space->maps < 0) space->maps = open_proc(t->tid, "maps", O_RDONLY);
+  if (space->maps < 0) return size;
+  while (at - addr < size) {
+    bool known;
+    uint64_t end = query_end(space->maps, at, want, &known);
+    if (!known) end = text_end(t->run->st, space->maps, at, want);
+    if (end <= at) break;
+    at = end;
+  }
+  return at - addr < size ? at - addr : size;
+}
+
+/* }========================================================================= */
+
+/* {================================== ways ================================= */
+
+/* Of one way: bytes moved from the first on, or a negative errno when there is not one. */
+typedef ssize_t (*move_fn)(const struct thread *t, const struct iovec *local,
+                           const struct iovec *remote, size_t n, bool write);
+
+static ssize_t by_vm(const struct thread *t, const struct iovec *local, const struct iovec *remote,
+                     size_t n, bool write) {
+  ssize_t moved = write ? process_vm_writev(t->tid, local, n, remote, n, 0)
+                        : process_vm_readv(t->tid, local, n, remote, n, 0);
+  return moved < 0 ? -errno : moved;
+}
+
+/* The file stays open: what is checked is who opens it. */
+static ssize_t file_move(const struct thread *t, uint64_t addr, const struct iovec *local,
+                         size_t size, bool write) {
+  struct space *space = t->proc->space;
+  ssize_t moved;
+  if (space->mem < 0) space->mem = open_proc(t->tid, "mem", O_RDWR);
+  if (space->mem < 0) return errno == ENOENT ? -ESRCH : -errno;
+  if (addr > INT64_MAX) return -EFAULT;
+  moved = write ? pwrite(space->mem, local->iov_base, size, (off_t)addr)
+                : pread(space->mem, local->iov_base, size, (off_t)addr);
+  if (moved < 0) return errno == EIO ? -EFAULT : -errno;
+  return moved > 0 ? moved : -EFAULT;
+}
+
+/* A word at a time, of a thread that is stopped. EIO stands for a page that is not there and for a process that is not dumpable. */
+static ssize_t peek_move(const struct thread *t, uint64_t addr, const struct iovec *local,
+                         size_t size, bool write) {
+  size_t done = 0;
+  while (done < size) {
+    uint64_t at = (addr + done) & ~UINT64_C(7), skip = (addr + done) & 7;
+    size_t part = 8 - skip < size - done ? 8 - skip : size - done;
+    char *mine = (char *)local->iov_base + done;
+    long word;
+    errno = 0;
+    word = ptrace(PTRACE_PEEKDATA, t->tid, at, 0);
+    if (errno != 0) break;
+    if (write) {
+      memcpy((char *)&word + skip, mine, part);
+      if (ptrace(PTRACE_POKEDATA, t->tid, at, word) != 0) break;
+    } else {
+      memcpy(mine, (const char *)&word + skip, part);
+    }
+    done += part;
+  }
+  if (done > 0 || size == 0) return (ssize_t)done;
+  return errno == EIO ? -EPERM : -errno;
+}
+
+/* A way that moves one place at a time, and reaches too far. */
+static ssize_t each_place(ssize_t (*move)(const struct thread *t, uint64_t addr,
+                                          const struct iovec *local, size_t size, bool write),
+                          const struct thread *t, const struct iovec *local,
+                          const struct iovec *remote, size_t n, bool write) {
+  ssize_t done = 0;
+  size_t i;
+  for (i = 0; i < n; i++) {
+    uint64_t addr = (uintptr_t)remote[i].iov_base;
+    size_t size = touchable(t, addr, remote[i].iov_len, write ? MAP_WRITABLE : MAP_READABLE);
+    ssize_t moved =
+        size > 0 || remote[i].iov_len == 0 ? move(t, addr, &local[i], size, write) : -EFAULT;
+    if (moved < 0) return done > 0 ? done : moved;
+    done += moved;
+    if ((size_t)moved < remote[i].iov_len) break;
+  }
+  return done;
+}
+
+static ssize_t by_file(const struct thread *t, const struct iovec *local,
+                       const struct iovec *remote, size_t n, bool write) {
+  return each_place(file_move, t, local, remote, n, write);
+}
+
+static ssize_t by_peek(const struct thread *t, const struct iovec *local,
+                       const struct iovec *remote, size_t n, bool write) {
+  return each_place(peek_move, t, local, remote, n, write);
+}
+
+enum { WAY_VM, WAY_FILE, WAY_PEEK, WAYS };
+
+static const move_fn ways[WAYS] = {[WAY_VM] = by_vm, [WAY_FILE] = by_file, [WAY_PEEK] = by_peek};
+
+/* }========================================================================= */
+
+/* A refusal makes the next way that of the address space, until another program is in it. */
+static ssize_t move(const struct thread *t, const struct iovec *local, const struct iovec *remote,
+                    size_t n, bool write) {
+  struct space *space = t->proc->space;
+  ssize_t moved = ways[space->way](t, local, remote, n, write);
+  while (is_refusal(moved) && space->way + 1 < WAYS)
+    moved = ways[++space->way](t, local, remote, n, write);
+  return moved;
+}
+
+static int64_t inject_prctl(struct thread *t, int option, uint64_t value) {
+  const uint64_t words[LENCASE_MAXARGS] = {(uint64_t)option, value};
+  uint64_t window = t->proc->space->window;
+  return steps_inject(t->run, t, window != 0 ? window : t->now.site, SYS_prctl, words);
+}
+
+/*
+** A process that is not dumpable is made so for the moment, by calls in its name; it is stopped at a
+** call of its own. A file that is opened then stays good. Where the process was dumpable all the
+** time the page was not there.
+*/
+static ssize_t move_undumpable(struct thread *t, const struct iovec *local,
+                               const struct iovec *remote, size_t n, bool write) {
+  int64_t was = inject_prctl(t, PR_GET_DUMPABLE, 0);
+  ssize_t moved;
+  if (was == 1) return -EFAULT;
+  if (was < 0 || inject_prctl(t, PR_SET_DUMPABLE, 1) != 0) return -EPERM;
+  t->proc->space->way = WAY_FILE;
+  moved = move(t, local, remote, n, write);
+  if (was == 0) inject_prctl(t, PR_SET_DUMPABLE, 0);
+  return moved;
+}
+
+static ssize_t move_somehow(struct thread *t, const struct iovec *local, const struct iovec *remote,
+                            size_t n, bool write) {
+  ssize_t moved = move(t, local, remote, n, write);
+  if (!is_refusal(moved) || !t->now.in_place || t->proc->own_filters) return moved;
+  return move_undumpable(t, local, remote, n, write);
+}
+
+ssize_t memory_read(struct thread *t, const struct iovec *local, const struct iovec *remote,
+                    size_t n) {
+  return move_somehow(t, local, remote, n, false);
+}
+
+ssize_t memory_write(struct thread *t, const struct iovec *local, const struct iovec *remote,
+                     size_t n) {
+  return move_somehow(t, local, remote, n, true);
+}
+
+void memory_close(struct space *space) {
+  if (space->mem >= 0) close(space->mem);
+  if (space->maps >= 0) close(space->maps);
+  space->mem = space->maps = -1;
+  space->way = WAY_VM;
+}
+
+/* }========================================================================= */
