@@ -230,7 +230,7 @@ static const struct sig_param params_mremap[] = {
   {.name = "old_address", .ctype = "void *", .kind = SIG_ADDR},
   {.name = "old_size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
   {.name = "new_size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
-  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "flags", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
   {.name = "new_address", .ctype = "void *_Nullable", .kind = SIG_ADDR, .nullable = 1},
 };
 
@@ -2146,7 +2146,7 @@ static const struct sig_param params_mremap_2[] = {
   {.name = "old_address", .ctype = "void *", .kind = SIG_ADDR},
   {.name = "old_size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
   {.name = "new_size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
-  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "flags", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
   {.name = "new_address", .ctype = "void *_Nullable", .kind = SIG_ADDR, .nullable = 1},
 };
 
@@ -5009,7 +5009,7 @@ const struct signature sig_table[] = {
   {.name = "pipe", .prototype = "int pipe(int pipefd[2]);", .nr = 22, .nvariants = 1, .variants = variants_pipe},
   {.name = "select", .prototype = "int select(int nfds, fd_set *_Nullable readfds, fd_set *_Nullable writefds, fd_set *_Nullable exceptfds, /* inout */ struct timeval *_Nullable timeout);", .nr = 23, .nvariants = 1, .variants = variants_select, .narrow = variants_select_2},
   {.name = "sched_yield", .prototype = "int sched_yield(void);", .nr = 24, .nvariants = 1, .variants = variants_rt_sigreturn},
-  {.name = "mremap", .prototype = "void *mremap(void *old_address, size_t old_size, size_t new_size, int flags, ... /* void *new_address */);", .nr = 25, .flags = SIGF_ADDRESS, .nvariants = 2, .variants = variants_mremap, .narrow = variants_mremap_2},
+  {.name = "mremap", .prototype = "void *mremap(void *old_address, size_t old_size, size_t new_size, unsigned long flags, ... /* void *new_address */);", .nr = 25, .flags = SIGF_ADDRESS, .nvariants = 2, .variants = variants_mremap, .narrow = variants_mremap_2},
   {.name = "msync", .prototype = "int msync(void *addr, size_t length, int flags);", .nr = 26, .nvariants = 1, .variants = variants_msync, .narrow = variants_msync_2},
   {.name = "mincore", .prototype = "int mincore(void *addr, size_t length, /* addr */ unsigned char *vec);", .nr = 27, .nvariants = 1, .variants = variants_mincore, .narrow = variants_mincore_2},
   {.name = "madvise", .prototype = "int madvise(void *addr, size_t length, int advice);", .nr = 28, .nvariants = 1, .variants = variants_madvise, .narrow = variants_madvise_2},

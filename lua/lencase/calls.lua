@@ -207,7 +207,7 @@ calls.list = {
   { 23, "int select(int nfds, fd_set *_Nullable readfds, fd_set *_Nullable writefds, "
      .. "fd_set *_Nullable exceptfds, /* inout */ struct timeval *_Nullable timeout);" },
   { 24, "int sched_yield(void);" },
-  { 25, "void *mremap(void *old_address, size_t old_size, size_t new_size, int flags, "
+  { 25, "void *mremap(void *old_address, size_t old_size, size_t new_size, unsigned long flags, "
      .. "... /* void *new_address */);", by = "flags",
     { any = "MREMAP_FIXED MREMAP_DONTUNMAP", "void *_Nullable new_address" },
     { "" } },

@@ -173,8 +173,10 @@ static void read_plan(const char *path) {
   struct stat st;
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0 || fstat(fd, &st) != 0) fail(path);
-  char *text = mmap(NULL, (size_t)st.st_size + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-  if (text == MAP_FAILED) fail(path);
+  char *text = calloc(1, (size_t)st.st_size + 1);
+  for (ssize_t at = 0, n; text != NULL && at < st.st_size; at += n)
+    if ((n = read(fd, text + at, (size_t)(st.st_size - at))) <= 0) fail(path);
+  if (text == NULL) fail("memory");
   close(fd);
   long room = 0;
   for (char *p = text, *end; (end = strchr(p, '\n')) != NULL; p = end + 1) {
@@ -244,12 +246,6 @@ static void fill_arena(void) {
 
 /* {============================== before a call ============================ */
 
-static int open_pair(int (*make)(int fds[2])) {
-  int fds[2];
-  if (make(fds) != 0) fail("a pair of descriptors");
-  return fds[0];
-}
-
 static int make_pipe(int fds[2]) {
   return pipe(fds) != 0 || write(fds[1], "0123456789", 10) != 10 ? -1 : 0;
 }
@@ -314,42 +310,79 @@ static int open_memfd(void) {
   return fd;
 }
 
+static int open_udp(void) {
+  return socket(AF_INET, SOCK_DGRAM, 0);
+}
+static int open_tcp(void) {
+  return socket(AF_INET, SOCK_STREAM, 0);
+}
+static int open_unix(void) {
+  return socket(AF_UNIX, SOCK_STREAM, 0);
+}
+static int open_eventfd(void) {
+  return eventfd(3, 0);
+}
+static int open_pidfd(void) {
+  return (int)syscall(SYS_pidfd_open, getpid(), 0);
+}
+
+/* A kind is a path, a pair, or made by a function; what a terminal echoes comes when it likes. */
+static const struct kind {
+  const char *name, *path;
+  int flags;
+  int (*pair)(int fds[2]);
+  int (*open)(void);
+  bool unsettled;
+} kinds[] = {
+    {"rw", "f", .flags = O_RDWR},
+    {"ro", "f", .flags = O_RDONLY},
+    {"wo", "f", .flags = O_WRONLY},
+    {"append", "f", .flags = O_WRONLY | O_APPEND},
+    {"dir", ".", .flags = O_RDONLY},
+    {"path", "f", .flags = O_PATH},
+    {"null", "/dev/null", .flags = O_RDWR},
+    {"zero", "/dev/zero", .flags = O_RDWR},
+    {"exe", "x", .flags = O_RDONLY},
+    {"ptmx", "/dev/ptmx", .flags = O_RDWR | O_NOCTTY, .unsettled = true},
+    {"pipe", .pair = make_pipe},
+    {"pipe_empty", .pair = make_pipe_empty},
+    {"pipe_nonblock", .pair = make_pipe_nonblock},
+    {"stream", .pair = make_stream},
+    {"dgram", .pair = make_dgram},
+    {"listen", .open = open_listening},
+    {"epoll", .open = open_epoll},
+    {"timerfd", .open = open_timerfd},
+    {"signalfd", .open = open_signalfd},
+    {"watch", .open = open_watch},
+    {"memfd", .open = open_memfd},
+    {"udp", .open = open_udp},
+    {"tcp", .open = open_tcp},
+    {"unix", .open = open_unix},
+    {"eventfd", .open = open_eventfd},
+    {"pidfd", .open = open_pidfd},
+};
+
+static void note_fd(const struct kind *k, int fd) {
+  if (fd < 0) fail(k->name);
+  if (!k->unsettled) record->fds[record->nfds++] = fd;
+}
+
 /* Opens a descriptor of a kind; a pair's other end has the next number. */
-static int open_kind(const char *kind) {
-  static const struct {
-    const char *kind, *path;
-    int flags;
-  } files[] = {{"rw", "f", O_RDWR},           {"ro", "f", O_RDONLY},
-               {"wo", "f", O_WRONLY},         {"append", "f", O_WRONLY | O_APPEND},
-               {"dir", ".", O_RDONLY},        {"path", "f", O_PATH},
-               {"null", "/dev/null", O_RDWR}, {"zero", "/dev/zero", O_RDWR},
-               {"exe", "x", O_RDONLY},        {"ptmx", "/dev/ptmx", O_RDWR | O_NOCTTY}};
-  static const struct {
-    const char *kind;
-    int (*make)(int fds[2]);
-  } pairs[] = {{"pipe", make_pipe},
-               {"pipe_empty", make_pipe_empty},
-               {"pipe_nonblock", make_pipe_nonblock},
-               {"stream", make_stream},
-               {"dgram", make_dgram}};
-  static const struct {
-    const char *kind;
-    int (*open)(void);
-  } others[] = {{"listen", open_listening},  {"epoll", open_epoll}, {"timerfd", open_timerfd},
-                {"signalfd", open_signalfd}, {"watch", open_watch}, {"memfd", open_memfd}};
-  for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-    if (strcmp(kind, files[i].kind) == 0) return open(files[i].path, files[i].flags);
-  for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
-    if (strcmp(kind, pairs[i].kind) == 0) return open_pair(pairs[i].make);
-  for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-    if (strcmp(kind, others[i].kind) == 0) return others[i].open();
-  if (strcmp(kind, "udp") == 0) return socket(AF_INET, SOCK_DGRAM, 0);
-  if (strcmp(kind, "tcp") == 0) return socket(AF_INET, SOCK_STREAM, 0);
-  if (strcmp(kind, "unix") == 0) return socket(AF_UNIX, SOCK_STREAM, 0);
-  if (strcmp(kind, "eventfd") == 0) return eventfd(3, 0);
-  if (strcmp(kind, "pidfd") == 0) return (int)syscall(SYS_pidfd_open, getpid(), 0);
+static void open_kind(const char *name) {
+  int fds[2];
+  for (const struct kind *k = kinds; k < kinds + sizeof kinds / sizeof *kinds; k++) {
+    if (strcmp(k->name, name) != 0) continue;
+    if (k->pair == NULL) {
+      note_fd(k, k->path != NULL ? open(k->path, k->flags) : k->open());
+      return;
+    }
+    if (k->pair(fds) != 0) fail(name);
+    note_fd(k, fds[0]);
+    note_fd(k, fds[1]);
+    return;
+  }
   errno = EINVAL;
-  return -1;
+  fail(name);
 }
 
 static void make_file(const char *name, size_t size, mode_t mode) {
@@ -367,7 +400,7 @@ static void make_tree(void) {
   if (mkdir("d", 0755) != 0) fail("d");
   make_file("d/g", 10, 0400);
   if (symlink("f", "l") != 0 || symlink("nowhere", "dangling") != 0 ||
-      symlink("/bin/true", "x") != 0)
+      symlink("../../../exe", "x") != 0)
     fail("links");
   if (chdir("../..") != 0) fail("../..");
 }
@@ -445,18 +478,31 @@ static uint64_t mixed(uint64_t hash, uint64_t value) {
   return hash ^ hash >> 29;
 }
 
-/* Positions and what is there to be read: effects on descriptors. By raw calls: errno may be gone. */
-static long look_at_fds(void) {
-  uint64_t hash = 0;
+/* What there is to be read, which is read, so that bytes that were written are seen. */
+static uint64_t look_at_waiting(uint64_t fd, uint64_t hash) {
+  static char text[65536];
+  int waiting = 0;
+  long n = raw(SYS_ioctl, fd, FIONREAD, (uint64_t)&waiting, 0, 0, 0);
+  hash = mixed(mixed(hash, (uint64_t)n), (uint64_t)waiting);
+  if (n == 0 && waiting > 0) n = raw(SYS_read, fd, (uint64_t)text, sizeof text, 0, 0, 0);
+  for (long i = 0; i < n; i++) hash = mixed(hash, (uint64_t)text[i]);
+  return mixed(hash, (uint64_t)n);
+}
+
+/* Effects on what the call was given, and on the process. By raw calls: errno may be gone. */
+static long look_at_effects(void) {
+  static char cwd[4096];
+  uint64_t mask = 0, hash = 0;
   for (int i = 0; i < record->nfds; i++) {
-    int waiting = 0;
     uint64_t fd = (uint64_t)record->fds[i];
     hash = mixed(hash, (uint64_t)raw(SYS_lseek, fd, 0, SEEK_CUR, 0, 0, 0));
-    hash = mixed(hash, (uint64_t)raw(SYS_ioctl, fd, FIONREAD, (uint64_t)&waiting, 0, 0, 0));
-    hash = mixed(hash, (uint64_t)waiting);
     hash = mixed(hash, (uint64_t)raw(SYS_fcntl, fd, F_GETFL, 0, 0, 0, 0));
+    hash = look_at_waiting(fd, hash);
   }
-  return (long)hash;
+  long n = raw(SYS_getcwd, (uint64_t)cwd, sizeof cwd, 0, 0, 0, 0);
+  for (long i = 0; i < n; i++) hash = mixed(hash, (uint64_t)cwd[i]);
+  raw(SYS_rt_sigprocmask, SIG_BLOCK, 0, (uint64_t)&mask, sizeof mask, 0, 0);
+  return (long)mixed(mixed(hash, mask), (uint64_t)raw(SYS_umask, 0, 0, 0, 0, 0, 0));
 }
 
 /* Waits for what a call has made: it may have words to write into the arena when it ends. */
@@ -475,7 +521,7 @@ static void make_call(void) {
                                         : raw(call.nr, w[0], w[1], w[2], w[3], w[4], w[5]);
   record->returned = 1;
   if (call.how & HOW_FORKS && record->result > 0) wait_for_new(record->result);
-  record->after = look_at_fds();
+  record->after = look_at_effects();
   raw(SYS_exit_group, 0, 0, 0, 0, 0, 0);
 }
 
@@ -500,11 +546,7 @@ static void start_thread(void *(*f)(void *)) {
 static void in_process(void) {
   if (call.how & HOW_GROUP) setpgid(0, 0);
   if (call.how & HOW_TREE && chdir("t/in") != 0) fail("t/in");
-  for (int i = 0; i < call.nkinds; i++) {
-    int fd = open_kind(call.kinds[i]);
-    if (fd < 0) fail(call.kinds[i]);
-    record->fds[record->nfds++] = fd;
-  }
+  for (int i = 0; i < call.nkinds; i++) open_kind(call.kinds[i]);
   if (call.how & HOW_CHILD) have_child();
   if (call.how & HOW_IPC) have_ipc();
   if (call.how & HOW_BUSY) start_thread(busy);
@@ -697,17 +739,18 @@ static void map_arena(void) {
   if (before == NULL) fail("memory");
 }
 
-/* All lines that are this worker's, from one on. */
-static void work(long line, long step) {
+/* All calls that are this worker's, from a line on: by index, so that a call is always in the same folder. */
+static void work(long line, int workers) {
   char name[32];
   snprintf(name, sizeof name, "w%d", worker);
   if ((mkdir(name, 0700) != 0 && errno != EEXIST) || chdir(name) != 0) fail(name);
   map_arena();
   if (access("t", F_OK) == 0) look_at_tree(); /* what a worker before this one left */
-  for (; line < nlines; line += step) {
+  for (int made = 0; line < nlines; line++) {
+    if (strtol(lines[line], NULL, 16) % workers != worker) continue;
     record->line = line;
     one_call(lines[line]);
-    if (line / step % FLUSH == FLUSH - 1) flush();
+    if (++made % FLUSH == 0) flush();
   }
   record->line = nlines;
   flush();
@@ -730,14 +773,14 @@ static void become(uid_t uid) {
   sigaction(SIGUSR1, &handled, NULL);
 }
 
-static pid_t start_worker(struct record *records, int number, long line, long step) {
+static pid_t start_worker(struct record *records, int number, long line, int workers) {
   pid_t pid = fork();
   if (pid < 0) fail("fork");
   if (pid > 0) return pid;
   worker = number;
   record = &records[number];
   record->line = line;
-  work(line, step);
+  work(line, workers);
   return 0;
 }
 
@@ -748,12 +791,34 @@ static bool go_on_after(struct record *records, pid_t *pids, int number, int wor
   read_call(lines[line]);
   put("%" PRIx64 " - worker 0\n", call.index);
   flush();
-  pids[number] = start_worker(records, number, line + workers, workers);
+  pids[number] = start_worker(records, number, line + 1, workers);
   return true;
 }
 
+/* The program x in each tree: its status tells what it was given. */
+static int was_executed(char **argv) {
+  uint64_t hash = 0;
+  for (char **p = argv; *p != NULL; p++)
+    for (char *c = *p; *c; c++) hash = mixed(hash, (uint64_t)*c);
+  for (char **p = environ; *p != NULL; p++)
+    for (char *c = *p; *c; c++) hash = mixed(hash, (uint64_t)*c);
+  return (int)(hash & 63) + 128;
+}
+
+static void copy_self(void) {
+  char text[65536];
+  int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  int to = open("exe", O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+  ssize_t n = 0;
+  if (from < 0 || to < 0) fail("exe");
+  while ((n = read(from, text, sizeof text)) > 0)
+    if (write(to, text, (size_t)n) != n) fail("exe");
+  close(from);
+  close(to);
+}
+
 int main(int argc, char **argv) {
-  if (argc != 6) return dprintf(2, "helper_identity PLAN OUT DIR WORKERS UID\n"), 2;
+  if (argc != 6) return was_executed(argv);
   int workers = atoi(argv[4]), wstatus = 0, null = open("/dev/null", O_RDWR | O_CLOEXEC);
   pid_t pids[64];
   if (workers < 1 || workers > 64) return 2;
@@ -761,12 +826,13 @@ int main(int argc, char **argv) {
   out_path = argv[2];
   become((uid_t)strtoul(argv[5], NULL, 10));
   if (chdir(argv[3]) != 0) fail(argv[3]);
+  copy_self();
   struct record *records = mmap(NULL, (size_t)workers * sizeof *records, PROT_READ | PROT_WRITE,
                                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (records == MAP_FAILED || null < 0) fail("records");
   for (int fd = 0; fd < 3; fd++) dup2(null, fd);
   close(null);
-  for (int i = 0; i < workers; i++) pids[i] = start_worker(records, i, i, workers);
+  for (int i = 0; i < workers; i++) pids[i] = start_worker(records, i, 0, workers);
   for (int left = workers; left > 0;) {
     pid_t pid = wait(&wstatus);
     if (pid < 0) break;
