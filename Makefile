@@ -5,6 +5,7 @@
 #   make test         every test (installs what is missing); ends in `N passed, N failed`
 #   make check        layers, generated files, style, static analysis, exported symbols
 #   make generate     core/signature_data.c anew from lua/lencase/
+#   make test-docker  every test under Docker's seccomp profile, with its capabilities
 #   make check-hard   every test on a build with the smallest caches and poisoned frees
 #   make asan         tests under the address and undefined-behaviour sanitizers
 #   make check-identity  [CALLS=100000] [SEED=1] odd calls natively and in a cage, compared
@@ -61,7 +62,7 @@ LUALS = $(BUILD)/luals/lencase.d.lua
 COMPLETION = $(BUILD)/completion/lencase
 
 .DELETE_ON_ERROR:
-.PHONY: all demo generate test run-tests check-identity check-hard asan ubsan tsan wasm-objects fuzz fuzz-clang \
+.PHONY: all demo generate test run-tests test-docker check-hard asan ubsan tsan wasm-objects fuzz fuzz-clang \
         fuzz-seeds valgrind bench check check-layers check-generated check-lua check-style \
         check-static check-symbols format install uninstall clean
 
@@ -192,10 +193,24 @@ run-tests: all $(C_TESTS) $(C_HELPERS)
 CALLS = 100000
 SEED = 1
 
+.PHONY: check-identity
 check-identity:
 	@scripts/install-deps test
 	@$(MAKE) -s all $(C_HELPERS)
 	@LENCASE_BUILD=$(BUILD) $(LUA) spec/identity/run.lua --seed $(SEED) --calls $$(($(CALLS) / 8))
+
+# As in a container of Docker's: its seccomp profile, and root with the capabilities that it gives.
+DOCKER_CAPS = -all,+chown,+dac_override,+fsetid,+fowner,+mknod,+net_raw,+setgid,+setuid,+setfcap,+setpcap,+net_bind_service,+sys_chroot,+kill,+audit_write
+
+$(BUILD)/docker.rules: scripts/docker-rules scripts/seccomp-rules
+	@mkdir -p $(@D)
+	@scripts/docker-rules $@
+
+test-docker:
+	@scripts/install-deps test
+	@$(MAKE) -s all $(C_TESTS) $(C_HELPERS) $(BUILD)/docker.rules
+	@$(BUILD)/spec/helper_confine -f $(BUILD)/docker.rules -- \
+	  setpriv --inh-caps=-all --bounding-set=$(DOCKER_CAPS) $(MAKE) -s run-tests TEST_FLAGS=--as-user-too
 
 check-hard:
 	@scripts/install-deps test

@@ -1,4 +1,5 @@
--- Calls as they come, natively and under grates that hand them on: the same results, bytes and effects.
+-- Calls as they come, natively and under grates that hand them on (scripts/lencase run): the same results,
+-- bytes and effects.
 -- spec/identity/known.lua lists what is known to differ; what no longer does is to be taken out of it.
 
 local generate = require "spec.identity.generate"

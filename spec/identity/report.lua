@@ -5,7 +5,7 @@ local outcome = require "spec.identity.outcome"
 local report = {}
 
 local function result_kind(o)
-  if o.ended ~= "exit0" then return o.ended end
+  if o.ended ~= "exit0" then return (o.ended:gsub("^exit%d+$", "exit")) end
   local n = math.tointeger(o.result)
   if n and n <= 0 and n >= -4095 then return outcome.result_text(o) end
   return n and "a value" or "no return"

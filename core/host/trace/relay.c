@@ -77,11 +77,13 @@ static bool asks_reload(struct relay *r, int sig) {
   return true;
 }
 
+/* It looks up now and then: a seccomp filter may refuse the signal that ends it (relay_close). */
 static void *relay_main(void *ud) {
+  const struct timespec look = {1, 0};
   struct relay *r = ud;
   siginfo_t info;
   for (;;) {
-    int sig = sigwaitinfo(&r->set, &info);
+    int sig = sigtimedwait(&r->set, &info, &look);
     if (atomic_load(&r->over)) return NULL;
     if (sig > 0 && !asks_reload(r, sig)) hand_on(r, &info);
   }

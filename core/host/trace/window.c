@@ -255,7 +255,8 @@ static int64_t fetch_descriptor(struct steps *s, uint64_t site) {
   memcpy(words, s->run->cookie, sizeof s->run->cookie);
   if (!steps_enter(s, site, s->run->window_call, words)) return -ESRCH;
   if (ptrace(PTRACE_SYSCALL, s->t->tid, 0, 0) != 0) return -ESRCH;
-  while (call_waits(s) && !hand_over(s)) continue;
+  while (call_waits(s) && !hand_over(s))
+    ;
   return steps_stop(s, PTRACE_SYSCALL, STOP_SYSCALL) ? steps_result(s) : -ESRCH;
 }
 
