@@ -176,7 +176,8 @@ calls.list = {
   { 6, "int lstat(const char *restrict pathname, struct stat *restrict statbuf);" },
   { 7, "int poll(/* inout whole */ struct pollfd fds[.nfds], unsigned int nfds, int timeout);" },
   { 8, "off_t lseek(int fd, off_t offset, unsigned int whence);" },
-  { 9, "void *mmap(void *_Nullable addr, size_t length, unsigned long prot, unsigned long flags, int fd, off_t offset);" },
+  { 9, "void *mmap(void *_Nullable addr, size_t length, unsigned long prot, unsigned long flags, int fd, "
+     .. "off_t offset);" },
   { 10, "int mprotect(void *addr, size_t len, unsigned long prot);" },
   { 11, "int munmap(void *addr, size_t length);" },
   { 12, "void *brk(void *_Nullable addr);" },
