@@ -22,9 +22,10 @@ local AGAIN = 2 -- times that what differs is made again
 
 local WORK = "/mnt" -- the same for each run, since calls say where they are
 
--- Run by sh in new namespaces, with a file for the outcomes and a command.
-local INSIDE = ([[mount -t tmpfs -o mode=1777,size=512m identity WORK && cd WORK && >out && chmod 666 out || exit 99
-to=$1; shift
+-- Run by sh in new namespaces, with a file for the outcomes, the program that makes the calls, and a command.
+local INSIDE = ([[mount -t tmpfs -o mode=1777,size=512m identity WORK && cd WORK && >out && chmod 666 out &&
+mkdir bin && mount -t tmpfs identity bin && cp "$2" bin/x && mount -o remount,ro bin || exit 99
+to=$1; shift 2
 "$@" < /dev/null; status=$?; cat out > "$to"; exit $status]]):gsub("WORK", WORK)
 
 local ROOT = "unshare --mount --uts --ipc --net --pid --fork --kill-child --mount-proc "
@@ -43,16 +44,20 @@ end
 
 -- {================================= running ================================
 
--- The command of a run; natively without a host.
+-- The program that makes the calls.
+local function tester_of(run)
+  local path = ("%s/spec/%s_identity"):format(support.build, run.host == "inline" and "dynamic" or "helper")
+  return path:find "^/" and path or support.pwd .. "/" .. path
+end
+
+-- The command of a run; natively without a style.
 local function command_of(run, plan)
-  local tester = ("%s/%s/spec/%s_identity"):format(support.pwd, support.build, run.host == "inline" and "dynamic" or "helper")
-  if support.build:find "^/" then tester = tester:sub(#support.pwd + 2) end
   local words = { "setarch -R" }
   if run.style then
     table.insert(words, ("env -C %s %s run %s %s %s --"):format(quote(support.pwd), support.lencase,
       run.host == "inline" and "--inline" or "", quote(run.script or "spec/identity/grate.lua"), run.style))
   end
-  table.insert(words, ("%s %s %s/out %s %d %d"):format(quote(tester), quote(plan), WORK, WORK, WORKERS, USER))
+  table.insert(words, ("%s/bin/x %s %s/out %s %d %d"):format(WORK, quote(plan), WORK, WORK, WORKERS, USER))
   return table.concat(words, " ")
 end
 
@@ -76,8 +81,8 @@ local function run_plan(run, calls, seconds)
     support.sh(("chmod -R a+rX %s"):format(dir))
     local start = is_root() and ROOT or ORDINARY
     local command = (is_root() and "" or AS_USER) .. command_of(run, dir .. "/plan")
-    local _, err, status = support.sh(("timeout -k 5 %d %s sh -c %s sh %s/outcomes %s"):format(seconds, start, quote(INSIDE), dir,
-      command))
+    local _, err, status = support.sh(("timeout -k 5 %d %s sh -c %s sh %s/outcomes %s %s"):format(seconds, start, quote(INSIDE), dir,
+      quote(tester_of(run)), command))
     assert(status == 0, ("a run ended with status %s: %s"):format(status, err))
     list, said = outcomes_of(dir .. "/outcomes"), err
   end)
