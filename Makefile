@@ -2,7 +2,9 @@
 #
 #   make              all that is installed, into build/
 #   make demo         count the bytes that a real program writes (installs what is missing)
-#   make test         every test (installs what is missing); ends in `N passed, N failed`
+#   make test         [JOBS=] [SEED=] every test (installs what is missing); ends in `N passed, N failed`
+#   make test-namespace   the same, each file in new namespaces of pids (small ones) and mounts
+#   make test-fresh   [SUITE=bookworm] README's commands in a fresh Debian with nothing but make and git
 #   make check        layers, generated files, style, static analysis, exported symbols
 #   make generate     core/signature_data.c anew from lua/lencase/
 #   make test-docker  every test under Docker's seccomp profile, with its capabilities
@@ -17,6 +19,11 @@
 #   make format       the C files as make check wants them
 #   make bench        what an intercepted call costs
 #   make install      [PREFIX=/usr/local] [DESTDIR=], and make uninstall
+
+SYSTEM := $(shell uname -s) $(shell uname -m)
+ifneq ($(SYSTEM),Linux x86_64)
+$(error lencase runs on Linux, x86-64; this is $(SYSTEM))
+endif
 
 PREFIX = /usr/local
 BUILD = build
@@ -61,8 +68,16 @@ MANUAL = $(BUILD)/man/lencase.1 $(BUILD)/man/lencase.3
 LUALS = $(BUILD)/luals/lencase.d.lua
 COMPLETION = $(BUILD)/completion/lencase
 
+# Before a first build, but not for goals that install what is missing, or build nothing.
+ifeq ($(filter demo test test-docker check check-hard asan ubsan tsan wasm-objects fuzz valgrind uninstall clean,$(MAKECMDGOALS))$(wildcard $(BUILD)/liblencase.so),)
+MISSING := $(shell scripts/missing-needs '$(CC)' '$(PKG_CONFIG)' '$(LUA)')
+ifneq ($(MISSING),)
+$(error a build needs what is not here: $(MISSING); `make demo` installs what is missing)
+endif
+endif
+
 .DELETE_ON_ERROR:
-.PHONY: all demo generate test run-tests test-docker check-hard asan ubsan tsan wasm-objects fuzz fuzz-clang \
+.PHONY: all demo generate test test-namespace test-fresh test-docker run-tests check-hard asan ubsan tsan wasm-objects fuzz fuzz-clang \
         fuzz-seeds valgrind bench check check-layers check-generated check-lua check-style \
         check-static check-symbols format install uninstall clean
 
@@ -180,14 +195,28 @@ $(BUILD)/spec/dynamic_%: spec/c/helper_%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -o $@ $< -lpthread -lm -lseccomp
 
+# JOBS: so many files at a time, instead of one for each CPU. SEED: the order of a run that printed it.
+JOBS =
+SEED =
 TEST_FLAGS =
 
 test:
 	@scripts/install-deps test
 	@$(MAKE) -s run-tests TEST_FLAGS=--as-user-too
 
+test-namespace:
+	@scripts/install-deps test
+	@$(MAKE) -s run-tests TEST_FLAGS='--as-user-too --namespace'
+
+SUITE = bookworm
+
+test-fresh:
+	@scripts/install-deps fresh
+	@scripts/test-fresh $(SUITE)
+
 run-tests: all $(C_TESTS) $(C_HELPERS)
-	@$(LUA) scripts/run-tests.lua --build $(BUILD) $(TEST_FLAGS) $(C_TESTS) $(SPECS)
+	@$(LUA) scripts/run-tests.lua --build $(BUILD) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEED),--seed $(SEED)) \
+	  $(TEST_FLAGS) $(C_TESTS) $(SPECS)
 
 # On both hosts, in the four styles of spec/identity/grate.lua.
 CALLS = 100000
@@ -224,7 +253,7 @@ SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omi
 ASAN_SPECS = env LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0
 
 # What uses the ordinary build, and the host whose link namespace no sanitizer's runtime fits into.
-NOT_ASAN = spec/install_spec.lua spec/embed_spec.lua spec/readme_spec.lua spec/inline_spec.lua
+NOT_ASAN = spec/install_spec.lua spec/embed_spec.lua spec/readme_spec.lua spec/inline_spec.lua spec/doctor_spec.lua
 
 asan:
 	@scripts/install-deps test
@@ -346,15 +375,17 @@ format:
 
 # --- installation --------------------------------------------------------------------------
 
-BINDIR = $(DESTDIR)$(PREFIX)/bin
-LIBDIR = $(DESTDIR)$(PREFIX)/lib
-INCLUDEDIR = $(DESTDIR)$(PREFIX)/include
-LUADIR = $(DESTDIR)$(PREFIX)/share/lua/5.4/lencase
-LUALIBDIR = $(DESTDIR)$(PREFIX)/lib/lua/5.4/lencase
-EXAMPLEDIR = $(DESTDIR)$(PREFIX)/share/lencase/examples
-LUALSDIR = $(DESTDIR)$(PREFIX)/share/lencase/luals
-MANDIR = $(DESTDIR)$(PREFIX)/share/man
-COMPLETIONDIR = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+# Below DESTDIR.
+BINDIR = $(PREFIX)/bin
+LIBDIR = $(PREFIX)/lib
+INCLUDEDIR = $(PREFIX)/include
+LUADIR = $(PREFIX)/share/lua/5.4/lencase
+LUALIBDIR = $(PREFIX)/lib/lua/5.4/lencase
+DATADIR = $(PREFIX)/share/lencase
+EXAMPLEDIR = $(DATADIR)/examples
+LUALSDIR = $(DATADIR)/luals
+MANDIR = $(PREFIX)/share/man
+COMPLETIONDIR = $(PREFIX)/share/bash-completion/completions
 
 define PKGCONFIG_FILE
 prefix=$(PREFIX)
@@ -371,33 +402,39 @@ Cflags: -I$${includedir}
 endef
 export PKGCONFIG_FILE
 
+# Which folders were made for it; nothing depends on the umask of who installs.
+FOLDERS = $(DATADIR)/folders
+
 install: all
-	$(INSTALL) -d $(BINDIR) $(LIBDIR)/pkgconfig $(INCLUDEDIR) $(LUADIR) $(LUALIBDIR) $(EXAMPLEDIR) \
-	  $(MANDIR)/man1 $(MANDIR)/man3 $(LUALSDIR) $(COMPLETIONDIR) $(LUADIR)/repl
-	$(INSTALL) scripts/lencase $(BINDIR)
-	$(INSTALL) -m 644 $(BUILD)/liblencase.a $(LIBDIR)
-	$(INSTALL) $(BUILD)/liblencase.so.$(VERSION) $(LIBDIR)
-	ln -sf liblencase.so.$(VERSION) $(LIBDIR)/$(SONAME)
-	ln -sf $(SONAME) $(LIBDIR)/liblencase.so
-	$(INSTALL) $(INLINE) $(LIBDIR)
-	$(INSTALL) -m 644 core/lencase.h $(INCLUDEDIR)
-	$(INSTALL) -m 644 lua/lencase/*.lua $(LUADIR)
-	$(INSTALL) -m 644 lua/lencase/repl/*.lua $(LUADIR)/repl
-	$(INSTALL) $(MODULE) $(LUALIBDIR)
-	$(INSTALL) -m 644 $(filter-out %_spec.lua,$(wildcard examples/*.lua)) $(EXAMPLEDIR)
-	$(INSTALL) -m 644 $(BUILD)/man/lencase.1 $(MANDIR)/man1
-	$(INSTALL) -m 644 $(BUILD)/man/lencase.3 $(MANDIR)/man3
-	$(INSTALL) -m 644 $(LUALS) $(LUALSDIR)
-	$(INSTALL) -m 644 $(COMPLETION) $(COMPLETIONDIR)
-	echo "$$PKGCONFIG_FILE" > $(LIBDIR)/pkgconfig/lencase.pc
-	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" -eq 0 ]; then ldconfig; fi
+	DESTDIR='$(DESTDIR)' scripts/make-folders $(FOLDERS) $(BINDIR) $(LIBDIR)/pkgconfig $(INCLUDEDIR) $(LUADIR)/repl \
+	  $(LUALIBDIR) $(EXAMPLEDIR) $(LUALSDIR) $(MANDIR)/man1 $(MANDIR)/man3 $(COMPLETIONDIR)
+	$(INSTALL) -m 755 scripts/lencase $(DESTDIR)$(BINDIR)
+	$(INSTALL) -m 644 $(BUILD)/liblencase.a $(DESTDIR)$(LIBDIR)
+	$(INSTALL) -m 755 $(BUILD)/liblencase.so.$(VERSION) $(INLINE) $(DESTDIR)$(LIBDIR)
+	ln -sf liblencase.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/liblencase.so
+	$(INSTALL) -m 644 core/lencase.h $(DESTDIR)$(INCLUDEDIR)
+	$(INSTALL) -m 644 lua/lencase/*.lua $(DESTDIR)$(LUADIR)
+	$(INSTALL) -m 644 lua/lencase/repl/*.lua $(DESTDIR)$(LUADIR)/repl
+	$(INSTALL) -m 755 $(MODULE) $(DESTDIR)$(LUALIBDIR)
+	$(INSTALL) -m 644 $(filter-out %_spec.lua,$(wildcard examples/*.lua)) $(DESTDIR)$(EXAMPLEDIR)
+	$(INSTALL) -m 644 $(BUILD)/man/lencase.1 $(DESTDIR)$(MANDIR)/man1
+	$(INSTALL) -m 644 $(BUILD)/man/lencase.3 $(DESTDIR)$(MANDIR)/man3
+	$(INSTALL) -m 644 $(LUALS) $(DESTDIR)$(LUALSDIR)
+	$(INSTALL) -m 644 $(COMPLETION) $(DESTDIR)$(COMPLETIONDIR)
+	echo "$$PKGCONFIG_FILE" > $(DESTDIR)$(LIBDIR)/pkgconfig/lencase.pc
+	chmod 644 $(DESTDIR)$(LIBDIR)/pkgconfig/lencase.pc
+	$(LDCONFIG)
+
+# The dynamic linker's cache is of this machine, and root's.
+LDCONFIG = if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" -eq 0 ]; then ldconfig; fi
 
 uninstall:
-	rm -f $(BINDIR)/lencase $(LIBDIR)/liblencase.a $(LIBDIR)/liblencase.so* \
-	  $(patsubst $(BUILD)/%,$(LIBDIR)/%,$(INLINE)) \
-	  $(INCLUDEDIR)/lencase.h $(LIBDIR)/pkgconfig/lencase.pc \
-	  $(MANDIR)/man1/lencase.1 $(MANDIR)/man3/lencase.3 $(COMPLETIONDIR)/lencase
-	rm -rf $(LUADIR) $(LUALIBDIR) $(DESTDIR)$(PREFIX)/share/lencase
+	rm -f $(addprefix $(DESTDIR),$(BINDIR)/lencase $(LIBDIR)/liblencase.a $(LIBDIR)/liblencase.so* \
+	  $(patsubst $(BUILD)/%,$(LIBDIR)/%,$(INLINE)) $(INCLUDEDIR)/lencase.h $(LIBDIR)/pkgconfig/lencase.pc \
+	  $(MANDIR)/man1/lencase.1 $(MANDIR)/man3/lencase.3 $(COMPLETIONDIR)/lencase)
+	DESTDIR='$(DESTDIR)' scripts/make-folders --undo $(FOLDERS) $(LUADIR) $(LUALIBDIR) $(DATADIR)
+	$(LDCONFIG)
 
 clean:
 	rm -rf build build-hard build-asan build-ubsan build-tsan build-fuzz build-wasm

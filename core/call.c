@@ -89,7 +89,6 @@ static const struct refusal refusals[] = {
     {LENCASE_ELIMIT, ENOMEM, "is more than the limits of lencase allow; the caller gets ENOMEM"},
     {LENCASE_EINVAL, EINVAL, "has more runs than an iovec may have; the caller gets EINVAL"},
     {LENCASE_ENOMEM, ENOMEM, "found no memory to be copied to; the caller gets ENOMEM"},
-    {LENCASE_EHOST, EIO, "cannot be reached here (`lencase doctor` tells why); the caller gets EIO"},
     {0, EIO, "could not be copied; the caller gets EIO"},
 };
 

@@ -11,7 +11,7 @@ local function placed(text, path) return (text:gsub("%f[%w_]DIR%f[^%w_]", path))
 local function printed(dir, command, script)
   local path = support.write_file(dir .. "/script", placed(script, dir .. "/m"))
   local out, err, status = sh(("LC_ALL=C %s sh %s"):format(placed(command, dir .. "/m"), path))
-  return (("%s%s%d"):format(out, err, status):gsub(dir, "D")), (sh("ls -A " .. quote(dir)))
+  return (("%s%s%d"):format(out, err, status):gsub(dir:gsub("%p", "%%%0"), "D")), (sh("ls -A " .. quote(dir)))
 end
 
 local function in_memory(script, stack)

@@ -6,47 +6,49 @@
 -- ("ok ...", "not ok ...", "ok ... # SKIP why") and at their end how many tests there were, as
 -- "1..N" or "N passed, N failed", so that one that ends early is seen. The raw output is kept in
 -- BUILD/test/ and shown when something failed. The last line here is
--- "N passed, N failed[, N skipped]".
+-- "N passed, N failed[, N skipped]"; before it one that names the packages for want of which tests
+-- were left out ("# SKIP needs PACKAGE...").
+--
+-- Each process has an environment of its own, which is the same everywhere, and a temporary folder
+-- that is gone afterwards. Files, and the tests of a spec, run in a random order.
 --
 --   --build DIR        the build under test (default: build)
+--   --jobs N           so many processes at a time (default: one for each CPU)
+--   --seed N           the order of a run that printed this number
 --   --prefix COMMAND, --spec-prefix COMMAND
 --                      put before each program, before busted: valgrind, or env(1)
 --   --as-user-too      when root, run the specs a second time as an ordinary user
+--   --namespace        each process in new namespaces of pids and mounts, where pids are small
 
 local SECONDS = 300 -- a process that runs longer hangs, which is a failure
 local USER = "nobody"
+local AS_USER = ("setpriv --reuid=%s --regid=nogroup --clear-groups "):format(USER)
 
--- log, folder, build, seconds, prefix of the user, prefix of the tool, command
-local SHELL_LINE = "log=$(realpath -m %s); cd %s && "
-  .. "LENCASE_BUILD=%s timeout -k 5 %d %s %s %s > $log 2>&1 < /dev/null"
+-- The shell is process 1 there, which reaps, and the test an ordinary process.
+local NAMESPACE = [[unshare --pid --fork --kill-child --mount-proc sh -c '"$@"; exit $?' sh ]]
+
+local ENVIRONMENT = "env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "
+  .. 'LANG=C.UTF-8 LC_ALL=C.UTF-8 TZ=UTC0 TERM=dumb HOME="$tmp" TMPDIR="$tmp" '
+
+-- What runs a job, and tells how it ended. Behind it: what is before the environment, and the job's own.
+local SHELL_LINE = [[tmp=$(mktemp -d %s/lencase-test-XXXXXX) && %s || exit 255; log=$(realpath -m %s); ( cd %s && ]]
+  .. [[timeout -k 5 %d %s ]] .. ENVIRONMENT .. [[LENCASE_BUILD=%s %s %s ) > "$log" 2>&1 < /dev/null; ]]
+  .. [[status=$?; rm -rf "$tmp"; echo %d $status]]
 
 ---@class options
 ---@field build string
+---@field jobs integer
+---@field seed integer
 ---@field prefix string
 ---@field spec_prefix string
 ---@field as_user_too boolean
+---@field namespace boolean
 ---@field files string[]
 
----@param argv string[]
----@return options
-local function parse_options(argv)
-  local opts = { build = "build", prefix = "", spec_prefix = "", as_user_too = false, files = {} }
-  local i = 1
-  while argv[i] do
-    if argv[i] == "--as-user-too" then
-      opts.as_user_too = true
-    elseif argv[i]:find "^%-%-" then
-      local name = argv[i]:sub(3):gsub("-", "_")
-      assert(type(opts[name]) == "string", "no such option: " .. argv[i])
-      opts[name] = assert(argv[i + 1], argv[i] .. " needs a value")
-      i = i + 1
-    else
-      table.insert(opts.files, argv[i])
-    end
-    i = i + 1
-  end
-  return opts
-end
+---@class counts
+---@field passed integer
+---@field failed integer
+---@field skipped integer
 
 ---@param word string
 ---@return string # the word, quoted for sh
@@ -63,6 +65,31 @@ local function line_of(command)
   return line
 end
 
+---@param argv string[]
+---@return options
+local function parse_options(argv)
+  local opts = { build = "build", jobs = tonumber(line_of "nproc"), seed = math.random(999999), prefix = "",
+                 spec_prefix = "", as_user_too = false, namespace = false, files = {} }
+  local i = 1
+  while argv[i] do
+    local name = argv[i]:match "^%-%-(.*)$"
+    local key = (name or "files"):gsub("-", "_")
+    if not name then
+      table.insert(opts.files, argv[i])
+    elseif opts[key] == false then
+      opts[key] = true
+    else
+      local integer = math.type(opts[key])
+      assert(integer or type(opts[key]) == "string", "no such option: " .. argv[i])
+      local value = assert(argv[i + 1], argv[i] .. " needs a value")
+      opts[key] = not integer and value or assert(math.tointeger(tonumber(value)), argv[i] .. " needs a number")
+      i = i + 1
+    end
+    i = i + 1
+  end
+  return opts
+end
+
 ---@param file string
 ---@return boolean
 local function is_spec(file)
@@ -71,14 +98,15 @@ end
 
 -- busted's first line may ask for another Lua, so it is given to this one.
 ---@param file string
+---@param seed integer
 ---@return string
-local function command_of(file)
-  if is_spec(file) then return "lua5.4 /usr/bin/busted --verbose --output=TAP " .. quote(file) end
-  return quote(file)
+local function command_of(file, seed)
+  if not is_spec(file) then return quote(file) end
+  return ("lua5.4 /usr/bin/busted --verbose --output=TAP --shuffle --seed=%d %s"):format(seed, quote(file))
 end
 
 ---@param log string
----@return { passed: integer, failed: integer, skipped: integer }
+---@return counts
 local function count_tap(log)
   local n = { passed = 0, failed = 0, skipped = 0 }
   for line in log:gmatch "[^\n]+" do
@@ -107,17 +135,16 @@ end
 
 -- What is wrong with a process as a whole, whatever its TAP lines say; nil: nothing.
 ---@param file string
----@param how "exit"|"signal"
----@param code integer
+---@param status integer
 ---@param log string
----@param n { passed: integer, failed: integer, skipped: integer }
+---@param n counts
 ---@return string?
-local function complaint(file, how, code, log, n)
+local function complaint(file, status, log, n)
   local total = n.passed + n.failed + n.skipped
   if is_spec(file) and not loadfile(file) then return select(2, loadfile(file)) end
-  if how == "exit" and code == 124 then return ("hung: ended after %d s"):format(SECONDS) end
-  if how == "signal" or code > 128 then return ("died of signal %d"):format(code % 128) end
-  if code ~= 0 and n.failed == 0 then return ("ended with status %d"):format(code) end
+  if status == 124 or status == 137 then return ("hung: ended after %d s"):format(SECONDS) end
+  if status > 128 then return ("died of signal %d"):format(status % 128) end
+  if status ~= 0 and n.failed == 0 then return ("ended with status %d"):format(status) end
   if total == 0 then return "ran no test" end
   if count_claimed(log) ~= total then return "ended before its end" end
 end
@@ -129,25 +156,41 @@ local function contents(path)
   return f:read "a"
 end
 
--- Runs one file in folder 'dir' and reports it in a line, with its output when it failed.
+---@class job
+---@field file string
+---@field dir string where the tree is
+---@field as_user boolean
+---@field log string
+---@field line? string
+
+-- The line that runs the job of that number.
 ---@param opts options
----@param file string
----@param dir string
----@param user_prefix string
----@return { passed: integer, failed: integer, skipped: integer }
-local function run(opts, file, dir, user_prefix)
-  local name = file:gsub("/", "-")
-  local log = ("%s/test/%s%s.log"):format(opts.build, user_prefix ~= "" and "user-" or "", name)
-  local _, how, code = os.execute(SHELL_LINE:format(quote(log), quote(dir), quote(opts.build),
-    SECONDS, user_prefix, is_spec(file) and opts.spec_prefix or opts.prefix, command_of(file)))
-  local output = contents(log)
+---@param job job
+---@param number integer
+---@return string
+local function line_for(opts, job, number)
+  local before = (opts.namespace and NAMESPACE or "") .. (job.as_user and AS_USER or "")
+  return SHELL_LINE:format(job.as_user and "/tmp" or '"${TMPDIR:-/tmp}"',
+                           job.as_user and ('chown %s: "$tmp"'):format(USER) or ":", quote(job.log), quote(job.dir),
+                           SECONDS, before, quote(opts.build), is_spec(job.file) and opts.spec_prefix or opts.prefix,
+                           command_of(job.file, opts.seed), number)
+end
+
+-- Reports a job that has ended in a line, with its output when it failed.
+---@param job job
+---@param status integer
+---@param wanting table<string, integer> package -> tests that were left out
+---@return counts
+local function report(job, status, wanting)
+  local output = contents(job.log)
   local n = count_tap(output)
-  local wrong = complaint(file, how, code, output, n)
+  local wrong = complaint(job.file, status, output, n)
   if wrong then n.failed = n.failed + 1 end
   print(("%-6s %s%s: %d passed, %d failed, %d skipped%s"):format(n.failed == 0 and "ok" or "FAILED",
-    file, user_prefix ~= "" and " (as " .. USER .. ")" or "", n.passed, n.failed, n.skipped,
+    job.file, job.as_user and " (as " .. USER .. ")" or "", n.passed, n.failed, n.skipped,
     wrong and " (" .. wrong .. ")" or ""))
-  if n.failed > 0 then print(output .. "-- end of " .. log) end
+  if n.failed > 0 then print(output .. "-- end of " .. job.log) end
+  for packages in output:gmatch "# SKIP [^\n]-needs ([^\n]+)" do wanting[packages] = (wanting[packages] or 0) + 1 end
   return n
 end
 
@@ -161,23 +204,66 @@ local function copy_for_user(opts)
   return dir
 end
 
+-- The jobs in the order of the seed.
+---@param opts options
+---@param copy? string the ordinary user's tree
+---@return job[]
+local function jobs_of(opts, copy)
+  local jobs = {}
+  local function add(file, dir, as_user)
+    local log = ("%s/test/%s%s.log"):format(opts.build, as_user and "user-" or "", file:gsub("/", "-"))
+    table.insert(jobs, { file = file, dir = dir, as_user = as_user, log = log })
+  end
+  for _, file in ipairs(opts.files) do
+    add(file, ".", false)
+    if copy and is_spec(file) then add(file, copy, true) end
+  end
+  math.randomseed(opts.seed)
+  for i = #jobs, 2, -1 do
+    local j = math.random(i)
+    jobs[i], jobs[j] = jobs[j], jobs[i]
+  end
+  return jobs
+end
+
+---@param opts options
+---@param jobs job[]
+---@return counts sum
+---@return table<string, integer> wanting
+local function run(opts, jobs)
+  local sum, wanting, lines = { passed = 0, failed = 0, skipped = 0 }, {}, {}
+  for number, job in ipairs(jobs) do table.insert(lines, line_for(opts, job, number)) end
+  local list = line_of [[mktemp "${TMPDIR:-/tmp}/lencase-test-XXXXXX"]]
+  local file = assert(io.open(list, "w"))
+  file:write(table.concat(lines, "\n"), "\n")
+  file:close()
+  local ended <close> = assert(io.popen(("xargs -a %s -d '\\n' -n 1 -P %d sh -c"):format(quote(list), opts.jobs)))
+  local reports = 0
+  for number, status in ended:lines("n", "n") do
+    for what, count in pairs(report(jobs[number], status, wanting)) do sum[what] = sum[what] + count end
+    reports = reports + 1
+  end
+  os.remove(list)
+  assert(reports == #jobs, ("%d of %d files did not run"):format(#jobs - reports, #jobs))
+  return sum, wanting
+end
+
 ---@param opts options
 ---@return boolean # nothing failed, and something ran
 local function run_all(opts)
-  local sum = { passed = 0, failed = 0, skipped = 0 }
-  local function add(file, dir, user_prefix)
-    for what, count in pairs(run(opts, file, dir, user_prefix)) do sum[what] = sum[what] + count end
+  if opts.namespace and not os.execute(NAMESPACE .. "true") then
+    print "left out: no namespaces of pids and mounts can be made here\n0 passed, 0 failed, 1 skipped"
+    return true
   end
   assert(os.execute("mkdir -p " .. quote(opts.build .. "/test")))
-  for _, file in ipairs(opts.files) do add(file, ".", "") end
-  if opts.as_user_too and line_of "id -u" == "0" then
-    local dir = copy_for_user(opts)
-    local as_user = ("setpriv --reuid=%s --regid=nogroup --clear-groups env HOME=%s"):format(USER, dir)
-    for _, file in ipairs(opts.files) do
-      if is_spec(file) then add(file, dir, as_user) end
-    end
-    os.execute("rm -rf " .. quote(dir))
-  end
+  print(("%d at a time, in the order of --seed %d"):format(opts.jobs, opts.seed))
+  local copy = opts.as_user_too and line_of "id -u" == "0" and copy_for_user(opts) or nil
+  local sum, wanting = run(opts, jobs_of(opts, copy))
+  if copy then os.execute("rm -rf " .. quote(copy)) end
+  local missing = {}
+  for packages, n in pairs(wanting) do table.insert(missing, ("%d for want of %s"):format(n, packages)) end
+  table.sort(missing)
+  if #missing > 0 then print("left out: " .. table.concat(missing, "; ")) end
   print(("%d passed, %d failed%s"):format(sum.passed, sum.failed,
     sum.skipped > 0 and (", %d skipped"):format(sum.skipped) or ""))
   return sum.failed == 0 and sum.passed > 0

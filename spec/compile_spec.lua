@@ -297,9 +297,7 @@ describe("a grate from memory", function()
   local dir
 
   setup(function()
-    local pipe = assert(io.popen "mktemp -d")
-    dir = pipe:read "l"
-    pipe:close()
+    dir = support.new_folder()
     assert.are.equal("", (build(dir, from_file)))
   end)
 

@@ -46,9 +46,7 @@ describe("an installed lencase", function()
   local prefix
 
   setup(function()
-    local pipe = assert(io.popen "mktemp -d")
-    prefix = pipe:read "l"
-    pipe:close()
+    prefix = support.new_folder()
     local _, err, status = support.sh(("make -s install PREFIX=%s BUILD=%s"):format(prefix, support.build))
     assert(status == 0, err)
     support.write_file(prefix .. "/counter.lua", counter)
@@ -71,18 +69,10 @@ describe("an installed lencase", function()
     "share/lua/5.4/lencase/check.lua", "share/lencase/luals/lencase.d.lua", "share/bash-completion/completions/lencase",
   }
 
-  it("is complete, and all of it can be removed", function()
-    support.in_folder(function(dir)
-      local make = ("make -s %%s DESTDIR=%s PREFIX=/usr BUILD=%s"):format(dir, support.build)
-      local _, err, status = support.sh(make:format "install")
-      assert.are.equal(0, status, err)
-      for _, file in ipairs(files) do
-        assert.are.equal(0, (select(3, support.sh(("test -f %s/usr/%s"):format(dir, file)))), file)
-      end
-      _, err, status = support.sh(make:format "uninstall")
-      assert.are.equal(0, status, err)
-      assert.are.equal("", (support.sh(("find %s -type f -o -type l"):format(dir))))
-    end)
+  it("is complete", function()
+    for _, file in ipairs(files) do
+      assert.are.equal(0, (select(3, support.sh(("test -f %s/%s"):format(prefix, file)))), file)
+    end
   end)
 
   it("is a module of a stock Lua", function()
@@ -102,6 +92,12 @@ write(fd, buf, count)
   arg  pass    buf
   arg  value   count
 ]], out)
+  end)
+
+  it("looks at what works here, the inline host's library among it", function()
+    local out, err = support.sh(("%s %s/bin/lencase doctor"):format(clean, prefix))
+    assert.are.equal("", err)
+    assert.is_truthy(out:find "\nok +namespace ", out)
   end)
 
   it("checks scripts, also its own examples by name", function()
@@ -149,3 +145,192 @@ write(fd, buf, count)
     assert.are.equal(0, status, err)
   end)
 end)
+
+-- {============================ what make install leaves ====================
+
+local is_root = (support.sh "id -u") == "0\n"
+
+local function make(goal, settings)
+  local _, err, status = support.sh(("LC_ALL=C make -s %s BUILD=%s %s"):format(goal, support.build, settings))
+  assert.are.equal(0, status, err)
+  assert.are.equal("", err)
+end
+
+-- Everything in a folder with its mode.
+local function tree(dir) return (support.sh(("cd %s && find . -printf '%%p %%M\\n' | LC_ALL=C sort"):format(dir))) end
+
+-- A folder as a system has it: with files, empty folders and modes of others.
+local function furnish(dir)
+  assert.are.equal(0, (select(3, support.sh(([[cd %s && chmod 755 . && mkdir -p usr/lib usr/share/man/man3 usr/share/lua/5.4/other &&
+    chmod 2775 usr/lib && chmod 700 usr/share/man && echo x > usr/share/lua/5.4/other/init.lua]]):format(dir)))))
+end
+
+describe("make uninstall leaves nothing that was not there", function()
+  -- Where it is installed to, in a folder of the test's own.
+  local places = {
+    ["in a DESTDIR"] = "DESTDIR=%s PREFIX=/usr",
+    ["in a DESTDIR that is not there"] = "DESTDIR=%s/new PREFIX=/usr/local",
+    ["in a PREFIX"] = "PREFIX=%s/usr",
+    ["in a PREFIX that is not there"] = "PREFIX=%s/opt/new",
+  }
+  for name, settings in pairs(places) do
+    it(name, function()
+      support.in_folder(function(dir)
+        furnish(dir)
+        local before = tree(dir)
+        make("install", settings:format(dir))
+        assert.are_not.equal(before, tree(dir))
+        make("install", settings:format(dir)) -- a second time nothing is made
+        make("uninstall", settings:format(dir))
+        assert.are.equal(before, tree(dir))
+      end)
+    end)
+  end
+
+  it("when nothing is installed, either", function()
+    support.in_folder(function(dir)
+      furnish(dir)
+      local before = tree(dir)
+      make("uninstall", "PREFIX=" .. dir .. "/usr")
+      assert.are.equal(before, tree(dir))
+    end)
+  end)
+
+  it("and keeps what others have put there since", function()
+    support.in_folder(function(dir)
+      make("install", "PREFIX=" .. dir .. "/usr")
+      support.write_file(dir .. "/usr/share/man/man1/other.1", "x")
+      make("uninstall", "PREFIX=" .. dir .. "/usr")
+      assert.are.equal("./usr/share/man/man1/other.1\n", (support.sh(("cd %s && find . -type f -o -empty"):format(dir))))
+    end)
+  end)
+
+  -- The cache is the machine's: a program that is found in its place says what it saw.
+  it("in ld.so's cache, either", function()
+    support.in_folder(function(dir)
+      local log = dir .. "/log"
+      support.write_file(dir .. "/ldconfig", ("#!/bin/sh\ntest -e %s/usr/lib/liblencase.so; echo $? >> %s\n"):format(dir, log))
+      os.execute("chmod +x " .. dir .. "/ldconfig")
+      for _, goal in ipairs { "install", "uninstall" } do
+        local _, err, status = support.sh(("PATH=%s:$PATH make -s %s BUILD=%s PREFIX=%s/usr"):format(dir, goal, support.build, dir))
+        assert.are.equal(0, status, err)
+      end
+      if is_root then
+        assert.are.equal("0\n1\n", support.read_file(log)) -- there, then gone
+      else
+        assert.is_nil(io.open(log)) -- the cache is not theirs
+      end
+    end)
+  end)
+end)
+
+describe("lencase installed under umask 077", function()
+  it("can be used by other users", function()
+    support.in_folder(function(dir)
+      local _, err, status = support.sh(("chmod 755 %s; umask 077; make -s install BUILD=%s PREFIX=%s/usr"):format(
+        dir, support.build, dir))
+      assert.are.equal(0, status, err)
+      assert.are.equal("", (support.sh(("find %s ! -type l ! -perm -444 -o -type d ! -perm -555"):format(dir))))
+      local script = support.write_file(dir .. "/counter.lua", counter)
+      local other = is_root and "setpriv --reuid=nobody --regid=nogroup --clear-groups " or ""
+      local line = ("chmod 644 %s; %s %s %s/usr/bin/lencase run %s -- echo hello"):format(script, clean, other, dir, script)
+      local out
+      out, err, status = support.sh(line)
+      assert.are.equal("hello\n", out)
+      assert.are.equal("6 bytes\n", err)
+      assert.are.equal(0, status)
+      out = support.sh(("%s env PKG_CONFIG_PATH=%s/usr/lib/pkgconfig pkg-config --modversion lencase"):format(other, dir))
+      assert.are.equal("0.1.0\n", out)
+    end)
+  end)
+end)
+
+-- }==========================================================================
+
+-- {========================== where it cannot be built =====================
+
+-- Runs a command line with these programs in front of PATH. `asked`: which programs that install packages it ran.
+local function with_programs(programs, line)
+  local result
+  support.in_folder(function(dir)
+    for name, text in pairs(programs) do support.write_file(dir .. "/" .. name, "#!/bin/sh\n" .. text .. "\n") end
+    for _, name in ipairs { "apt-get", "sudo", "dpkg-query" } do
+      support.write_file(dir .. "/" .. name, ("#!/bin/sh\necho %s >> %s/log\nexit 1\n"):format(name, dir))
+    end
+    os.execute(("chmod +x %s/*; : > %s/log"):format(dir, dir))
+    local out, err, status = support.sh(("export LC_ALL=C PATH=%s:$PATH BIN=%s; %s"):format(dir, dir, line))
+    result = { out = out, err = err, status = status, asked = support.read_file(dir .. "/log") }
+  end)
+  return result
+end
+
+describe("make", function()
+  local machines = { ["Linux aarch64"] = true, ["Linux riscv64"] = true, ["FreeBSD amd64"] = true, ["Darwin x86_64"] = true }
+  for machine in pairs(machines) do
+    for _, goal in ipairs { "", "demo", "test", "install" } do
+      it(("stops at once on %s: make %s"):format(machine, goal), function()
+        local uname = ('set -- $1 %s\ncase $1 in -s) echo $2 ;; -m) echo $3 ;; esac'):format(machine)
+        local r = with_programs({ uname = uname }, "make DESTDIR=$BIN/root " .. goal)
+        assert.are.equal(2, r.status)
+        assert.is_truthy(r.err:find("^Makefile:%d+: %*%*%* lencase runs on Linux, x86%-64; this is " .. machine .. "%.  Stop%.\n$"), r.err)
+        assert.are.equal("", r.out .. r.asked)
+      end)
+    end
+  end
+
+  -- What a machine lacks, and what is said of it.
+  local lacks = {
+    ["a C compiler"] = { "make CC=no-such-compiler", "a C compiler %(no%-such%-compiler%)" },
+    ["a compiler for x86-64"] = { "make CC='gcc -m32'", "a C compiler that makes programs for x86%-64 %(gcc %-m32%)" },
+    ["the C library's headers"] = { "make CC='gcc -nostdinc'", "the headers of the C library" },
+    ["pkg-config"] = { "make PKG_CONFIG=no-such-pkg-config", "no%-such%-pkg%-config" },
+    ["headers"] = { "PKG_CONFIG_LIBDIR=/nowhere make", "the headers of lua5%.4, the headers of libseccomp" },
+    ["Lua"] = { "make LUA=no-such-lua", "no%-such%-lua" },
+    ["Lua's modules"] = { "env -u LUA_PATH_5_4 -u LUA_CPATH_5_4 LUA_PATH=/nowhere LUA_CPATH=/nowhere make",
+                          "the Lua module argparse, the Lua module cjson, the Lua module lpeg" },
+  }
+  for name, row in pairs(lacks) do
+    it("says what a first build lacks, and where it comes from: " .. name, function()
+      local line, what = row[1], row[2]
+      local r = with_programs({}, line .. " -j2 BUILD=$BIN/build; status=$?; test ! -e $BIN/build && exit $status")
+      assert.are.equal(2, r.status)
+      assert.is_truthy(r.err:find("^Makefile:%d+: %*%*%* a build needs what is not here: " .. what
+        .. "; `make demo` installs what is missing%.  Stop%.\n$"), r.err)
+      assert.are.equal("", r.out .. r.asked)
+    end)
+  end
+end)
+
+describe("the command without a module that it needs", function()
+  for module, package in pairs { argparse = "lua-argparse", cjson = "lua-cjson", lpeg = "lua-lpeg" } do
+    it("names the package of " .. module, function()
+      support.in_folder(function(dir)
+        support.write_file(dir .. "/without.lua", ([[
+          table.insert(package.searchers, 1, function(name)
+            if name == %q then error "it is not here" end
+          end)]]):format(module))
+        local out, err, status = support.sh(("LUA_INIT=@%s/without.lua %s run examples/umask.lua -- true"):format(dir, support.lencase))
+        assert.are.equal(("lencase: needs what is not here, the Lua module %s: apt-get install %s (Debian's name)\n"):format(module, package), err)
+        assert.are.equal("", out)
+        assert.are.equal(125, status)
+      end)
+    end)
+  end
+
+  it("says when it is not built, or does not load", function()
+    support.in_folder(function(dir)
+      local others = package.searchpath("lpeg", package.cpath):gsub("lpeg", "?") -- and no lencase that is installed
+      local run = ("unset LENCASE_BUILD LUA_CPATH_5_4; cp -r scripts lua %s; cd %s; LUA_CPATH=%s lua5.4 scripts/lencase run x.lua")
+        :format(dir, dir, others)
+      local _, err, status = support.sh(run)
+      assert.are.equal("lencase: lencase is not built: run make in the folder with its Makefile\n", err)
+      assert.are.equal(125, status)
+      os.execute(("mkdir -p %s/build/lencase; echo junk > %s/build/lencase/core.so"):format(dir, dir))
+      _, err, status = support.sh(run)
+      assert.is_truthy(err:find "^lencase: error loading module 'lencase.core' from file [^\n]*too short\n$", err)
+      assert.are.equal(125, status)
+    end)
+  end)
+end)
+
+-- }==========================================================================

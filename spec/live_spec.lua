@@ -11,13 +11,18 @@ local function typed(lines, program, options)
                                                      program and "-- " .. program or ""))
 end
 
--- The output, with T for a process's number and A for an address.
+-- The output with T for the number of a process or thread where it stands: numbers are small in some places.
+local function nameless(out)
+  return (("\n" .. out):gsub("(\n)%d+( %()", "%1T%2"):gsub("(\n[ *] )%d+( )", "%1T%2")
+          :gsub("(\n)%d+(  [%l_][%w_]*%()", "%1T%2"):gsub("(\n)%d+/%d+(  [%l_][%w_]*%()", "%1T/T%2"):sub(2))
+end
+
+-- Such an output, with A for an address.
 local function output(lines, program, options)
   local out, err, status = typed(lines, program, options)
   assert.equal("", err)
   assert.equal(0, status)
-  out = out:gsub("^(%d+) ", "T "):gsub("0x%x%x%x+", "A"):gsub("%f[%d]" .. (out:match "^%d+") .. "%f[%D]", "T")
-  return (out:gsub("%f[%d]%d%d%d%d%d*%f[%D]", "T"))
+  return (nameless(out):gsub("0x%x%x%x+", "A"))
 end
 
 local function python(text) return PYTHON .. " -c " .. quote(text) end
@@ -45,7 +50,7 @@ step(function(c) return c.name == "write" and c.count == 6 end)
 args
 ]], "sh -c 'echo hi; echo hello'")
     assert.truthy(out:find('T  openat(dirfd = AT_FDCWD, pathname = "/etc/ld.so.cache", flags = O_RDONLY|O_CLOEXEC)\n'
-                           .. '"/etc/ld.so.cache"\nT  true\ntrue\n"openat"\nhi\n'
+                           .. '"/etc/ld.so.cache"\n524288  true\ntrue\n"openat"\nhi\n'
                            .. 'T  write(fd = 1, buf = "hello\\n", count = 6)\n'
                            .. '{ buf = "hello\\n", count = 6, fd = 1 }\n', 1, true), out)
   end)
@@ -59,7 +64,7 @@ print(os.read(f, 100) == open("/proc/version", "rb").read(100), flush=True)
 try: os.open("/etc/hosts", os.O_RDONLY)
 except OSError as e: print(e, flush=True)
 print(os.read(f, 100), flush=True)
-os.write(1, b"as it is\n")
+os.write(1, b"as it is now\n")
 ]]
     local out = output([[
 step(function(c) return c.name == "openat" and c.pathname == "/etc/hostname" end)
@@ -68,16 +73,16 @@ step(function(c) return c.name == "openat" and c.pathname == "/etc/hosts" end)
 ret(-1, "EMFILE")
 step "read"
 ret(5, nil, "abcde")
-on("write", function(fd, buf, count) if count == 9 then return fail "EPERM" end end)
-step(function(c) return c.name == "write" and c.count == 9 end)
+on("write", function(fd, buf, count) if count == 13 then return fail "EPERM" end end)
+step(function(c) return c.name == "write" and c.count == 13 end)
 let()
 run()
 ]], program)
     assert.truthy(out:find 'T  openat%([^\n]*"/etc/hostname"', out)
     assert.truthy(out:find('true\nTrue\nT  openat', 1, true), out)
     assert.truthy(out:find('-1  "EMFILE"\n[Errno 24] Too many open files: \'/etc/hosts\'\nT  read(', 1, true), out)
-    assert.truthy(out:find("5  nil  \"abcde\"\n", 1, true), out)
-    assert.truthy(out:find("as it is\n9\nT (python3) has ended: ", 1, true), out)
+    assert.truthy(out:find("5  nil  \"abcde\"\nb'abcde'\n", 1, true), out)
+    assert.truthy(out:find("as it is now\n13\nT (python3) has ended: ", 1, true), out)
   end)
 
   it("has handlers that are put in force and taken off while it is stopped", function()
@@ -119,7 +124,7 @@ calls[1]
 on("write", function(fd, buf, count) return 77 end)
 try(1)
 ]], "sh -c 'echo hello'")
-    assert.truthy(out:find 'Jello\nwrite%(1, "hello\\n", 6%) = 6, [%d.T]+ %as\n  handler  write at %[2%]:1: '
+    assert.truthy(out:find 'Jello\nwrite%(1, "hello\\n", 6%) = 6, [%d.]+ %as\n  handler  write at %[2%]:1: '
                   and out:find "copied buf 6 bytes; it answered 6", out)
     assert.truthy(out:find('write(1, "hello\\n", 6) = 6\n', 1, true), out)
     assert.truthy(out:find 'it answered 77, [^\n]*\n77\n$', out)
@@ -127,7 +132,7 @@ try(1)
 
   it("shows every call when it is asked to", function()
     local out = output("trace 'all'\nrun()\n", "sh -c 'exit 0'")
-    assert.truthy(out:find('openat(-100, "/etc/ld.so.cache", T', 1, true), out)
+    assert.truthy(out:find('openat(-100, "/etc/ld.so.cache", 524288', 1, true), out)
     assert.truthy(out:find "munmap%(")
   end)
 
@@ -186,12 +191,36 @@ int main(void) { int r = helper(stdout); return r + close(0); }
         local _, message, built = sh(("cc %s -o %s/p %s/p.c"):format(how, dir, dir))
         assert.equal(0, built, message)
         local out = output('step("execve")\nstep("write")\nwhere\nwhere.site\nwhere.descriptors[1].path\n', ("sh -c 'exec %s/p > %s/out'"):format(dir, dir))
-        assert.truthy(out:find('T %(p%) at write%(fd = 1, buf = "hello\\n", count = 6%)\n  fd 1 is ' .. dir .. '/out\n'
-                               .. '  #0  %S*write%S*%+0x%x+ %(%S+%)', 1), out)
+        assert.truthy(out:find('T %(p%) at write%(fd = 1, buf = "hello\\n", count = 6%)\n  fd 1 is ' .. dir:gsub("%p", "%%%0") .. '/out\n'
+                               .. '  #0  %S+%+0x%x+ %(', 1), out)
+        local innermost = out:match "  #0  (%S+)%+0x" -- of a static program each function has a name
+        assert.truthy(innermost:find "write" or how:find "static" and out:find "  #[12]  %S*write%S*%+0x%x+ %(p%)\n", out)
         assert.truthy(out:find "  #%d+%s+main%+0x%x+ %(p%)", out)
         local own = out:match '\n"([%w_]+)%+0x%x+ %(p%)"\n"'
         assert.truthy(how:find "static" and own or own == "main" or own == "helper", out)
       end
+    end)
+  end)
+
+  -- As glibc's write does since 2.41.
+  it("names the function of a library that makes its call in functions without a name", function()
+    support.in_folder(function(dir)
+      support.write_file(dir .. "/lib.c", [[
+__attribute__((noinline)) static long inner(long n) {
+  long result;
+  __asm__ volatile("syscall" : "=a"(result) : "0"(n), "D"(1), "S"("hello\n"), "d"(6) : "rcx", "r11", "memory");
+  return result;
+}
+__attribute__((noinline)) static long middle(long n) { return inner(n) + 1; }
+long says_hello(void) { return middle(1) + 1; }
+]])
+      support.write_file(dir .. "/p.c", "long says_hello(void); int main(void) { return (int)says_hello() + 1; }\n")
+      local _, message, built = sh(("cc -O1 -shared -fPIC -s -o DIR/lib.so DIR/lib.c && cc -O1 -o DIR/p DIR/p.c DIR/lib.so"):gsub("DIR", dir))
+      assert.equal(0, built, message)
+      local out = output('step("write")\nwhere\nwhere.frames[1].name, where.frames[1].inside\n', dir .. "/p")
+      assert.truthy(out:find('\n  fd 1 is [^\n]*\n  #0  says_hello%+0x%x+ %(lib%.so%), 2 inside without a name\n'
+                             .. '  #1  main%+0x%x+ %(p%)   <%- of the program itself\n'), out)
+      assert.truthy(out:find('"says_hello"  2\n', 1, true), out)
     end)
   end)
 
@@ -210,11 +239,15 @@ end)
 describe("a program with several threads and processes", function()
   local program = [[
 import os, subprocess, threading
+lock = threading.Lock()
 def work():
-    os.getppid()
-    os.getpgid(0)
+    with lock:
+        os.getppid()
+        os.getpgid(0)
+        os.getsid(0)
 t = [threading.Thread(target=work) for _ in range(2)]
 for x in t: x.start()
+while any(x.is_alive() for x in t): os.getsid(0)
 for x in t: x.join()
 subprocess.run(["/bin/echo", "child"])
 os.write(1, b"end\n")
@@ -226,6 +259,7 @@ step("getppid")
 first = where.tid
 choose(first)
 step("getpgid", "exit").name
+step("getsid").name
 where.tid == first
 choose()
 step("getppid").tid ~= first
@@ -234,7 +268,7 @@ threads()
 where.pid ~= where.tid or where.comm
 run()
 ]], python(program))
-    assert.truthy(out:find('"getpgid"\ntrue\n', 1, true), out)
+    assert.truthy(out:find('"getpgid"\n"getsid"\ntrue\n', 1, true), out)
     assert.truthy(out:find("true\n%S+  execve%(pathname = \"/bin/echo\""), out)
     assert.truthy(out:find "  T +python3 +[^\n]*\n%* T +python3 +at execve", out)
     assert.truthy(out:find "child\nend\n", out)
@@ -356,8 +390,6 @@ end)
 
 -- {================================= terminal ==============================
 
-local has_readline = os.execute "ldconfig -p 2>/dev/null | grep -q 'libreadline[.]so[.]8'"
-
 -- What a terminal showed in which these keys were typed, each behind the text before it.
 local function terminal(steps, program, options)
   local words = {}
@@ -373,7 +405,7 @@ local READING = "on('read', 'pass buf', function(fd) if fd == 0 then print 'read
 
 describe("a program in the prompt's terminal", function()
   it("is stopped by Ctrl-C, which it does not get, and goes on", function()
-    if not has_readline then return pending "there is no GNU readline here" end
+    if support.no_readline then pending(support.no_readline) end
     local out = terminal({
       "> ", "run()\\r", "ready", "hello\\r", "got hello", "\\x03", "interrupted: ", "", -- in a call
       "> ", "1 + 41\\r", "42", "", "> ", READING, "> ", "run()\\r", "reading", "more\\r", "got more", "", "reading", "go\\r",
@@ -394,7 +426,7 @@ sys.exit(7)
   end)
 
   it("that was attached to is stopped by Ctrl-C at the prompt, and keeps its own terminal", function()
-    if not has_readline then return pending "there is no GNU readline here" end
+    if support.no_readline then pending(support.no_readline) end
     support.in_folder(function(dir)
       sh(("mkfifo %s/in; sh -c 'echo up > %s/up; read x; echo got $x' < %s/in > %s/out & echo $! > %s/pid")
         :format(dir, dir, dir, dir, dir))
@@ -413,7 +445,7 @@ sys.exit(7)
   end)
 
   it("keeps its own modes, and the prompt has others meanwhile", function()
-    if not has_readline then return pending "there is no GNU readline here" end
+    if support.no_readline then pending(support.no_readline) end
     terminal({
       "> ", "step('kill')\\r", "raw", "\\x03", "key 3", "", -- no signal: the program wants the byte
       "kill(", "", "> ", "abc\\x03", "^C", "", "> ", "step('write')\\r", "step", "Z", "write(", "", "> ", "run()\\r",
@@ -431,7 +463,7 @@ termios.tcsetattr(0, termios.TCSADRAIN, modes)
   end)
 
   it("is stopped by Ctrl-Z as a job is, and run() continues it", function()
-    if not has_readline then return pending "there is no GNU readline here" end
+    if support.no_readline then pending(support.no_readline) end
     terminal({
       "> ", "run()\\r", "ready", "\\x1a", "is stopped by signal 20", "", "> ", "threads()\\r", "stopped by job control",
       "", "> ", READING, "> ", "run()\\r", "reading", "hello\\r", "got hello", "", "exit 0", "", "> ", "\\x04",
@@ -439,7 +471,7 @@ termios.tcsetattr(0, termios.TCSADRAIN, modes)
   end)
 
   it("has a call of a handler's made again unseen when Ctrl-C has cut it short", function()
-    if not has_readline then return pending "there is no GNU readline here" end
+    if support.no_readline then pending(support.no_readline) end
     local polled = "on('epoll_wait', 'pass pointers', function(epfd, events, maxevents, timeout)"
                    .. " print 'polling' return sys.epoll_wait(epfd, nil, maxevents, timeout) end)\\r"
     local out = terminal({
@@ -466,7 +498,7 @@ waits.join()
   end)
 
   it("may be several processes, of which Ctrl-C stops all, once", function()
-    if not has_readline then return pending "there is no GNU readline here" end
+    if support.no_readline then pending(support.no_readline) end
     terminal({
       "> ", READING, "> ", "run()\\r", "reading", "", "reading", "\\x03", "interrupted: ", "",
       "> ", "threads()\\r", "in read", "", "in read", "", "> ",

@@ -595,8 +595,7 @@ describe("whoever waits for a program inline", function()
     local program = "sh -c '(echo one); (exec /bin/echo four); exec /bin/echo x'"
     local out, err, n = nested({ "outer", "inner" }, program)
     assert.are.same({ "one\nfour\nx\n", 0 }, { out, n })
-    local outer = err:match "^inner 11 11 exit 0\nouter %d+ (%d+) exit 0\n$"
-    assert.are.equal(11 + #support.pwd + 1, tonumber(outer), err) -- lencase itself asks pwd(1) where it is
+    assert.is_truthy(err:find "^inner 11 11 exit 0\nouter %d+ 11 exit 0\n$", err)
   end)
 
   it("says whose report is missing, four deep", function()

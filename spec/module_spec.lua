@@ -96,7 +96,7 @@ describe("core/README.md", function()
       local name = path:gsub("%.[ch]$", "")
       local first = name:match "^%a+"
       local folder = path:match "^(.*)/[^/]*$" or ""
-      local room = rooms[path] or rooms[name] or rooms[folder] or rooms[folder:match "^host/%a+"] or folder == "" and rooms[first]
+      local room = rooms[path] or rooms[name] or rooms[folder] or rooms[name:match "^host/%a+"] or folder == "" and rooms[first]
       assert.is_truthy(room, path)
     end
   end)

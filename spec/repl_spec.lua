@@ -416,8 +416,6 @@ end)
 
 -- {================================= terminal ==============================
 
-local has_readline = os.execute "ldconfig -p 2>/dev/null | grep -q 'libreadline[.]so[.]8'"
-
 local function terminal(steps, variables)
   local words = {}
   for _, word in ipairs(steps) do table.insert(words, quote(word)) end
@@ -427,7 +425,7 @@ end
 
 describe("in a terminal", function()
   it("completes, asks on, is interrupted, and remembers", function()
-    if not has_readline then return pending "there is no GNU readline here" end
+    if support.no_readline then pending(support.no_readline) end
     in_folder(function(dir)
       local variables = "LENCASE_HISTORY=" .. dir .. "/history"
       local out, _, status = terminal({
@@ -454,7 +452,7 @@ describe("in a terminal", function()
   end)
 
   it("ends a handler that does not end by Ctrl-C, also one that catches errors", function()
-    if not has_readline then return pending "there is no GNU readline here" end
+    if support.no_readline then pending(support.no_readline) end
     local out, _, status = terminal({
       "> ", "c = cage()\\r", "> ", 'on("getpid", function() print "loo" print "ping" while true do end end)\\r',
       "> ", "c:getpid()\\r", "ping", "\\x03", "interrupted", "",

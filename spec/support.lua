@@ -27,20 +27,28 @@ function support.read_file(path)
   return text
 end
 
+--- A fresh folder, of TMPDIR.
+function support.new_folder()
+  local pipe <close> = assert(io.popen "mktemp -d")
+  return pipe:read "l"
+end
+
 --- Runs f(dir) with a fresh folder that is gone afterwards.
 function support.in_folder(f)
-  local pipe = assert(io.popen "mktemp -d")
-  local dir = pipe:read "l"
-  pipe:close()
+  local dir = support.new_folder()
   local ok, message = xpcall(f, function(m) return type(m) == "string" and debug.traceback(m, 2) or m end, dir)
   os.execute("rm -rf " .. support.quote(dir))
   if not ok then error(message, 0) end
 end
 
+-- Of what a command prints.
+local outputs = support.new_folder()
+setmetatable(support, { __gc = function() os.execute("rm -rf " .. support.quote(outputs)) end })
+
 --- Runs a command line; its standard output, standard error and status ("exit", n).
 function support.sh(line)
-  local out, err = os.tmpname(), os.tmpname()
-  local _, how, n = os.execute(("{ %s\n} >%s 2>%s"):format(line, out, err))
+  local out, err = outputs .. "/out", outputs .. "/err"
+  local _, how, n = os.execute(("{ %s\n} >%s 2>%s"):format(line, support.quote(out), support.quote(err)))
   local o, e = support.read_file(out), support.read_file(err)
   os.remove(out)
   os.remove(err)
@@ -48,6 +56,19 @@ function support.sh(line)
 end
 
 support.lencase = "lua5.4 scripts/lencase"
+
+--- The packages that are not here, of those in missing{ wabt = "command -v wasm2c" }, by what shows that they are:
+--- a reason for `pending`, which scripts/run-tests.lua tells at its end; nil: all are.
+function support.missing(signs)
+  local missing = {}
+  for package, sign in pairs(signs) do
+    if not os.execute(("{ %s; } >/dev/null 2>&1"):format(sign)) then table.insert(missing, package) end
+  end
+  table.sort(missing)
+  return missing[1] and "needs " .. table.concat(missing, ", ")
+end
+
+support.no_readline = support.missing { libreadline8 = "ldconfig -p | grep 'libreadline[.]so[.]8'" }
 
 local here = assert(io.popen "pwd")
 support.pwd = here:read "l"

@@ -50,6 +50,7 @@ void bind_open_files(lua_State *L);
 void bind_open_prompt(lua_State *L);
 void bind_open_readline(lua_State *L);
 void bind_open_live(lua_State *L);
+void bind_open_probe(lua_State *L);
 
 /* state:sim{...}, a method of states (bind_sim.c). */
 int bind_sim_new(lua_State *L);

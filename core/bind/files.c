@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,8 +54,17 @@ static int stdout_aside(lua_State *L) {
   return opened(L, s, "standard output");
 }
 
+/* core.cwd() -> the working directory, or nil, message, errno */
+static int cwd(lua_State *L) {
+  char *path = getcwd(NULL, 0);
+  if (path == NULL) return luaL_fileresult(L, 0, "the working directory");
+  lua_pushstring(L, path);
+  free(path);
+  return 1;
+}
+
 static const luaL_Reg functions[] = {
-    {"create", create}, {"stdout_aside", stdout_aside}, {NULL, NULL}};
+    {"create", create}, {"cwd", cwd}, {"stdout_aside", stdout_aside}, {NULL, NULL}};
 
 void bind_open_files(lua_State *L) {
   luaL_setfuncs(L, functions, 0);

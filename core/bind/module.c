@@ -68,6 +68,7 @@ LENCASE_PUBLIC int luaopen_lencase_core(lua_State *L) {
     bind_open_live(L);
   } else {
     bind_open_state(L);
+    bind_open_probe(L);
   }
   bind_open_sim(L);
   bind_open_files(L);

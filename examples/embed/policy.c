@@ -63,9 +63,9 @@ int main(int argc, char **argv) {
     say(NULL, lencase_error(st));
     return 1;
   }
-  save("/tmp/lencase-policy.log", "this may be written\n");
-  save("/tmp/lencase-policy.txt", "may this?\n");
-  call(SYS_unlink, address("/tmp/lencase-policy.log"), 0, 0);
+  save("lencase-policy.log", "this may be written\n");
+  save("lencase-policy.txt", "may this?\n");
+  call(SYS_unlink, address("lencase-policy.log"), 0, 0);
   lencase_cage_exit(st, cage, 0);
   lencase_finish(st, 0);
   lencase_close(st);

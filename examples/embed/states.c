@@ -73,7 +73,7 @@ static void *thread(void *arg) {
 }
 
 static const char *script(const char *text) {
-  static char names[2][32] = {"/tmp/lencase-states-XXXXXX", "/tmp/lencase-states-XXXXXX"};
+  static char names[2][32] = {"lencase-states-XXXXXX", "lencase-states-XXXXXX"};
   static int n;
   char *name = names[n++];
   int fd = mkstemp(name);

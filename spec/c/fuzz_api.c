@@ -467,7 +467,7 @@ static const char *const scripts[] = {
 };
 enum { SCRIPTS = sizeof scripts / sizeof *scripts };
 
-static char script_paths[SCRIPTS][32];
+static char script_paths[SCRIPTS][TEST_PATH];
 
 static void remove_scripts(void) {
   for (int i = 0; i < SCRIPTS; i++) unlink(script_paths[i]);

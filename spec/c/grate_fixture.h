@@ -19,10 +19,9 @@ static const char lua_path[] = "lua/?.lua;lua/?/init.lua";
   "local sys, fail = lencase.sys, lencase.fail "
 
 /* Writes 'text' to a file of its own; its name to 'path'. */
-static void script_file(char path[32], const char *text) {
+static void script_file(char path[TEST_PATH], const char *text) {
   size_t size = strlen(text);
-  strcpy(path, "/tmp/grate-XXXXXX");
-  int fd = mkstemp(path);
+  int fd = mkstemp(test_path(path, "grate-XXXXXX"));
   need(fd >= 0 && write(fd, text, size) == (ssize_t)size);
   close(fd);
 }
@@ -30,7 +29,7 @@ static void script_file(char path[32], const char *text) {
 /* Loads a script that is given as text. A status. */
 __attribute__((unused)) static int script_load(struct world *w, const char *text,
                                                lencase_grate **out) {
-  char path[32];
+  char path[TEST_PATH];
   script_file(path, text);
   int status = lencase_load(w->st, path, 0, NULL, lua_path, NULL, out);
   unlink(path);

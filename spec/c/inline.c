@@ -110,7 +110,7 @@ int main(void) {
   ok(write(-1, "x", 1) == -1 && errno == EBADF, "the kernel's errno");
   ok(syscall(SYS_write, ends[1], 16, 5) == -1 && errno == EFAULT, "a pointer that leads nowhere");
 
-  for (i = 0; i < 10; i++) need(getppid() > 1);
+  for (i = 0; i < 10; i++) need(getppid() >= 0); /* 0: of another pid namespace */
   /* mov $nr, %eax has become a jump; another C library may have no such site */
   code = (const unsigned char *)(uintptr_t)getppid;
   ok(code[0] == 0xe9 || code[5] != 0x0f, "a hot call site is patched");

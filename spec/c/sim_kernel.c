@@ -14,11 +14,11 @@
 
 /* {================================= files ================================= */
 
-static char dir[] = "/tmp/lencase-sim-XXXXXX";
+static char dir[TEST_PATH];
 
 /* The path of 'name' in the test's own folder, as a string of the cage. */
 static uint64_t path_in(struct world *w, const char *name) {
-  char path[256];
+  char path[TEST_PATH + 32];
   snprintf(path, sizeof path, "%s/%s", dir, name);
   return world_string(w, path);
 }
@@ -273,7 +273,7 @@ static void descriptors(void) {
 /* }========================================================================= */
 
 int main(void) {
-  need(mkdtemp(dir) != NULL);
+  need(mkdtemp(test_path(dir, "sim-XXXXXX")) != NULL);
   files();
   lengths();
   every_pointer();

@@ -42,6 +42,16 @@ __attribute__((noreturn, unused)) static void test_bail(const char *file, int li
   exit(1);
 }
 
+/* The path of 'name' in the folder for temporary files. */
+enum { TEST_PATH = 256 };
+
+__attribute__((unused)) static char *test_path(char path[TEST_PATH], const char *name) {
+  const char *folder = getenv("TMPDIR");
+  int size = snprintf(path, TEST_PATH, "%s/%s", folder ? folder : "/tmp", name);
+  need(size < TEST_PATH);
+  return path;
+}
+
 /* Counts a check and prints its line. */
 __attribute__((format(printf, 5, 0))) static bool test_line(bool good, const char *file, int line,
                                                             const char *what, const char *fmt,

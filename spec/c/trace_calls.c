@@ -91,8 +91,8 @@ enum { LARGE = 3 << 20 };
 
 static int cage_writes_large(void) {
   static char buf[4096];
-  char path[] = "/tmp/lencase-large-XXXXXX";
-  int i, fd = mkstemp(path);
+  char path[TEST_PATH];
+  int i, fd = mkstemp(test_path(path, "large-XXXXXX"));
   must(fd >= 0 && unlink(path) == 0);
   must(syscall(SYS_write, fd, "\1", 1) == LARGE); /* ASan would check what write(2) says */
   must(lseek(fd, 0, SEEK_SET) == 0);
@@ -164,7 +164,7 @@ static const struct cage_program cage_programs[] = {
 /* {=============================== handlers ================================ */
 
 static int64_t invented;
-static char new_path[600];
+static char new_dir[TEST_PATH], new_path[600];
 
 static enum verdict invent(struct call *call, enum handler_event ev) {
   if (ev == HANDLER_START) seen.starts[call->nr]++;
@@ -266,10 +266,9 @@ static void test_times(const char *name, int times) {
 
 /* A file that says "yes", at a path of at least 'length' bytes. */
 static void write_yes(size_t length) {
-  char dir[] = "/tmp/lencase-trace-XXXXXX";
   FILE *f;
-  need(mkdtemp(dir) != NULL);
-  snprintf(new_path, sizeof new_path, "%s", dir);
+  need(mkdtemp(test_path(new_dir, "trace-XXXXXX")) != NULL);
+  snprintf(new_path, sizeof new_path, "%s", new_dir);
   while (strlen(new_path) < length) strcat(new_path, "/.");
   strcat(new_path, "/yes");
   f = fopen(new_path, "w");
@@ -278,8 +277,7 @@ static void write_yes(size_t length) {
 
 static void remove_yes(void) {
   need(unlink(new_path) == 0);
-  strchr(new_path + 5, '/')[0] = '\0';
-  need(rmdir(new_path) == 0);
+  need(rmdir(new_dir) == 0);
 }
 
 static void test_replaced(size_t length) {

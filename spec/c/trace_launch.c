@@ -245,10 +245,10 @@ static void test_kill(void) {
   lencase_close(st);
 }
 
-static char tool_dir[] = "/tmp/lencase-launch-XXXXXX", program32[128];
+static char tool_dir[TEST_PATH], program32[TEST_PATH + 8];
 
 static bool make_32bit(void) {
-  char command[512];
+  char command[TEST_PATH + 256];
   snprintf(program32, sizeof program32, "%s/p32", tool_dir);
   snprintf(command, sizeof command,
            "printf '.globl _start\\n_start: mov $1,%%%%eax; mov $7,%%%%ebx; int $0x80\\n' | "
@@ -260,7 +260,7 @@ static bool make_32bit(void) {
 static void test_32bit(void) {
   struct lencase_state *st;
   char *argv[] = {program32, NULL};
-  need(mkdtemp(tool_dir) != NULL);
+  need(mkdtemp(test_path(tool_dir, "launch-XXXXXX")) != NULL);
   if (!make_32bit()) {
     note("no 32-bit program can be made here: its refusal is not tested");
   } else {

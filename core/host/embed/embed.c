@@ -43,7 +43,7 @@ struct embed {
   int status;
 };
 
-enum { ALIGNMENT = 16 };
+enum { ALIGNMENT = 16, PAGE = 4096 };
 
 static struct embed *embed_of(const struct lencase_cage *cage) {
   return cage->host;
@@ -65,12 +65,35 @@ static unsigned char *at(const lencase_cage_config *c, uint64_t addr) {
   return (unsigned char *)c->base + addr;
 }
 
-/* This process's own memory, without a fault when it is not there (process_vm_readv(2)). */
+/* Through a pipe, a page at a time: whatever is at 'from' or 'to', the kernel moves it or says EFAULT. */
+static size_t by_pipe(const char *from, char *to, size_t size, uint64_t addr) {
+  size_t done = 0;
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return 0;
+  while (done < size) {
+    size_t part = PAGE - (addr + done) % PAGE;
+    ssize_t put = write(ends[1], from + done, part < size - done ? part : size - done);
+    ssize_t got = put > 0 ? read(ends[0], to + done, (size_t)put) : -1;
+    if (got > 0) done += (size_t)got;
+    if (got <= 0 || got < put) break;
+  }
+  close(ends[0]);
+  close(ends[1]);
+  return done;
+}
+
+/*
+** This process's own memory, without a fault when it is not there (process_vm_readv(2), which a
+** container's seccomp profile may refuse).
+*/
 static size_t own_memory(uint64_t addr, void *data, size_t size, bool write) {
   struct iovec here = {data, size}, there = {(void *)(uintptr_t)addr, size}; /* NOLINT */
   ssize_t n = write ? process_vm_writev(getpid(), &here, 1, &there, 1, 0)
                     : process_vm_readv(getpid(), &here, 1, &there, 1, 0);
-  return n < 0 ? 0 : (size_t)n;
+  if (n >= 0) return (size_t)n;
+  if (errno != EPERM && errno != ENOSYS) return 0;
+  return write ? by_pipe(data, there.iov_base, size, addr)
+               : by_pipe(there.iov_base, data, size, addr);
 }
 
 static size_t read_raw(const struct embed *e, uint64_t addr, void *data, size_t size) {

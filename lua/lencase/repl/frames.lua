@@ -82,12 +82,8 @@ local function registers(regs)
   return list
 end
 
---- The frames of a stopped thread, and why there are no more (nil: it is the outermost).
----@param cage userdata
----@param regs table<string, integer>
----@return table[] frames
----@return string? why
-function frames.of(cage, regs)
+-- All frames of a thread, and why there are no more.
+local function walk(cage, regs)
   local pid, list = cage.pid, {}
   local maps, exe, now = mappings(pid), executable(pid), registers(regs)
   local function memory(addr)
@@ -109,6 +105,28 @@ function frames.of(cage, regs)
     now = caller
   end
   return list, "there are more"
+end
+
+-- A library makes its calls in functions of its own that its file does not name (__syscall_cancel of glibc
+-- 2.41): its innermost frame with a name stands for them, and `inside` is how many they are.
+local function fold(list)
+  local n = 0
+  while list[n + 1] and list[n + 1].object and not list[n + 1].name and not list[n + 1].own do n = n + 1 end
+  local named = list[n + 1]
+  if n == 0 or not named or not named.name or named.object ~= list[1].object then return list end
+  named.inside = n
+  named.text = ("%s, %d inside without a name"):format(named.text, n)
+  return table.move(list, n + 1, #list, 1, {})
+end
+
+--- The frames of a stopped thread, and why there are no more (nil: it is the outermost).
+---@param cage userdata
+---@param regs table<string, integer>
+---@return table[] frames
+---@return string? why
+function frames.of(cage, regs)
+  local list, why = walk(cage, regs)
+  return fold(list), why
 end
 
 --- Where the program itself is: the first frame of its own file.
