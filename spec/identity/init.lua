@@ -24,7 +24,7 @@ local WORK = "/mnt" -- the same for each run, since calls say where they are
 
 -- Run by sh in new namespaces, with a file for the outcomes, the program that makes the calls, and a command.
 local INSIDE = ([[mount -t tmpfs -o mode=1777,size=512m identity WORK && cd WORK && >out && chmod 666 out &&
-mkdir bin && mount -t tmpfs identity bin && cp "$2" bin/x && mount -o remount,ro bin || exit 99
+mkdir bin && mount -t tmpfs identity bin && cp "$2" bin/x && mount -o remount,bind,ro bin || exit 99
 to=$1; shift 2
 "$@" < /dev/null; status=$?; cat out > "$to"; exit $status]]):gsub("WORK", WORK)
 
