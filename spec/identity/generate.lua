@@ -229,13 +229,14 @@ local function count_value(call, n, elem)
                   elem > 1 and (1 << 63) // elem * 2 + n or 0x7ffff000 }, "count"
 end
 
--- The word of a 32-bit argument: the kernel looks at its lower half alone.
+-- The word of an integer. The kernel looks at the lower half alone when it takes 32 bits.
 local function widened(value, param)
-  if math.type(value) ~= "integer" or param.width ~= 4 then return value end
+  if math.type(value) ~= "integer" then return value end
+  local dirty = random(8) == 1
+  if param.width ~= 4 then return dirty and value >> 32 == 0 and value | 0xdead << 32 or value end
   value = value & 0xffffffff
-  local how = random(8)
-  if how == 1 then return value | 0xdead << 32 end
-  return how < 6 and value >= 0x80000000 and value | -1 << 32 or value
+  if dirty then return value | 0xdead << 32 end
+  return random(8) < 6 and value >= 0x80000000 and value | -1 << 32 or value
 end
 
 -- What a variant's test asks of the argument that decides.
