@@ -9,6 +9,7 @@
 #   make generate     core/signature_data.c anew from lua/lencase/
 #   make test-docker  every test under Docker's seccomp profile, with its capabilities
 #   make check-hard   every test on a build with the smallest caches and poisoned frees
+#   make stress       many processes and threads, a supervisor that is killed: all of it (make test: less)
 #   make asan         tests under the address and undefined-behaviour sanitizers
 #   make check-identity  [CALLS=100000] [SEED=1] odd calls natively and in a cage, compared
 #   make ubsan        those of the inline host under the latter alone
@@ -17,7 +18,7 @@
 #   make fuzz         [SECONDS=60] the C API in any order, by clang's libFuzzer if there is a clang
 #   make valgrind     tests that trace no program, under valgrind
 #   make format       the C files as make check wants them
-#   make bench        what an intercepted call costs
+#   make bench        what an intercepted call costs, and whether threads share what there is
 #   make install      [PREFIX=/usr/local] [DESTDIR=], and make uninstall
 
 SYSTEM := $(shell uname -s) $(shell uname -m)
@@ -67,9 +68,10 @@ MODULE = $(BUILD)/lencase/core.so
 MANUAL = $(BUILD)/man/lencase.1 $(BUILD)/man/lencase.3
 LUALS = $(BUILD)/luals/lencase.d.lua
 COMPLETION = $(BUILD)/completion/lencase
+COMMAND = $(BUILD)/bin/lencase
 
 # Before a first build, but not for goals that install what is missing, or build nothing.
-ifeq ($(filter demo test test-docker check check-hard asan ubsan tsan wasm-objects fuzz valgrind uninstall clean,$(MAKECMDGOALS))$(wildcard $(BUILD)/liblencase.so),)
+ifeq ($(filter demo test test-namespace test-fresh test-docker check check-hard asan ubsan tsan wasm-objects fuzz valgrind uninstall clean,$(MAKECMDGOALS))$(wildcard $(BUILD)/liblencase.so),)
 MISSING := $(shell scripts/missing-needs '$(CC)' '$(PKG_CONFIG)' '$(LUA)')
 ifneq ($(MISSING),)
 $(error a build needs what is not here: $(MISSING); `make demo` installs what is missing)
@@ -77,11 +79,11 @@ endif
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: all demo generate test test-namespace test-fresh test-docker run-tests check-hard asan ubsan tsan wasm-objects fuzz fuzz-clang \
+.PHONY: all demo generate test test-namespace test-fresh test-docker run-tests check-hard stress asan ubsan tsan wasm-objects fuzz fuzz-clang \
         fuzz-seeds valgrind bench check check-layers check-generated check-lua check-style \
         check-static check-symbols format install uninstall clean
 
-all: $(LIBRARY) $(MODULE) $(INLINE) $(MANUAL) $(LUALS) $(COMPLETION)
+all: $(LIBRARY) $(MODULE) $(COMMAND) $(INLINE) $(MANUAL) $(LUALS) $(COMPLETION)
 
 # --- the library and the module ------------------------------------------------------------
 
@@ -123,6 +125,11 @@ $(BUILD)/liblencase.so: $(BUILD)/liblencase.so.$(VERSION)
 $(MODULE): $(OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(VARIANT) -shared -Wl,-z,now -Wl,-Bsymbolic -o $@ $^ $(LIBS)
+
+# It brings Lua's symbols for the module, as lua5.4 does.
+$(COMMAND): scripts/main.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LUA_CFLAGS) -MMD -MP -o $@ $< $(LUA_LIBS)
 
 # One source for each page: the command's own parser, the header's comments.
 $(BUILD)/man/lencase.%: scripts/gen-manual.lua scripts/parser-of.lua scripts/lencase core/lencase.h lua/lencase/recording.lua
@@ -245,6 +252,9 @@ check-hard:
 	@scripts/install-deps test
 	@$(MAKE) -s BUILD=build-hard VARIANT=-DLENCASE_HARD run-tests
 
+stress: $(BUILD)/spec/c/trace_stress
+	LENCASE_STRESS=1 $<
+
 # The stock lua5.4 that runs the specs was not built with ASan, so its runtime is preloaded. Leaks
 # are looked for in the C tests alone: the programs that specs trace inherit the preload, and
 # LeakSanitizer does not work under a tracer. What is installed, and what README's commands build, is
@@ -325,18 +335,23 @@ valgrind:
 
 $(BUILD)/bench/bench-inline: scripts/bench-driver.c
 
+$(BUILD)/bench/bench-driver: scripts/bench-driver.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -static -o $@ $< -lpthread
+
 $(BUILD)/bench/%: scripts/%.c $(BUILD)/liblencase.a
 	@mkdir -p $(@D)
 	$(COMPILE) -Icore $(LUA_CFLAGS) -o $@ $< $(BUILD)/liblencase.a $(LUA_LIBS) $(LIBS)
 
-bench: all $(BUILD)/bench/bench-stack $(BUILD)/bench/bench-inline
+bench: all $(BUILD)/bench/bench-stack $(BUILD)/bench/bench-inline $(BUILD)/bench/bench-driver
 	@LUA_CPATH='$(BUILD)/?.so;;' scripts/bench-stack
 	@scripts/bench
+	@scripts/bench-fair
 
 # --- checks --------------------------------------------------------------------------------
 
 C_FILES = $(filter-out $(GENERATED),$(SOURCES) $(LIND) $(INLINE_SOURCES) $(HEADERS) $(wildcard spec/c/*.[ch] scripts/*.c examples/embed/*.c examples/embed/wasm/*.c))
-LUA_FILES = $(shell find lua scripts examples spec -name '*.lua'; grep -lsE '^\#!.*lua' scripts/*)
+LUA_FILES = $(shell find lua scripts examples spec -name '*.lua'; grep -lsE '^\#!.*lua' scripts/*) scripts/lencase
 
 check:
 	@scripts/install-deps check
@@ -408,7 +423,8 @@ FOLDERS = $(DATADIR)/folders
 install: all
 	DESTDIR='$(DESTDIR)' scripts/make-folders $(FOLDERS) $(BINDIR) $(LIBDIR)/pkgconfig $(INCLUDEDIR) $(LUADIR)/repl \
 	  $(LUALIBDIR) $(EXAMPLEDIR) $(LUALSDIR) $(MANDIR)/man1 $(MANDIR)/man3 $(COMPLETIONDIR)
-	$(INSTALL) -m 755 scripts/lencase $(DESTDIR)$(BINDIR)
+	$(INSTALL) -m 755 $(COMMAND) $(DESTDIR)$(BINDIR)
+	$(INSTALL) -m 644 scripts/lencase $(DESTDIR)$(DATADIR)/lencase.lua
 	$(INSTALL) -m 644 $(BUILD)/liblencase.a $(DESTDIR)$(LIBDIR)
 	$(INSTALL) -m 755 $(BUILD)/liblencase.so.$(VERSION) $(INLINE) $(DESTDIR)$(LIBDIR)
 	ln -sf liblencase.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
@@ -439,4 +455,4 @@ uninstall:
 clean:
 	rm -rf build build-hard build-asan build-ubsan build-tsan build-fuzz build-wasm
 
--include $(OBJECTS:.o=.d) $(BUILD)/obj/core/host/inline/preload/engine.d $(C_TESTS:=.d) $(C_HELPERS:=.d)
+-include $(OBJECTS:.o=.d) $(COMMAND).d $(BUILD)/obj/core/host/inline/preload/engine.d $(C_TESTS:=.d) $(C_HELPERS:=.d)

@@ -206,6 +206,9 @@ void grate_report(struct call *call, const char *message, const char *answer);
 /* The script's on_start runs, once; the first cage does it otherwise. LENCASE_ESCRIPT if it fails. */
 int grate_start(struct lencase_grate *g);
 
+/* Its place in the state's list, as in struct state_news. */
+uint32_t grate_number(const struct lencase_grate *g);
+
 /* The program has ended: the script's on_exit gets 'wstatus'. LENCASE_ESCRIPT if it fails. */
 int grate_finish(struct lencase_grate *g, int wstatus);
 

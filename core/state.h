@@ -30,6 +30,13 @@ struct state_news {
   void *ud;
 };
 
+/* Bytes for the output of a grate that has this number there. */
+struct outlet {
+  uint32_t grate, number;
+  const char *data;
+  size_t size;
+};
+
 struct lencase_state {
   lencase_config config; /* every default filled in */
   char error[STATE_ERROR_MAX];
@@ -49,8 +56,12 @@ struct lencase_state {
   /* lencase's modules in Lua, compiled (scripts/gen-bytecode.lua); NULL: they are parsed. */
   const char *modules;
   size_t modules_size;
-  void *inside; /* a mark of the thread that is at work in the state; NULL: nobody is */
-  void *run;    /* a host's own while it runs cages of this state, else NULL */
+  /* Where a program runs inline: to whoever started it; 0 or an errno. NULL: outputs are written here. */
+  int (*outlet)(void *ud, const struct outlet *to);
+  void *outlet_ud;
+  bool unwritten; /* an output could not be written */
+  void *inside;   /* a mark of the thread that is at work in the state; NULL: nobody is */
+  void *run;      /* a host's own while it runs cages of this state, else NULL */
 };
 
 /* Memory of the state: NULL when there is none left. 'osize' must be right. */

@@ -123,6 +123,18 @@ describe("count_writes says of fresh files what their sizes are:", function()
     it("descriptors after " .. mode, function() same_as_files("HELPER " .. mode .. " WORK") end)
   end
 
+  it("io_submit", function() same_as_files "HELPER io_submit WORK" end)
+  it("io_submit, of which a part is written", function() same_as_files "HELPER io_submit-in-part WORK" end)
+  it("io_submit, inline", function()
+    if support.sanitized then return end
+    in_work(function(dir, work)
+      local report = dir .. "/report"
+      local _, err, status = sh(("%s run --inline examples/count_writes.lua --json -o %s -- %s/spec/dynamic_writes io_submit %s"):format(
+        support.lencase, report, support.build, work))
+      assert.are.same({ "", 0 }, { err, status })
+      assert.are.same(sizes_below(work), bytes_below(work, cjson.decode(support.read_file(report))))
+    end)
+  end)
   it("threads that write at once", function() same_as_files "HELPER threads WORK" end)
   it("a write that waits while its descriptor changes", function() same_as_files "HELPER wait WORK" end)
 

@@ -27,7 +27,7 @@ local lencase = require "lencase"
 local classes = require "lencase.classes"
 local parsing = require "lencase.parsing"
 
-local sys = lencase.sys
+local sys, output = lencase.sys, lencase.output()
 local P, R, C, Cc, Cg, Cp, Ct = lpeg.P, lpeg.R, lpeg.C, lpeg.Cc, lpeg.Cg, lpeg.Cp, lpeg.Ct
 local expected = parsing.expected
 
@@ -242,7 +242,7 @@ end
 
 local interface = { state = counts, merge = lencase.sum, on_exit = function()
   for _, rule in ipairs(report and rules or {}) do
-    io.stderr:write(("fault: %s: %d fitted, %d taken\n"):format(rule.text, rule.count.fitted, rule.count.taken))
+    output:write(("fault: %s: %d fitted, %d taken\n"):format(rule.text, rule.count.fitted, rule.count.taken))
   end
 end }
 for _, rule in ipairs(rules) do

@@ -25,6 +25,7 @@ local parsing = require "lencase.parsing"
 
 local P, R, S, C, Cc, Cp, Cg, Ct = lpeg.P, lpeg.R, lpeg.S, lpeg.C, lpeg.Cc, lpeg.Cp, lpeg.Cg, lpeg.Ct
 local expected = parsing.expected
+local output = lencase.output()
 
 local KERNEL_MAX = 511
 local ALWAYS = { exit = true, exit_group = true, rt_sigreturn = true, restart_syscall = true }
@@ -159,11 +160,11 @@ function act.allow() end
 function act.errno(_, failure) return failure end
 
 function act.log(nr)
-  io.stderr:write(("seccomp: %s by %s\n"):format(lencase.callname(nr), tostring(lencase.cage)))
+  output:write(("seccomp: %s by %s\n"):format(lencase.callname(nr), tostring(lencase.cage)))
 end
 
 function act.kill(nr)
-  io.stderr:write(("seccomp: %s by %s: killed\n"):format(lencase.callname(nr), tostring(lencase.cage)))
+  output:write(("seccomp: %s by %s: killed\n"):format(lencase.callname(nr), tostring(lencase.cage)))
   lencase.cage:kill()
   return lencase.fail "EPERM"
 end

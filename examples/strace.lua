@@ -15,7 +15,7 @@ local classes = require "lencase.classes"
 local flags = require "lencase.flags"
 
 local sys = lencase.sys
-local limit, list, output = 32, "all", nil
+local limit, list, path = 32, "all", nil
 
 local words = { ... }
 while #words > 0 do
@@ -25,13 +25,12 @@ while #words > 0 do
   elseif option == "-s" and math.tointeger(value) then
     limit = math.tointeger(value)
   elseif option == "-o" and value then
-    output = value
+    path = value
   else
     error("strace.lua: it takes -e CALLS, -s N and -o FILE", 0)
   end
 end
-local stream = output and assert(io.open(output, "w")) or io.stderr
-stream:setvbuf "line"
+local output = lencase.output(path)
 
 -- {================================= values =================================
 
@@ -184,7 +183,7 @@ local function result_text(described, n, errno)
   return described.address and ("0x%x"):format(n) or ("%d"):format(n)
 end
 
-local function say(...) stream:write(("[%d] "):format(lencase.cage.pid), ...) end
+local function say(...) output:write(("[%d] "):format(lencase.cage.pid), ...) end
 
 -- Lines are written whole: another process may have its own in between.
 local function handler(nr, described)
@@ -223,7 +222,7 @@ if not numbers then error("strace.lua: -e: " .. message, 0) end
 
 local interface = { on_cage_exit = function(cage, how, n)
   local text = how == "exit" and "+++ exited with %d +++" or "+++ killed by %s +++"
-  stream:write(("[%d] "):format(cage.pid), text:format(how == "exit" and n or flags.name("kill", "sig", n) or n), "\n")
+  output:write(("[%d] "):format(cage.pid), text:format(how == "exit" and n or flags.name("kill", "sig", n) or n), "\n")
 end }
 for nr in pairs(numbers) do interface[nr] = entry(nr) end
 

@@ -14,6 +14,8 @@
 
 local lencase = require "lencase"
 
+local output = lencase.output()
+
 local first, second = lencase.branches[1], lencase.branches[2]
 if not second or lencase.branches[3] then
   error("tee.lua: two stacks stand behind it: %{ GRATE.lua ... %} %{ GRATE.lua ... %}", 0)
@@ -46,7 +48,7 @@ function rules.compare(name, a, b)
   end
   if differ then
     local function told(r) return r[1] == -1 and "-1 " .. lencase.errno[r[2]] or tostring(r[1]) end
-    io.stderr:write(("tee: %s: %s and %s\n"):format(name, told(a), told(b)))
+    output:write(("tee: %s: %s and %s\n"):format(name, told(a), told(b)))
   end
   return false
 end

@@ -10,7 +10,9 @@
 **                     them has made a hundred in a row
 **   run PROGRAM ...   a program, once
 **
-** Prints the nanoseconds that one of them took. The clock is read without a system call.
+**   share THREADS MS  THREADS threads make calls, all at once, for MS milliseconds: prints how many each made
+**
+** All but the last print the nanoseconds that one of them took. The clock is read without a system call.
 **
 **   filtered PROGRAM ...  runs a program behind a seccomp filter that allows everything: what
 **                         a call costs then is the least that it can cost under any filter
@@ -20,6 +22,8 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,6 +122,33 @@ static double computes(long n) {
   return (now() - start) / (double)n;
 }
 
+static pthread_barrier_t all_there;
+static atomic_bool over;
+
+static void *make_calls(void *made) {
+  pthread_barrier_wait(&all_there);
+  while (!over) {
+    syscall(SYS_getppid);
+    ++*(unsigned long *)made;
+  }
+  return NULL;
+}
+
+static void share(unsigned n, long ms) {
+  unsigned long *made = calloc(n, sizeof *made);
+  pthread_t *threads = calloc(n, sizeof *threads);
+  unsigned i;
+  if (made == NULL || threads == NULL) fail("bench-driver");
+  if (pthread_barrier_init(&all_there, NULL, n + 1) != 0) fail("pthread_barrier_init");
+  for (i = 0; i < n; i++)
+    if (pthread_create(&threads[i], NULL, make_calls, &made[i]) != 0) fail("pthread_create");
+  pthread_barrier_wait(&all_there);
+  usleep((useconds_t)ms * 1000);
+  over = true;
+  for (i = 0; i < n; i++) pthread_join(threads[i], NULL);
+  for (i = 0; i < n; i++) printf("%lu\n", made[i]);
+}
+
 static void filtered(char *const argv[]) {
   struct sock_filter allow = {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW};
   struct sock_fprog program = {1, &allow};
@@ -142,6 +173,9 @@ static double measure(int argc, char **argv) {
 
 int main(int argc, char **argv) {
   if (argc > 2 && strcmp(argv[1], "filtered") == 0) filtered(argv + 2);
-  printf("%.1f\n", measure(argc, argv));
+  if (argc == 4 && strcmp(argv[1], "share") == 0)
+    share((unsigned)atol(argv[2]), atol(argv[3]));
+  else
+    printf("%.1f\n", measure(argc, argv));
   return 0;
 }

@@ -9,8 +9,8 @@
 -- "N passed, N failed[, N skipped]"; before it one that names the packages for want of which tests
 -- were left out ("# SKIP needs PACKAGE...").
 --
--- Each process has an environment of its own, which is the same everywhere, and a temporary folder
--- that is gone afterwards. Files, and the tests of a spec, run in a random order.
+-- Each process has an environment of its own, which is the same everywhere, no signal ignored, and a
+-- temporary folder that is gone afterwards. Files, and the tests of a spec, run in a random order.
 --
 --   --build DIR        the build under test (default: build)
 --   --jobs N           so many processes at a time (default: one for each CPU)
@@ -27,13 +27,18 @@ local AS_USER = ("setpriv --reuid=%s --regid=nogroup --clear-groups "):format(US
 -- The shell is process 1 there, which reaps, and the test an ordinary process.
 local NAMESPACE = [[unshare --pid --fork --kill-child --mount-proc sh -c '"$@"; exit $?' sh ]]
 
-local ENVIRONMENT = "env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "
+local ENVIRONMENT = "env -i --default-signal PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "
   .. 'LANG=C.UTF-8 LC_ALL=C.UTF-8 TZ=UTC0 TERM=dumb HOME="$tmp" TMPDIR="$tmp" '
 
--- What runs a job, and tells how it ended. Behind it: what is before the environment, and the job's own.
-local SHELL_LINE = [[tmp=$(mktemp -d %s/lencase-test-XXXXXX) && %s || exit 255; log=$(realpath -m %s); ( cd %s && ]]
-  .. [[timeout -k 5 %d %s ]] .. ENVIRONMENT .. [[LENCASE_BUILD=%s %s %s ) > "$log" 2>&1 < /dev/null; ]]
-  .. [[status=$?; rm -rf "$tmp"; echo %d $status]]
+-- What runs a job, and tells how it ended. Its folder lets others pass: specs of root's run programs as them.
+local SHELL_LINE = [[tmp=$(mktemp -d %s/lencase-test-XXXXXX) && chmod 711 "$tmp" && %s || exit 255; ]]
+  .. [[log=$(realpath -m %s); ]]
+  .. [[trap 'kill $!; wait $!; rm -rf "$tmp"; exit 255' INT TERM HUP; ( cd %s && exec timeout -k 5 %d %s ]]
+  .. ENVIRONMENT .. [[LENCASE_BUILD=%s %s %s ) > "$log" 2>&1 < /dev/null & ]]
+  .. [[wait $!; status=$?; rm -rf "$tmp"; echo %d $status]]
+
+-- Runs the jobs of a file, so many at a time, and removes what is named behind them, also when it is interrupted.
+local RUN_JOBS = [[trap : INT TERM HUP; xargs -a %s -d '\n' -n 1 -P %d sh -c; rm -rf %s]]
 
 ---@class options
 ---@field build string
@@ -227,23 +232,23 @@ local function jobs_of(opts, copy)
 end
 
 ---@param opts options
----@param jobs job[]
+---@param copy? string the ordinary user's tree, which is removed
 ---@return counts sum
 ---@return table<string, integer> wanting
-local function run(opts, jobs)
+local function run(opts, copy)
+  local jobs = jobs_of(opts, copy)
   local sum, wanting, lines = { passed = 0, failed = 0, skipped = 0 }, {}, {}
   for number, job in ipairs(jobs) do table.insert(lines, line_for(opts, job, number)) end
   local list = line_of [[mktemp "${TMPDIR:-/tmp}/lencase-test-XXXXXX"]]
   local file = assert(io.open(list, "w"))
   file:write(table.concat(lines, "\n"), "\n")
   file:close()
-  local ended <close> = assert(io.popen(("xargs -a %s -d '\\n' -n 1 -P %d sh -c"):format(quote(list), opts.jobs)))
+  local ended <close> = assert(io.popen(RUN_JOBS:format(quote(list), opts.jobs, quote(list) .. " " .. (copy or ""))))
   local reports = 0
   for number, status in ended:lines("n", "n") do
     for what, count in pairs(report(jobs[number], status, wanting)) do sum[what] = sum[what] + count end
     reports = reports + 1
   end
-  os.remove(list)
   assert(reports == #jobs, ("%d of %d files did not run"):format(#jobs - reports, #jobs))
   return sum, wanting
 end
@@ -258,8 +263,7 @@ local function run_all(opts)
   assert(os.execute("mkdir -p " .. quote(opts.build .. "/test")))
   print(("%d at a time, in the order of --seed %d"):format(opts.jobs, opts.seed))
   local copy = opts.as_user_too and line_of "id -u" == "0" and copy_for_user(opts) or nil
-  local sum, wanting = run(opts, jobs_of(opts, copy))
-  if copy then os.execute("rm -rf " .. quote(copy)) end
+  local sum, wanting = run(opts, copy)
   local missing = {}
   for packages, n in pairs(wanting) do table.insert(missing, ("%d for want of %s"):format(n, packages)) end
   table.sort(missing)

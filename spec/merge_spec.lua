@@ -167,6 +167,10 @@ end)
 local function gathered(messages)
   local given, told = {}, {}
   local g = gather.new(function(grate, pid, bytes) table.insert(given, { grate, pid, bytes }) end,
+                       function(grate, bytes)
+                         table.insert(given, { grate, bytes })
+                         return grate == 0
+                       end,
                        function(line) table.insert(told, line) end)
   for _, message in ipairs(messages) do g:take(message[1], message[2]) end
   return given, told, g:finish(), g
@@ -182,6 +186,12 @@ describe("what processes tell", function()
     }
     assert.are.same({ { 0, 1, "hello" }, { 1, 2, "world" }, { 1, 1, "!" } }, given)
     assert.are.same({ {}, 0, 0 }, { told, lost, g.waiting })
+  end)
+
+  it("hands what they write to the grate that is meant", function()
+    local given, told = gathered { { 1, "O\0\0\0\0\1\0\0\0text" }, { 1, "O\1\0\0\0\1\0\0\0text" }, { 2, "O\0\0" } }
+    assert.are.same({ { 0, "\1\0\0\0text" }, { 1, "\1\0\0\0text" } }, given)
+    assert.are.same({ "process 1: what it sent is no message", "process 2: what it sent is no message" }, told)
   end)
 
   it("counts processes that ended without a report", function()

@@ -2,6 +2,8 @@
 
 local cjson = require "cjson"
 local core = require "lencase.core"
+local decision = require "lencase.decision"
+local lpeg = require "lpeg"
 local recording = require "lencase.recording"
 local replay = require "lencase.replay"
 local support = require "spec.support"
@@ -227,10 +229,13 @@ describe("lencase run --record", function()
     in_folder(function(dir)
       local script = grate(dir, "g.lua", "return lencase.grate { mkdir = function() end }")
       local _, err, status = lencase("run --record /dev/full %s -- %s", script, shell(dir, "mkdir a"))
-      assert.equal("lencase: /dev/full: No space left on device\n", err)
-      assert.equal(0, status)
-      err = select(2, lencase("run --record /dev/full strace.lua -o /dev/null -- %s", shell(dir, "ls >/dev/null")))
       assert.equal("lencase: /dev/full: No space left on device: the recording breaks off\n", err)
+      assert.equal(125, status)
+      local program = shell(dir, "mkdir b; dd if=/dev/zero of=/dev/null bs=8k count=40 2>/dev/null; mkdir c")
+      _, err, status = lencase("run --record /dev/full strace.lua -o /dev/null -- %s", program)
+      assert.equal("lencase: /dev/full: No space left on device: the recording breaks off\n", err)
+      assert.equal(125, status)
+      assert.equal("a\nb\nc\n", (sh("ls -1 " .. dir .. " | grep '^[abc]$'")))
     end)
   end)
 end)
@@ -495,61 +500,164 @@ return lencase.grate {
     assert.equal("lencase: trace.jsonl:2: neither a call nor what became of a cage", refused(function(text)
       return (text:gsub("^([^\n]*\n)[^\n]*", '%1{"after":0}'))
     end))
-    assert.equal("lencase: trace.jsonl:2: a call without a proper 'nr'", refused(function(text)
+    assert.equal("lencase: trace.jsonl:2: 'nr' is missing: a number from 0 is wanted", refused(function(text)
       return (text:gsub("^([^\n]*\n)[^\n]*", '%1{"n":1,"cage":1,"call":"mkdir"}'))
     end))
     assert.truthy(refused(function(text) return (text:gsub('"kind":"string"', '"kind":"knot"')) end)
-      :find "^lencase: trace.jsonl:%d+: a call without a proper 'args'$")
+      :find "^lencase: trace.jsonl:%d+: 'args%[%d%]' is no argument of a known kind$")
     assert.truthy(refused(function(text) return (text:gsub('"bytes":"a"', '"bytes":"\\u20ac"')) end)
-      :find "^lencase: trace.jsonl:%d+: a call without a proper 'args'$")
+      :find "^lencase: trace.jsonl:%d+: 'args%[%d%].bytes' is \"[^\"]*\": a string is wanted$")
     assert.truthy(refused(function(text) return (text:gsub('"calls":2}', '"calls":3}')) end)
-      :find "^lencase: trace.jsonl:%d+: the recording has 2 calls, and its last line says 3$")
+      :find "^lencase: trace.jsonl:%d+: 'calls' %(3%) is not how many there are$")
     assert.truthy(refused(function(text) return text .. "{}\n" end):find ": something follows the last line$")
-    assert.truthy(refused(function(text) return (text:gsub('"n":2,', '"n":1,')) end):find ": call 1 stands there twice$")
+    assert.truthy(refused(function(text) return (text:gsub('"n":2,', '"n":1,')) end):find ": 'n' %(1%) stands there twice$")
   end)
 
-  -- A line with something changed in it, the same for the same `random`.
-  local junk = { "0", "-1", "99999999999", '"', "[", "}", ",", "\0", "\xff", "null", '"0xffffffffffffffff"' }
-  local kinds = { "int", "string", "bytes", "records", "strings", "iovec", "address" }
-  local changes = {
-    function(line) return line:gsub("%-?%d+", function() return math.random(8) == 1 and junk[math.random(3)] or nil end) end,
-    function(line) return line:gsub('"%a+":', function() return math.random(8) == 1 and '"x":' or nil end) end,
-    function(line) return line:gsub('"kind":"%a+"', ('"kind":"%s"'):format(kinds[math.random(#kinds)])) end,
-    function(line)
-      local at = math.random(#line)
-      return line:sub(1, at - 1) .. junk[math.random(#junk)] .. line:sub(at + 1)
-    end,
+  it("refuses a field that is not what it has to be, with the line and the field", function()
+    local function with(pattern, by)
+      return refused(function(text) return (text:gsub(pattern, by, 1)) end)
+    end
+    assert.equal("lencase: trace.jsonl:2: 'born' is 0: a number from 1 is wanted", with('"born":1', '"born":0'))
+    assert.equal("lencase: trace.jsonl:1: 'arg_bytes' is -1: a number from 0 is wanted",
+                 with('"arg_bytes":%d+', '"arg_bytes":-1'))
+    assert.equal("lencase: trace.jsonl:2: 'parent' (7) is no cage that was there", with('"parent":0', '"parent":7'))
+    assert.truthy(with('("n":1,"cage"):%d+', "%1:9"):find "^lencase: trace.jsonl:%d+: 'cage' %(9%) is no cage that is there$")
+    assert.truthy(with('"call":"mkdir"', '"call":"rmdir"')
+      :find "^lencase: trace.jsonl:%d+: 'call' is not what its 'nr' is called$")
+    assert.truthy(with('"status":0', '"status":0,"state":0')
+      :find "^lencase: trace.jsonl:%d+: 'state' is no field of what stands there$")
+  end)
+
+  -- {=============================== damages ================================
+
+  local WHOLE = read_file "spec/recording.jsonl" -- every kind of line, object and argument
+
+  local REPLACED = { "0", "-1", "4611686018427387904", "1e300", "0.5", '"0x7fffffffffffffff"', '"0xffffffffffffffff"', '""', '"x"',
+                     "true", "false", "null", "[]", "[0]", '[""]', "{}", '{"x":0}' }
+
+  -- A line's values: where each begins and ends, and which it is: "args[].size".
+  local values_of
+  do
+    local P, R, S, Cg, Cp, Ct, V = lpeg.P, lpeg.R, lpeg.S, lpeg.Cg, lpeg.Cp, lpeg.Ct, lpeg.V
+    local text = P '"' * (P "\\" * 1 + (1 - S '"\\')) ^ 0 * '"'
+    local function several(open, item, close) return P(open) * Ct((item * (P "," * item) ^ 0) ^ -1) * close end
+    local member = Ct(Cg(Cp(), "first") * '"' * Cg((1 - P '"') ^ 1, "key") * '":' * Cg(V "value", "value") * Cg(Cp(), "last"))
+    local item = Ct(Cg(Cp(), "first") * Cg(V "value", "value") * Cg(Cp(), "last"))
+    values_of = P { "value", value = Ct(Cg(Cp(), "first")
+      * (Cg(several("{", member, "}"), "members") + Cg(several("[", item, "]"), "members") + text + (R("az", "09") + S "-.") ^ 1)
+      * Cg(Cp(), "last")) }
+  end
+
+  -- f(place, first, last, by): the text from first to before last is replaced.
+  local function each_change(value, place, f)
+    for _, by in ipairs(REPLACED) do f(place .. " = " .. by, value.first, value.last, by) end
+    for i, part in ipairs(value.members or {}) do
+      local name = place .. (part.key and "." .. part.key or "[]")
+      local following = value.members[i + 1]
+      each_change(part.value, name, f)
+      f(name .. " twice", part.last, part.last, function(line) return "," .. line:sub(part.first, part.last - 1) end)
+      if following then
+        f(name .. " missing", part.first, following.first, "")
+        f(name .. " swapped", part.first, following.last, function(line)
+          return line:sub(following.first, following.last - 1) .. "," .. line:sub(part.first, part.last - 1)
+        end)
+      elseif i > 1 then
+        f(name .. " missing", value.members[i - 1].last, part.last, "")
+      end
+      if part.key then f(name .. " renamed", part.first, part.value.first, '"x":') end
+    end
+  end
+
+  -- What can become of a whole line.
+  local LINES = {
+    removed = function(lines, i) table.remove(lines, i) end,
+    doubled = function(lines, i) table.insert(lines, i, lines[i]) end,
+    swapped = function(lines, i) lines[i], lines[i + 1] = lines[i + 1] or "", lines[i] end,
+    truncated = function(lines, i) lines[i] = lines[i]:sub(1, #lines[i] // 2) end,
+    emptied = function(lines, i) lines[i] = "" end,
+    ["no text"] = function(lines, i) lines[i] = "\0\xff" end,
+    ["deep"] = function(lines, i) lines[i] = ("["):rep(2000) end,
   }
 
-  it("refuses a damaged recording, or tries what is left of it", function()
-    in_folder(function(dir)
-      local script = grate(dir, "g.lua", [[return lencase.grate { open = function() end, write = function() end,
-        read = function() end, writev = function() end, execve = function() end, fork = function() end }]])
-      record(dir, script, shell(dir, "echo hello >a; cat a | cat; (echo b >>a)"))
-      local lines, path, read, refusals = lines_of(dir), dir .. "/bad.jsonl", 0, 0
-      math.randomseed(7)
-      for _ = 1, 200 do
-        local bad, at = table.move(lines, 1, #lines, 1, {}), math.random(#lines - 1)
-        bad[at] = changes[math.random(#changes)](bad[at])
-        write_file(path, table.concat(bad, "\n") .. "\n")
-        local ok, rec = pcall(recording.read, path)
-        if not ok then
-          refusals = refusals + 1
-          assert.truthy(rec:find(path .. ":" .. at .. ": ", 1, true) or rec:find(path .. ":%d+: call %d+ stands there twice"), rec)
-        else
-          read = read + 1
-          local log = {}
-          local state <close> = core.state { log = function(line) table.insert(log, line) end }
-          assert(state:load(script, {}))
-          local counts = replay.run(rec, { sim = function(options) return state:sim(options) end,
-                                           record = function(...) state:record(...) end })
-          assert.equal(rec.count, counts.tried + counts.untried)
-          assert.falsy(table.concat(log, "\n"):find "the bottom of a sim failed")
-        end
+  -- The damages of a recording: f(what, lines, number of the line in which it is). `once`: each kind of place once, whichever line it is in.
+  local function each_damage(lines, once, f)
+    local seen = {}
+    for i, line in ipairs(lines) do
+      local kind = line:match '^{"after":%d+,"(%l+)"' or line:match '^{"(%l+)"'
+      each_change(values_of:match(line), kind, function(what, first, last, by)
+        if once and seen[what] then return end
+        seen[what] = true
+        local bad = table.move(lines, 1, #lines, 1, {})
+        bad[i] = line:sub(1, first - 1) .. (type(by) == "string" and by or by(line)) .. line:sub(last)
+        if bad[i] ~= line then f(("line %d: %s"):format(i, what), bad, i) end
+      end)
+    end
+    for what, change in pairs(LINES) do
+      for i = 1, #lines do
+        local bad = table.move(lines, 1, #lines, 1, {})
+        change(bad, i)
+        f(("line %d %s"):format(i, what), bad, i)
       end
-      assert.truthy(read > 30 and refusals > 30, read .. " " .. refusals)
+    end
+  end
+
+  local ALL = [[return lencase.grate { open = function() end, write = function() return sys.write(nil, "x", 1) end,
+    read = function() end, writev = function() end, readv = function() end, execve = function() end, fork = function() end,
+    stat = function() end, fstat = function() end, brk = function() end, exit_group = function() end }]]
+
+  -- Each damaged recording is refused with its file and a line, or tried as lencase try does, call by call too.
+  local function try_damaged(dir, lines, once)
+    local path, count = dir .. "/bad.jsonl", { refused = 0, tried = 0 }
+    local script, log = grate(dir, "all.lua", ALL), {}
+    local state <close> = core.state { log = function(line) table.insert(log, line) end }
+    assert(state:load(script, {}))
+    local options = { sim = function(o) return state:sim(o) end, record = function(...) state:record(...) end,
+                      each = function(call, now)
+                        decision.call(call)
+                        decision.text(call)
+                        if now then decision.text(now) replay.note(call, now) end
+                      end }
+    each_damage(lines, once, function(what, bad, at)
+      write_file(path, table.concat(bad, "\n") .. "\n")
+      local ok, rec = pcall(recording.read, path)
+      if not ok then
+        count.refused = count.refused + 1
+        assert(rec:sub(1, #path + 1) == path .. ":" and rec:find("^%d+: .", #path + 2), what .. ": " .. rec)
+        return
+      end
+      count.tried = count.tried + 1
+      local counts = replay.run(rec, options)
+      assert.equal(rec.count, counts.tried + counts.untried, what)
+      for _, call in pairs(rec.calls) do
+        if call.line == at then replay.one(rec, call, options) end
+      end
+      local told = table.concat(log, "\n")
+      log = {}
+      assert.falsy(told:find "the bottom of a sim failed" or told:find "internal", what .. ": " .. told)
+    end)
+    return count
+  end
+
+  it("refuses a damaged recording, or tries what is left of it: every value of every field", function()
+    in_folder(function(dir)
+      local lines = {}
+      for line in WHOLE:gmatch "[^\n]+" do table.insert(lines, line) end
+      write_file(dir .. "/trace.jsonl", WHOLE)
+      assert.equal(12, recording.read(dir .. "/trace.jsonl").count)
+      local count = try_damaged(dir, lines)
+      assert.truthy(count.refused > 4000 and count.tried > 1000, cjson.encode(count))
     end)
   end)
+
+  it("refuses a damaged recording of a program, or tries what is left of it", function()
+    in_folder(function(dir)
+      record(dir, grate(dir, "g.lua", ALL), shell(dir, "echo hello >a; cat a"), "--record-arg 64")
+      local count = try_damaged(dir, lines_of(dir), true)
+      assert.truthy(count.refused > 500 and count.tried > 100, cjson.encode(count))
+    end)
+  end)
+
+  -- }==========================================================================
 
   it("ends with 2 for what it cannot try", function()
     in_folder(function(dir)
@@ -706,6 +814,35 @@ c:write(7, "later")
       same(dir, grate(dir, "g.lua", [[return lencase.grate { write = function(_, buf)
         if tostring(buf):find "x" then return fail "EPERM" end
       end }]]))
+    end)
+  end)
+
+  it("records cages that were there before, and what they are", function()
+    in_folder(function(dir)
+      local _, err = typed((([[
+c = cage { bottom = { getuid = 5 } }
+d = cage { bottom = { getuid = 6 } }
+c:getuid()
+record "DIR/trace.jsonl"
+c:getuid()
+d:exit()
+]]):gsub("DIR", dir)))
+      assert.equal("", err)
+      local born = {}
+      for _, item in ipairs(recording.read(dir .. "/trace.jsonl").items) do
+        if item.born then table.insert(born, { item.born, item.pid, item.parent, item.after }) end
+      end
+      assert.same({ { 1, 1, 0, 0 }, { 2, 2, 0, 1 } }, born)
+      same(dir, grate(dir, "g.lua", "return lencase.grate { getuid = function() end }"))
+    end)
+  end)
+
+  it("refuses bounds that are none", function()
+    in_folder(function(dir)
+      local function bounded(options) return select(2, typed(('record("%s/trace.jsonl", %s)\n'):format(dir, options))) end
+      assert.truthy(bounded("{ arg = -1 }"):find("arg is a number from 0, not -1", 1, true))
+      assert.truthy(bounded("{ bytes = 'x' }"):find('bytes is a number from 1, not "x"', 1, true))
+      assert.truthy(bounded("{ lines = 3 }"):find('record("FILE", { arg =, bytes =, calls = }), not "lines"', 1, true))
     end)
   end)
 

@@ -55,7 +55,7 @@ function support.sh(line)
   return o, e, n, how
 end
 
-support.lencase = "lua5.4 scripts/lencase"
+support.lencase = support.build .. "/bin/lencase"
 
 --- The packages that are not here, of those in missing{ wabt = "command -v wasm2c" }, by what shows that they are:
 --- a reason for `pending`, which scripts/run-tests.lua tells at its end; nil: all are.

@@ -62,6 +62,11 @@ static void set_integer(lua_State *L, const char *name, lua_Integer n) {
   lua_setfield(L, -2, name);
 }
 
+/* A number of bytes that a program says may be more than Lua's integers reach. */
+static lua_Integer bytes_number(uint64_t n) {
+  return n <= LUA_MAXINTEGER ? (lua_Integer)n : LUA_MAXINTEGER;
+}
+
 static void set_bytes(lua_State *L, const char *name, const void *data, size_t size) {
   lua_pushlstring(L, data != NULL ? data : "", size);
   lua_setfield(L, -2, name);
@@ -98,7 +103,7 @@ static void set_strings(lua_State *L, const struct snapshot *snap, size_t limit)
     size_t n = at_most(snap->parts[i].size, limit);
     lua_pushlstring(L, (const char *)snap->parts[i].data, n);
     lua_rawseti(L, -3, i + 1);
-    lua_pushinteger(L, (lua_Integer)snap->parts[i].size);
+    lua_pushinteger(L, bytes_number(snap->parts[i].size));
     lua_rawseti(L, -2, i + 1);
     limit -= n;
   }
@@ -110,7 +115,7 @@ static void set_runs(lua_State *L, const struct snapshot *snap) {
   uint32_t i;
   lua_createtable(L, (int)snap->nparts, 0);
   for (i = 0; i < snap->nparts; i++) {
-    lua_pushinteger(L, (lua_Integer)snap->parts[i].size);
+    lua_pushinteger(L, bytes_number(snap->parts[i].size));
     lua_rawseti(L, -2, i + 1);
   }
   lua_setfield(L, -2, "runs");
@@ -127,7 +132,7 @@ static void set_peek(lua_State *L, const struct sig_param *p, const struct peek 
     set_strings(L, snap, limit);
     return;
   }
-  set_integer(L, "size", (lua_Integer)peek->size);
+  set_integer(L, "size", bytes_number(peek->size));
   if (p->kind == SIG_IOVEC) set_runs(L, snap);
   if (snap->state == SNAP_HELD && (p->kind != SIG_IOVEC || snap->data != NULL))
     set_bytes(L, "bytes", snap->data, at_most(snap->size, limit));
@@ -178,7 +183,7 @@ static void set_outs(lua_State *L, const struct event *ev) {
     if (peek.snap.state != SNAP_HELD) continue;
     lua_createtable(L, 0, 3);
     set_integer(L, "arg", i + 1);
-    set_integer(L, "size", (lua_Integer)peek.size);
+    set_integer(L, "size", bytes_number(peek.size));
     set_bytes(L, "bytes", peek.snap.data, peek.snap.size);
     lua_rawseti(L, -2, ++n);
   }
@@ -198,13 +203,13 @@ static void set_call(lua_State *L, const struct event *ev) {
     bind_push_callname(L, ask->nr, NULL);
   lua_setfield(L, -2, "call");
   set_integer(L, "cage", (lua_Integer)ask->cage->id);
+  set_integer(L, "pid", ask->cage->pid);
 }
 
 static void set_asked(lua_State *L, const struct event *ev) {
   const struct lencase_cage *cage = ev->ask->cage;
   int64_t tid = cage->ops->tid != NULL ? cage->ops->tid(ev->call) : cage->pid;
   set_call(L, ev);
-  set_integer(L, "pid", cage->pid);
   set_integer(L, "tid", tid);
   set_path(L, "cwd", ev->ask->cage, AT_FDCWD);
   set_args(L, ev);

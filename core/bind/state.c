@@ -245,6 +245,12 @@ static int state_tell(lua_State *L) {
   return 1;
 }
 
+/* state:unwritten() -> whether an output of a grate's could not be written */
+static int state_unwritten(lua_State *L) {
+  lua_pushboolean(L, bind_state_at(L, 1)->st->unwritten);
+  return 1;
+}
+
 /* state:start() -> true, or nil, status, message */
 static int state_start(lua_State *L) {
   struct bind_state *b = bind_state_at(L, 1);
@@ -339,14 +345,23 @@ static int state_close(lua_State *L) {
   return 0;
 }
 
-static const luaL_Reg methods[] = {{"load", state_load},     {"start", state_start},
-                                   {"reload", state_reload}, {"run", state_run},
-                                   {"finish", state_finish}, {"close", state_close},
-                                   {"inline", state_inline}, {"watch", bind_watch},
-                                   {"record", bind_record},  {"sim", bind_sim_new},
-                                   {"routes", state_routes}, {"branch", state_branch},
-                                   {"tell", state_tell},     {"__gc", state_close},
-                                   {"__close", state_close}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"load", state_load},
+                                   {"start", state_start},
+                                   {"reload", state_reload},
+                                   {"run", state_run},
+                                   {"finish", state_finish},
+                                   {"close", state_close},
+                                   {"inline", state_inline},
+                                   {"watch", bind_watch},
+                                   {"record", bind_record},
+                                   {"sim", bind_sim_new},
+                                   {"routes", state_routes},
+                                   {"branch", state_branch},
+                                   {"tell", state_tell},
+                                   {"unwritten", state_unwritten},
+                                   {"__gc", state_close},
+                                   {"__close", state_close},
+                                   {NULL, NULL}};
 
 static const luaL_Reg functions[] = {{"state", state_new_lua}, {NULL, NULL}};
 

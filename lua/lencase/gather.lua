@@ -5,6 +5,7 @@
 --   "B"                         the process begins to count: at its start, in the child of a fork, and
 --                               when executing another program has failed
 --   "D" <grate: 4> <last> ...   bytes of the state of a grate; <last> is "1" with the last of them
+--   "O" <grate: 4> <number: 4> ...   bytes for an output of a grate (output.lua)
 --   "E"                         it executes another program, and has handed over everything
 --   "X" <lost>                  it ends; <lost> is "1" when it could not hand over everything
 
@@ -14,6 +15,7 @@ local gather = {}
 
 ---@class lencase.gather
 ---@field give fun(grate: integer, pid: integer, bytes: string) gets each state that is whole
+---@field put fun(grate: integer, bytes: string): boolean? gets what is for an output
 ---@field say fun(line: string)
 ---@field counting table<integer, boolean> the processes that have something to hand over
 ---@field lost integer processes that ended without
@@ -24,10 +26,12 @@ local MESSAGES = 10 -- until it is silent about what is wrong
 local MAX_WAITING = 256 << 20 -- bytes of states that are not whole yet, of all processes
 
 ---@param give fun(grate: integer, pid: integer, bytes: string)
+---@param put fun(grate: integer, bytes: string): boolean?
 ---@param say fun(line: string)
 ---@return lencase.gather
-function gather.new(give, say)
-  return setmetatable({ give = give, say = say, counting = {}, lost = 0, told = 0, parts = {}, waiting = 0 }, Gather)
+function gather.new(give, put, say)
+  return setmetatable({ give = give, put = put, say = say, counting = {}, lost = 0, told = 0, parts = {},
+                        waiting = 0 }, Gather)
 end
 
 function Gather:complain(pid, fmt, ...)
@@ -55,7 +59,7 @@ local function drop(self, pid, why)
   forget(self, pid, self.parts[pid])
 end
 
-local CUT_OFF = "it was cut off"
+local CUT_OFF, NO_MESSAGE = "it was cut off", "what it sent is no message"
 
 -- One of the same number was there before and has not said that it ended.
 local function begin(self, pid)
@@ -80,7 +84,7 @@ local function add(self, pid, parts, grate, bytes)
 end
 
 local function data(self, pid, rest)
-  if #rest < 5 then return self:complain(pid, "what it sent is no message") end
+  if #rest < 5 then return self:complain(pid, NO_MESSAGE) end
   local grate, last = string.unpack("<I4c1", rest)
   self.parts[pid] = self.parts[pid] or { grate = grate, size = 0 }
   add(self, pid, self.parts[pid], grate, rest:sub(6))
@@ -90,14 +94,18 @@ local function data(self, pid, rest)
   if not parts.spoilt then self.give(grate, pid, table.concat(parts)) end
 end
 
-local kinds = { B = begin, D = data, E = stop, X = stop }
+local function write(self, pid, rest)
+  if #rest < 8 or not self.put(string.unpack("<I4", rest), rest:sub(5)) then self:complain(pid, NO_MESSAGE) end
+end
+
+local kinds = { B = begin, D = data, E = stop, O = write, X = stop }
 
 --- A message has come.
 ---@param pid integer
 ---@param message string
 function Gather:take(pid, message)
   local kind = kinds[message:sub(1, 1)]
-  if not kind then return self:complain(pid, "what it sent is no message") end
+  if not kind then return self:complain(pid, NO_MESSAGE) end
   kind(self, pid, message:sub(2))
 end
 

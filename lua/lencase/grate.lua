@@ -6,6 +6,7 @@
 local compiled = require "lencase.compiled"
 local core = require "lencase.core"
 local fdtable = require "lencase.fdtable"
+local output = require "lencase.output"
 local parsing = require "lencase.parsing"
 local per_cage = require "lencase.per_cage"
 local policy = require "lencase.policy"
@@ -561,10 +562,12 @@ local function merging_events(tell, call)
   end
   function tell.merges() return current.beginning and "" end
   function tell.gather_start()
+    output.begin()
     if current.beginning then call "on_start" end
   end
   function tell.gather_finish(_, _, _, wstatus)
     if current.beginning then call("on_exit", status_of(wstatus)) end
+    output.finish()
   end
 end
 
@@ -575,7 +578,10 @@ local function dispatcher()
     if given[name] then given[name](...) end
   end
   local tell = {
-    start = function() call "on_start" end,
+    start = function()
+      output.begin()
+      call "on_start"
+    end,
     new = function(cage, parent) call("on_cage", cage, parent) end,
     exec = function(cage) return current.options.on_cage_exit and cage.comm end, -- it is kept for later
     exit = function(cage, _, _, wstatus) call("on_cage_exit", cage, status_of(wstatus)) end,
@@ -583,7 +589,11 @@ local function dispatcher()
       local ok, message = load_again()
       if not ok then error(message, 0) end
     end,
-    finish = function(_, _, _, wstatus) call("on_exit", status_of(wstatus)) end,
+    finish = function(_, _, _, wstatus)
+      call("on_exit", status_of(wstatus))
+      output.finish()
+    end,
+    output = function(_, _, _, _, data) output.take(data) end,
   }
   merging_events(tell, call)
   return function(event, cage, parent, shares_files, wstatus, data)
@@ -676,7 +686,10 @@ end
 
 function load_again()
   if not current then return nil, "there is no grate to reload here" end
-  return reload.run(prepare)
+  output.seal(false)
+  local ok, message = reload.run(prepare)
+  output.seal(true)
+  return ok, message
 end
 
 --- Puts another interface in the place of the one that is at work: a prompt's changes.
@@ -742,6 +755,7 @@ local function install(interface)
   for _, nr in ipairs(numbers) do
     for _, e in ipairs(interface.routes[nr]) do register(e, nr) end
   end
+  output.seal(true)
   core.events(dispatcher())
 end
 

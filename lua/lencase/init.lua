@@ -6,6 +6,7 @@
 local core = require "lencase.core"
 local fdtable = require "lencase.fdtable"
 local grate = require "lencase.grate"
+local output = require "lencase.output"
 local parsing = require "lencase.parsing"
 local per_cage = require "lencase.per_cage"
 local policy = require "lencase.policy"
@@ -216,6 +217,12 @@ function lencase.make_call(cage, call, ...)
 end
 
 -- }==========================================================================
+
+--- Where a script writes what is for people, opened when it is loaded: `out:write(...)`. What cannot be written
+--- is told once, with the file and the errno, and is no error in the handler; lencase run ends with 125 then.
+---@param path string? a file; standard error without it
+---@return lencase.output.file
+function lencase.output(path) return output.open(path) end
 
 --- The name of a callnum: 1 -> "write".
 ---@param nr integer

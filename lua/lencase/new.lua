@@ -1,5 +1,7 @@
 -- new.lua - what `lencase new NAME` writes: a first grate that works, and its spec
 
+local output = require "lencase.output"
+
 local new = {}
 
 local grate = [[
@@ -73,13 +75,6 @@ end)
 -- Links that lead nowhere are there, too.
 local function is_there(path) return select(3, os.rename(path, path)) ~= 2 end
 
-local function write(path, text)
-  local file, message = io.open(path, "w")
-  if not file then return nil, message end
-  file:write(text)
-  return file:close()
-end
-
 --- Writes NAME.lua and NAME_spec.lua, if neither is there: their paths, or nil and why not.
 ---@param name string with a folder or without, and with .lua or without
 ---@return string? grate
@@ -95,7 +90,7 @@ function new.write(name)
     if is_there(path) then return nil, path .. " is there already" end
   end
   for i, text in ipairs { grate, spec } do
-    local ok, message = write(paths[i], (text:gsub("NAME", (last:gsub("%%", "%%%%")))))
+    local ok, message = output.save(paths[i], (text:gsub("NAME", (last:gsub("%%", "%%%%")))))
     if not ok then return nil, message end
   end
   return paths[1], paths[2]

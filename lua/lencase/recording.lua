@@ -33,8 +33,9 @@
 -- "size" and "sizes" say how many bytes there were; when fewer are here, they were cut. What is in "outs" has
 -- "arg", which argument it is, from 1, "size" and "bytes".
 --
--- Among the calls stand lines on cages, "after" so many calls had arrived. "fds" are the descriptors below 256
--- that are open, "status" is that of waitpid(2):
+-- Among the calls stand lines on cages, "after" so many calls had arrived. A cage is born before all else that is told
+-- of it, also one that was there before the recording was begun; "parent" is 0 when the recording has none. "fds" are
+-- the descriptors below 256 that are open, "status" is that of waitpid(2):
 --
 --   {"after": 6, "born": 2, "pid": 4243, "parent": 1, "shares_files": true, "comm": "sh", "cwd": "/tmp"}
 --   {"after": 8, "exec": 2, "pid": 4243, "comm": "cat", "cwd": "/tmp", "fds": [0, 1, 2]}
@@ -70,7 +71,15 @@ Composer.__index = Composer
 
 local composing = {}
 
+-- A cage that was there before the recording was begun is born in it when something of it is told first.
+local function know(self, cage, pid, cwd)
+  if self.known[cage] then return end
+  self.known[cage] = true
+  self.take { after = self.arrived, born = cage, pid = pid, parent = 0, cwd = cwd }
+end
+
 function composing.asked(self, t)
+  know(self, t.cage, t.pid, t.cwd)
   self.arrived = self.arrived + 1
   local call = { n = self.arrived, cage = t.cage, pid = t.pid, tid = t.tid, call = t.call, nr = t.nr, cwd = t.cwd,
                  args = t.args, bottom = {} }
@@ -80,6 +89,7 @@ end
 function composing.down(self, t)
   local call = self.pending[t.id]
   local cage = t.cage ~= call.cage and t.cage or nil
+  know(self, t.cage, t.pid)
   table.insert(call.bottom, { call = t.call, nr = t.nr, cage = cage, args = t.args, outs = {} })
 end
 
@@ -97,19 +107,30 @@ function composing.over(self, t)
   self.take(call)
 end
 
+-- What became of a cage, as its line has it.
+local function happened(self, event, t)
+  local item = { after = self.arrived, [event] = t.cage }
+  for _, field in ipairs(EVENTS[event]) do item[field] = t[field] end
+  if event ~= "born" then
+    know(self, t.cage, t.pid)
+  else
+    self.known[t.cage] = true
+    item.parent = self.known[t.parent] and t.parent or 0
+  end
+  self.take(item)
+end
+
 --- Makes calls and events of what core tells: `take` gets each when it is over. For state:record.
 ---@param take fun(item: table)
 ---@return table composer
 ---@return fun(event: string, t: table)
 function recording.composer(take)
-  local self = setmetatable({ pending = {}, arrived = 0, take = take }, Composer)
+  local self = setmetatable({ pending = {}, known = {}, arrived = 0, take = take }, Composer)
   return self, function(event, t)
     if composing[event] then
       if event == "asked" or self.pending[t.id] then composing[event](self, t) end
     elseif EVENTS[event] then
-      local item = { after = self.arrived, [event] = t.cage }
-      for _, field in ipairs(EVENTS[event]) do item[field] = t[field] end
-      take(item)
+      happened(self, event, t)
     end
   end
 end
@@ -192,13 +213,16 @@ local KEYS = { "end", "format", "version", "lencase", "arch", "scripts", "script
                "comm", "same", "call", "nr", "arg", "name", "kind", "at", "null", "fault", "int", "path", "cwd", "fds",
                "args", "sizes", "strings", "runs", "size", "bytes", "bottom", "result", "outs", "error", "full" }
 
+-- Lists that say something when they are empty.
+local EMPTY = { outs = true, fds = true }
+
 local function json_object(t)
   local parts = {}
   for _, key in ipairs(KEYS) do
     local value = t[key]
     local is_empty = type(value) == "table" and next(value) == nil
-    if is_empty and key == "outs" then
-      table.insert(parts, '"outs":[]')
+    if is_empty and EMPTY[key] then
+      table.insert(parts, ('"%s":[]'):format(key))
     elseif value ~= nil and not is_empty then
       table.insert(parts, ('"%s":%s'):format(key, json(value)))
     end
@@ -279,31 +303,38 @@ end
 ---@field lines? integer of the file that are calls
 ---@field arg_bytes? integer of an argument
 ---@field header? table scripts, program, calls
----@field say fun(message: string) told when the bound is hit, or the file cannot be written
+---@field say fun(message: string, lost: boolean?) told when the bound is hit, or (`lost`) the file cannot be written
 ---@field stop fun() then nothing more is wanted
 
 local Writer = {}
 Writer.__index = Writer
 
-local function fail_writing(self, why)
-  self.say(("%s: %s: the recording breaks off"):format(self.path, why))
-  self.file:close()
-  self.file = nil
+local BUFFER = 64 << 10
+
+local function lose(self, why)
+  self.lost, self.file = true, nil
+  self.say(("%s: %s: the recording breaks off"):format(self.path, why), true)
   self.stop()
 end
 
+local function flush(self)
+  local ok, why = self.file:put(table.concat(self.waiting))
+  self.waiting, self.waiting_size = {}, 0
+  if not ok then lose(self, why) end
+  return ok
+end
+
 local function put(self, text)
-  local ok, why = self.file:write(text, "\n")
-  if not ok then return fail_writing(self, why) end
-  self.size = self.size + #text + 1
-  return true
+  table.insert(self.waiting, text .. "\n")
+  self.size, self.waiting_size = self.size + #text + 1, self.waiting_size + #text + 1
+  return self.waiting_size < BUFFER or flush(self)
 end
 
 local function finish(self, full)
-  if not put(self, json { ["end"] = true, calls = self.calls, full = full }) then return end
+  if not put(self, json { ["end"] = true, calls = self.calls, full = full }) or not flush(self) then return end
   local ok, why = self.file:close()
   self.file = nil
-  if not ok then self.say(("%s: %s"):format(self.path, why)) end
+  if not ok then lose(self, why) end
 end
 
 local BOUNDS = { bytes = "%d bytes", lines = "%d calls" }
@@ -323,21 +354,23 @@ local function write_item(self, item)
   if put(self, line) and item.n then self.calls = self.calls + 1 end
 end
 
---- A recording's file. Its `told` is for state:record, its `close` writes the last line.
+--- A recording's file. Its `told` is for state:record, its `close` writes the last line; `lost`: it could not be
+--- written.
 ---@param options lencase.recording.options
 ---@return table? writer
 ---@return string? why the file cannot be written
 function recording.writer(options)
-  local file, why = core.create(options.path)
-  if not file then return nil, why end
+  local file, why = core.output(options.path, true)
+  local ok = file and true
+  if file then ok, why = file:clear() end
+  if not ok then return nil, why end
   local bounds = { bytes = options.bytes or recording.BYTES, lines = options.lines or recording.LINES }
   local self = setmetatable({ file = file, path = options.path, options = bounds, size = 0, calls = 0, cwds = {},
-                              say = options.say, stop = options.stop }, Writer)
+                              waiting = {}, waiting_size = 0, say = options.say, stop = options.stop }, Writer)
   local header = options.header or {}
-  local written = put(self, json { format = recording.FORMAT, version = recording.VERSION, arch = ARCH,
+  put(self, json { format = recording.FORMAT, version = recording.VERSION, arch = ARCH,
                                    lencase = core.version, scripts = header.scripts, program = header.program,
                                    calls = header.calls, arg_bytes = options.arg_bytes or recording.ARG_BYTES })
-  if not written then return nil, "it cannot be written" end
   self.composer, self.told = recording.composer(function(item) write_item(self, item) end)
   return self
 end
@@ -349,192 +382,355 @@ end
 
 -- }==========================================================================
 
--- {================================= reading ===============================
+-- {================================== forms ================================
+
+-- The kinds of arguments that point to something, and those that a call fills.
+local POINTERS = { string = true, bytes = true, records = true, strings = true, iovec = true, address = true }
+local FILLED = { bytes = true, records = true, iovec = true }
 
 local function to_integer(value)
-  if type(value) == "number" then return math.tointeger(value) end
+  if type(value) == "number" and value > -EXACT and value < EXACT then return math.tointeger(value) end
   if type(value) == "string" and value:find "^0x%x+$" and #value <= 18 then return math.tointeger(tonumber(value)) end
 end
 
 -- A character is a byte.
-local function to_bytes(text)
-  local ok, bytes = pcall(function()
-    return (text:gsub("[\x80-\xff]+", function(run)
-      local list = {}
-      for _, code in utf8.codes(run) do table.insert(list, string.char(code)) end
-      return table.concat(list)
-    end))
+local function to_bytes(value)
+  if type(value) ~= "string" then return nil end
+  local ok, bytes = pcall(string.gsub, value, "[\x80-\xff]+", function(run)
+    local list = {}
+    for _, code in utf8.codes(run) do table.insert(list, string.char(code)) end
+    return table.concat(list)
   end)
   return ok and bytes or nil
 end
 
-local types = {}
-
-types["integer"] = to_integer
-
-types["natural"] = function(value)
-  local n = to_integer(value)
-  return n and n >= 0 and n < 1 << 31 and n or nil
+local function from(least, most, wanted)
+  return { wanted = wanted, read = function(value)
+    local n = to_integer(value)
+    return n and n >= least and n <= most and n or nil
+  end }
 end
 
-types["bytes"] = function(value) return type(value) == "string" and to_bytes(value) or nil end
-
-types["flag"] = function(value) return value == true or nil end
-
-types["path"] = function(value)
-  if value == false then return false end
-  return types.bytes(value)
+local function one_of(set, wanted)
+  return { wanted = wanted, read = function(value) return set[value] and value or nil end }
 end
 
-local function list_of(kind)
-  return function(value)
-    if type(value) ~= "table" then return nil end
-    local list = {}
-    for i, item in ipairs(value) do
-      list[i] = kind(item)
-      if list[i] == nil then return nil end
-    end
-    return list
+-- What a field is read as, nil for what it cannot be; and what is wanted, in words.
+local VALUES = {
+  integer = from(math.mininteger, math.maxinteger, "an integer"),
+  number = from(0, (1 << 31) - 1, "a number from 0"),
+  status = from(-(1 << 31), (1 << 31) - 1, "a status of waitpid(2)"),
+  descriptor = from(0, 255, "a descriptor below 256"),
+  count = from(0, EXACT - 1, "a number from 0"),
+  ordinal = from(1, EXACT - 1, "a number from 1"),
+  pid = from(1, (1 << 31) - 1, "a number of a process"),
+  size = from(0, math.maxinteger, "a number of bytes"),
+  bytes = { wanted = "a string", read = to_bytes },
+  path = { wanted = "a string or false", read = function(value) return value ~= false and to_bytes(value) end },
+  flag = one_of({ [true] = true }, "true"),
+  int = one_of({ int = true }, "a kind of argument"),
+  pointer = one_of(POINTERS, "a kind of argument"),
+  bound = one_of({ bytes = true, lines = true }, "bytes or lines"),
+}
+
+-- What a line and the objects in it are: their fields. "?": it may be missing; "*": a list, which is left out when
+-- it is empty; "*?": a list that may be missing, which says something else than an empty one.
+local FORMS = {
+  header = { format = "bytes", version = "ordinal", lencase = "bytes", arch = "bytes", scripts = "script*?",
+             program = "bytes*?", calls = "bytes*?", arg_bytes = "count" },
+  script = { script = "bytes", args = "bytes*", hash = "bytes?" },
+
+  ["line.n"] = { n = "ordinal", cage = "ordinal", pid = "pid", tid = "pid", call = "bytes", nr = "number",
+                 cwd = "path?", args = "argument*", bottom = "bottom*", result = "integer?", outs = "out*?",
+                 error = "bytes?" },
+  ["line.born"] = { after = "count", born = "ordinal", pid = "pid", parent = "count", shares_files = "flag?",
+                    comm = "bytes?", cwd = "path?" },
+  ["line.exec"] = { after = "count", exec = "ordinal", pid = "pid", comm = "bytes?", cwd = "path?",
+                    fds = "descriptor*?" },
+  ["line.exit"] = { after = "count", exit = "ordinal", pid = "pid", status = "status" },
+  ["line.end"] = { ["end"] = "flag", calls = "count", full = "bound?" },
+
+  ["bottom.same"] = { same = "flag", result = "integer?", outs = "out*?" },
+  ["bottom.call"] = { call = "bytes", nr = "number", cage = "ordinal?", args = "argument*", result = "integer?",
+                      outs = "out*?" },
+  out = { arg = "ordinal", size = "size", bytes = "bytes" },
+
+  ["argument.null"] = { name = "bytes", kind = "pointer", null = "flag" },
+  ["argument.fault"] = { name = "bytes", kind = "pointer", at = "integer", fault = "flag" },
+  ["argument.int"] = { name = "bytes", kind = "int", int = "integer", path = "path?" },
+  ["argument.address"] = { name = "bytes", kind = "pointer", at = "integer" },
+  ["argument.string"] = { name = "bytes", kind = "pointer", at = "integer", size = "size?", bytes = "bytes" },
+  ["argument.bytes"] = { name = "bytes", kind = "pointer", at = "integer", size = "size", bytes = "bytes?" },
+  ["argument.strings"] = { name = "bytes", kind = "pointer", at = "integer", strings = "bytes*", sizes = "size*" },
+  ["argument.iovec"] = { name = "bytes", kind = "pointer", at = "integer", runs = "size*", size = "size",
+                         bytes = "bytes?" },
+}
+FORMS["argument.records"] = FORMS["argument.bytes"]
+
+-- form -> its fields in a fixed order, what their texts above mean
+local FIELDS = {}
+for form, texts in pairs(FORMS) do
+  FIELDS[form] = {}
+  for key, text in pairs(texts) do
+    local name, many, optional = text:match "^(%l+)(%*?)(%??)$"
+    table.insert(FIELDS[form], { key = key, name = name, many = many ~= "", optional = optional ~= "" })
   end
+  table.sort(FIELDS[form], function(a, b) return a.key < b.key end)
 end
 
--- Fields of an object; a name with "!" must be there. nil and which one is wrong.
-local function object_of(fields)
-  return function(value)
-    if type(value) ~= "table" then return nil end
-    local object = {}
-    for name, kind in pairs(fields) do
-      local must = name:sub(-1) == "!"
-      name = name:gsub("!$", "")
-      local given = value[name]
-      if given ~= nil then object[name] = kind(given) end
-      if object[name] == nil and (given ~= nil or must) then return nil, name end
-    end
-    return object
+-- What has several forms: the first of these fields that is there says which, itself or what it says.
+local CHOICES = {
+  line = { "end", "n", "born", "exec", "exit", wanted = "neither a call nor what became of a cage" },
+  bottom = { "same", "call", wanted = "no call at the bottom" },
+  argument = { "null", "fault", "kind", wanted = "no argument of a known kind" },
+}
+
+local function has_its_bytes(object) return object.size == nil or object.size >= #(object.bytes or "") end
+
+local function are_as_many(arg) return #arg.sizes == #arg.strings end
+
+local function have_their_bytes(arg)
+  for i, text in ipairs(arg.strings) do
+    if arg.sizes[i] < #text then return false end
   end
+  return true
 end
 
-local integer, natural, bytes, flag = types.integer, types.natural, types.bytes, types.flag
-local KINDS = { int = true, string = true, bytes = true, records = true, strings = true, iovec = true, address = true }
-
-local function kind(value) return KINDS[value] and value or nil end
-
-local arg = object_of { ["name!"] = bytes, ["kind!"] = kind, at = integer, null = flag, fault = flag, int = integer,
-                        path = types.path, size = integer, bytes = bytes, strings = list_of(bytes),
-                        sizes = list_of(integer), runs = list_of(integer) }
-
--- What its kind needs is there; what is left out is filled in.
-local function argument(value)
-  local a = arg(value)
-  if not a then return nil end
-  a.word = a.kind == "int" and a.int or a.at or 0
-  if a.kind == "int" then return a.int and a or nil end
-  if a.null or a.fault or a.kind == "address" then return a end
-  if a.kind == "string" then
-    a.size = a.size or a.bytes and #a.bytes
-    return a.bytes and a or nil
+local function is_sum(arg)
+  local left = arg.size
+  for _, size in ipairs(arg.runs) do
+    if size > left then return arg.size == math.maxinteger end -- as many as no number says
+    left = left - size
   end
-  if a.kind == "strings" then
-    a.strings, a.sizes = a.strings or {}, a.sizes or {}
-    return #a.strings == #a.sizes and a or nil
+  return left == 0
+end
+
+local function is_named_so(call) return (core.callnum(call.call) or call.nr) == call.nr end
+
+local function fills_arguments(args, outs)
+  local before = 0
+  for _, out in ipairs(outs) do
+    local arg = args[out.arg]
+    if not arg or out.arg <= before or arg.null or not FILLED[arg.kind] then return false end
+    before = out.arg
   end
-  if a.kind == "iovec" then a.runs = a.runs or {} end
-  return a.size and a.size >= #(a.bytes or "") and a or nil
+  return true
 end
 
-local outs = list_of(object_of { ["arg!"] = integer, ["size!"] = integer, ["bytes!"] = bytes })
-local bottom_call = object_of { same = flag, call = bytes, nr = natural, cage = integer, args = list_of(argument),
-                                result = integer, outs = outs }
+local function is_filled(object) return fills_arguments(object.args, object.outs or {}) end
 
-local function bottom(value)
-  local b = bottom_call(value)
-  if not b or not b.same and not (b.call and b.nr) then return nil end
-  return b
-end
-
-local call_line = object_of { ["n!"] = integer, ["cage!"] = integer, pid = integer, tid = integer, ["call!"] = bytes,
-                              ["nr!"] = natural, cwd = types.path, args = list_of(argument), bottom = list_of(bottom),
-                              result = integer, outs = outs, error = bytes }
-local event_line = object_of { ["after!"] = integer, born = integer, exec = integer, exit = integer, pid = integer,
-                               parent = integer, shares_files = flag, status = integer, comm = bytes,
-                               cwd = types.path, fds = list_of(integer) }
-local script = object_of { ["script!"] = bytes, args = list_of(bytes), hash = bytes }
-local header_line = object_of { ["version!"] = integer, lencase = bytes, arch = bytes, scripts = list_of(script),
-                                program = list_of(bytes), calls = list_of(bytes), arg_bytes = integer }
-local end_line = object_of { ["end!"] = flag, ["calls!"] = integer, full = bytes }
-
--- What was not written because it is as elsewhere.
-local function expand(call)
-  call.args, call.bottom = call.args or {}, call.bottom or {}
-  for i, b in ipairs(call.bottom) do
-    if b.same then
-      call.bottom[i] = { call = call.call, nr = call.nr, args = call.args, result = b.result }
-    end
-    call.bottom[i].args, call.bottom[i].outs = call.bottom[i].args or {}, b.outs or {}
+local function are_filled(call)
+  for _, b in ipairs(call.bottom) do
+    if b.same and not fills_arguments(call.args, b.outs or {}) then return false end
   end
-  call.outs = call.outs or inherited(call)
-  return call
+  return is_filled(call)
 end
 
-local Reader = {}
-Reader.__index = Reader
+local CUT = { "size", "is less than its bytes are", has_its_bytes }
+local NAMED = { "call", "is not what its 'nr' is called", is_named_so }
+local SIX = { "args", "are more than a call has", function(call) return #call.args <= 6 end }
+local OUTS = "are not of arguments that the call fills, each once and in their order"
+
+-- How the fields of an object go together: what must hold, and what is said of which field when it does not.
+local RELATIONS = {
+  ["line.n"] = { NAMED, SIX, { "outs", OUTS, are_filled } },
+  ["bottom.call"] = { NAMED, SIX, { "outs", OUTS, is_filled } },
+  out = { CUT },
+  ["argument.string"] = { CUT },
+  ["argument.bytes"] = { CUT },
+  ["argument.records"] = { CUT },
+  ["argument.strings"] = { { "sizes", "are not as many as the strings", are_as_many },
+                           { "sizes", "are less than the strings are", have_their_bytes } },
+  ["argument.iovec"] = { CUT, { "size", "is not that of its runs", is_sum } },
+}
+
+local function cage_of(self, line) return self.cages[line.cage or line.exec or line.exit] end
+
+-- A call of a cage's that has ended may be over later than it.
+local function is_there(self, line)
+  local cage = cage_of(self, line)
+  if not cage then return false end
+  if not line.n then return not cage.ended end
+  return line.n > cage.after and line.n <= (cage.ended or line.n)
+end
+
+local function is_its_pid(self, line) return cage_of(self, line).pid == line.pid end
+
+local function knows_bottoms(self, call)
+  for _, b in ipairs(call.bottom) do
+    if b.cage and not self.cages[b.cage] then return false end
+  end
+  return true
+end
+
+local function comes_after(self, event) return event.after >= self.after and event.after >= self.last end
+
+local LATER = { "after", "is less than the number of a line before", comes_after }
+local function lives(field) return { field, "is no cage that is there", is_there } end
+local PID = { "pid", "is not that of its cage", is_its_pid }
+
+-- How a line goes together with those before it: they are written as things are over.
+local HISTORY = {
+  ["line.n"] = { { "n", "stands there twice", function(self, call) return not self.calls[call.n] end },
+                 lives "cage", PID, { "bottom", "has a cage that is not there", knows_bottoms } },
+  ["line.born"] = { { "born", "is a cage that is there", function(self, event) return not self.cages[event.born] end },
+                    { "parent", "is no cage that was there",
+                      function(self, event) return event.parent == 0 or self.cages[event.parent] end }, LATER },
+  ["line.exec"] = { lives "exec", PID, LATER },
+  ["line.exit"] = { lives "exit", PID, LATER },
+  ["line.end"] = { { "calls", "is not how many there are", function(self, line) return line.calls == self.count end } },
+}
+
+-- }==========================================================================
+
+-- {================================= reading ===============================
 
 local function wrong(self, fmt, ...) error(("%s:%d: %s"):format(self.path, self.line, fmt:format(...)), 0) end
 
-local function decoded(self, text)
-  local ok, value = pcall(cjson.decode, text)
-  if not ok or type(value) ~= "table" then return nil end
-  return value, self
+local function shown(value)
+  if type(value) == "string" then return json_bytes(#value > 40 and value:sub(1, 40) .. "..." or value) end
+  if value == cjson.null then return "null" end
+  return type(value) == "table" and "a list or an object" or tostring(math.tointeger(value) or value)
 end
 
+-- `place`: which of the line's fields it is, for people; "" for the line itself.
+local function misplaced(self, place, value, wanted)
+  if value == nil then wrong(self, "'%s' is missing: %s is wanted", place, wanted) end
+  wrong(self, "'%s' is %s: %s is wanted", place, shown(value), wanted)
+end
+
+local function below(place, field) return place == "" and field or place .. "." .. field end
+
+local read_named
+
+local function read_list(self, name, value, place)
+  local list, n = {}, 0
+  for _ in pairs(type(value) == "table" and value or {}) do n = n + 1 end
+  if type(value) ~= "table" or n ~= #value then misplaced(self, place, value, "a list") end
+  for i, item in ipairs(value) do list[i] = read_named(self, name, item, ("%s[%d]"):format(place, i)) end
+  return list
+end
+
+local function read_field(self, field, value, place)
+  if value == nil and field.optional then return nil end
+  if not field.many then return read_named(self, field.name, value, place) end
+  return read_list(self, field.name, value == nil and {} or value, place)
+end
+
+local function check_relations(self, form, object, place)
+  for _, relation in ipairs(RELATIONS[form] or {}) do
+    local field, message, holds = table.unpack(relation)
+    if not holds(object) then wrong(self, "'%s' %s", below(place, field), message) end
+  end
+end
+
+local function read_object(self, form, value, place)
+  local object = {}
+  if type(value) ~= "table" then misplaced(self, place, value, "an object") end
+  for key in pairs(value) do
+    if not FORMS[form][key] then wrong(self, "'%s' is no field of what stands there", below(place, tostring(key))) end
+  end
+  for _, field in ipairs(FIELDS[form]) do
+    object[field.key] = read_field(self, field, value[field.key], below(place, field.key))
+  end
+  check_relations(self, form, object, place)
+  return object
+end
+
+-- Which form an object has that may have several.
+local function form_of(self, name, value, place)
+  if type(value) ~= "table" then misplaced(self, place, value, "an object") end
+  for _, key in ipairs(CHOICES[name]) do
+    local form = name .. "." .. (FORMS[name .. "." .. key] and key or tostring(value[key]))
+    if value[key] ~= nil and FORMS[form] then return form end
+  end
+  wrong(self, "%s%s", place ~= "" and ("'%s' is "):format(place) or "", CHOICES[name].wanted)
+end
+
+function read_named(self, name, value, place)
+  if FORMS[name] then return read_object(self, name, value, place) end
+  if CHOICES[name] then return read_object(self, form_of(self, name, value, place), value, place) end
+  local read = VALUES[name].read(value)
+  if read == nil then misplaced(self, place, value, VALUES[name].wanted) end
+  return read
+end
+
+-- What was not written because it is as elsewhere, or follows from the rest.
+local function expand_args(args)
+  for _, arg in ipairs(args) do
+    arg.word = arg.int or arg.at or 0
+    if arg.kind == "string" and arg.bytes then arg.size = arg.size or #arg.bytes end
+  end
+end
+
+local function expand(call)
+  expand_args(call.args)
+  for i, b in ipairs(call.bottom) do
+    if b.same then
+      call.bottom[i] = { call = call.call, nr = call.nr, args = call.args, result = b.result }
+    else
+      expand_args(b.args)
+    end
+    call.bottom[i].outs = b.outs or {}
+  end
+  call.outs = call.outs or inherited(call)
+end
+
+local takers = {}
+
+takers["line.n"] = function(self, call)
+  expand(call)
+  self.calls[call.n], self.last = call, math.max(self.last, call.n)
+  self.count = self.count + 1
+  table.insert(self.items, call)
+end
+
+local function take_event(self, event)
+  self.after = event.after
+  table.insert(self.items, event)
+end
+
+takers["line.born"] = function(self, event)
+  self.cages[event.born] = { pid = event.pid, after = event.after }
+  take_event(self, event)
+end
+
+takers["line.exec"] = take_event
+
+takers["line.exit"] = function(self, event)
+  self.cages[event.exit].ended = event.after
+  take_event(self, event)
+end
+
+takers["line.end"] = function(self, line) self.ended = line end
+
 local function take_header(self, value)
-  if not value or value.format ~= recording.FORMAT then wrong(self, "this is no recording of lencase's") end
+  local is_one = type(value) == "table" and value.format == recording.FORMAT
+  if not is_one then wrong(self, "this is no recording of lencase's") end
   local version = to_integer(value.version)
   if version and version > recording.VERSION then
     wrong(self, "the recording has version %d, of a newer lencase (%s); this one, %s, reads version %d", version,
       tostring(value.lencase), core.version, recording.VERSION)
   end
-  local header, name = header_line(value)
-  if not header or version < 1 then wrong(self, "the first line has no proper '%s'", name or "version") end
-  if header.arch ~= ARCH then
-    wrong(self, "the recording was made on %s, and this is %s", tostring(header.arch), ARCH)
-  end
-  self.header = header
-end
-
-local function take_call(self, value)
-  local call, name = call_line(value)
-  if not call then wrong(self, "a call without a proper '%s'", name) end
-  if self.calls[call.n] or call.n < 1 then wrong(self, "call %d stands there twice", call.n) end
-  call.line = self.line
-  self.calls[call.n], self.last = expand(call), math.max(self.last, call.n)
-  self.count = self.count + 1
-  table.insert(self.items, call)
-end
-
-local function take_event(self, value)
-  local event, name = event_line(value)
-  if not event then wrong(self, "a line about a cage without a proper '%s'", name) end
-  if not (event.born or event.exec or event.exit) then wrong(self, "neither a call nor what became of a cage") end
-  event.line = self.line
-  table.insert(self.items, event)
-end
-
-local function take_end(self, value)
-  self.ended = end_line(value) or wrong(self, "a last line that is none")
-  if self.ended.calls ~= self.count then
-    wrong(self, "the recording has %d calls, and its last line says %d", self.count, self.ended.calls)
+  self.header = read_object(self, "header", value, "")
+  if self.header.arch ~= ARCH then
+    wrong(self, "the recording was made on %s, and this is %s", self.header.arch, ARCH)
   end
 end
 
 local function take_line(self, text)
-  local value = decoded(self, text)
-  if self.line == 1 then return take_header(self, value) end
+  local ok, value = pcall(cjson.decode, text)
+  if self.line == 1 then return take_header(self, ok and value) end
   if self.ended then wrong(self, "something follows the last line") end
-  if not value then wrong(self, "no line of a recording: it is truncated or damaged") end
-  if value["end"] ~= nil then return take_end(self, value) end
-  if value.n ~= nil then return take_call(self, value) end
-  take_event(self, value)
+  if not ok or type(value) ~= "table" then wrong(self, "no line of a recording: it is truncated or damaged") end
+  local form = form_of(self, "line", value, "")
+  local line = read_object(self, form, value, "")
+  line.line = self.line
+  for _, rule in ipairs(HISTORY[form]) do
+    local field, message, holds = table.unpack(rule)
+    if not holds(self, line) then wrong(self, "'%s' (%s) %s", field, shown(line[field]), message) end
+  end
+  takers[form](self, line)
 end
 
 -- As things happened: what was "after" call n comes behind it.
@@ -558,15 +754,14 @@ end
 ---@param path string
 ---@return lencase.recording
 function recording.read(path)
-  local file, why = io.open(path, "rb")
+  local file <close>, why = io.open(path, "rb")
   if not file then error(why, 0) end
-  local self = setmetatable({ path = path, line = 0, calls = {}, items = {}, last = 0, count = 0 }, Reader)
+  local self = { path = path, line = 0, calls = {}, items = {}, cages = {}, last = 0, after = 0, count = 0 }
   for text in file:lines "L" do
     self.line = self.line + 1
     if self.line > 1 and text:sub(-1) ~= "\n" then wrong(self, "the line breaks off: the recording is truncated") end
     take_line(self, text)
   end
-  file:close()
   if self.line == 0 then
     self.line = 1
     wrong(self, "this is no recording of lencase's: it is empty")

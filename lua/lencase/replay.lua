@@ -120,7 +120,6 @@ end
 local becomes = {}
 
 function becomes.born(world, event)
-  world.began[event.born] = true
   local parent = world.sims[event.parent or 0]
   local known = known_of(world, event.born)
   for fd, path in pairs(parent and known_of(world, event.parent) or {}) do known[fd] = path end
@@ -275,7 +274,6 @@ local function make(world, call, sim)
 end
 
 local function try(world, call)
-  if not world.began[call.cage] then becomes.born(world, { born = call.cage, pid = call.pid }) end
   local sim = world.sims[call.cage]
   if not sim then return nil, "its cage has ended" end
   learn(world, call)
@@ -309,7 +307,7 @@ end
 
 local function new_world(rec, options)
   local world = { items = rec.items, at = 1, done = {}, sim = options.sim, sims = {}, recorded_id = {}, known = {},
-                  began = {}, last_call = {}, exits = {} }
+                  last_call = {}, exits = {} }
   world.bottom = function(_, _, _, _, _, _, _, id) return answer(world, id) end
   world.paths = function(fd, id) return path_of(world, fd, id) end
   look_ahead(world)

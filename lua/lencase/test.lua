@@ -12,6 +12,7 @@
 -- and os it does to real files.
 
 local core = require "lencase.core"
+local output = require "lencase.output"
 local placing = require "lencase.placing"
 local did_you_mean = require "lencase.parsing".did_you_mean
 
@@ -231,9 +232,7 @@ local function load_script(state, script, args)
   local path = find_script(script)
   if script:find "\n" then
     path = os.tmpname()
-    local file = assert(io.open(path, "w"))
-    file:write(script)
-    file:close()
+    assert(output.save(path, script))
   end
   local ok, _, message = state:load(path, args)
   if script:find "\n" then os.remove(path) end

@@ -8,13 +8,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -346,6 +349,70 @@ static void in_wait(void) {
   put(ends[1], 300);
 }
 
+/* {================================== AIO ================================= */
+
+static struct iocb to_write(int fd, int opcode, const void *buf, size_t n, long long at) {
+  return (struct iocb){.aio_lio_opcode = (uint16_t)opcode,
+                       .aio_fildes = (uint32_t)fd,
+                       .aio_buf = (uintptr_t)buf,
+                       .aio_nbytes = n,
+                       .aio_offset = at};
+}
+
+static aio_context_t new_context(void) {
+  aio_context_t context = 0;
+  check(syscall(SYS_io_setup, 16, &context) == 0, "io_setup");
+  return context;
+}
+
+static void submit(aio_context_t context, struct iocb **list, long n, long taken) {
+  check(syscall(SYS_io_submit, context, n, list) == taken, "io_submit");
+}
+
+/* The results are those wanted, in any order. */
+static void get(aio_context_t context, long call, int n, long long sum) {
+  struct io_event events[16];
+  int i;
+  check(syscall(call, context, n, 16, events, NULL, NULL) == n, "io_getevents");
+  for (i = 0; i < n; i++) sum -= events[i].res;
+  check(sum == 0, "what was written");
+}
+
+/* What is read counts for nothing, what fails neither, and what the kernel does not take on. */
+static void by_io_submit(void) {
+  aio_context_t context = new_context();
+  int a = fresh("a"), b = fresh("b"), unwritable = open_as("a", O_RDONLY);
+  struct iocb iocbs[] = {to_write(a, IOCB_CMD_PWRITE, data, 3000, 0),
+                         to_write(b, IOCB_CMD_PWRITEV, pieces, 3, 0),
+                         to_write(a, IOCB_CMD_PWRITE, data, 0, 0)};
+  struct iocb more = to_write(a, IOCB_CMD_PWRITE, data, 100, 3000);
+  struct iocb refused = to_write(unwritable, IOCB_CMD_PWRITE, data, 50, 0);
+  struct iocb from = to_write(b, IOCB_CMD_PREAD, data, 4103, 0);
+  submit(context, (struct iocb *[]){&iocbs[0], &iocbs[1], &iocbs[2]}, 3, 3);
+  get(context, SYS_io_getevents, 3, 3000 + 4103);
+  submit(context, (struct iocb *[]){&more, &refused, &from}, 3, 1);
+  submit(context, (struct iocb *[]){&from}, 1, 1);
+  get(context, SYS_io_pgetevents, 2, 100 + 4103);
+  submit(context, (struct iocb *[]){&refused}, 1, -1);
+  check(errno == EBADF, "io_submit to what cannot be written");
+  submit(context, NULL, 0, 0);
+}
+
+/* Less is written than was asked for. */
+static void by_io_submit_in_part(void) {
+  aio_context_t context = new_context();
+  struct iocb iocb;
+  int fd;
+  struct rlimit limit = {5000, 5000};
+  check(setrlimit(RLIMIT_FSIZE, &limit) == 0, "setrlimit");
+  fd = fresh("a");
+  iocb = to_write(fd, IOCB_CMD_PWRITE, data, 8000, 0);
+  submit(context, (struct iocb *[]){&iocb}, 1, 1);
+  get(context, SYS_io_getevents, 1, 5000);
+}
+
+/* }========================================================================= */
+
 /* For the spec that looks whether anybody reads what is written. */
 static void much(void) {
   enum { MIB = 1 << 20 };
@@ -370,6 +437,8 @@ static const struct {
     {"copy_file_range", by_copy_file_range},
     {"splice", by_splice},
     {"vmsplice", by_vmsplice},
+    {"io_submit", by_io_submit},
+    {"io_submit-in-part", by_io_submit_in_part},
     {"dup", after_dup},
     {"dup2", after_dup2},
     {"dup3", after_dup3},

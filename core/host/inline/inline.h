@@ -36,6 +36,12 @@ struct inline_place {
 };
 
 /*
+** The channel to whoever loads the grate, too, that has this place in the state's list, the newest first;
+** 'grate' becomes its place there.
+*/
+size_t inline_channel_of(const struct inline_place *p, uint32_t *grate);
+
+/*
 ** lencase_inline_start with a place of the caller's own, NULL: that of this library. 'preload' and
 ** 'script' (NULL: none) are what LD_PRELOAD and LENCASE_INLINE must be in programs that this one
 ** executes; valid as long as the process.

@@ -41,8 +41,7 @@ struct handing {
   bool lost[INLINE_CHANNELS];
 };
 
-/* Whose the grate is that has this place in the state's list, the newest first; its place among those. */
-static size_t channel_of(const struct inline_place *p, uint32_t *grate) {
+size_t inline_channel_of(const struct inline_place *p, uint32_t *grate) {
   size_t i = p->nchannels - 1;
   for (; i > 0 && *grate >= p->channels[i].grates; i--) *grate -= p->channels[i].grates;
   return i;
@@ -51,7 +50,7 @@ static size_t channel_of(const struct inline_place *p, uint32_t *grate) {
 /* Gets the state of one grate. */
 static void hand_over(void *ud, uint32_t grate, const char *data, size_t size) {
   struct handing *over = ud;
-  size_t done = 0, n, channel = channel_of(&over->h->place, &grate);
+  size_t done = 0, n, channel = inline_channel_of(&over->h->place, &grate);
   char message[HEAD + CHUNK] = {'D'};
   memcpy(message + 1, &grate, sizeof grate);
   while (done < size && !over->lost[channel]) {

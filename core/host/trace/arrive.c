@@ -25,6 +25,7 @@ void arrive_pass(struct trace_run *run, struct thread *t) {
     flight_down(run, t);
   } else {
     f->in_place = false;
+    cut_passes(t);
     thread_resume(t, 0);
   }
 }
@@ -52,6 +53,7 @@ void arrive_ask(struct trace_run *run, struct thread *t) {
 
 void arrive(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->now;
+  cut_over(t); /* whatever was cut short before */
   f->site = f->regs.rip - 2;
   f->in_place = true;
   f->by_entry = t->entered;

@@ -8,6 +8,7 @@
 
 #include "trace_int.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
@@ -182,12 +183,38 @@ static pid_t parent_of(pid_t tid) {
   return line != NULL ? atoi(line + 6) : 0;
 }
 
+/* Whether a thread of it may be about to report a child. */
+static bool may_report(const struct process *proc) {
+  const struct thread *t;
+  for (t = proc->threads; t != NULL; t = t->others)
+    if (live_may_fork(t->tid)) return true;
+  return false;
+}
+
+/* The parent that the kernel tells is the one that inherits orphans, when its own is gone. */
 static bool is_orphan_of(const struct trace_run *run, const struct thread *t,
                          const struct process *parent) {
   const struct thread *other;
-  if (t->state != THREAD_NEW || !t->stopped || t->proc != NULL) return false;
+  if (t->state != THREAD_NEW || t->proc != NULL) return false;
   other = thread_find(run, parent_of(t->tid));
-  return other == NULL || other->proc == parent;
+  return other == NULL || other->proc == NULL || other->proc == parent || !may_report(other->proc);
+}
+
+/*
+** Children of a process that was killed while it made them, and that have not come to their first stop yet:
+** they are about to, whatever their program does, and can be waited for.
+*/
+void birth_await(struct trace_run *run) {
+  const struct dirent *entry;
+  DIR *dir = opendir("/proc");
+  int status;
+  if (dir == NULL) return;
+  while ((entry = readdir(dir)) != NULL) {
+    pid_t pid = relay_traced(gettid(), entry->d_name);
+    if (pid > 0 && thread_find(run, pid) == NULL && waitpid(pid, &status, __WALL) == pid)
+      queue_told(run, pid, status);
+  }
+  closedir(dir);
 }
 
 void birth_adopt(struct trace_run *run, struct process *parent) {
@@ -270,7 +297,7 @@ void birth_execed(struct trace_run *run, struct thread *t, int status) {
   t->proc->reader = t->tid;
   exec_others_over(run, t);
   exec_call_over(run, t);
-  if (run->held_back > 0) birth_adopt(run, t->proc);
+  birth_adopt(run, t->proc);
   if (!is_64bit(t) && run->attached) {
     exec_left(run, t);
     return;

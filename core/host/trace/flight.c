@@ -152,7 +152,7 @@ void flight_exited(struct trace_run *run, struct thread *t, int status) {
     flight_finish(run, t, f->result);
     return;
   }
-  if (live_woke(t, f->result)) f->result = RESTART_UNSEEN;
+  f->result = cut_result(t, f->result);
   if (signal_woke(f->result))
     signal_interrupted(run, t, f->result);
   else

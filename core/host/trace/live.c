@@ -5,8 +5,7 @@
 ** that run are asked to stop. All else stays as in any run, so that calls in flight, signals and
 ** births are dealt with while the threads come to rest.
 **
-** What our own stops do to a call in the kernel is undone: one that would be restarted is, and one
-** that a stop ends with EINTR (epoll_wait, ...) is restarted by us, its time-out anew.
+** What our own stops do to a call in the kernel is undone: cut.c.
 */
 
 #include "trace_int.h"
@@ -104,6 +103,18 @@ static bool in_vfork(pid_t tid) {
   return nr == SYS_vfork || nr == SYS_clone || nr == SYS_clone3;
 }
 
+bool live_may_fork(pid_t tid) {
+  const struct timespec soon = {0, 1000000};
+  char text[128];
+  int looks;
+  for (looks = 0; looks < 20; looks++) {
+    about(tid, "syscall", text, sizeof text);
+    if (strncmp(text, "running", 7) != 0) return in_vfork(tid);
+    nanosleep(&soon, NULL);
+  }
+  return true;
+}
+
 /* Looks at a thread that was to stop, each millisecond: a disk is waited for longer than that. */
 enum { PATIENCE = 1000 };
 
@@ -162,8 +173,11 @@ pid_t live_wait(struct trace_run *run, int *status) {
   waiting = before;
   sigdelset(&waiting, SIGCHLD);
   sigdelset(&waiting, SIGINT);
-  while ((tid = waitpid(-1, status, __WALL | __WNOTHREAD | WNOHANG)) == 0 && !nothing_stopped(run))
+  while ((tid = waitpid(-1, status, __WALL | __WNOTHREAD | WNOHANG)) == 0 &&
+         !nothing_stopped(run)) {
+    cut_wake(run);
     ppoll(NULL, 0, run->halted ? &soon : NULL, &waiting);
+  }
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   return tid;
 }
@@ -171,33 +185,6 @@ pid_t live_wait(struct trace_run *run, int *status) {
 /* }========================================================================= */
 
 /* {================================ signals ================================ */
-
-static void restart_unseen(struct thread *t) {
-  struct cut *cut = &t->cut;
-  if (!regs_get(t, &cut->regs) || (int64_t)cut->regs.orig_rax < 0) return;
-  if ((int64_t)cut->regs.rax == -EINTR) {
-    cut->regs.rax = (unsigned long long)RESTART_UNSEEN;
-    regs_set(t, &cut->regs);
-  }
-  if (t->state != THREAD_RUN || !signal_woke((int64_t)cut->regs.rax)) return;
-  cut->there = true;
-  cut->asked = t->asked && regs_same_call(&t->now.regs, &cut->regs);
-}
-
-void live_stopped(struct thread *t) {
-  if (t->disturbed) restart_unseen(t);
-}
-
-/* Not when somebody has come to handle it since. */
-bool live_made_again(struct thread *t) {
-  const struct user_regs_struct *regs = &t->now.regs;
-  uint64_t words[LENCASE_MAXARGS];
-  if (!t->cut.there) return false;
-  t->cut.there = false;
-  regs_words(regs, words);
-  return regs_same_call(regs, &t->cut.regs) &&
-         (t->cut.asked || !call_wanted(t->proc->cage, (int32_t)regs->orig_rax, words));
-}
 
 static bool from_terminal(const struct thread *t) {
   siginfo_t info;
@@ -208,7 +195,7 @@ static bool from_terminal(const struct thread *t) {
 bool live_takes(struct trace_run *run, struct thread *t, int sig) {
   if (run->live == NULL || run->attached || sig != SIGINT || t->proc == NULL || !from_terminal(t))
     return false;
-  restart_unseen(t);
+  cut_short(t);
   if (!t->proc->owes_interrupt) live_tell(run, TOLD_INTERRUPT, t, 0);
   t->proc->owes_interrupt = false;
   return true;
@@ -219,12 +206,6 @@ static bool is_pending(pid_t tgid, int sig) {
   about(tgid, "status", text, sizeof text);
   line = strstr(text, "\nShdPnd:");
   return line != NULL && (strtoull(line + 8, NULL, 16) >> (sig - 1) & 1);
-}
-
-/* By our own stop, or by a SIGINT that is for us: live_takes. */
-bool live_woke(const struct thread *t, int64_t result) {
-  if (result != -EINTR || t->run->live == NULL) return false;
-  return t->disturbed || (!t->run->attached && is_pending(t->proc->tgid, SIGINT));
 }
 
 static void note_owed(struct trace_run *run, struct thread *t) {

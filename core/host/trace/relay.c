@@ -20,10 +20,24 @@
 #include <sys/ptrace.h>
 #include <unistd.h>
 
+static void on_child(int sig) {
+  (void)sig; /* that it comes ends a wait */
+}
+
+void relay_ticks(int how) {
+  sigset_t set;
+  int err = errno;
+  sigemptyset(&set);
+  sigaddset(&set, SIGCHLD);
+  pthread_sigmask(how, &set, NULL);
+  errno = err;
+}
+
 void relay_block(struct trace_run *run) {
-  struct sigaction sa = {.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP};
+  struct sigaction sa = {.sa_handler = on_child, .sa_flags = SA_NOCLDSTOP};
   supervise_set(&run->relay.set);
   pthread_sigmask(SIG_BLOCK, &run->relay.set, &run->mask);
+  relay_ticks(SIG_BLOCK);
   sigaction(SIGCHLD, &sa, &run->old_sigchld); /* ignored, it would eat statuses */
 }
 
@@ -34,8 +48,7 @@ void relay_unblock(struct trace_run *run) {
 
 /* {================================ handing on ============================= */
 
-/* The process that /proc/'name' is about, when it is one that 'tracer' traces; else 0. */
-static pid_t traced_by(pid_t tracer, const char *name) {
+pid_t relay_traced(pid_t tracer, const char *name) {
   char path[64], text[1024], *line;
   ssize_t n = -1;
   int fd;
@@ -56,7 +69,7 @@ static void hand_to_rest(const struct relay *r, int sig) {
   const struct dirent *entry;
   if (dir == NULL) return;
   while ((entry = readdir(dir)) != NULL) {
-    pid_t pid = traced_by(r->tracer, entry->d_name);
+    pid_t pid = relay_traced(r->tracer, entry->d_name);
     if (pid > 0) kill(pid, sig);
   }
   closedir(dir);

@@ -24,19 +24,36 @@ void run_hide(struct trace_run *run) {
 */
 static pid_t wait_stop(struct trace_run *run, int *status) {
   int flags = relay_all_stopped(run) ? WNOHANG : 0;
-  pid_t tid = waitpid(-1, status, __WALL | __WNOTHREAD | flags);
+  pid_t tid;
+  cut_wake(run);
+  if (run->ndue > 0) relay_ticks(SIG_UNBLOCK);
+  tid = waitpid(-1, status, __WALL | __WNOTHREAD | flags);
+  if (run->ndue > 0) relay_ticks(SIG_BLOCK);
   if (atomic_exchange(&run->relay.reload, false) && run->st->reload_grates != NULL)
     run->st->reload_grates(run->st);
   if (tid == 0) relay_stop(run);
   return tid;
 }
 
-void run_loop(struct trace_run *run) {
-  pid_t tid = 0;
+/* False: nothing is there, and nothing will come. */
+static bool fetch(struct trace_run *run) {
   int status;
-  while (run->threads.n > 0 && !live_is_still(run) && (tid >= 0 || errno == EINTR)) {
-    tid = run->live != NULL ? live_wait(run, &status) : wait_stop(run, &status);
-    if (tid > 0) stop_handle(run, tid, status);
+  pid_t tid = run->live != NULL ? live_wait(run, &status) : wait_stop(run, &status);
+  if (tid <= 0) return tid == 0 || errno == EINTR;
+  queue_add(run, tid, status);
+  return true;
+}
+
+void run_loop(struct trace_run *run) {
+  struct thread *t;
+  int status;
+  bool more = true;
+  while (more && run->threads.n > 0) {
+    t = queue_next(&run->queue, &status);
+    if (t != NULL)
+      stop_handle(run, t, status);
+    else
+      more = !live_is_still(run) && fetch(run);
   }
 }
 
@@ -65,8 +82,10 @@ int run_begin(struct lencase_state *st, struct trace_run **out) {
   run->listener = -1;
   run->window.fd = run->window.grow_fd = -1;
   st->run = *out = run;
+  queue_open(&run->queue);
   rc = thread_table_open(run);
   affinity_open(&run->affinity);
+  cut_open(run);
   return rc;
 }
 
@@ -77,6 +96,7 @@ void run_end(struct trace_run *run) {
   start_close(run);
   filter_close(run);
   affinity_close(&run->affinity);
+  cut_close(run);
   supervise_show(run->dumpable);
   st->run = NULL;
   state_free(st, run, sizeof *run);

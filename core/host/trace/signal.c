@@ -29,8 +29,64 @@ enum { FRAME_CONTEXT = 8 + 40, CONTEXT_RAX = 13, CONTEXT_RIP = 16, CONTEXT_WORDS
 #define STACK_REACH UINT64_C(0x800000)
 
 bool signal_woke(int64_t result) {
-  return result == -512 || result == -513 || result == -514 || result == -516;
+  return result == -512 || result == -513 || result == RESTART_UNSEEN || result == RESTART_BLOCK;
 }
+
+/* {============================== dispositions ============================= */
+
+/* What /proc tells of a thread's signals, each a set of them. */
+struct signals {
+  uint64_t pending, shared, blocked, ignored, caught;
+};
+
+static uint64_t signal_set(const char *text, const char *name) {
+  const char *line = strstr(text, name);
+  return line != NULL ? strtoull(line + strlen(name), NULL, 16) : 0;
+}
+
+static bool get_signals(const struct thread *t, struct signals *s) {
+  char path[48], text[4096];
+  ssize_t n = -1;
+  int fd;
+  snprintf(path, sizeof path, "/proc/%d/status", (int)t->tid);
+  fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    n = read(fd, text, sizeof text - 1);
+    close(fd);
+  }
+  if (n <= 0) return false;
+  text[n] = '\0';
+  s->pending = signal_set(text, "\nSigPnd:");
+  s->shared = signal_set(text, "\nShdPnd:");
+  s->blocked = signal_set(text, "\nSigBlk:");
+  s->ignored = signal_set(text, "\nSigIgn:");
+  s->caught = signal_set(text, "\nSigCgt:");
+  return true;
+}
+
+static uint64_t bit(int sig) {
+  return UINT64_C(1) << (sig - 1);
+}
+
+bool signal_stops(int sig) {
+  return sig == SIGSTOP || sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU;
+}
+
+enum signal_action signal_action(const struct thread *t, int sig) {
+  const uint64_t unless_caught = bit(SIGCHLD) | bit(SIGCONT) | bit(SIGURG) | bit(SIGWINCH);
+  struct signals s;
+  if (!get_signals(t, &s)) return SIGNAL_ENDS;
+  if (s.caught & bit(sig)) return SIGNAL_CAUGHT;
+  if ((s.ignored | unless_caught) & bit(sig)) return SIGNAL_IGNORED;
+  return signal_stops(sig) ? SIGNAL_STOPS : SIGNAL_ENDS;
+}
+
+bool signal_waits(const struct thread *t) {
+  struct signals s;
+  return get_signals(t, &s) && ((s.pending | s.shared) & ~s.blocked) != 0;
+}
+
+/* }========================================================================= */
 
 /* {============================= interrupted calls ========================= */
 
@@ -38,7 +94,7 @@ static void put_back(struct thread *t, int64_t result) {
   struct flight *f = &t->now;
   struct user_regs_struct regs = f->regs;
   regs.rax = (unsigned long long)result;
-  if (f->changed) regs_set(t, &regs);
+  if (f->changed || result == RESTART_UNSEEN) regs_set(t, &regs);
   f->changed = false;
 }
 
@@ -61,28 +117,13 @@ void signal_interrupted(struct trace_run *run, struct thread *t, int64_t result)
   thread_resume(t, 0);
 }
 
-/* Whether a handler of the program will run for 'sig'. */
-static bool is_caught(const struct thread *t, int sig) {
-  char path[48], text[4096], *caught;
-  ssize_t n = -1;
-  int fd;
-  snprintf(path, sizeof path, "/proc/%d/status", (int)t->tid);
-  fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd >= 0) {
-    n = read(fd, text, sizeof text - 1);
-    close(fd);
-  }
-  if (n <= 0) return false;
-  text[n] = '\0';
-  caught = strstr(text, "\nSigCgt:");
-  if (caught == NULL) return false;
-  return strtoull(caught + 8, NULL, 16) >> (sig - 1) & 1;
-}
-
 void signal_arrived(struct trace_run *run, struct thread *t, int status) {
   int sig = WSTOPSIG(status);
+  enum signal_action action = signal_action(t, sig);
   (void)run;
-  if (is_caught(t, sig)) {
+  if (action == SIGNAL_STOPS) t->cut.stopped = t->cut.plain;
+  if (action == SIGNAL_CAUGHT) {
+    cut_over(t);
     t->state = THREAD_FRAME;
     ptrace(PTRACE_SINGLESTEP, t->tid, 0, (long)sig);
   } else {
@@ -164,12 +205,21 @@ static void down_again(struct trace_run *run, struct thread *t) {
   flight_down(run, t);
 }
 
+/* Natively it is not made again: its program was stopped meanwhile. */
+static void ended_stopped(struct trace_run *run, struct thread *t) {
+  cut_over(t);
+  t->state = THREAD_RUN;
+  t->now.in_place = true;
+  t->now.result = -EINTR;
+  flight_act(run, t, call_carried_out(t->now.call, -EINTR));
+}
+
 void signal_restart(struct trace_run *run, struct thread *t, int status) {
   struct user_regs_struct regs;
   (void)status;
   if (!regs_get(t, &regs)) return;
   if (regs_same_call(&t->now.regs, &regs)) {
-    down_again(run, t);
+    (t->cut.stopped ? ended_stopped : down_again)(run, t);
     return;
   }
   flight_close(run, &t->now, true);

@@ -9,12 +9,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static bool steps_wait(struct steps *s, int *status) {
+/* It may have been killed, and that told, before it was made to do anything. */
+static bool steps_told(struct steps *s, int *status) {
   pid_t tid;
+  if (queue_take(s->t, status)) return true;
   do {
     tid = waitpid(s->t->tid, status, __WALL);
   } while (tid < 0 && errno == EINTR);
-  if (tid < 0) return false;
+  return tid > 0;
+}
+
+static bool steps_wait(struct steps *s, int *status) {
+  if (!steps_told(s, status)) return false;
   if (WIFSTOPPED(*status)) return true;
   s->t->ended = true;
   s->t->status = *status;

@@ -29,7 +29,7 @@ static void go_on(struct trace_run *run, struct thread *t, int status) {
 static void arrives(struct trace_run *run, struct thread *t) {
   if (!regs_get(t, &t->now.regs)) return;
   if (t->nheld > 0 && signal_resumes_held(run, t)) return;
-  if (live_made_again(t))
+  if (cut_made_again(t))
     thread_resume(t, 0);
   else
     arrive(run, t);
@@ -52,9 +52,10 @@ static void on_syscall_run(struct trace_run *run, struct thread *t, int status) 
   t->entered = thread_entry(t, &info);
   if (t->entered) {
     signal_watch(run, t, &info);
+    cut_entry(t, &info);
     t->entered = arrives_here(t, &info);
   } else {
-    live_stopped(t);
+    cut_exit(t);
   }
   if (t->entered)
     arrives(run, t);
@@ -80,7 +81,7 @@ static void on_seccomp_returning(struct trace_run *run, struct thread *t, int st
 
 static void on_signal_any(struct trace_run *run, struct thread *t, int status) {
   (void)run;
-  t->cut.there = false; /* a handler may run, and the call be a new one */
+  cut_signal(t, WSTOPSIG(status));
   thread_resume(t, WSTOPSIG(status));
 }
 
@@ -91,14 +92,10 @@ static void on_signal_launch(struct trace_run *run, struct thread *t, int status
   thread_resume(t, sig == SIGSTOP ? 0 : sig);
 }
 
-static bool is_stop_signal(int sig) {
-  return sig == SIGSTOP || sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU;
-}
-
 static void on_group_any(struct trace_run *run, struct thread *t, int status) {
   int sig = WSTOPSIG(status);
-  live_stopped(t);
-  if (is_stop_signal(sig) && !run->leaving)
+  cut_group(t, sig);
+  if (signal_stops(sig) && !run->leaving)
     relay_listen(run, t, sig);
   else
     thread_resume(t, 0);
@@ -175,17 +172,9 @@ static void dispatch(struct trace_run *run, struct thread *t, int status) {
   (fn != NULL ? fn : go_on)(run, t, status);
 }
 
-void stop_handle(struct trace_run *run, pid_t tid, int status) {
-  struct thread *t = thread_find(run, tid);
-  if (!WIFSTOPPED(status)) {
-    if (t != NULL) thread_ended(run, t, status);
-    return;
-  }
-  if (t == NULL) t = thread_new(run, tid); /* before its parent's report */
-  if (t != NULL) {
+void stop_handle(struct trace_run *run, struct thread *t, int status) {
+  if (WIFSTOPPED(status))
     dispatch(run, t, status);
-  } else {
-    state_log(run->st, "no memory for thread %d: killed", (int)tid);
-    kill(tid, SIGKILL);
-  }
+  else
+    thread_ended(run, t, status);
 }

@@ -6,6 +6,7 @@
 
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/wait.h>
 
 enum { TABLE_FIRST = 64 };
 
@@ -66,6 +67,7 @@ struct thread *thread_new(struct trace_run *run, pid_t tid) {
   t->tid = tid;
   if (run->threads.n >= run->threads.nbuckets) table_grow(run->st, &run->threads);
   table_link(&run->threads, t);
+  queue_join(&run->queue, t);
   run->threads.n++;
   return t;
 }
@@ -132,7 +134,8 @@ int process_first(struct trace_run *run, struct thread *t) {
 
 void process_ended(struct trace_run *run, struct process *proc, int status) {
   while (proc->threads != NULL) thread_drop(run, proc->threads);
-  if (run->held_back > 0) birth_adopt(run, proc);
+  if (WIFSIGNALED(status)) birth_await(run);
+  birth_adopt(run, proc);
   if (proc->tgid == run->root) {
     run->wstatus = status;
     atomic_store(&run->relay.root_over, true);
@@ -153,9 +156,11 @@ void thread_drop_calls(struct trace_run *run, struct thread *t) {
 void thread_drop(struct trace_run *run, struct thread *t) {
   thread_drop_calls(run, t);
   relay_awake(run, t);
+  cut_over(t);
   if (t->state == THREAD_NEW && t->stopped && t->proc == NULL) run->held_back--;
   if (t->proc != NULL) thread_leave(t);
   table_unlink(&run->threads, t);
+  queue_leave(&run->queue, t);
   run->threads.n--;
   state_free(run->st, t, sizeof *t);
 }
@@ -190,12 +195,14 @@ static const bool goes_to_syscall[THREAD_STATES] = {
 };
 
 bool thread_resume(struct thread *t, int sig) {
-  bool stops = goes_to_syscall[t->state] || t->nheld > 0 || t->entered || t->run->every;
+  bool stops = goes_to_syscall[t->state] || t->nheld > 0 || t->entered || t->run->every ||
+               cut_awaits_stop(t);
   if (t->run->halted) {
     t->waits = true;
     t->sig = sig;
     return true;
   }
+  if (t->state == THREAD_DOWN || t->state == THREAD_INJECTED) cut_begins(t);
   return ptrace(stops ? PTRACE_SYSCALL : PTRACE_CONT, t->tid, 0, (long)sig) == 0;
 }
 

@@ -2,6 +2,7 @@
 ** trace_int.h - what the files of the trace host share
 **
 ** run.c      the run: opening, the loop, closing
+** queue.c    stops that have come, and are not dealt with yet
 ** start.c    the program: fork, filter, exec
 ** filter.c   what the seccomp filter traps
 ** thread.c   threads, cages and address spaces: their table and their lives
@@ -10,6 +11,7 @@
 ** tame.c     calls that would get away from us
 ** flight.c   a call in flight: downcalls in place and injected, the end
 ** signal.c   what signals do to a call in flight
+** cut.c      calls that are cut short by what the program does not see
 ** birth.c    fork, vfork, clone and exec
 ** steps.c    steps of a stopped thread that are waited for
 ** window.c   the sealed window and the scratch memory of each program
@@ -33,9 +35,11 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/ptrace.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <sys/user.h>
+#include <time.h>
 
 #include "trace.h"
 
@@ -132,10 +136,14 @@ struct flight {
   uint8_t ends;       /* enum flight_ends */
 };
 
-/* A call that our own stop cut short, and that is about to be made again. */
+/* A call that was cut short by what the program does not see: cut.c. */
 struct cut {
-  bool there;
-  bool asked; /* somebody handled it */
+  bool there;   /* it is about to be made again, by a thread that is in no call of ours */
+  bool asked;   /* it was handled, or there is no handler that has come since */
+  bool plain;   /* it had ended with EINTR */
+  bool stopped; /* in flight: a stop signal has come, and EINTR is how it ends */
+  int64_t began,
+      due; /* when, and when its time-out is over, in nanoseconds; 0: that is not known, there is none */
   struct user_regs_struct regs;
 };
 
@@ -150,6 +158,7 @@ struct thread {
   bool takes_regs; /* THREAD_NEW: begins with now.regs */
   bool ended;      /* waitpid told 'status' outside of the loop */
   bool entered;    /* its call arrived at its entry: the filter's stop for it is silent */
+  bool queued;     /* waitpid told 'told', which is not dealt with yet */
   /* What follows is of runs that somebody looks on (live.c). */
   bool waits;       /* it would run, with signal 'sig', if the run were not halted */
   bool shown;       /* it waits at a call that whoever looks on was told of */
@@ -160,13 +169,23 @@ struct thread {
   int sig;
   bool asked; /* the call that arrived last was somebody's */
   struct cut cut;
-  int status;
+  int status, told;
   uint64_t mask;
   struct process *proc;
+  TAILQ_ENTRY(thread) by_turn;
+  uint64_t turn;         /* its last */
   struct thread *chain;  /* of the hash table */
   struct thread *others; /* of the process */
   struct flight now;
   struct flight held[TRACE_HELD]; /* interrupted by handlers that run, innermost last */
+};
+
+/* All threads, those whose last turn is longest ago first, and which of them wait for their next. */
+struct queue {
+  TAILQ_HEAD(thread_list, thread) threads;
+  struct thread *next; /* none before it waits */
+  size_t waiting;
+  uint64_t turn, round; /* the last that was given; the last of the round before */
 };
 
 struct thread_table {
@@ -230,6 +249,7 @@ struct trace_run {
   struct lencase_state *st;
   struct live *live; /* NULL: nobody looks on */
   struct thread_table threads;
+  struct queue queue;
   pid_t root;
   int wstatus; /* of the root program */
   int listener;
@@ -254,6 +274,10 @@ struct trace_run {
   struct window window;
   struct affinity affinity;
   struct relay relay;
+  size_t ndue;      /* threads in a call with a time-out that we watch over */
+  timer_t ticker;   /* ends our wait when the next is over */
+  int64_t next_due; /* INT64_MAX: there is none */
+  bool ticks;
   sigset_t mask;                /* of the calling thread */
   struct sigaction old_sigchld; /* of the process */
   int dumpable;
@@ -272,6 +296,28 @@ void run_hide(struct trace_run *run);
 
 /* Until all tracees are gone, or the run is halted. */
 void run_loop(struct trace_run *run);
+
+/* }========================================================================= */
+
+/* {================================= queue.c =============================== */
+
+void queue_open(struct queue *q);
+
+/* A thread comes to be, and is no more. */
+void queue_join(struct queue *q, struct thread *t);
+void queue_leave(struct queue *q, struct thread *t);
+
+/* waitpid told of a thread, and none is waiting. */
+void queue_add(struct trace_run *run, pid_t tid, int status);
+
+/* The same at any time; its turn comes behind those that are waiting for theirs already, or before. */
+void queue_told(struct trace_run *run, pid_t tid, int status);
+
+/* Whose turn it is, and what waitpid told; NULL: none is waiting. */
+struct thread *queue_next(struct queue *q, int *status);
+
+/* What was told of one thread, out of turn. False: nothing. */
+bool queue_take(struct thread *t, int *status);
 
 /* }========================================================================= */
 
@@ -370,7 +416,7 @@ void thread_unmask(struct thread *t);
 /* {================================= stop.c ================================ */
 
 /* Deals with what waitpid told. */
-void stop_handle(struct trace_run *run, pid_t tid, int status);
+void stop_handle(struct trace_run *run, struct thread *t, int status);
 
 enum stop_kind {
   STOP_SYSCALL,
@@ -433,6 +479,19 @@ void flight_close(struct trace_run *run, struct flight *f, bool dropped);
 /* -ERESTARTNOHAND: the call is made again, unless a handler of the program's runs. */
 enum { RESTART_UNSEEN = -514 };
 
+/* -ERESTART_RESTARTBLOCK: the kernel goes on with it by restart_syscall. */
+enum { RESTART_BLOCK = -516 };
+
+/* What becomes of a signal that is delivered to a thread. */
+enum signal_action { SIGNAL_ENDS, SIGNAL_IGNORED, SIGNAL_STOPS, SIGNAL_CAUGHT };
+enum signal_action signal_action(const struct thread *t, int sig);
+
+/* SIGSTOP and its kind. */
+bool signal_stops(int sig);
+
+/* Whether a signal that it does not block is on its way to a thread. */
+bool signal_waits(const struct thread *t);
+
 /* A result that says "restart me" (ERESTARTSYS ...): not one for the caller's eyes. */
 bool signal_woke(int64_t result);
 
@@ -457,6 +516,41 @@ bool signal_resumes_held(struct trace_run *run, struct thread *t);
 
 /* }========================================================================= */
 
+/* {================================== cut.c ================================ */
+
+void cut_open(struct trace_run *run);
+void cut_close(struct trace_run *run);
+
+/* Interrupts the calls whose time-out is over; our wait ends when the next is. */
+void cut_wake(struct trace_run *run);
+
+/* The thread's call, t->now, is carried out from now on; it is let through. */
+void cut_begins(struct thread *t);
+void cut_passes(struct thread *t);
+
+/* How a call in flight has ended: a result, or one of signal_woke. */
+int64_t cut_result(struct thread *t, int64_t result);
+
+/* What stops a thread does not show: if it has cut a call short that is made again. */
+void cut_short(struct thread *t);
+
+/* The same for the stops of signals, of job control, and behind a call. */
+void cut_signal(struct thread *t, int sig);
+void cut_group(struct thread *t, int sig);
+void cut_exit(struct thread *t);
+
+/* A call is made, or the thread does something else: whether it is that one. */
+void cut_entry(struct thread *t, const struct __ptrace_syscall_info *info);
+
+/* The next call and its end have to be seen. */
+bool cut_awaits_stop(const struct thread *t);
+
+/* True when the call that arrived, t->now.regs, is that one, and goes on as it was let through. */
+bool cut_made_again(struct thread *t);
+void cut_over(struct thread *t);
+
+/* }========================================================================= */
+
 /* {================================= birth.c =============================== */
 
 void birth_reported(struct trace_run *run, struct thread *parent, int status);
@@ -464,6 +558,7 @@ void birth_stopped(struct trace_run *run, struct thread *t, int status);
 
 /* Cages for the children of a process that will not report them any more. */
 void birth_adopt(struct trace_run *run, struct process *parent);
+void birth_await(struct trace_run *run);
 
 void birth_execed(struct trace_run *run, struct thread *t, int status);
 void birth_exec_exit(struct trace_run *run, struct thread *t, int status);
@@ -588,8 +683,14 @@ void affinity_child(const struct affinity *a, pid_t parent, pid_t child);
 void relay_block(struct trace_run *run);
 void relay_unblock(struct trace_run *run);
 
+/* SIGCHLD, by which cut.c ends a wait: only while we wait (SIG_UNBLOCK, SIG_BLOCK). */
+void relay_ticks(int how);
+
 int relay_open(struct trace_run *run);
 void relay_close(struct trace_run *run);
+
+/* The process that /proc/'name' is about, when it is one that 'tracer' traces; else 0. */
+pid_t relay_traced(pid_t tracer, const char *name);
 
 /* A thread is in a group-stop by 'sig', or out of it again. */
 void relay_listen(struct trace_run *run, struct thread *t, int sig);
@@ -627,17 +728,11 @@ void live_lost(struct trace_run *run, uint8_t ends);
 /* A program is before its first instruction. */
 void live_execed(struct trace_run *run, struct thread *t);
 
+/* Whether a thread may be in a call that makes another: one that runs is looked at again for a moment. */
+bool live_may_fork(pid_t tid);
+
 /* True when a signal stop is for us and not for the program. */
 bool live_takes(struct trace_run *run, struct thread *t, int sig);
-
-/* At the end of a call, or behind it: if our own stop cut it short it is made again. */
-void live_stopped(struct thread *t);
-
-/* True when the call that arrived is one that our own stop cut short, and goes on as it was let through. */
-bool live_made_again(struct thread *t);
-
-/* Whether -EINTR is what our own stop made of a call. */
-bool live_woke(const struct thread *t, int64_t result);
 
 /* Something happened that whoever looks on is told: the run is halted. 't' may be NULL. */
 void live_tell(struct trace_run *run, enum trace_told told, struct thread *t, int64_t result);

@@ -292,12 +292,28 @@ local function stop_recording()
   writer = nil
 end
 
+local RECORD = 'record("FILE", { arg =, bytes =, calls = })'
+local LEAST = { arg = 0, bytes = 1, calls = 1 }
+
+local function check_bounds(options)
+  for name, value in pairs(options) do
+    if not LEAST[name] then error(("%s, not %s"):format(RECORD, show.value(name)), 0) end
+    if math.type(value) ~= "integer" or value < LEAST[name] then
+      error(("%s: %s is a number from %d, not %s"):format(RECORD, name, LEAST[name], show.value(value)), 0)
+    end
+  end
+end
+
 local function start_recording(path, options)
   local why
+  check_bounds(options)
   stop_recording()
   writer_limit = options.arg or recording.ARG_BYTES
   writer, why = recording.writer { path = path, arg_bytes = writer_limit, bytes = options.bytes, lines = options.calls,
-                                   say = function(message) io.stderr:write(message, "\n") end,
+                                   say = function(message, lost)
+                                     if lost then return core.unwritten(message) end
+                                     io.stderr:write(message, "\n")
+                                   end,
                                    stop = function() core.record(false) end }
   if not writer then error(why, 0) end
   resume_recording()

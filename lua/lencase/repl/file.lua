@@ -3,6 +3,7 @@
 local grate = require "lencase.grate"
 local handlers = require "lencase.repl.handlers"
 local lencase = require "lencase"
+local output = require "lencase.output"
 local show = require "lencase.repl.show"
 local source = require "lencase.repl.source"
 
@@ -50,7 +51,9 @@ local function run(text, path)
     definition = d
     return new(d)
   end
+  output.seal(false)
   local ok, result = pcall(chunk)
+  output.seal(true)
   grate.new = new
   if not ok then fail("%s", result) end
   if not definition then fail("%s: the script must end with 'return lencase.grate { ... }'", path) end
@@ -383,10 +386,8 @@ function file.save(path)
   local text = loaded and edited_script() or new_script()
   local good, message = load(text, "@" .. path, "t")
   if not good then fail("it would not be a script: %s", message) end
-  local stream, why = io.open(path, "wb")
-  if not stream then fail("%s", why) end
-  stream:write(text)
-  stream:close()
+  local ok, why = output.save(path, text)
+  if not ok then fail("%s", why) end
 end
 
 -- }==========================================================================

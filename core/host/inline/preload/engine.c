@@ -12,6 +12,7 @@
 
 #include <asm/prctl.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@
 #define ENGINE_PUBLIC __attribute__((visibility("default")))
 
 enum { FAILED = 125, WORDS_MAX = 4096, BIG = 16 << 20 };
+enum { OUTPUT_HEAD = 9, OUTPUT_CHUNK = 8 << 10 };
 
 extern char **environ;
 
@@ -206,6 +208,27 @@ static bool open_channels(const struct script *s, struct inline_place *place) {
   return true;
 }
 
+/* What a grate writes, as lua/lencase/gather.lua has it; 0 or an errno. */
+static int send_output(void *ud, const struct outlet *to) {
+  const struct inline_place *place = ud;
+  uint32_t grate = to->grate;
+  int fd = place->channels[inline_channel_of(place, &grate)].fd;
+  char message[OUTPUT_HEAD + OUTPUT_CHUNK] = {'O'};
+  size_t done = 0;
+  if (fd == 0) return ENOTCONN; /* open_channel has told it */
+  memcpy(message + 1, &grate, sizeof grate);
+  memcpy(message + 5, &to->number, sizeof to->number);
+  while (done < to->size) {
+    size_t n = to->size - done < OUTPUT_CHUNK ? to->size - done : OUTPUT_CHUNK;
+    memcpy(message + OUTPUT_HEAD, to->data + done, n);
+    if (send(fd, message, OUTPUT_HEAD + n, MSG_NOSIGNAL) >= 0)
+      done += n;
+    else if (errno != EINTR)
+      return errno;
+  }
+  return 0;
+}
+
 /* Programs that a grate runs (io.popen) are none of the program's. */
 static void own_environment(void) {
   size_t n = 0, i, k = 0;
@@ -222,13 +245,16 @@ static void own_environment(void) {
 
 /* }========================================================================= */
 
-static int run(struct script *s, const struct inline_place *place, const char *preload,
+/* 'place' stays: outputs are sent by its channels. */
+static int run(struct script *s, struct inline_place *place, const char *preload,
                const char *text) {
   lencase_config config = {
       .log = say, .handler_ms = (uint32_t)number_of(s, 't'), .max_call_bytes = number_of(s, 'b')};
   lencase_state *st = lencase_new(&config);
   int rc = LENCASE_ENOMEM;
   if (st != NULL) {
+    if (place->nchannels > 0) st->outlet = send_output;
+    st->outlet_ud = place;
     st->modules = inline_modules;
     st->modules_size = inline_modules_size();
     rc = load_all(st, s);
@@ -252,12 +278,13 @@ static int boot_inside(struct boot *b) {
   void (*ctype_init)(void) = (void (*)(void))dlsym(RTLD_DEFAULT, "__ctype_init");
   struct script *s = calloc(1, sizeof *s);
   char *preload = strdup(b->preload), *text = strdup(b->text);
+  struct inline_place *place = malloc(sizeof *place);
   if (ctype_init != NULL) ctype_init();
   mallopt(M_MMAP_THRESHOLD, BIG); /* buffers come and go with each call */
   mallopt(M_TRIM_THRESHOLD, BIG);
   b->place.kept = keep_messages();
   own_environment();
-  if (s == NULL || preload == NULL || text == NULL || !script_read(s, text)) {
+  if (s == NULL || preload == NULL || text == NULL || place == NULL || !script_read(s, text)) {
     say(NULL, "inline: no memory, or too many words");
     return FAILED;
   }
@@ -265,7 +292,8 @@ static int boot_inside(struct boot *b) {
     say(NULL, "inline: too many lencase inside of one another");
     return FAILED;
   }
-  return run(s, &b->place, preload, text);
+  *place = b->place;
+  return run(s, place, preload, text);
 }
 
 /* By our libc, whose calls are never dispatched. */

@@ -1,0 +1,338 @@
+/*
+** cut.c - calls that are cut short by what the program does not see
+**
+** A signal that is ignored wakes nothing natively; a traced thread it wakes, so that the tracer is told.
+** So do our own stops. The kernel restarts most calls after them. Others end with a plain EINTR, as
+** they would for a handler of the program's: these get -ERESTARTNOHAND for a result instead, by which the
+** kernel makes them again unless a handler of the program's runs.
+**
+** A stop signal ends those calls with EINTR natively: there that stays.
+**
+** A call that is made again has its whole time-out anew. So it is interrupted when its own is over, and gets
+** the result that says so. The time-out of a call that we let go began then. Of a call that
+** we do not stop for the kernel tells no more when it began: it counts from when it was cut short first.
+*/
+
+#include "trace_int.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* {================================= the table ============================= */
+
+/* Where the time-out is: in an argument, or with the socket that the first is. */
+enum limit { LIMIT_NONE, LIMIT_MS, LIMIT_TIMESPEC, LIMIT_RECEIVE, LIMIT_SEND };
+
+/* What ends with a plain EINTR, and what it says when its time is over. */
+struct wait {
+  int32_t nr;
+  uint8_t limit, arg;
+  int16_t result;
+};
+
+static const struct wait waits[] = {
+    {SYS_epoll_wait, LIMIT_MS, 3, 0},
+    {SYS_epoll_pwait, LIMIT_MS, 3, 0},
+    {SYS_epoll_pwait2, LIMIT_TIMESPEC, 3, 0},
+    {SYS_rt_sigtimedwait, LIMIT_TIMESPEC, 2, -EAGAIN},
+    {SYS_semop, LIMIT_NONE, 0, 0},
+    {SYS_semtimedop, LIMIT_TIMESPEC, 3, -EAGAIN},
+    {SYS_io_getevents, LIMIT_TIMESPEC, 4, 0},
+    {SYS_io_pgetevents, LIMIT_TIMESPEC, 4, 0},
+    {SYS_ppoll, LIMIT_TIMESPEC, 2, 0}, /* when it cannot write what is left of the time */
+    {SYS_pselect6, LIMIT_TIMESPEC, 4, 0},
+    {SYS_read, LIMIT_RECEIVE, 0, -EAGAIN}, /* from here on: sockets with a time-out */
+    {SYS_readv, LIMIT_RECEIVE, 0, -EAGAIN},
+    {SYS_recvfrom, LIMIT_RECEIVE, 0, -EAGAIN},
+    {SYS_recvmsg, LIMIT_RECEIVE, 0, -EAGAIN},
+    {SYS_recvmmsg, LIMIT_RECEIVE, 0, -EAGAIN},
+    {SYS_accept, LIMIT_RECEIVE, 0, -EAGAIN},
+    {SYS_accept4, LIMIT_RECEIVE, 0, -EAGAIN},
+    {SYS_write, LIMIT_SEND, 0, -EAGAIN},
+    {SYS_writev, LIMIT_SEND, 0, -EAGAIN},
+    {SYS_sendto, LIMIT_SEND, 0, -EAGAIN},
+    {SYS_sendmsg, LIMIT_SEND, 0, -EAGAIN},
+    {SYS_sendmmsg, LIMIT_SEND, 0, -EAGAIN},
+    {SYS_connect, LIMIT_SEND, 0, -EINPROGRESS},
+};
+
+/* What may not be made again: the descriptor is gone; the kernel's own memory of the call is used up. */
+static const int32_t once[] = {SYS_close, SYS_restart_syscall};
+
+static const struct wait *wait_of(int32_t nr) {
+  size_t i;
+  for (i = 0; i < sizeof waits / sizeof *waits; i++)
+    if (waits[i].nr == nr) return &waits[i];
+  return NULL;
+}
+
+static bool is_once(int32_t nr) {
+  size_t i;
+  for (i = 0; i < sizeof once / sizeof *once; i++)
+    if (once[i] == nr) return true;
+  return false;
+}
+
+/* }========================================================================= */
+
+/* {================================ time-outs ============================== */
+
+#define SECOND INT64_C(1000000000)
+
+/* In seconds: a time-out above it is none. */
+#define FOR_EVER (INT64_MAX / 4 / SECOND)
+
+static int64_t now(void) {
+  struct timespec ts;
+  clock_gettime(CLOCK_MONOTONIC, &ts);
+  return ts.tv_sec * SECOND + ts.tv_nsec;
+}
+
+static int64_t length(int64_t s, int64_t ns) {
+  return s < 0 || s > FOR_EVER || ns < 0 || ns >= SECOND ? -1 : s * SECOND + ns;
+}
+
+static int64_t timespec_length(struct thread *t, uint64_t at) {
+  int64_t ts[2];
+  return at != 0 && thread_read(t, at, ts, sizeof ts) ? length(ts[0], ts[1]) : -1;
+}
+
+/* Of a socket, by the descriptor of a thread; false: it is none. */
+static bool socket_option(const struct thread *t, int fd, int option, void *value, socklen_t size) {
+  int pidfd = pidfd_open(t->proc->tgid, 0), own = -1;
+  bool got;
+  if (pidfd >= 0) own = pidfd_getfd(pidfd, fd, 0);
+  if (pidfd >= 0) close(pidfd);
+  got = own >= 0 && getsockopt(own, SOL_SOCKET, option, value, &size) == 0;
+  if (own >= 0) close(own);
+  return got;
+}
+
+static int64_t socket_length(const struct thread *t, int fd, int option) {
+  struct timeval tv;
+  if (!socket_option(t, fd, option, &tv, sizeof tv)) return -1;
+  return tv.tv_sec == 0 && tv.tv_usec == 0 ? -1 : length(tv.tv_sec, tv.tv_usec * 1000);
+}
+
+/* A connection that is not there in time may come about yet, but for those within the machine. */
+static int64_t over_result(const struct thread *t, const struct wait *w, const uint64_t *words) {
+  int domain;
+  if (w->nr != SYS_connect || !socket_option(t, (int)words[0], SO_DOMAIN, &domain, sizeof domain))
+    return w->result;
+  return domain == AF_UNIX ? -EAGAIN : w->result;
+}
+
+/* In nanoseconds; -1: it has none. */
+static int64_t time_out(struct thread *t, const struct wait *w, const uint64_t *words) {
+  switch (w->limit) {
+    case LIMIT_MS:
+      return (int32_t)words[w->arg] < 0 ? -1 : (int32_t)words[w->arg] * (SECOND / 1000);
+    case LIMIT_TIMESPEC: return timespec_length(t, words[w->arg]);
+    case LIMIT_RECEIVE: return socket_length(t, (int)words[0], SO_RCVTIMEO);
+    case LIMIT_SEND: return socket_length(t, (int)words[0], SO_SNDTIMEO);
+    default: return -1;
+  }
+}
+
+static void set_due(struct thread *t, int64_t at) {
+  if (at != 0 && t->cut.due == 0) t->run->ndue++;
+  if (at == 0 && t->cut.due != 0) t->run->ndue--;
+  t->cut.due = at;
+}
+
+void cut_over(struct thread *t) {
+  set_due(t, 0);
+  t->cut.began = 0;
+  t->cut.there = t->cut.plain = t->cut.stopped = false;
+}
+
+void cut_begins(struct thread *t) {
+  if (t->cut.began == 0 && wait_of(t->now.nr) != NULL) t->cut.began = now();
+}
+
+void cut_passes(struct thread *t) {
+  cut_over(t);
+  t->cut.regs = t->now.regs;
+  cut_begins(t);
+}
+
+/* A call ended with EINTR: what it says instead. 'began' 0: that was not seen. */
+static int64_t instead(struct thread *t, int32_t nr, const uint64_t *words, int64_t began) {
+  const struct wait *w = wait_of(nr);
+  int64_t length_ns;
+  if (w == NULL) return RESTART_UNSEEN;
+  if (t->cut.due == 0) {
+    length_ns = time_out(t, w, words);
+    if (length_ns >= 0) set_due(t, (began != 0 ? began : now()) + length_ns);
+  }
+  return t->cut.due != 0 && now() >= t->cut.due ? over_result(t, w, words) : RESTART_UNSEEN;
+}
+
+/* }========================================================================= */
+
+/* {============================== calls unseen ============================= */
+
+/* A thread that stands behind a call, and what has cut it short does not show. */
+void cut_short(struct thread *t) {
+  struct cut *cut = &t->cut;
+  struct user_regs_struct regs;
+  uint64_t words[LENCASE_MAXARGS];
+  if (!regs_get(t, &regs) || (int64_t)regs.orig_rax < 0) return;
+  if (t->state == THREAD_RUN && !regs_same_call(&cut->regs, &regs)) cut_over(t);
+  if ((int64_t)regs.rax == -EINTR && !is_once((int32_t)regs.orig_rax)) {
+    regs_words(&regs, words);
+    regs.rax = (unsigned long long)instead(t, (int32_t)regs.orig_rax, words, cut->began);
+    cut->plain = true;
+    regs_set(t, &regs);
+  }
+  if (t->state != THREAD_RUN) return;
+  cut->regs = regs;
+  cut->there = signal_woke((int64_t)regs.rax) && (int64_t)regs.rax != RESTART_BLOCK;
+  cut->asked = t->run->live == NULL || (t->asked && regs_same_call(&t->now.regs, &regs));
+  if (!cut->there) cut_over(t);
+}
+
+/* EINTR is what the call ends with, whatever comes until the thread goes on. */
+static void ends(struct thread *t) {
+  struct user_regs_struct regs;
+  if (t->state == THREAD_INTERRUPTED) t->cut.stopped = t->cut.plain;
+  if (t->state != THREAD_RUN || !regs_get(t, &regs) || (int64_t)regs.orig_rax < 0) return;
+  if ((int64_t)regs.rax != -EINTR && !(t->cut.there && t->cut.plain)) return;
+  regs.rax = (unsigned long long)-EINTR;
+  regs.orig_rax = (unsigned long long)-1;
+  regs_set(t, &regs);
+  cut_over(t);
+}
+
+/* Whether a call has just been cut short: else it does not matter what the signal does. */
+static bool is_cut(const struct thread *t) {
+  struct user_regs_struct regs;
+  return regs_get(t, &regs) && (int64_t)regs.orig_rax >= 0 &&
+         ((int64_t)regs.rax == -EINTR || signal_woke((int64_t)regs.rax));
+}
+
+void cut_signal(struct thread *t, int sig) {
+  enum signal_action action = is_cut(t) ? signal_action(t, sig) : SIGNAL_ENDS;
+  if (action == SIGNAL_IGNORED)
+    cut_short(t);
+  else if (action == SIGNAL_STOPS)
+    ends(t);
+  else
+    cut_over(t);
+}
+
+void cut_group(struct thread *t, int sig) {
+  if (signal_stops(sig))
+    ends(t);
+  else if (t->disturbed || is_cut(t))
+    cut_short(t);
+}
+
+bool cut_made_again(struct thread *t) {
+  const struct user_regs_struct *regs = &t->now.regs;
+  uint64_t words[LENCASE_MAXARGS];
+  if (!t->cut.there) return false;
+  t->cut.there = false;
+  regs_words(regs, words);
+  return regs_same_call(regs, &t->cut.regs) &&
+         (t->cut.asked || !call_wanted(t->proc->cage, (int32_t)regs->orig_rax, words));
+}
+
+bool cut_awaits_stop(const struct thread *t) {
+  return t->cut.there || t->cut.due != 0;
+}
+
+void cut_entry(struct thread *t, const struct __ptrace_syscall_info *info) {
+  const struct user_regs_struct *regs = &t->cut.regs;
+  if (!cut_awaits_stop(t)) return;
+  if (info->entry.nr != regs->orig_rax || info->stack_pointer != regs->rsp) cut_over(t);
+}
+
+/*
+** A stop that we asked for while the thread stood in another comes at the end of the call, and shows in
+** nothing but that there is no signal to have ended it.
+*/
+void cut_exit(struct thread *t) {
+  if (t->disturbed || (is_cut(t) && !signal_waits(t)))
+    cut_short(t);
+  else if (cut_awaits_stop(t) && !is_cut(t))
+    cut_over(t);
+}
+
+/* }========================================================================= */
+
+/* {============================ calls in flight ============================ */
+
+/* It waited, which only a stop or a signal ends so; or one is there. */
+static bool was_woken(struct thread *t) {
+  const struct flight *f = &t->now;
+  const struct wait *w = wait_of(f->nr);
+  if (w != NULL && (w->limit < LIMIT_RECEIVE || time_out(t, w, f->words) >= 0)) return true;
+  return t->disturbed || signal_waits(t);
+}
+
+int64_t cut_result(struct thread *t, int64_t result) {
+  struct flight *f = &t->now;
+  t->cut.plain = result == -EINTR && f->result_at == 0 && !is_once(f->nr) && was_woken(t);
+  if (t->cut.plain) {
+    result = instead(t, f->nr, f->words, t->cut.began);
+    f->changed = true; /* that is not what the register says */
+  }
+  if (!signal_woke(result)) cut_over(t);
+  return result;
+}
+
+/* }========================================================================= */
+
+/* {================================= waking ================================ */
+
+/* A tick that comes before waitpid is called ends no wait: there is another soon. */
+enum { TICK = 5000000 };
+
+void cut_open(struct trace_run *run) {
+  struct sigevent ev = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGCHLD};
+  ev._sigev_un._tid = gettid();
+  run->next_due = INT64_MAX;
+  run->ticks = timer_create(CLOCK_MONOTONIC, &ev, &run->ticker) == 0;
+}
+
+void cut_close(struct trace_run *run) {
+  if (run->ticks) timer_delete(run->ticker);
+  run->ticks = false;
+}
+
+/* When the time-out of a thread's call is over; when it is, the call is interrupted. */
+static int64_t expire(struct thread *t, int64_t at) {
+  bool runs = !t->waits && !t->listening && !t->queued && !t->interrupted;
+  if (!runs || t->cut.due == 0) return INT64_MAX;
+  if (t->cut.due > at) return t->cut.due;
+  if (ptrace(PTRACE_INTERRUPT, t->tid, 0, 0) == 0) t->interrupted = true;
+  return INT64_MAX;
+}
+
+static void tick(struct trace_run *run, int64_t at) {
+  struct itimerspec when = {.it_interval = {0, TICK}};
+  if (at == run->next_due) return;
+  run->next_due = at;
+  if (at != INT64_MAX) when.it_value = (struct timespec){at / SECOND, at % SECOND};
+  timer_settime(run->ticker, TIMER_ABSTIME, &when, NULL);
+}
+
+void cut_wake(struct trace_run *run) {
+  struct thread *t;
+  int64_t next = INT64_MAX, at;
+  if (!run->ticks || (run->ndue == 0 && run->next_due == INT64_MAX)) return;
+  at = now();
+  for (t = TAILQ_FIRST(&run->queue.threads); t != NULL; t = TAILQ_NEXT(t, by_turn)) {
+    int64_t due = expire(t, at);
+    if (due < next) next = due;
+  }
+  tick(run, next);
+}
+
+/* }========================================================================= */
