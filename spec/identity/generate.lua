@@ -360,8 +360,15 @@ local function strv_object(call)
   return place(call, table.concat(list) .. packed(0, 8), #list * 8 + 8)
 end
 
+-- Whether a parameter is one struct of as many bytes as another one says.
+local function is_sized(param) return param.record ~= nil and param.elem < param.record.size end
+
 -- How many elements an array is meant to have.
 local function intended_count(param)
+  if is_sized(param) then
+    local size = param.record.size
+    return one_of { size, size, size, size - 8, size + 8, size + 100, 64, 32 }
+  end
   if param.kind == KIND.IOVEC then return one_of { 0, 1, 2, 3 } end
   if param.kind == KIND.RECORDS then return one_of { 0, 1, 1, 2, 3 } end
   return one_of { 0, 1, 2, 4, 8, 8, 16, 24, 64, 100, 256, 1000, 5000, 20000, one_of { 65536, 100000, 1 << 20, BIG_SIZE } }
@@ -370,6 +377,9 @@ end
 -- The bytes of an argument of so many elements.
 local function object_bytes(call, param, n)
   if param.kind == KIND.IOVEC then return iovec_bytes(call, n) end
+  if param.kind == KIND.RECORDS and is_sized(param) then
+    return (record_bytes(call, param.record) .. one_of { ("\0"):rep(128), "\1" }):sub(1, n)
+  end
   if param.kind == KIND.RECORDS and param.record then
     local list = {}
     for i = 1, math.min(n, 3) do list[i] = record_bytes(call, param.record) end
@@ -409,7 +419,7 @@ local function choose_counts(call, params)
   for _, param in ipairs(params) do
     if param.size and param.size ~= SIZE.FIXED and not call.counts[param.size_arg + 1] then
       call.counts[param.size_arg + 1] = param.name:find "addr" and one_of { 110, 16, 8 }
-        or (param.record and param.elem and params[param.size_arg + 1].name:find "size" and 1) or intended_count(param)
+        or intended_count(param)
       call.elems[param.size_arg + 1] = param.elem or 1
     end
   end
