@@ -22,7 +22,6 @@ known.list = {
     { "EFAULT -> ENOMEM", "fsetxattr pwrite64" },
     { "E2BIG -> ENOMEM", "lsetxattr" },
     { "ENOTSOCK -> ENOMEM", "sendto" },
-    { "EPERM -> ENOMEM", "setgroups" },
     { "EPERM -> EIO", "setgroups" },
     { "EBADF -> EINVAL", "preadv" },
     { "ESPIPE -> EINVAL", "pwritev2" },
