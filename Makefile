@@ -11,6 +11,7 @@
 #   make check-hard   every test on a build with the smallest caches and poisoned frees
 #   make stress       many processes and threads, a supervisor that is killed: all of it (make test: less)
 #   make asan         tests under the address and undefined-behaviour sanitizers
+#   make check-identity  [CALLS=100000] [SEED=1] odd calls natively and in a cage, compared
 #   make ubsan        those of the inline host under the latter alone
 #   make tsan         the test with threads under the thread sanitizer
 #   make wasm-objects what a grate of Lind's is made of, compiled for wasm32
@@ -223,6 +224,16 @@ test-fresh:
 run-tests: all $(C_TESTS) $(C_HELPERS)
 	@$(LUA) scripts/run-tests.lua --build $(BUILD) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEED),--seed $(SEED)) \
 	  $(TEST_FLAGS) $(C_TESTS) $(SPECS)
+
+# On both hosts, in the four styles of spec/identity/grate.lua.
+CALLS = 100000
+SEED = 1
+
+.PHONY: check-identity
+check-identity:
+	@scripts/install-deps test
+	@$(MAKE) -s all $(C_HELPERS)
+	@LENCASE_BUILD=$(BUILD) $(LUA) spec/identity/run.lua --seed $(SEED) --calls $$(($(CALLS) / 8))
 
 # As in a container of Docker's: its seccomp profile, and root with the capabilities that it gives.
 DOCKER_CAPS = -all,+chown,+dac_override,+fsetid,+fowner,+mknod,+net_raw,+setgid,+setuid,+setfcap,+setpcap,+net_bind_service,+sys_chroot,+kill,+audit_write

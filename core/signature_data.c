@@ -15,8 +15,8 @@
 static const struct sig_param params_mmap[] = {
   {.name = "addr", .ctype = "void *_Nullable", .kind = SIG_ADDR, .nullable = 1},
   {.name = "length", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
-  {.name = "prot", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
-  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "prot", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
+  {.name = "flags", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
   {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
   {.name = "offset", .ctype = "off_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8, .is_signed = 1},
 };
@@ -230,7 +230,7 @@ static const struct sig_param params_mremap[] = {
   {.name = "old_address", .ctype = "void *", .kind = SIG_ADDR},
   {.name = "old_size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
   {.name = "new_size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
-  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "flags", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
   {.name = "new_address", .ctype = "void *_Nullable", .kind = SIG_ADDR, .nullable = 1},
 };
 
@@ -878,7 +878,7 @@ static const struct sig_param params_sched_getattr[] = {
 static const struct sig_param params_pkey_mprotect[] = {
   {.name = "addr", .ctype = "void *", .kind = SIG_ADDR},
   {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
-  {.name = "prot", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "prot", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
   {.name = "pkey", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
 };
 
@@ -989,7 +989,7 @@ static const struct sig_param params_lseek[] = {
 static const struct sig_param params_mprotect[] = {
   {.name = "addr", .ctype = "void *", .kind = SIG_ADDR},
   {.name = "len", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
-  {.name = "prot", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "prot", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
 };
 
 static const struct sig_field record_struct_termios_fields[] = {
@@ -1371,14 +1371,14 @@ static const struct sig_param params_flistxattr[] = {
 
 static const struct sig_param params_sched_setaffinity[] = {
   {.name = "pid", .ctype = "pid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
-  {.name = "mask", .ctype = "const void [.cpusetsize]", .kind = SIG_BYTES, .dir = SIG_IN, .size = SIZE_ARG, .size_arg = 2, .elem = 1},
   {.name = "cpusetsize", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "mask", .ctype = "const void [.cpusetsize]", .kind = SIG_BYTES, .dir = SIG_IN, .size = SIZE_ARG, .size_arg = 1, .elem = 1},
 };
 
 static const struct sig_param params_sched_getaffinity[] = {
   {.name = "pid", .ctype = "pid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
-  {.name = "mask", .ctype = "void [.cpusetsize]", .kind = SIG_BYTES, .dir = SIG_OUT, .size = SIZE_ARG, .size_arg = 2, .filled = FILLED_RESULT, .elem = 1},
   {.name = "cpusetsize", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "mask", .ctype = "void [.cpusetsize]", .kind = SIG_BYTES, .dir = SIG_OUT, .size = SIZE_ARG, .size_arg = 1, .filled = FILLED_RESULT, .elem = 1},
 };
 
 static const struct sig_field record_timer_t_fields[] = {
@@ -2061,8 +2061,8 @@ static const struct sig_param params_pkey_free[] = {
 static const struct sig_param params_mmap_2[] = {
   {.name = "addr", .ctype = "void *_Nullable", .kind = SIG_ADDR, .nullable = 1},
   {.name = "length", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
-  {.name = "prot", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
-  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "prot", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
   {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
   {.name = "offset", .ctype = "off_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8, .is_signed = 1},
 };
@@ -2237,7 +2237,7 @@ static const struct sig_param params_mremap_2[] = {
   {.name = "old_address", .ctype = "void *", .kind = SIG_ADDR},
   {.name = "old_size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
   {.name = "new_size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
-  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "flags", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
   {.name = "new_address", .ctype = "void *_Nullable", .kind = SIG_ADDR, .nullable = 1},
 };
 
@@ -2698,7 +2698,7 @@ static const struct sig_param params_sched_getattr_2[] = {
 static const struct sig_param params_pkey_mprotect_2[] = {
   {.name = "addr", .ctype = "void *", .kind = SIG_ADDR},
   {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
-  {.name = "prot", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "prot", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
   {.name = "pkey", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
 };
 
@@ -2756,7 +2756,7 @@ static const struct sig_param params_register_handler_2[] = {
 static const struct sig_param params_mprotect_2[] = {
   {.name = "addr", .ctype = "void *", .kind = SIG_ADDR},
   {.name = "len", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
-  {.name = "prot", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "prot", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
 };
 
 static const struct sig_param params_ioctl_12[] = {
@@ -5233,8 +5233,8 @@ const struct signature sig_table[] = {
   {.name = "lstat", .prototype = "int lstat(const char *restrict pathname, struct stat *restrict statbuf);", .nr = 6, .nvariants = 1, .variants = variants_stat, .narrow = variants_stat_2},
   {.name = "poll", .prototype = "int poll(/* inout whole */ struct pollfd fds[.nfds], unsigned int nfds, int timeout);", .nr = 7, .nvariants = 1, .variants = variants_poll},
   {.name = "lseek", .prototype = "off_t lseek(int fd, off_t offset, unsigned int whence);", .nr = 8, .nvariants = 1, .variants = variants_lseek},
-  {.name = "mmap", .prototype = "void *mmap(void *_Nullable addr, size_t length, int prot, int flags, int fd, off_t offset);", .nr = 9, .flags = SIGF_ADDRESS, .nvariants = 1, .variants = variants_mmap, .narrow = variants_mmap_2},
-  {.name = "mprotect", .prototype = "int mprotect(void *addr, size_t len, int prot);", .nr = 10, .nvariants = 1, .variants = variants_mprotect, .narrow = variants_mprotect_2},
+  {.name = "mmap", .prototype = "void *mmap(void *_Nullable addr, size_t length, unsigned long prot, unsigned long flags, int fd, off_t offset);", .nr = 9, .flags = SIGF_ADDRESS, .nvariants = 1, .variants = variants_mmap, .narrow = variants_mmap_2},
+  {.name = "mprotect", .prototype = "int mprotect(void *addr, size_t len, unsigned long prot);", .nr = 10, .nvariants = 1, .variants = variants_mprotect, .narrow = variants_mprotect_2},
   {.name = "munmap", .prototype = "int munmap(void *addr, size_t length);", .nr = 11, .nvariants = 1, .variants = variants_munmap, .narrow = variants_munmap_2},
   {.name = "brk", .prototype = "void *brk(void *_Nullable addr);", .nr = 12, .flags = SIGF_ADDRESS, .nvariants = 1, .variants = variants_brk},
   {.name = "rt_sigaction", .prototype = "int rt_sigaction(int signum, const struct sigaction *_Nullable act, struct sigaction *_Nullable oldact, size_t sigsetsize);", .nr = 13, .nvariants = 1, .variants = variants_rt_sigaction, .narrow = variants_rt_sigaction_2},
@@ -5249,7 +5249,7 @@ const struct signature sig_table[] = {
   {.name = "pipe", .prototype = "int pipe(int pipefd[2]);", .nr = 22, .nvariants = 1, .variants = variants_pipe},
   {.name = "select", .prototype = "int select(int nfds, fd_set *_Nullable readfds, fd_set *_Nullable writefds, fd_set *_Nullable exceptfds, /* inout */ struct timeval *_Nullable timeout);", .nr = 23, .nvariants = 1, .variants = variants_select, .narrow = variants_select_2},
   {.name = "sched_yield", .prototype = "int sched_yield(void);", .nr = 24, .nvariants = 1, .variants = variants_rt_sigreturn},
-  {.name = "mremap", .prototype = "void *mremap(void *old_address, size_t old_size, size_t new_size, int flags, ... /* void *new_address */);", .nr = 25, .flags = SIGF_ADDRESS, .nvariants = 2, .variants = variants_mremap, .narrow = variants_mremap_2},
+  {.name = "mremap", .prototype = "void *mremap(void *old_address, size_t old_size, size_t new_size, unsigned long flags, ... /* void *new_address */);", .nr = 25, .flags = SIGF_ADDRESS, .nvariants = 2, .variants = variants_mremap, .narrow = variants_mremap_2},
   {.name = "msync", .prototype = "int msync(void *addr, size_t length, int flags);", .nr = 26, .nvariants = 1, .variants = variants_msync, .narrow = variants_msync_2},
   {.name = "mincore", .prototype = "int mincore(void *addr, size_t length, /* addr */ unsigned char *vec);", .nr = 27, .nvariants = 1, .variants = variants_mincore, .narrow = variants_mincore_2},
   {.name = "madvise", .prototype = "int madvise(void *addr, size_t length, int advice);", .nr = 28, .nvariants = 1, .variants = variants_madvise, .narrow = variants_madvise_2},
@@ -5408,8 +5408,8 @@ const struct signature sig_table[] = {
   {.name = "tkill", .prototype = "int tkill(pid_t tid, int sig);", .nr = 200, .nvariants = 1, .variants = variants_tkill},
   {.name = "time", .prototype = "time_t time(time_t *_Nullable tloc);", .nr = 201, .nvariants = 1, .variants = variants_time},
   {.name = "futex", .prototype = "long futex(/* addr */ uint32_t *uaddr, int futex_op, uint32_t val, ...);", .nr = 202, .nvariants = 14, .variants = variants_futex, .narrow = variants_futex_2},
-  {.name = "sched_setaffinity", .prototype = "int sched_setaffinity(pid_t pid, const void mask[.cpusetsize], unsigned int cpusetsize);", .nr = 203, .nvariants = 1, .variants = variants_sched_setaffinity},
-  {.name = "sched_getaffinity", .prototype = "int sched_getaffinity(pid_t pid, void mask[.cpusetsize], unsigned int cpusetsize);", .nr = 204, .nvariants = 1, .variants = variants_sched_getaffinity},
+  {.name = "sched_setaffinity", .prototype = "int sched_setaffinity(pid_t pid, unsigned int cpusetsize, const void mask[.cpusetsize]);", .nr = 203, .nvariants = 1, .variants = variants_sched_setaffinity},
+  {.name = "sched_getaffinity", .prototype = "int sched_getaffinity(pid_t pid, unsigned int cpusetsize, void mask[.cpusetsize]);", .nr = 204, .nvariants = 1, .variants = variants_sched_getaffinity},
   {.name = "epoll_create", .prototype = "int epoll_create(int size);", .nr = 213, .nvariants = 1, .variants = variants_epoll_create},
   {.name = "getdents64", .prototype = "ssize_t getdents64(int fd, void dirp[.count], unsigned int count);", .nr = 217, .nvariants = 1, .variants = variants_getdents},
   {.name = "set_tid_address", .prototype = "pid_t set_tid_address(/* addr */ int *tidptr);", .nr = 218, .nvariants = 1, .variants = variants_set_tid_address},
@@ -5505,7 +5505,7 @@ const struct signature sig_table[] = {
   {.name = "copy_file_range", .prototype = "ssize_t copy_file_range(int fd_in, /* inout */ loff_t *_Nullable off_in, int fd_out, /* inout */ loff_t *_Nullable off_out, size_t size, unsigned int flags);", .nr = 326, .nvariants = 1, .variants = variants_splice, .narrow = variants_splice_2},
   {.name = "preadv2", .prototype = "ssize_t preadv2(int fd, /* out */ const struct iovec iov[.iovcnt], unsigned long iovcnt, off_t offset, unsigned long offset_high, int flags);", .nr = 327, .nvariants = 1, .variants = variants_preadv2, .narrow = variants_preadv2_2},
   {.name = "pwritev2", .prototype = "ssize_t pwritev2(int fd, const struct iovec iov[.iovcnt], unsigned long iovcnt, off_t offset, unsigned long offset_high, int flags);", .nr = 328, .nvariants = 1, .variants = variants_pwritev2, .narrow = variants_pwritev2_2},
-  {.name = "pkey_mprotect", .prototype = "int pkey_mprotect(void *addr, size_t size, int prot, int pkey);", .nr = 329, .nvariants = 1, .variants = variants_pkey_mprotect, .narrow = variants_pkey_mprotect_2},
+  {.name = "pkey_mprotect", .prototype = "int pkey_mprotect(void *addr, size_t size, unsigned long prot, int pkey);", .nr = 329, .nvariants = 1, .variants = variants_pkey_mprotect, .narrow = variants_pkey_mprotect_2},
   {.name = "pkey_alloc", .prototype = "int pkey_alloc(unsigned long flags, unsigned long access_rights);", .nr = 330, .nvariants = 1, .variants = variants_pkey_alloc, .narrow = variants_pkey_alloc_2},
   {.name = "pkey_free", .prototype = "int pkey_free(int pkey);", .nr = 331, .nvariants = 1, .variants = variants_pkey_free},
   {.name = "statx", .prototype = "int statx(int dirfd, const char *restrict pathname, int flags, unsigned int mask, struct statx *restrict statxbuf);", .nr = 332, .nvariants = 1, .variants = variants_statx, .narrow = variants_statx_2},

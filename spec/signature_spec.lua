@@ -250,8 +250,8 @@ describe("variants", function()
     { "futex", { 0, 0x81 }, "/* addr */ uint32_t *uaddr, int futex_op, uint32_t val" }, -- FUTEX_PRIVATE_FLAG
     { "futex", { 0, 0x189 }, "/* addr */ uint32_t *uaddr, int futex_op, uint32_t val, "
       .. "const struct timespec *_Nullable timeout, void *_Nullable uaddr2, uint32_t val3" },
-    { "mremap", { 0, 0, 0, 1 }, "void *old_address, size_t old_size, size_t new_size, int flags" },
-    { "mremap", { 0, 0, 0, 3 }, "void *old_address, size_t old_size, size_t new_size, int flags, "
+    { "mremap", { 0, 0, 0, 1 }, "void *old_address, size_t old_size, size_t new_size, unsigned long flags" },
+    { "mremap", { 0, 0, 0, 3 }, "void *old_address, size_t old_size, size_t new_size, unsigned long flags, "
       .. "void *_Nullable new_address" },
   }
   for _, case in ipairs(golden) do

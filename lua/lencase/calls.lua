@@ -188,8 +188,9 @@ calls.list = {
   { 6, "int lstat(const char *restrict pathname, struct stat *restrict statbuf);" },
   { 7, "int poll(/* inout whole */ struct pollfd fds[.nfds], unsigned int nfds, int timeout);" },
   { 8, "off_t lseek(int fd, off_t offset, unsigned int whence);" },
-  { 9, "void *mmap(void *_Nullable addr, size_t length, int prot, int flags, int fd, off_t offset);" },
-  { 10, "int mprotect(void *addr, size_t len, int prot);" },
+  { 9, "void *mmap(void *_Nullable addr, size_t length, unsigned long prot, unsigned long flags, int fd, "
+     .. "off_t offset);" },
+  { 10, "int mprotect(void *addr, size_t len, unsigned long prot);" },
   { 11, "int munmap(void *addr, size_t length);" },
   { 12, "void *brk(void *_Nullable addr);" },
   { 13, "int rt_sigaction(int signum, const struct sigaction *_Nullable act, struct sigaction *_Nullable oldact, "
@@ -219,7 +220,7 @@ calls.list = {
   { 23, "int select(int nfds, fd_set *_Nullable readfds, fd_set *_Nullable writefds, "
      .. "fd_set *_Nullable exceptfds, /* inout */ struct timeval *_Nullable timeout);" },
   { 24, "int sched_yield(void);" },
-  { 25, "void *mremap(void *old_address, size_t old_size, size_t new_size, int flags, "
+  { 25, "void *mremap(void *old_address, size_t old_size, size_t new_size, unsigned long flags, "
      .. "... /* void *new_address */);", by = "flags",
     { any = "MREMAP_FIXED MREMAP_DONTUNMAP", "void *_Nullable new_address" },
     { "" } },
@@ -428,8 +429,8 @@ calls.list = {
     { eq = "FUTEX_REQUEUE FUTEX_CMP_REQUEUE FUTEX_CMP_REQUEUE_PI FUTEX_WAKE_OP",
       "uint32_t val2, void *uaddr2, uint32_t val3" },
     { unknown = true, "void *_Nullable timeout, void *_Nullable uaddr2, void *_Nullable val3" } },
-  { 203, "int sched_setaffinity(pid_t pid, const void mask[.cpusetsize], unsigned int cpusetsize);" },
-  { 204, "int sched_getaffinity(pid_t pid, void mask[.cpusetsize], unsigned int cpusetsize);" },
+  { 203, "int sched_setaffinity(pid_t pid, unsigned int cpusetsize, const void mask[.cpusetsize]);" },
+  { 204, "int sched_getaffinity(pid_t pid, unsigned int cpusetsize, void mask[.cpusetsize]);" },
   { 213, "int epoll_create(int size);" },
   { 217, "ssize_t getdents64(int fd, void dirp[.count], unsigned int count);" },
   { 218, "pid_t set_tid_address(/* addr */ int *tidptr);" },
@@ -558,7 +559,7 @@ calls.list = {
       .. "unsigned long offset_high, int flags);" },
   { 328, "ssize_t pwritev2(int fd, const struct iovec iov[.iovcnt], unsigned long iovcnt, off_t offset, "
       .. "unsigned long offset_high, int flags);" },
-  { 329, "int pkey_mprotect(void *addr, size_t size, int prot, int pkey);" },
+  { 329, "int pkey_mprotect(void *addr, size_t size, unsigned long prot, int pkey);" },
   { 330, "int pkey_alloc(unsigned long flags, unsigned long access_rights);" },
   { 331, "int pkey_free(int pkey);" },
   { 332, "int statx(int dirfd, const char *restrict pathname, int flags, unsigned int mask, "
