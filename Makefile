@@ -11,6 +11,7 @@
 #   make check-hard   every test on a build with the smallest caches and poisoned frees
 #   make stress       many processes and threads, a supervisor that is killed: all of it (make test: less)
 #   make asan         tests under the address and undefined-behaviour sanitizers
+#   make check-identity  [CALLS=100000] [SEED=1] odd calls natively and in a cage, compared
 #   make ubsan        those of the inline host under the latter alone
 #   make tsan         the test with threads under the thread sanitizer
 #   make wasm-objects what a grate of Lind's is made of, compiled for wasm32
@@ -138,7 +139,7 @@ $(BUILD)/man/lencase.%: scripts/gen-manual.lua scripts/parser-of.lua scripts/len
 # What a program that runs inline preloads, and what that loads into a link namespace of its own:
 # the library and Lua. Debian's liblua5.4.a is not position-independent, and a namespace needs no
 # hidden symbols: liblua5.4.so there is another than the program's.
-$(BUILD)/liblencase-inline.so: core/host/inline/preload/preload.c core/host/inline/code.h Makefile
+$(BUILD)/liblencase-inline.so: core/host/inline/preload/preload.c core/host/inline/code.h core/host/inline/inline.h Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -fvisibility=hidden -shared -Wl,-z,defs -o $@ $<
 
@@ -224,6 +225,16 @@ run-tests: all $(C_TESTS) $(C_HELPERS)
 	@$(LUA) scripts/run-tests.lua --build $(BUILD) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEED),--seed $(SEED)) \
 	  $(TEST_FLAGS) $(C_TESTS) $(SPECS)
 
+# On both hosts, in the four styles of spec/identity/grate.lua.
+CALLS = 100000
+SEED = 1
+
+.PHONY: check-identity
+check-identity:
+	@scripts/install-deps test
+	@$(MAKE) -s all $(C_HELPERS)
+	@LENCASE_BUILD=$(BUILD) $(LUA) spec/identity/run.lua --seed $(SEED) --calls $$(($(CALLS) / 8))
+
 # As in a container of Docker's: its seccomp profile, and root with the capabilities that it gives.
 DOCKER_CAPS = -all,+chown,+dac_override,+fsetid,+fowner,+mknod,+net_raw,+setgid,+setuid,+setfcap,+setpcap,+net_bind_service,+sys_chroot,+kill,+audit_write
 
@@ -252,7 +263,7 @@ SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omi
 ASAN_SPECS = env LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0
 
 # What uses the ordinary build, and the host whose link namespace no sanitizer's runtime fits into.
-NOT_ASAN = spec/install_spec.lua spec/embed_spec.lua spec/readme_spec.lua spec/inline_spec.lua spec/doctor_spec.lua
+NOT_ASAN = spec/install_spec.lua spec/embed_spec.lua spec/readme_spec.lua spec/inline_spec.lua spec/doctor_spec.lua spec/inline_confined_spec.lua
 
 asan:
 	@scripts/install-deps test
@@ -265,7 +276,7 @@ asan:
 ubsan:
 	@scripts/install-deps test
 	@$(MAKE) -s BUILD=build-ubsan VARIANT='-fsanitize=undefined -fno-sanitize-recover=all' \
-	  C_TESTS=build-ubsan/spec/c/inline SPECS='spec/inline_spec.lua spec/merge_spec.lua' run-tests
+	  C_TESTS=build-ubsan/spec/c/inline SPECS='spec/inline_spec.lua spec/inline_confined_spec.lua spec/merge_spec.lua' run-tests
 
 # With a clang that has libFuzzer the strings are made to reach new code, and those that did are kept
 # in build-fuzz/corpus; a string that failed is left in build-fuzz/. Without, they are of seeds.

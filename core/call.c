@@ -11,8 +11,27 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { ALIGNMENT = 16, PAGE = 4096 };
+
+/* No program has memory from here on: TASK_SIZE_MAX of asm/page_64_types.h. */
+#define USER_END UINT64_C(0x7ffffffff000)
+
 struct call_pool {
   struct call *free, *all;
+};
+
+/* Memory that ends at a page which cannot be read. */
+struct call_edge {
+  struct mem_seg seg;
+  struct call_edge *next;
+};
+
+/* Of one handler's calls. */
+struct call_mistakes {
+  const struct route_entry *entry;
+  int32_t nr;
+  uint64_t untold;
+  struct call_mistakes *next;
 };
 
 /* {================================== pool ================================= */
@@ -25,6 +44,7 @@ int call_pool_open(struct lencase_state *st) {
 void call_pool_close(struct lencase_state *st) {
   struct call_pool *pool = st->calls;
   if (pool == NULL) return;
+  call_forget_mistakes(st);
   plan_list_free(st, &st->cross_plans);
   while (pool->all != NULL) {
     struct call *call = pool->all;
@@ -79,34 +99,70 @@ const char *call_where(const struct call *call, char *buf, size_t size) {
   return buf;
 }
 
-struct refusal {
-  int status, err;
-  const char *text;
-};
-
-static const struct refusal refusals[] = {
-    {LENCASE_EFAULT, EFAULT, "cannot be read; the caller gets EFAULT"},
-    {LENCASE_ELIMIT, ENOMEM, "is more than the limits of lencase allow; the caller gets ENOMEM"},
-    {LENCASE_EINVAL, EINVAL, "has more runs than an iovec may have; the caller gets EINVAL"},
-    {LENCASE_ENOMEM, ENOMEM, "found no memory to be copied to; the caller gets ENOMEM"},
-    {0, EIO, "could not be copied; the caller gets EIO"},
-};
-
-static const struct refusal *refusal_of(int status) {
-  const struct refusal *r = refusals;
-  while (r->status != 0 && r->status != status) r++;
-  return r;
+static const char *place_of(const struct route_entry *entry) {
+  return entry->where != NULL ? entry->where : "grate";
 }
 
-/* The arguments could not be copied: nobody is asked, the caller gets an errno. */
+/* The mistakes of the handler's calls; *first: there were none. NULL: no memory to count them. */
+static struct call_mistakes *mistakes_of(const struct call *call, bool *first) {
+  struct lencase_state *st = call->cage->st;
+  struct call_mistakes *m = st->mistakes;
+  while (m != NULL && (m->entry != call->entry || m->nr != call->nr)) m = m->next;
+  *first = m == NULL;
+  if (m == NULL) m = state_new(st, sizeof *m);
+  if (!*first || m == NULL) return m;
+  *m = (struct call_mistakes){.entry = call->entry, .nr = call->nr, .next = st->mistakes};
+  st->mistakes = m;
+  return m;
+}
+
+void call_mistake(const struct call *call, const char *name, uint64_t addr, uint64_t size,
+                  const char *what, const char *answer) {
+  if (call->cage->st->config.quiet == 0) call_refused(call, name, addr, size, what, answer);
+}
+
+void call_refused(const struct call *call, const char *name, uint64_t addr, uint64_t size,
+                  const char *what, const char *answer) {
+  bool first;
+  struct call_mistakes *m = mistakes_of(call, &first);
+  char where[160], bytes[40] = "";
+  if (!first) {
+    m->untold++;
+    return;
+  }
+  if (size > 0) snprintf(bytes, sizeof bytes, " (%" PRIu64 " bytes)", size);
+  state_log(call->cage->st, "%s: %s at 0x%" PRIx64 "%s %s: in %s; %s", place_of(call->entry), name,
+            addr, bytes, what, call_where(call, where, sizeof where), answer);
+}
+
+void call_forget_mistakes(struct lencase_state *st) {
+  while (st->mistakes != NULL) {
+    struct call_mistakes *m = st->mistakes;
+    st->mistakes = m->next;
+    state_free(st, m, sizeof *m);
+  }
+}
+
+void call_tell_mistakes(struct lencase_state *st) {
+  struct call_mistakes *m;
+  for (m = st->mistakes; m != NULL; m = m->next) {
+    char name[64];
+    if (m->untold > 0)
+      state_log(st, "%s: %s: %" PRIu64 " more of such calls were not told of", place_of(m->entry),
+                sig_name(m->nr, name, sizeof name), m->untold);
+    m->untold = 0;
+  }
+}
+
+/* The arguments could not be copied, for a reason of ours or the host's: nobody is asked. */
 static enum verdict refuse(struct call *call, int status, const struct marshal_fault *fault) {
-  const struct refusal *r = refusal_of(status);
-  char where[160];
-  state_log(call->cage->st, "%s: %s: %s at 0x%" PRIx64 " (%" PRIu64 " bytes) %s",
-            call->entry->where != NULL ? call->entry->where : "grate",
-            call_where(call, where, sizeof where), call->vp->variant->params[fault->arg].name,
-            fault->addr, fault->size, r->text);
-  call->result = -r->err;
+  bool full = status == LENCASE_ENOMEM;
+  char what[STATE_ERROR_MAX + 32] = "found no memory to be copied to";
+  call->result = full ? -ENOMEM : -EIO;
+  if (status == LENCASE_EGONE) return VERDICT_DONE; /* nobody gets it */
+  if (!full) snprintf(what, sizeof what, "could not be copied (%s)", lencase_error(call->cage->st));
+  call_refused(call, call->vp->variant->params[fault->arg].name, call->words[fault->arg],
+               fault->size, what, full ? "the caller gets ENOMEM" : "the caller gets EIO");
   return VERDICT_DONE;
 }
 
@@ -250,6 +306,8 @@ static struct call *call_new(struct lencase_cage *cage, void *thread, int32_t nr
   call->result = call->down_result = 0;
   call->frame = NULL;
   call->window.size = call->scratch.size = 0;
+  call->edges = NULL;
+  call->limited.size = 0;
   call->cross = NULL;
   call->to = NULL;
   call->record = NULL;
@@ -296,11 +354,31 @@ enum verdict call_ask(struct lencase_cage *cage, void *thread, int32_t nr,
   return verdict;
 }
 
+/*
+** The kernel was given as much of an argument as the limits have let us copy, and got to the end of it. What it
+** did with that is no more than a program can see happen; where it did nothing, that is our doing.
+*/
+static COLD void limit_reached(struct call *call) {
+  const struct marshal_fault *at = &call->limited;
+  bool failed = call->down_result == -EFAULT;
+  if (failed || (uint64_t)call->down_result == call->copied)
+    call_refused(call, call->vp->variant->params[at->arg].name, at->addr, at->size,
+                 "is more than the limits of lencase allow",
+                 failed ? "the caller gets ENOMEM" : "the kernel has read as much as was copied");
+  if (failed) call->down_result = -ENOMEM;
+}
+
+/* What the handler asked for has been carried out. */
+static inline void take_down_result(struct call *call, int64_t result) {
+  call->down_result = result;
+  if (__builtin_expect(call->limited.size > 0, false)) limit_reached(call);
+}
+
 /* A call that a handler made is over: its result is the handler's. */
 static struct call *hand_up(struct call *call) {
   struct call *parent = call->parent;
   if (call->cross != NULL) cross_out(call);
-  parent->down_result = call->result;
+  take_down_result(parent, call->result);
   parent->parked = false;
   root_of(parent)->leaf = parent;
   call_end(call);
@@ -311,7 +389,8 @@ enum verdict call_carried_out(struct call *call, int64_t result) {
   struct call *at = call->leaf;
   enum verdict verdict = VERDICT_DONE;
   at->parked = false;
-  at->down_result = at->result = result;
+  take_down_result(at, result);
+  at->result = at->down_result;
   note_answered(call, result);
   if (!at->bare) verdict = at->entry->handler(at, HANDLER_RESULT);
   while (verdict == VERDICT_DONE && at != call) {
@@ -325,7 +404,7 @@ void call_end(struct call *call) {
   struct lencase_cage *held =
       call->parent != NULL && call->parent->cage != call->cage ? call->cage : NULL;
   note_over(call, false);
-  if (call->window.size + call->scratch.size > 0) call_down_over(call);
+  call_down_over(call);
   if (call->cross != NULL) cross_end(call);
   pool_put(call);
   if (held != NULL) held->ops->hold(held, false);
@@ -387,15 +466,18 @@ static enum verdict carry_out(struct call *call, int32_t nr,
     verdict = call->cage->ops->carry_out(call, nr, words, &call->down_result);
     if (verdict == VERDICT_DONE) call->parked = false;
   }
-  if (verdict == VERDICT_DONE) note_answered(call, call->down_result);
+  if (verdict == VERDICT_DONE) {
+    note_answered(call, call->down_result);
+    take_down_result(call, call->down_result);
+  }
   return verdict;
 }
 
 static void too_deep(struct call *call) {
   char where[160];
   state_log(call->cage->st, "%s: %s: more than %d grates call one another; the caller gets ELOOP",
-            call->entry->where != NULL ? call->entry->where : "grate",
-            call_where(call, where, sizeof where), (int)call->cage->st->config.max_depth);
+            place_of(call->entry), call_where(call, where, sizeof where),
+            (int)call->cage->st->config.max_depth);
   call->down_result = -ELOOP;
 }
 
@@ -501,7 +583,102 @@ int64_t call_detached(struct lencase_cage *cage, const struct route_table *to, i
 int call_window(struct call *call, size_t size) {
   struct mem_seg seg = {.size = size};
   int status = call->cage->ops->window_get(call, &seg);
-  if (status == LENCASE_OK) call->window = seg;
+  if (status != LENCASE_OK) return status;
+#ifdef LENCASE_HARD
+  memset(seg.data, 0xdb, seg.size); /* who reads what was not put there shall notice */
+#endif
+  call->window = seg;
+  return LENCASE_OK;
+}
+
+/* Memory for 'size' bytes that end where no access gets further. */
+static int call_edge(struct call *call, size_t size, struct mem_seg *seg) {
+  const struct host_ops *ops = call->cage->ops;
+  struct call_edge *edge;
+  int status;
+  *seg = (struct mem_seg){.size = size};
+  if (ops->edge_get == NULL) return LENCASE_ENOENT;
+  edge = arena_new(&call->arena, sizeof *edge);
+  if (edge == NULL) return state_fail(call->cage->st, LENCASE_ENOMEM, "no memory for a call");
+  status = ops->edge_get(call, seg);
+  if (status != LENCASE_OK) return status;
+  *edge = (struct call_edge){*seg, call->edges};
+  call->edges = edge;
+  return LENCASE_OK;
+}
+
+/* Where the kernel finds what is held of more: *addr. LENCASE_ELIMIT: nowhere. */
+static int place_cut(struct call *call, int arg, const struct snap_part *part, uint64_t *addr) {
+  struct mem_seg seg;
+  int status;
+  *addr = part->addr;
+  if (part->size == 0 && (part->addr == 0 || part->addr >= USER_END)) return LENCASE_OK;
+  status = call_edge(call, part->size, &seg);
+  if (status == LENCASE_ENOENT && part->cut == CUT_FAULT) return LENCASE_OK;
+  if (status == LENCASE_EGONE) return status;
+  if (status != LENCASE_OK) return LENCASE_ELIMIT;
+  *addr = part->size > 0 ? seg.addr : seg.addr + part->addr % PAGE;
+  if (part->size > 0) memcpy(seg.data, part->data, part->size);
+  if (part->cut != CUT_LIMIT) return LENCASE_OK;
+  call->limited = (struct marshal_fault){arg, part->addr, part->told};
+  call->copied = part->size;
+  return LENCASE_OK;
+}
+
+/* The parts that are cut, or bad, lie elsewhere: 'moved' is the array without their bytes. */
+static int place_cut_parts(struct call *call, int arg, const struct snapshot *snap,
+                           struct snapshot *moved) {
+  uint32_t i;
+  int status = LENCASE_OK;
+  *moved = *snap;
+  moved->parts = arena_new(&call->arena, snap->nparts * sizeof *snap->parts);
+  if (moved->parts == NULL)
+    return state_fail(call->cage->st, LENCASE_ENOMEM, "no memory for an array");
+  for (i = 0; i < snap->nparts && status == LENCASE_OK; i++) {
+    const struct snap_part *part = &snap->parts[i];
+    moved->parts[i] = *part;
+    if (part->cut == CUT_NONE) continue;
+    status = place_cut(call, arg, part, &moved->parts[i].addr);
+    moved->parts[i].data = NULL;
+  }
+  return status;
+}
+
+static bool any_cut(const struct snapshot *snap) {
+  uint32_t i;
+  for (i = 0; i < snap->nparts; i++)
+    if (snap->parts[i].cut != CUT_NONE) return true;
+  return false;
+}
+
+int call_place(struct call *call, const struct sig_variant *v, unsigned which,
+               const struct snapshot snaps[LENCASE_MAXARGS], uint64_t words[LENCASE_MAXARGS]) {
+  const struct snapshot *laid[LENCASE_MAXARGS];
+  struct snapshot moved[LENCASE_MAXARGS];
+  size_t size = 0, used = 0;
+  bool any = false;
+  int i, status = LENCASE_OK;
+  for (i = 0; i < v->nparams && status == LENCASE_OK; i++) {
+    const struct snapshot *s = &snaps[i];
+    laid[i] = NULL;
+    if (!(which >> i & 1)) continue;
+    if (s->cut != CUT_NONE) {
+      const struct snap_part whole = {s->addr, s->told, s->size, s->data, s->cut};
+      status = place_cut(call, i, &whole, &words[i]);
+      continue;
+    }
+    laid[i] = s;
+    if (any_cut(s)) {
+      laid[i] = &moved[i];
+      status = place_cut_parts(call, i, s, &moved[i]);
+    }
+    any = true;
+    size += marshal_placed_size(&v->params[i], laid[i]);
+  }
+  if (size == 0) size = ALIGNMENT; /* empty bytes have an address too */
+  if (status == LENCASE_OK && any) status = call_window(call, size);
+  for (i = 0; i < v->nparams && status == LENCASE_OK; i++)
+    if (laid[i] != NULL) words[i] = marshal_place(&v->params[i], laid[i], &call->window, &used);
   return status;
 }
 
@@ -515,7 +692,11 @@ int call_scratch(struct call *call, size_t size) {
 void call_down_over(struct call *call) {
   if (call->window.size > 0) call->cage->ops->window_put(call, &call->window);
   if (call->scratch.size > 0) call->cage->ops->scratch_put(call, &call->scratch);
-  call->window.size = call->scratch.size = 0;
+  while (call->edges != NULL) {
+    call->cage->ops->edge_put(call, &call->edges->seg);
+    call->edges = call->edges->next;
+  }
+  call->window.size = call->scratch.size = call->limited.size = 0;
 }
 
 /* }========================================================================= */

@@ -28,9 +28,13 @@ struct call {
   unsigned downcalls;             /* made so far */
   void *frame;                    /* the handler's own (a coroutine) */
   struct mem_seg window, scratch; /* of the downcall under way; size 0: none */
-  struct call_cross *cross;       /* arguments that belong to other cages; NULL: none */
-  const struct route_table *to;   /* where its handler lets it through to; NULL: to the next */
-  void *record;                   /* the recorder's own; NULL: the call is not recorded */
+  struct call_edge *edges;        /* the same, of bytes that end early */
+  struct marshal_fault
+      limited;              /* what of it the limits have not let us copy whole; size 0: nothing */
+  uint64_t copied;          /* the bytes of that which were */
+  struct call_cross *cross; /* arguments that belong to other cages; NULL: none */
+  const struct route_table *to; /* where its handler lets it through to; NULL: to the next */
+  void *record;                 /* the recorder's own; NULL: the call is not recorded */
   bool parked;
   bool detached;       /* no program made it, nor its handler: nothing can be carried out for it */
   bool bare;           /* a grate above let it through, no grate below handles it */
@@ -99,6 +103,12 @@ void call_cage_exit(struct lencase_cage *cage, int status);
 /* The state closes: its cages are let go. */
 void call_cages_close(struct lencase_state *st);
 
+/* The program has ended: how often mistakes were made that have been told once. */
+void call_tell_mistakes(struct lencase_state *st);
+
+/* A process that has this state of another one's (fork) has made none of them. */
+void call_forget_mistakes(struct lencase_state *st);
+
 /* True when a call of this number and these words is somebody's in this cage. */
 bool call_wanted(const struct lencase_cage *cage, int32_t nr,
                  const uint64_t words[LENCASE_MAXARGS]);
@@ -146,11 +156,30 @@ enum verdict call_down_for(struct call *call, int32_t nr, const uint64_t words[L
 int call_window(struct call *call, size_t size);
 int call_scratch(struct call *call, size_t size);
 
+/*
+** Puts what snapshots hold of arguments of variant 'v' into memory for the next downcall, and their
+** addresses into 'words': of the arguments whose bit is set in 'which'. What is cut ends there as in the caller's memory,
+** and where nothing is for a snapshot that is bad, nothing is by the time that the kernel looks: no access gets further. A status as above; LENCASE_ELIMIT: there is no such memory left.
+*/
+int call_place(struct call *call, const struct sig_variant *v, unsigned which,
+               const struct snapshot snaps[LENCASE_MAXARGS], uint64_t words[LENCASE_MAXARGS]);
+
 /* The handler has taken all it wants from the downcall. */
 void call_down_over(struct call *call);
 
 /* "write: cage 4242 (tar)": for messages. Returns 'buf'. */
 const char *call_where(const struct call *call, char *buf, size_t size);
+
+/*
+** Tells people what a program has done wrong with an argument of the call: "script.lua:12: buf at 0x10 (5 bytes)
+** cannot be read: in write: cage 42 (tar); the caller gets EFAULT". Once for each handler; how often
+** it came about since is told by call_tell_mistakes. call_refused is the same for what is no mistake, but more than
+** we can do, which people are told of even if they want to hear nothing of programs.
+*/
+void call_mistake(const struct call *call, const char *name, uint64_t addr, uint64_t size,
+                  const char *what, const char *answer);
+void call_refused(const struct call *call, const char *name, uint64_t addr, uint64_t size,
+                  const char *what, const char *answer);
 
 /* }========================================================================= */
 

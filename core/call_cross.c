@@ -57,6 +57,19 @@ static struct variant_plan only(const struct call_cross *x, const struct lencase
 
 /* {============================== into the cage ============================ */
 
+/* What cannot be brought over whole is not brought over. */
+static int whole(const struct snapshot *snap) {
+  static const int status_of[] = {[CUT_NONE] = LENCASE_OK,
+                                  [CUT_FAULT] = LENCASE_EFAULT,
+                                  [CUT_LIMIT] = LENCASE_ELIMIT,
+                                  [CUT_COUNT] = LENCASE_EINVAL,
+                                  [CUT_PLACE] = LENCASE_ENOMEM};
+  uint32_t i;
+  uint8_t cut = snap->cut;
+  for (i = 0; cut == CUT_NONE && i < snap->nparts; i++) cut = snap->parts[i].cut;
+  return status_of[cut];
+}
+
 /* Reads what the arguments of cage 'of' point to. */
 static int take_from(struct call *call, struct lencase_cage *of) {
   struct call_cross *x = call->cross;
@@ -64,8 +77,11 @@ static int take_from(struct call *call, struct lencase_cage *of) {
   struct marshal_fault fault;
   const struct variant_plan vp = only(x, of);
   int i, status = marshal_in(of, &vp, call->words, NULL, snaps, &call->arena, &fault);
-  for (i = 0; status == LENCASE_OK && i < LENCASE_MAXARGS; i++)
-    if (x->cages[i] == of) x->given[i] = snaps[i];
+  for (i = 0; status == LENCASE_OK && i < LENCASE_MAXARGS; i++) {
+    if (x->cages[i] != of) continue;
+    x->given[i] = snaps[i];
+    status = whole(&snaps[i]);
+  }
   return status;
 }
 
@@ -85,10 +101,10 @@ static int room_of_runs(const struct call *call, const struct snapshot *given, s
   uint64_t left = call->cage->st->config.max_call_bytes;
   uint32_t k;
   for (k = 0; k < given->nparts; k++) {
-    if (given->parts[k].size > left || given->parts[k].size > SIZE_MAX / 4 - *size)
-      return LENCASE_ELIMIT;
-    left -= given->parts[k].size;
-    *size += aligned(given->parts[k].size);
+    uint64_t told = given->parts[k].told;
+    if (told > left || told > SIZE_MAX / 4 - *size) return LENCASE_ELIMIT;
+    left -= told;
+    *size += aligned((size_t)told);
   }
   return LENCASE_OK;
 }
@@ -141,9 +157,9 @@ static int move_runs(struct call *call, int i, size_t *used) {
   uint32_t k;
   if (parts == NULL) return LENCASE_ENOMEM;
   for (k = 0; k < moved->nparts; k++) {
-    parts[k] =
-        (struct snap_part){.addr = call->cross->scratch.addr + *used, .size = moved->parts[k].size};
-    *used += aligned(parts[k].size);
+    size_t size = (size_t)moved->parts[k].told;
+    parts[k] = (struct snap_part){.addr = call->cross->scratch.addr + *used, .told = size};
+    *used += aligned(size);
   }
   moved->parts = parts;
   return LENCASE_OK;

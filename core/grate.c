@@ -242,16 +242,19 @@ static int handler_body(lua_State *co) {
   return handler_over(co, lua_pcallk(co, n, LUA_MULTRET, 0, 0, handler_over), 0);
 }
 
+static enum verdict handler_failed(struct frame *f) {
+  if (bad_ends(f->co, f->call)) return VERDICT_DONE;
+  return fail_closed(f->call, message_of(f->co));
+}
+
 static enum verdict handler_ended(struct frame *f) {
-  enum verdict verdict = f->verdict;
-  if (f->failed) verdict = fail_closed(f->call, message_of(f->co));
+  enum verdict verdict = f->failed ? handler_failed(f) : f->verdict;
   lua_settop(f->co, 0);
   frame_put(f);
   return verdict;
 }
 
-static enum verdict handler_broken(struct frame *f, const char *message) {
-  enum verdict verdict = fail_closed(f->call, message);
+static enum verdict handler_cut(struct frame *f, enum verdict verdict) {
   frame_cut(f);
   return verdict;
 }
@@ -265,16 +268,24 @@ static enum verdict resume(struct frame *f, int nargs) {
   begin_time(g, f->co);
   status = lua_resume(f->co, g->L, nargs, &nres);
   if (status == LUA_OK) return handler_ended(f);
-  if (status != LUA_YIELD) return handler_broken(f, message_of(f->co));
+  if (status != LUA_YIELD) return handler_cut(f, handler_failed(f));
   if (f->waiting) return VERDICT_PARKED;
-  return handler_broken(f, "a handler may not yield: it is a coroutine of lencase's own");
+  return handler_cut(
+      f, fail_closed(f->call, "a handler may not yield: it is a coroutine of lencase's own"));
+}
+
+/* Whether the handler sees anything of the arguments. */
+static bool sees_any(const struct variant_plan *vp) {
+  int i = 0;
+  while (i < vp->variant->nparams && (vp->mode[i] & LENCASE_P_PASS)) i++;
+  return i < vp->variant->nparams;
 }
 
 /* Arguments that no variant describes are shown as addresses: the author is told, once. */
 static void tell_unknown(struct call *call) {
   struct grate_entry *e = entry_of(call);
   char where[160];
-  if (!call->vp->variant->unknown || e->told_unknown) return;
+  if (!call->vp->variant->unknown || e->told_unknown || !sees_any(call->vp)) return;
   e->told_unknown = true;
   state_log(call->cage->st, "%s: %s: no variant describes these arguments; they are addresses",
             e->where, call_where(call, where, sizeof where));

@@ -246,8 +246,12 @@ struct view {
   uint32_t stamp;
   uint8_t kind;
   bool single; /* VIEW_RECORDS: one struct, its fields are the view's */
+  bool sized;  /* the same, as long as its caller says */
   bool writable;
-  bool dirty; /* VIEW: written to since it was made */
+  bool dirty;       /* VIEW: written to since it was made */
+  uint8_t cut;      /* enum snap_cut: why it ends early */
+  const char *name; /* of the argument */
+  uint64_t addr, told;
   unsigned char *data;
   size_t size; /* bytes */
   const struct sig_record *record;
@@ -263,10 +267,37 @@ void view_push(lua_State *L, struct frame *f, const struct sig_param *p,
 /* The view at 'index', alive; NULL if the value is no view. Raises an error for a dead one. */
 struct view *view_at(lua_State *L, int index);
 
-/* Writes the table at 'index' into a record as its fields say. Raises errors. */
-void view_fill(lua_State *L, int index, const struct sig_record *record, unsigned char *data);
+/* Writes the table at 'index' into a record as its fields say, 'but' the one (may be NULL). Raises errors. */
+void view_fill(lua_State *L, int index, const struct sig_record *record, unsigned char *data,
+               const char *but);
 
 void view_open(lua_State *L); /* makes the metatable */
+
+/* }========================================================================= */
+
+/* {=============================== bad values ============================== */
+
+/* A pointer that cannot be read, as a value. */
+struct bad {
+  const char *name; /* of the argument */
+  uint64_t addr, told;
+  uint8_t cut; /* enum snap_cut */
+};
+
+void bad_push(lua_State *L, const char *name, const struct snapshot *snap);
+const struct bad *bad_at(lua_State *L, int index); /* NULL: another value */
+
+/* An error that is the caller's mistake; returns only for 'return'. */
+int bad_raise(lua_State *L, const char *name, const struct snapshot *snap);
+int bad_raise_again(lua_State *L, int index);
+
+/*
+** Whether the error on top of the stack comes of what was done with a bad value: then the call has its
+** result, and people were told.
+*/
+bool bad_ends(lua_State *L, struct call *call);
+
+void bad_open(lua_State *L); /* makes the metatable */
 
 /* }========================================================================= */
 

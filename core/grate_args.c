@@ -9,11 +9,15 @@
 
 #include "grate_value.h"
 
-static void strv_push(lua_State *L, const struct snapshot *snap) {
+static void strv_push(lua_State *L, const struct sig_param *p, const struct snapshot *snap) {
   uint32_t i;
   lua_createtable(L, (int)snap->nparts, 0);
   for (i = 0; i < snap->nparts; i++) {
-    lua_pushlstring(L, (const char *)snap->parts[i].data, snap->parts[i].size);
+    const struct snap_part *part = &snap->parts[i];
+    if (part->cut == CUT_NONE)
+      lua_pushlstring(L, (const char *)part->data, part->size);
+    else
+      bad_push(L, p->name, &(struct snapshot){.addr = part->addr, .cut = part->cut});
     lua_rawseti(L, -2, i + 1);
   }
 }
@@ -23,7 +27,7 @@ static void held_push(lua_State *L, struct frame *f, const struct sig_param *p,
   if (p->kind == SIG_STRING)
     lua_pushlstring(L, (const char *)snap->data, snap->size);
   else if (p->kind == SIG_STRV)
-    strv_push(L, snap);
+    strv_push(L, p, snap);
   else
     view_push(L, f, p, snap, (p->dir & SIG_OUT) != 0);
 }
@@ -43,16 +47,30 @@ static void arg_push(lua_State *L, struct frame *f, int arg) {
     lua_pushlightuserdata(L, NULL);
   else if (call->snaps[arg].state == SNAP_HELD)
     held_push(L, f, p, &call->snaps[arg]);
+  else if (call->snaps[arg].state == SNAP_BAD)
+    bad_push(L, p->name, &call->snaps[arg]);
   else
     lua_pushnil(L); /* it is filled by the call */
 }
 
-static uint64_t field_word(const struct call *call, const struct fold_param *p) {
+/* Whether field 'p' of a record is among what could be read of it. */
+static bool has_field(const struct call *call, const struct fold_param *p) {
   const struct snapshot *snap = &call->snaps[p->arg];
+  return snap->state == SNAP_HELD &&
+         (snap->cut == CUT_NONE || p->value + sizeof(uint64_t) <= snap->size);
+}
+
+static uint64_t field_word(const struct call *call, const struct fold_param *p) {
   uint64_t word = 0;
-  if (snap->state == SNAP_HELD && p->value + sizeof word <= snap->size)
-    memcpy(&word, snap->data + p->value, sizeof word);
+  if (has_field(call, p)) memcpy(&word, call->snaps[p->arg].data + p->value, sizeof word);
   return word;
+}
+
+static void field_push(lua_State *L, const struct call *call, const struct fold_param *p) {
+  if (has_field(call, p))
+    lua_pushinteger(L, (lua_Integer)field_word(call, p));
+  else
+    bad_push(L, call->vp->variant->params[p->arg].name, &call->snaps[p->arg]);
 }
 
 static uint64_t fold_word(const struct call *call, const struct fold_param *p) {
@@ -96,8 +114,8 @@ void value_push_folded(lua_State *L, struct frame *f, int i) {
   switch ((enum fold_from)p->from) {
     case FOLD_ARG: arg_push(L, f, p->arg); break;
     case FOLD_PATH: path_push(L, f, i); break;
-    case FOLD_CONST:
-    case FOLD_FIELD: lua_pushinteger(L, (lua_Integer)fold_word(f->call, p)); break;
+    case FOLD_CONST: lua_pushinteger(L, (lua_Integer)p->value); break;
+    case FOLD_FIELD: field_push(L, f->call, p); break;
     case FOLD_ABSENT: lua_pushnil(L); break;
   }
 }

@@ -18,6 +18,7 @@ void *value_room(lua_State *L, struct frame *f, size_t size) {
 }
 
 int value_bad(lua_State *L, const struct value_of *at, int index, const char *wanted) {
+  if (bad_at(L, index) != NULL) bad_raise_again(L, index);
   return luaL_error(L, "%s: %s (%s) takes %s, not a %s", at->call, at->p->name, at->p->ctype,
                     wanted, luaL_typename(L, index));
 }
@@ -64,6 +65,22 @@ static void bytes_value(lua_State *L, struct frame *f, int index, const struct v
     value_keep(L, f, out, s, size);
 }
 
+/* A struct as long as its caller says: what is behind the fields that are known is 'rest'. */
+static void sized_record(lua_State *L, struct frame *f, int index, const struct value_of *at,
+                         struct snapshot *out) {
+  const struct sig_record *r = at->p->record;
+  const char *rest = "";
+  size_t size = 0;
+  if (lua_getfield(L, index, "rest") == LUA_TSTRING) rest = lua_tolstring(L, -1, &size);
+  out->size = r->size + size;
+  out->data = value_room(L, f, out->size);
+  out->state = SNAP_HELD;
+  memset(out->data, 0, r->size);
+  view_fill(L, index, r, out->data, "rest");
+  memcpy(out->data + r->size, rest, size);
+  lua_pop(L, 1);
+}
+
 /* A struct from a table of its fields, an array of them from a table of such tables. */
 static void table_of_records(lua_State *L, struct frame *f, int index, const struct value_of *at,
                              struct snapshot *out) {
@@ -76,7 +93,7 @@ static void table_of_records(lua_State *L, struct frame *f, int index, const str
   out->state = SNAP_HELD;
   memset(out->data, 0, out->size);
   if (lua_rawlen(L, index) == 0 || (scalar && n == 1)) {
-    view_fill(L, index, r, out->data);
+    view_fill(L, index, r, out->data, NULL);
     return;
   }
   for (i = 0; i < n; i++) {
@@ -85,7 +102,7 @@ static void table_of_records(lua_State *L, struct frame *f, int index, const str
       lua_Integer word = luaL_checkinteger(L, -1);
       memcpy(out->data + i * r->size, &word, r->size);
     } else {
-      view_fill(L, -1, r, out->data + i * r->size);
+      view_fill(L, -1, r, out->data + i * r->size, NULL);
     }
     lua_pop(L, 1);
   }
@@ -95,7 +112,9 @@ static void records_value(lua_State *L, struct frame *f, int index, const struct
                           struct snapshot *out) {
   size_t size;
   const unsigned char *s = value_plain(L, index, &size);
-  if (s == NULL && lua_istable(L, index) && at->p->record != NULL)
+  if (s == NULL && lua_istable(L, index) && at->p->record != NULL && sig_is_sized(at->p))
+    sized_record(L, f, index, at, out);
+  else if (s == NULL && lua_istable(L, index) && at->p->record != NULL)
     table_of_records(L, f, index, at, out);
   else if (s == NULL)
     value_bad(L, at, index, "a table of fields, a string or a view");
@@ -116,12 +135,17 @@ static void parts_value(lua_State *L, struct frame *f, int index, const struct v
   out->state = SNAP_HELD;
   for (i = 0; i < out->nparts; i++) {
     struct snapshot one = {0};
+    const struct bad *bad;
     lua_rawgeti(L, index, (lua_Integer)i + 1);
-    if (at->p->kind == SIG_STRV)
+    bad = bad_at(L, -1);
+    if (bad != NULL && bad->cut == CUT_FAULT && at->p->kind == SIG_STRV)
+      one = (struct snapshot){.addr = bad->addr, .cut = CUT_FAULT};
+    else if (at->p->kind == SIG_STRV)
       string_value(L, f, lua_gettop(L), at, &one);
     else
       bytes_value(L, f, lua_gettop(L), at, &one);
-    out->parts[i] = (struct snap_part){.size = one.size, .data = one.data};
+    out->parts[i] = (struct snap_part){
+        .addr = one.addr, .told = one.size, .size = one.size, .data = one.data, .cut = one.cut};
     lua_pop(L, 1);
   }
 }

@@ -41,6 +41,7 @@ struct put {
   struct lencase_cage *cages[LENCASE_MAXARGS]; /* whose memory the words are of */
   uint64_t words[LENCASE_MAXARGS];
   uint8_t given;                          /* a bit for each argument that is an integer */
+  uint8_t callers;                        /* the same, that is the caller's own */
   bool foreign;                           /* some of it is not the calling cage's */
   bool placed;                            /* some argument has bytes: see 'where' */
   uint8_t where[LENCASE_MAXARGS];         /* enum put_where */
@@ -62,9 +63,12 @@ static void put_own(lua_State *L, struct put *u, int i) {
   if ((mode & LENCASE_P_ONCE) && snap->uses > 0)
     luaL_error(L, "%s: %s was used already, and its policy says once", u->name,
                u->v->params[i].name);
+  if (snap->state == SNAP_BAD && snap->cut == CUT_LIMIT) bad_raise(L, u->v->params[i].name, snap);
   snap->uses = 1;
   u->words[i] = call->words[i];
-  if (snap->state != SNAP_HELD || !(mode & LENCASE_P_COPY)) return;
+  u->callers |= (uint8_t)(1 << i);
+  if ((snap->state != SNAP_HELD && snap->state != SNAP_BAD) || !(mode & LENCASE_P_COPY)) return;
+  if (snap->cut == CUT_COUNT) return;
   if ((u->v->params[i].dir & SIG_OUT) && u->v->params[i].kind != SIG_IOVEC) return;
   u->snaps[i] = *snap;
   u->where[i] = PUT_WINDOW;
@@ -134,13 +138,31 @@ static bool is_own_view(lua_State *L, const struct put *u, int i) {
          v->size == snap->size && v->nparts == snap->nparts;
 }
 
+/* A pointer that could not be read is handed on as one that cannot, whatever has come there since. */
+static void put_bad(lua_State *L, struct put *u, int i, const struct bad *bad) {
+  const struct sig_param *p = &u->v->params[i];
+  u->words[i] = bad->addr;
+  if (caller_has(u, i) && bad->addr == u->f->call->words[i]) {
+    put_own(L, u, i);
+  } else if (bad->cut == CUT_LIMIT || p->kind == SIG_INT) {
+    bad_raise_again(L, i + 1);
+  } else if (p->dir == SIG_IN && p->kind != SIG_ADDR) {
+    u->snaps[i] = (struct snapshot){.state = SNAP_BAD, .cut = CUT_FAULT, .addr = bad->addr};
+    u->where[i] = PUT_WINDOW;
+    u->callers |= (uint8_t)(1 << i);
+  }
+}
+
 static void put_value(lua_State *L, struct put *u, int i) {
+  const struct bad *bad = bad_at(L, i + 1);
   if (cage_pointer(L, i + 1, &u->cages[i], &u->words[i])) {
     u->foreign |= u->cages[i] != u->f->call->cage;
     return;
   }
-  if (caller_has(u, i) && is_own_view(L, u, i))
-    put_nil(L, u, i);
+  if (bad != NULL)
+    put_bad(L, u, i, bad);
+  else if (caller_has(u, i) && is_own_view(L, u, i))
+    put_own(L, u, i);
   else if (value_is_null(L, i + 1))
     u->words[i] = 0;
   else
@@ -164,6 +186,11 @@ static void put_arg(lua_State *L, struct put *u, int i) {
   u->placed |= u->where[i] != PUT_WORD;
 }
 
+/* The integer that argument 'i' is, of the call in flight. */
+static int64_t callers_count(const struct put *u, int i) {
+  return sig_int(&u->v->params[i], u->f->call->words[i]);
+}
+
 /* How many elements an argument in the window has. */
 static uint64_t put_count(const struct put *u, int i) {
   if (u->v->params[i].kind == SIG_IOVEC) return u->snaps[i].nparts;
@@ -177,67 +204,93 @@ static void check_count(lua_State *L, const struct put *u, int i, uint64_t have)
     luaL_error(L, "%s: %s is %d, but %s has %d", u->name, count->name, (int)n, p->name, (int)have);
 }
 
+/* Another count for what is the caller's own reaches no further than the caller's. */
+static void fit_own_count(lua_State *L, struct put *u, int i) {
+  const struct sig_param *p = &u->v->params[i];
+  const struct call *call = u->f->call;
+  uint64_t room;
+  if (sig_int(&u->v->params[p->size_arg], u->words[p->size_arg]) == callers_count(u, p->size_arg))
+    u->words[p->size_arg] = call->words[p->size_arg];
+  else if (u->where[i] == PUT_WINDOW && u->snaps[i].cut == CUT_NONE)
+    check_count(L, u, i, put_count(u, i));
+  else if (u->where[i] != PUT_WINDOW && (p->dir & SIG_OUT) &&
+           marshal_room(call->cage, call->vp->variant, i, call->words, NULL, &room) == LENCASE_OK)
+    check_count(L, u, i, room / p->elem);
+}
+
 /*
 ** The count that goes with a replaced argument follows it when nobody gave one, and must
 ** never reach beyond what is there: behind it lie other calls' bytes.
 */
 static void fit_count(lua_State *L, struct put *u, int i) {
   const struct sig_param *p = &u->v->params[i];
-  const struct call *call = u->f->call;
-  bool replaced, recounted;
-  uint64_t room;
   if (p->size != SIZE_ARG) return;
-  replaced = !lua_isnoneornil(L, i + 1);
-  recounted = u->words[p->size_arg] != call->words[p->size_arg];
-  if (u->where[i] == PUT_WINDOW) {
-    if (replaced && lua_isnoneornil(L, p->size_arg + 1))
-      u->words[p->size_arg] = put_count(u, i);
-    else if (replaced || recounted)
-      check_count(L, u, i, put_count(u, i));
-  } else if (!replaced && recounted && caller_has(u, i) && (p->dir & SIG_OUT) &&
-             marshal_room(call->cage, call->vp->variant, i, call->words, NULL, &room) ==
-                 LENCASE_OK) {
-    check_count(L, u, i, room / p->elem);
-  }
+  if (u->callers >> i & 1)
+    fit_own_count(L, u, i);
+  else if (u->where[i] == PUT_WINDOW && lua_isnoneornil(L, p->size_arg + 1))
+    u->words[p->size_arg] = put_count(u, i);
+  else if (u->where[i] == PUT_WINDOW)
+    check_count(L, u, i, put_count(u, i));
 }
 
-static int down_failed(lua_State *L, const struct put *u, int status) {
+/* The same for a struct that tells its own size. */
+static void check_field(lua_State *L, const struct put *u, int i) {
+  const struct sig_param *p = &u->v->params[i];
+  const struct snapshot *s = &u->snaps[i];
+  uint32_t told = 0;
+  if (p->size != SIZE_FIELD || u->where[i] == PUT_WORD || (u->callers >> i & 1)) return;
+  if (s->size >= p->count + sizeof told) memcpy(&told, s->data + p->count, sizeof told);
+  if (told > s->size)
+    luaL_error(L, "%s: %s says that it has %d bytes, but has %d", u->name, p->name, (int)told,
+               (int)s->size);
+}
+
+/* Returns the errno that the call ends with before it is made, or raises an error. */
+static int64_t down_failed(lua_State *L, const struct put *u, int status) {
   struct lencase_state *st = u->f->call->cage->st;
-  if (status == LENCASE_EFAULT) return luaL_error(L, "%s: the caller's memory is gone", u->name);
+  if (status == LENCASE_EFAULT) return -EFAULT;
+  if (status == LENCASE_EGONE) return -ESRCH; /* nobody is left to get it */
   return luaL_error(L, "%s: %s: %s", u->name, lencase_status_name(status), lencase_error(st));
 }
 
-static void into_window(lua_State *L, struct put *u) {
-  struct call *call = u->f->call;
-  size_t size = 0, used = 0;
-  int i, status;
-  for (i = 0; i < u->v->nparams; i++)
-    if (u->where[i] == PUT_WINDOW) size += marshal_placed_size(&u->v->params[i], &u->snaps[i]);
-  if (size == 0) size = ALIGN; /* empty bytes have an address too */
-  status = call_window(call, size);
-  if (status != LENCASE_OK) down_failed(L, u, status);
-  for (i = 0; i < u->v->nparams; i++)
-    if (u->where[i] == PUT_WINDOW)
-      u->words[i] = marshal_place(&u->v->params[i], &u->snaps[i], &call->window, &used);
+/* Of some argument there is less here than was asked for, and no memory that ends where it does. */
+static int no_place(lua_State *L, const struct put *u) {
+  int i = 0;
+  struct snapshot s;
+  while (i < u->v->nparams - 1 && (u->where[i] != PUT_WINDOW || u->snaps[i].cut == CUT_NONE)) i++;
+  s = u->snaps[i];
+  if (s.cut != CUT_LIMIT) s.cut = CUT_PLACE;
+  return bad_raise(L, u->v->params[i].name, &s);
 }
 
-static void into_scratch(lua_State *L, struct put *u) {
+static int64_t into_window(lua_State *L, struct put *u) {
+  unsigned which = 0;
+  int i, status;
+  for (i = 0; i < u->v->nparams; i++)
+    if (u->where[i] == PUT_WINDOW) which |= 1U << i;
+  status = call_place(u->f->call, u->v, which, u->snaps, u->words);
+  if (status == LENCASE_ELIMIT) return no_place(L, u);
+  return status == LENCASE_OK ? 0 : down_failed(L, u, status);
+}
+
+static int64_t into_scratch(lua_State *L, struct put *u) {
   struct call *call = u->f->call;
   size_t size = 0;
   int i, status;
   for (i = 0; i < u->v->nparams; i++)
     if (u->where[i] == PUT_SCRATCH) size += aligned(u->snaps[i].size + 1);
   status = call_scratch(call, size);
-  if (status != LENCASE_OK) down_failed(L, u, status);
+  if (status != LENCASE_OK) return down_failed(L, u, status);
   for (i = 0, size = 0; i < u->v->nparams; i++)
     if (u->where[i] == PUT_SCRATCH) {
       u->words[i] = call->scratch.addr + size;
       size += aligned(u->snaps[i].size + 1);
     }
+  return 0;
 }
 
 /* What the kernel is to find in memory that the cage can write. */
-static void into_cage(lua_State *L, struct put *u) {
+static int64_t into_cage(lua_State *L, struct put *u) {
   struct call *call = u->f->call;
   int i, status;
   for (i = 0; i < u->v->nparams; i++) {
@@ -246,8 +299,9 @@ static void into_cage(lua_State *L, struct put *u) {
     seg = (struct mem_seg){u->words[i], u->snaps[i].data, u->snaps[i].size};
     if (seg.data == NULL || seg.size == 0) continue;
     status = call->cage->ops->write(call->cage, &seg);
-    if (status != LENCASE_OK) down_failed(L, u, status);
+    if (status != LENCASE_OK) return down_failed(L, u, status);
   }
+  return 0;
 }
 
 static bool any_put(const struct put *u, enum put_where where) {
@@ -257,10 +311,11 @@ static bool any_put(const struct put *u, enum put_where where) {
   return false;
 }
 
-static void place(lua_State *L, struct put *u) {
-  if (any_put(u, PUT_WINDOW)) into_window(L, u);
-  if (any_put(u, PUT_SCRATCH)) into_scratch(L, u);
-  into_cage(L, u);
+/* 0; or -errno: there is no call to be made. */
+static int64_t place(lua_State *L, struct put *u) {
+  int64_t error = any_put(u, PUT_WINDOW) ? into_window(L, u) : 0;
+  if (error == 0 && any_put(u, PUT_SCRATCH)) error = into_scratch(L, u);
+  return error == 0 ? into_cage(L, u) : error;
 }
 
 /* Pushes what a downcall gave: n, nil, outs... or -1, errno. */
@@ -361,11 +416,16 @@ static int down(lua_State *L, struct put *u) {
   struct frame *f = u->f;
   int i;
   choose_variant(L, u);
+  u->callers = 0;
   u->foreign = u->target != f->call->cage;
   for (i = 0; i < LENCASE_MAXARGS; i++) u->cages[i] = f->call->cage;
   for (i = 0; i < u->v->nparams; i++) put_arg(L, u, i);
   for (i = 0; i < u->v->nparams; i++) fit_count(L, u, i);
-  if (u->placed) place(L, u);
+  if (u->placed) {
+    for (i = 0; i < u->v->nparams; i++) check_field(L, u, i);
+    f->call->down_result = place(L, u);
+    if (f->call->down_result != 0) return down_push(L, f);
+  }
   f->down.vp = down_plan(u);
   f->down.own = u->own;
   memcpy(f->down.words, u->words, sizeof u->words);
@@ -380,15 +440,18 @@ static int down(lua_State *L, struct put *u) {
 
 /* The handler hands on what it was shown. */
 static bool unchanged(lua_State *L, struct frame *f, int i) {
+  const struct bad *bad;
   bool same;
   if (lua_isnoneornil(L, i + 1)) return true;
   value_push_folded(L, f, i);
-  same = lua_rawequal(L, i + 1, -1);
+  bad = bad_at(L, -1);
+  same = lua_rawequal(L, i + 1, -1) ||
+         (bad != NULL && bad_at(L, i + 1) != NULL && bad_at(L, i + 1)->addr == bad->addr);
   lua_pop(L, 1);
   return same;
 }
 
-/* A changed field goes back into a copy of the record it came from. */
+/* A changed field goes back into a copy of the record it came from, unless that is too short for any call. */
 static void unfold_field(lua_State *L, struct frame *f, const struct fold_param *p, int value,
                          int slot) {
   const struct snapshot *snap = &f->call->snaps[p->arg];
@@ -396,9 +459,12 @@ static void unfold_field(lua_State *L, struct frame *f, const struct fold_param 
   size_t size = snap->size;
   const unsigned char *old = snap->data;
   unsigned char *copy = value_room(L, f, size);
+  if (snap->state != SNAP_HELD || snap->cut != CUT_NONE)
+    bad_raise(L, f->shown->params[value - 1].name, snap);
+  if (p->value + sizeof word > size) return;
   if (lua_type(L, slot) == LUA_TSTRING) old = (const unsigned char *)lua_tostring(L, slot);
   memcpy(copy, old, size);
-  if (p->value + sizeof word <= size) memcpy(copy + p->value, &word, sizeof word);
+  memcpy(copy + p->value, &word, sizeof word);
   lua_pushlstring(L, (const char *)copy, size);
   lua_replace(L, slot);
 }

@@ -206,8 +206,12 @@ LENCASE_PUBLIC const void *lencase_call_part(const lencase_call *call, int n, si
   const struct snapshot *snap = held(call, n);
   *size = 0;
   if (snap == NULL || i >= snap->nparts) return NULL;
-  *size = snap->parts[i].size;
+  *size = snap->parts[i].data != NULL ? snap->parts[i].size : snap->parts[i].told;
   return snap->parts[i].data;
+}
+
+LENCASE_PUBLIC int lencase_call_is_bad(const lencase_call *call, int n) {
+  return n >= 1 && n <= LENCASE_MAXARGS && call_of(call)->snaps[n - 1].state == SNAP_BAD;
 }
 
 LENCASE_PUBLIC void *lencase_call_memory(lencase_call *call, size_t size) {
@@ -240,22 +244,23 @@ LENCASE_PUBLIC lencase_verdict lencase_call_down(lencase_call *call, int32_t cal
 /* What was copied and the call does not fill is read from the window. */
 static bool goes_to_window(const struct call *c, int i) {
   const struct sig_variant *v = c->vp->variant;
-  return i < v->nparams && c->snaps[i].state == SNAP_HELD &&
-         (v->params[i].dir == SIG_IN || v->params[i].kind == SIG_IOVEC);
+  bool reads = i < v->nparams && (v->params[i].dir == SIG_IN || v->params[i].kind == SIG_IOVEC);
+  return reads && (c->snaps[i].state == SNAP_HELD ||
+                   (c->snaps[i].state == SNAP_BAD && c->snaps[i].cut == CUT_FAULT));
 }
 
-static int forward_window(struct call *c, uint64_t words[LENCASE_MAXARGS]) {
-  const struct sig_param *params = c->vp->variant->params;
-  size_t size = 0, used = 0;
+/* 0, or the errno that the call has as its result. */
+static int64_t forward_window(struct call *c, uint64_t words[LENCASE_MAXARGS]) {
+  unsigned which = 0;
   int i, status;
-  for (i = 0; i < LENCASE_MAXARGS; i++)
-    if (goes_to_window(c, i)) size += marshal_placed_size(&params[i], &c->snaps[i]);
-  if (size == 0) return LENCASE_OK;
+  for (i = 0; i < LENCASE_MAXARGS; i++) {
+    if (goes_to_window(c, i)) which |= 1U << i;
+    if (c->snaps[i].state == SNAP_BAD && c->snaps[i].cut == CUT_LIMIT) return -ENOMEM;
+  }
+  if (which == 0) return 0;
   call_down_over(c);
-  status = call_window(c, size);
-  for (i = 0; i < LENCASE_MAXARGS && status == LENCASE_OK; i++)
-    if (goes_to_window(c, i)) words[i] = marshal_place(&params[i], &c->snaps[i], &c->window, &used);
-  return status;
+  status = call_place(c, c->vp->variant, which, c->snaps, words);
+  return status == LENCASE_OK ? 0 : status == LENCASE_EGONE ? -ESRCH : -ENOMEM;
 }
 
 LENCASE_PUBLIC lencase_verdict lencase_call_forward(lencase_call *call) {
@@ -263,9 +268,8 @@ LENCASE_PUBLIC lencase_verdict lencase_call_forward(lencase_call *call) {
   uint64_t words[LENCASE_MAXARGS];
   if (c->parked) return LENCASE_VERDICT_PARKED;
   memcpy(words, c->words, sizeof words);
-  if (forward_window(c, words) == LENCASE_OK)
-    return verdict_of(call_down_with(c, c->nr, words, NULL, NULL));
-  c->down_result = -ENOMEM;
+  c->down_result = forward_window(c, words);
+  if (c->down_result == 0) return verdict_of(call_down_with(c, c->nr, words, NULL, NULL));
   return LENCASE_VERDICT_DONE;
 }
 

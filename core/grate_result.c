@@ -3,9 +3,7 @@
 */
 
 #include <errno.h>
-#include <inttypes.h>
 #include <lauxlib.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "grate_value.h"
@@ -36,6 +34,7 @@ static int64_t result_value(lua_State *L, int index) {
   lua_Integer n;
   int64_t failure;
   if (value_is_null(L, index)) return 0;
+  if (bad_at(L, index) != NULL) bad_raise_again(L, index);
   if (failure_value(L, index, &failure)) return failure;
   if (!lua_isinteger(L, index))
     luaL_error(L, "the handler returned a %s where a result (n, or -1 and an errno) must be",
@@ -97,9 +96,11 @@ static void scatter(lua_State *L, struct frame *f, int arg, int index,
                     struct marshal_fault *fault) {
   const struct sig_param *p = &f->call->vp->variant->params[arg];
   const struct snapshot *runs = &f->call->snaps[arg];
-  size_t size, room = 0;
+  size_t size;
+  uint64_t room = 0;
   const unsigned char *data = value_plain(L, index, &size);
   uint32_t i;
+  if (data == NULL && bad_at(L, index) != NULL) bad_raise_again(L, index);
   if (data == NULL)
     luaL_error(L, "the handler returned a %s for %s, where a string must be",
                luaL_typename(L, index), p->name);
@@ -107,10 +108,10 @@ static void scatter(lua_State *L, struct frame *f, int arg, int index,
     write_out(f, arg, 0, data, size, fault);
     return;
   }
-  for (i = 0; i < runs->nparts; i++) room += runs->parts[i].size;
+  for (i = 0; i < runs->nparts; i++) room += runs->parts[i].told;
   check_room(L, p, size, room);
   for (i = 0; i < runs->nparts && size > 0; i++) {
-    size_t n = runs->parts[i].size < size ? runs->parts[i].size : size;
+    size_t n = runs->parts[i].told < size ? (size_t)runs->parts[i].told : size;
     write_out(f, arg, runs->parts[i].addr, data, n, fault);
     data += n;
     size -= n;
@@ -123,10 +124,21 @@ static bool room_told(const struct frame *f, int arg, uint64_t *room, struct mar
   const struct sig_variant *v = call->vp->variant;
   const struct sig_param *p = &v->params[arg];
   int status = marshal_room(call->cage, v, arg, call->words, call->snaps, room);
-  if (status == LENCASE_ELIMIT) *room = UINT64_MAX;
   if (p->size != SIZE_DEREF || (status == LENCASE_OK && call->words[p->size_arg] != 0)) return true;
   note_fault(fault, p->size_arg, call->words[p->size_arg], sizeof(uint32_t));
   return false;
+}
+
+/* What was seen of memory that can be read in part is as long as that, whatever its type. */
+static bool put_cut(lua_State *L, struct frame *f, int arg, int index,
+                    struct marshal_fault *fault) {
+  const struct snapshot *seen = &f->outs[arg];
+  size_t size;
+  bool cut = f->call->downcalls > 0 && f->down.own && seen->cut != CUT_NONE;
+  const unsigned char *data = cut ? value_plain(L, index, &size) : NULL;
+  if (data == NULL || size != seen->size) return false;
+  write_out(f, arg, f->call->words[arg], data, size, fault);
+  return true;
 }
 
 /* Out-argument 'arg' gets the value at 'index' in place of what the call filled in. */
@@ -142,6 +154,7 @@ static void out_value(lua_State *L, struct frame *f, int arg, int index,
     scatter(L, f, arg, index, fault);
     return;
   }
+  if (put_cut(L, f, arg, index, fault)) return;
   value_take(L, f, index, &of, &value);
   if (call->words[arg] != 0) {
     if (!room_told(f, arg, &room, fault)) return;
@@ -163,10 +176,8 @@ static void out_values(lua_State *L, struct frame *f, int first, struct marshal_
 
 /* As the kernel says it of a call that has been carried out, and could not tell what came of it. */
 static int64_t caller_faulted(struct frame *f, const struct marshal_fault *fault) {
-  char text[160];
-  snprintf(text, sizeof text, "%s at 0x%" PRIx64 " (%" PRIu64 " bytes) cannot be written",
-           f->call->vp->variant->params[fault->arg].name, fault->addr, fault->size);
-  grate_report(f->call, text, "the caller gets EFAULT");
+  call_mistake(f->call, f->call->vp->variant->params[fault->arg].name, fault->addr, fault->size,
+               "cannot be written", "the caller gets EFAULT");
   return -EFAULT;
 }
 

@@ -44,8 +44,13 @@ void view_push(lua_State *L, struct frame *f, const struct sig_param *p,
                const struct snapshot *snap, bool writable) {
   struct view *v = view_new(L, f);
   v->kind = p->kind == SIG_IOVEC ? VIEW_IOVEC : p->kind == SIG_RECORDS ? VIEW_RECORDS : VIEW_BYTES;
-  v->single = p->size == SIZE_FIXED && p->count == 1 && p->record != NULL &&
-              p->record->fields[0].name[0] != '\0';
+  v->sized = sig_is_sized(p);
+  v->single = v->sized || (p->size == SIZE_FIXED && p->count == 1 && p->record != NULL &&
+                           p->record->fields[0].name[0] != '\0');
+  v->cut = snap->cut;
+  v->name = p->name;
+  v->addr = snap->addr;
+  v->told = snap->told;
   v->writable = writable;
   v->data = snap->data;
   v->size = snap->size;
@@ -135,12 +140,18 @@ static void array_push(lua_State *L, struct view *v, const struct sig_field *f) 
 /* A record may have been read in part only: what was not read is no field. */
 static const struct sig_field *field_held(const struct view *v, const char *name) {
   const struct sig_field *f = field_named(v->record, name);
-  return f != NULL && f->offset + (size_t)f->width * f->count <= v->size ? f : NULL;
+  size_t size = v->sized && v->cut == CUT_NONE ? v->record->size : v->size;
+  return f != NULL && f->offset + (size_t)f->width * f->count <= size ? f : NULL;
 }
 
 static int field_get(lua_State *L, struct view *v, const char *name) {
   const struct sig_field *f = field_held(v, name);
-  if (f == NULL)
+  if (f == NULL && v->cut != CUT_NONE && field_named(v->record, name) != NULL)
+    return bad_raise(L, v->name,
+                     &(struct snapshot){.addr = v->addr, .told = v->told, .cut = v->cut});
+  if (f == NULL && v->sized && strcmp(name, "rest") == 0 && v->record->size < v->size)
+    lua_pushlstring(L, (const char *)v->data + v->record->size, v->size - v->record->size);
+  else if (f == NULL)
     lua_pushnil(L);
   else if (f->kind == FIELD_CHARS)
     chars_push(L, f, v->data + f->offset);
@@ -160,7 +171,7 @@ static void field_fill(lua_State *L, int value, const struct sig_field *f, unsig
     memset(data, 0, f->count);
     memcpy(data, s, n);
   } else if (f->kind == FIELD_RECORD) {
-    view_fill(L, value, f->record, data);
+    view_fill(L, value, f->record, data, NULL);
   } else if (f->count == 1) {
     int_set(data, f->width, luaL_checkinteger(L, value));
   } else {
@@ -168,13 +179,19 @@ static void field_fill(lua_State *L, int value, const struct sig_field *f, unsig
   }
 }
 
-void view_fill(lua_State *L, int index, const struct sig_record *record, unsigned char *data) {
+void view_fill(lua_State *L, int index, const struct sig_record *record, unsigned char *data,
+               const char *but) {
   index = lua_absindex(L, index);
   luaL_checktype(L, index, LUA_TTABLE);
   lua_pushnil(L);
   while (lua_next(L, index) != 0) {
     const struct sig_field *f = NULL;
-    if (lua_type(L, -2) == LUA_TSTRING) f = field_named(record, lua_tostring(L, -2));
+    const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
+    if (name != NULL && but != NULL && strcmp(name, but) == 0) {
+      lua_pop(L, 1);
+      continue;
+    }
+    if (name != NULL) f = field_named(record, name);
     if (lua_isinteger(L, -2) && lua_tointeger(L, -2) == 1) f = field_named(record, "");
     if (f == NULL)
       luaL_error(L, "%s has no field %s", record->name, luaL_tolstring(L, -2, NULL));
@@ -281,7 +298,7 @@ static int run_field(lua_State *L, const struct view *v, const char *name) {
   if (strcmp(name, "iov_base") == 0)
     lua_pushinteger(L, (lua_Integer)v->parts->addr);
   else if (strcmp(name, "iov_len") == 0)
-    lua_pushinteger(L, (lua_Integer)v->parts->size);
+    lua_pushinteger(L, (lua_Integer)v->parts->told);
   else
     return 0;
   return 1;
@@ -334,9 +351,11 @@ static int view_next(lua_State *L) {
     lua_pushinteger(L, i);
     item_get(L, v, i);
   } else {
-    if (i > v->record->nfields) return 0;
-    lua_pushstring(L, v->record->fields[i - 1].name);
-    field_get(L, v, v->record->fields[i - 1].name);
+    const char *name = i > v->record->nfields ? "rest" : v->record->fields[i - 1].name;
+    if (v->cut != CUT_NONE && field_held(v, name) == NULL) return 0; /* no more of it can be read */
+    lua_pushstring(L, name);
+    field_get(L, v, name);
+    if (i > v->record->nfields) return lua_isnil(L, -1) ? 0 : 2;
   }
   return 2;
 }

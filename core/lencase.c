@@ -58,6 +58,7 @@ LENCASE_PUBLIC void lencase_close(lencase_state *st) {
     return;
   }
   call_cages_close(st);
+  call_tell_mistakes(st);
   call_pool_close(st);
   if (st->close_grates != NULL) st->close_grates(st);
   route_close(st);

@@ -110,6 +110,7 @@ typedef struct lencase_config {
   uint32_t max_depth;       /* grates that call one another for one call; 64 */
   uint32_t handler_ms;      /* processor time of one handler run; 10000 ms */
   uint32_t reload_on_hup;   /* not 0: SIGHUP reloads the grates and is not handed on */
+  uint32_t quiet;           /* not 0: what programs do wrong with their calls is not told */
 } lencase_config;
 
 /*
@@ -277,6 +278,13 @@ const void *lencase_call_bytes(const lencase_call *call, int n, size_t *size);
 
 /* The same for part 'i' (from 0) of an array of strings or of an iovec; NULL after the last. */
 const void *lencase_call_part(const lencase_call *call, int n, size_t i, size_t *size);
+
+/*
+** Not 0: argument 'n' was to be copied, and not even its first byte can be read (or it is a string or an array
+** without an end, or is more than the limits allow). lencase_call_forward hands it on for the kernel to judge. What
+** can be read in part is as long as that part, and ends there for the kernel too.
+*/
+int lencase_call_is_bad(const lencase_call *call, int n);
 
 /* Zeroed memory that lives as long as the call, for what the next event must know; the same at each
 ** call of the function ('size' counts the first time). NULL: none left. */

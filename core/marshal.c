@@ -14,11 +14,13 @@
 
 enum {
   PAGE = 4096,
-  PIECE = 1024,     /* of a string, at the first try */
-  PIECE_MANY = 128, /* the same, of an array of strings */
-  BATCH = 64,       /* segments in one vectored read */
-  POINTERS = 64,    /* of an array of strings, at the first try */
-  IOVEC_MAX = 1024  /* UIO_MAXIOV of linux/uio.h */
+  PIECE = 1024,          /* of a string, at the first try */
+  PIECE_MANY = 128,      /* the same, of an array of strings */
+  BATCH = 64,            /* segments in one vectored read */
+  POINTERS = 64,         /* of an array of strings, at the first try */
+  STRING_LIMIT = 131072, /* no call reads more of a string: MAX_ARG_STRLEN of linux/binfmts.h */
+  STRUCT_LIMIT = PAGE,   /* nor of a struct that tells its own size */
+  IOVEC_MAX = 1024       /* UIO_MAXIOV of linux/uio.h */
 };
 
 /* A pointer or a size of the cage's, of 'width' bytes. */
@@ -38,9 +40,10 @@ struct want {
   struct want *next;
   uint8_t op, arg;
   struct mem_seg seg;
+  size_t got;             /* bytes of it that could be read */
   size_t before;          /* bytes held from earlier rounds, right before seg.data */
   size_t room;            /* bytes there is room for, with those */
-  struct snap_part *part; /* WANT_STRING: where it ends up; NULL: the argument itself */
+  struct snap_part *part; /* where it ends up; NULL: the argument itself */
 };
 
 struct marshal {
@@ -53,42 +56,100 @@ struct marshal {
   uint64_t budget; /* bytes that may still be copied */
 };
 
-static int failed(struct marshal *m, int status, int arg, uint64_t addr, uint64_t size) {
+static int no_memory(struct marshal *m, int arg, uint64_t addr, uint64_t size) {
   *m->fault = (struct marshal_fault){arg, addr, size};
-  return status;
+  return LENCASE_ENOMEM;
 }
 
 static void *take(struct marshal *m, int arg, uint64_t addr, uint64_t size, int *status) {
   void *p;
-  if (size > m->budget) {
-    *status = failed(m, LENCASE_ELIMIT, arg, addr, size);
-    return NULL;
-  }
+  *status = LENCASE_ELIMIT;
+  if (size > m->budget) return NULL;
   m->budget -= size;
   p = arena_new(m->arena, (size_t)size);
-  *status = p != NULL ? LENCASE_OK : failed(m, LENCASE_ENOMEM, arg, addr, size);
+  *status = p != NULL ? LENCASE_OK : no_memory(m, arg, addr, size);
   return p;
 }
 
 static int want(struct marshal *m, enum want_op op, int arg, uint64_t addr, void *data, size_t size,
                 struct want **out) {
   struct want *w = arena_new(m->arena, sizeof *w);
-  if (w == NULL) return failed(m, LENCASE_ENOMEM, arg, addr, size);
+  if (w == NULL) return no_memory(m, arg, addr, size);
   *w = (struct want){.op = (uint8_t)op, .arg = (uint8_t)arg, .seg = {addr, data, size}};
   *m->last = w;
   m->last = &w->next;
-  if (out != NULL) *out = w;
+  *out = w;
   return LENCASE_OK;
 }
 
-/* Wants 'size' bytes and makes room for them at *data. */
-static int want_bytes(struct marshal *m, enum want_op op, int arg, uint64_t addr, uint64_t size,
-                      unsigned char **data) {
-  int status;
-  *data = take(m, arg, addr, size, &status);
-  if (status != LENCASE_OK || size == 0) return status;
-  return want(m, op, arg, addr, *data, (size_t)size, NULL);
+/* Nothing of the argument can be shown. */
+static void give_up(struct marshal *m, int arg, enum snap_cut cut) {
+  struct snapshot *s = &m->snaps[arg];
+  *s = (struct snapshot){
+      .state = SNAP_BAD, .kind = s->kind, .cut = (uint8_t)cut, .addr = s->addr, .told = s->told};
 }
+
+/* {================================= bytes ================================= */
+
+/*
+** Wants the 'told' bytes of an argument, or of a part of it. When they are more than the budget has,
+** half of that: other arguments are to be seen too.
+*/
+static int want_bytes(struct marshal *m, int arg, struct snap_part *part, uint64_t addr,
+                      uint64_t told) {
+  const struct sig_param *p = &m->variant->params[arg];
+  struct snapshot *s = &m->snaps[arg];
+  size_t size = (size_t)(told > m->budget ? m->budget / 2 : told);
+  size_t known = sig_is_sized(p) && size < p->record->size ? p->record->size : size;
+  uint8_t cut = size < told ? CUT_LIMIT : CUT_NONE;
+  struct want *w;
+  int status;
+  unsigned char *data = take(m, arg, addr, known, &status);
+  if (status != LENCASE_OK) return status;
+  memset(data + size, 0, known - size);
+  if (part != NULL) {
+    part->data = data;
+    part->size = size;
+    part->cut = cut;
+  } else {
+    s->data = data;
+    s->size = size;
+    s->told = told;
+    s->cut = cut;
+    if (size == 0 && told > 0) give_up(m, arg, CUT_LIMIT);
+  }
+  if (size == 0) return LENCASE_OK;
+  status = want(m, WANT_BYTES, arg, addr, data, size, &w);
+  if (status == LENCASE_OK) w->part = part;
+  return status;
+}
+
+static void part_read(const struct want *w) {
+  w->part->size = w->got;
+  w->part->cut = CUT_FAULT;
+  if (w->got == 0) w->part->data = NULL;
+}
+
+/* A struct that tells its size may tell more by now than it did: it ends where its bytes do. */
+static bool outgrown(const struct sig_param *p, const struct snapshot *s) {
+  return p->size == SIZE_FIELD && s->size >= p->count + sizeof(uint32_t) &&
+         load_word(s->data + p->count, sizeof(uint32_t)) > s->size;
+}
+
+static int bytes_read(struct marshal *m, const struct want *w) {
+  struct snapshot *s = &m->snaps[w->arg];
+  if (w->got < w->seg.size && w->part != NULL) {
+    part_read(w);
+  } else if (w->got == 0) {
+    give_up(m, w->arg, CUT_FAULT);
+  } else if (w->part == NULL) {
+    s->size = w->got;
+    if (w->got < w->seg.size || outgrown(&m->variant->params[w->arg], s)) s->cut = CUT_FAULT;
+  }
+  return LENCASE_OK;
+}
+
+/* }========================================================================= */
 
 /* {================================ strings ================================ */
 
@@ -113,18 +174,36 @@ static unsigned char *more_room(struct marshal *m, int arg, uint64_t addr, unsig
   return data;
 }
 
-/* The next piece, after 'have' bytes at 'old', which has 'room'. */
+static void string_held(struct marshal *m, int arg, struct snap_part *part, unsigned char *data,
+                        size_t size) {
+  if (part != NULL) {
+    part->data = data;
+    part->size = size;
+  } else {
+    m->snaps[arg].data = data;
+    m->snaps[arg].size = size;
+  }
+}
+
+/* The next piece, after 'have' bytes at 'old', which has 'room'. As many as a call reads are all of it. */
 static int want_string(struct marshal *m, int arg, uint64_t addr, struct snap_part *part,
                        unsigned char *old, size_t have, size_t room) {
+  size_t end, limit = m->variant->params[arg].count;
   struct want *w;
   unsigned char *data;
   int status;
-  if (have + 1 > m->cage->st->config.max_string)
-    return failed(m, LENCASE_ELIMIT, arg, addr, have + 1);
+  if (limit == 0) limit = STRING_LIMIT;
+  if (have < limit && have >= m->cage->st->config.max_string) return LENCASE_ELIMIT;
   data = more_room(m, arg, addr, old, have, &room, &status);
   if (status != LENCASE_OK) return status;
+  if (have == limit) {
+    data[have] = 0;
+    string_held(m, arg, part, data, have);
+    return LENCASE_OK;
+  }
+  end = room < limit ? room : limit;
   status =
-      want(m, WANT_STRING, arg, addr + have, data + have, piece_at(addr + have, room - have), &w);
+      want(m, WANT_STRING, arg, addr + have, data + have, piece_at(addr + have, end - have), &w);
   if (status != LENCASE_OK) return status;
   w->before = have;
   w->room = room;
@@ -132,23 +211,24 @@ static int want_string(struct marshal *m, int arg, uint64_t addr, struct snap_pa
   return LENCASE_OK;
 }
 
+/* A string without an end is none; what there is of it is kept, for the kernel to find out. */
+static void string_cut(struct marshal *m, const struct want *w, unsigned char *data, size_t size) {
+  if (w->part == NULL) give_up(m, w->arg, CUT_FAULT);
+  if (w->part != NULL) w->part->cut = CUT_FAULT;
+  string_held(m, w->arg, w->part, data, size);
+}
+
 static int string_read(struct marshal *m, const struct want *w) {
   unsigned char *start = (unsigned char *)w->seg.data - w->before;
   uint64_t addr = w->seg.addr - w->before;
-  const unsigned char *nul = memchr(w->seg.data, 0, w->seg.size);
-  size_t size;
-  if (nul == NULL)
-    return want_string(m, w->arg, addr, w->part, start, w->before + w->seg.size, w->room);
-  size = (size_t)(nul - start);
-  if (size >= m->cage->st->config.max_string)
-    return failed(m, LENCASE_ELIMIT, w->arg, addr, size + 1);
-  if (w->part != NULL) {
-    w->part->data = start;
-    w->part->size = size;
-  } else {
-    m->snaps[w->arg].data = start;
-    m->snaps[w->arg].size = size;
-  }
+  const unsigned char *nul = memchr(w->seg.data, 0, w->got);
+  if (nul != NULL && (size_t)(nul - start) >= m->cage->st->config.max_string) return LENCASE_ELIMIT;
+  if (nul != NULL)
+    string_held(m, w->arg, w->part, start, (size_t)(nul - start));
+  else if (w->got == w->seg.size)
+    return want_string(m, w->arg, addr, w->part, start, w->before + w->got, w->room);
+  else
+    string_cut(m, w, start, w->before + w->got);
   return LENCASE_OK;
 }
 
@@ -190,31 +270,53 @@ static int want_strings(struct marshal *m, int arg, const unsigned char *pointer
 static int pointers_read(struct marshal *m, const struct want *w) {
   unsigned char *start = (unsigned char *)w->seg.data - w->before;
   size_t width = m->variant->params[w->arg].elem;
-  size_t i, have = w->before + w->seg.size;
+  size_t i, have = w->before + w->got;
   for (i = w->before / width; i < have / width; i++)
     if (load_word(start + i * width, width) == 0) return want_strings(m, w->arg, start, i);
-  return want_pointers(m, w->arg, m->snaps[w->arg].addr, start, have, w->room);
+  if (w->got == w->seg.size)
+    return want_pointers(m, w->arg, m->snaps[w->arg].addr, start, have, w->room);
+  give_up(m, w->arg, CUT_FAULT);
+  return LENCASE_OK;
 }
 
 /* }========================================================================= */
 
 /* {================================= iovecs ================================ */
 
+/*
+** A run whose length is negative has the kernel refuse all of them: none is read then. Behind one that is cut no
+** call reads on.
+*/
+static int want_runs(struct marshal *m, int arg) {
+  struct snapshot *s = &m->snaps[arg];
+  uint32_t i;
+  int status = LENCASE_OK;
+  for (i = 0; i < s->nparts; i++)
+    if (s->parts[i].told > INT64_MAX) return LENCASE_OK;
+  for (i = 0; status == LENCASE_OK && i < s->nparts; i++) {
+    struct snap_part *part = &s->parts[i];
+    status = want_bytes(m, arg, part, part->addr, part->told);
+    if (part->cut != CUT_NONE) break;
+  }
+  return status;
+}
+
 static int iovec_read(struct marshal *m, const struct want *w) {
   const unsigned char *iov = w->seg.data;
   size_t width = m->variant->params[w->arg].elem / 2;
   struct snapshot *s = &m->snaps[w->arg];
-  bool contents = (m->variant->params[w->arg].dir & SIG_IN) != 0;
   uint32_t i;
   int status;
-  s->parts = take(m, w->arg, s->addr, s->nparts * sizeof *s->parts, &status);
-  for (i = 0; status == LENCASE_OK && i < s->nparts; i++) {
-    struct snap_part *part = &s->parts[i];
-    *part = (struct snap_part){.addr = load_word(iov, width),
-                               .size = (size_t)load_word(iov + width, width)};
-    iov += 2 * width;
-    if (contents) status = want_bytes(m, WANT_BYTES, w->arg, part->addr, part->size, &part->data);
+  if (w->got < w->seg.size) {
+    give_up(m, w->arg, CUT_FAULT);
+    return LENCASE_OK;
   }
+  s->parts = take(m, w->arg, s->addr, s->nparts * sizeof *s->parts, &status);
+  for (i = 0; status == LENCASE_OK && i < s->nparts; i++, iov += 2 * width)
+    s->parts[i] =
+        (struct snap_part){.addr = load_word(iov, width), .told = load_word(iov + width, width)};
+  if (status == LENCASE_OK && (m->variant->params[w->arg].dir & SIG_IN))
+    status = want_runs(m, w->arg);
   return status;
 }
 
@@ -223,7 +325,7 @@ static int iovec_read(struct marshal *m, const struct want *w) {
 /* {================================= rounds ================================ */
 
 static int (*const follow[])(struct marshal *, const struct want *) = {
-    [WANT_BYTES] = NULL,
+    [WANT_BYTES] = bytes_read,
     [WANT_STRING] = string_read,
     [WANT_POINTERS] = pointers_read,
     [WANT_IOVEC] = iovec_read,
@@ -233,7 +335,10 @@ static bool is_string_apart(const struct marshal *m, const struct want *w) {
   return w->op == WANT_STRING && m->cage->ops->read_string != NULL;
 }
 
-/* Fetches the wants from *w on, at most a batch; *w is the first one left over. */
+/*
+** Fetches the wants from *w on, at most a batch and up to the first that cannot be read whole; *w is the first one
+** left over.
+*/
 static int fetch_batch(struct marshal *m, struct want **w) {
   const struct host_ops *ops = m->cage->ops;
   struct mem_seg segs[BATCH];
@@ -245,20 +350,32 @@ static int fetch_batch(struct marshal *m, struct want **w) {
     segs[n++] = p->seg;
     p = p->next;
   } while (!apart && p != NULL && n < BATCH && !is_string_apart(m, p));
-  *w = p;
   status = apart ? ops->read_string(m->cage, segs, &done) : ops->read(m->cage, segs, n, &done);
-  if (status != LENCASE_OK) return failed(m, status, first->arg, first->seg.addr, 0);
-  for (p = first; p != *w; p = p->next) {
-    if (done < p->seg.size)
-      return failed(m, LENCASE_EFAULT, p->arg, p->seg.addr + done, p->seg.size - done);
-    done -= p->seg.size;
+  if (status != LENCASE_OK) {
+    *m->fault = (struct marshal_fault){first->arg, first->seg.addr, first->seg.size};
+    return status;
   }
+  for (; first != p; first = first->next) {
+    first->got = done < first->seg.size ? done : first->seg.size;
+    done -= first->got;
+    if (first->got == first->seg.size) continue;
+    p = first->next;
+    break;
+  }
+  *w = p;
   return LENCASE_OK;
 }
 
 static void no_wants(struct marshal *m) {
   m->wants = NULL;
   m->last = &m->wants;
+}
+
+/* What the limits do not allow to be copied is no failure of the call. */
+static int settle(struct marshal *m, int arg, int status) {
+  if (status != LENCASE_ELIMIT) return status;
+  give_up(m, arg, CUT_LIMIT);
+  return LENCASE_OK;
 }
 
 static int run_rounds(struct marshal *m) {
@@ -268,7 +385,7 @@ static int run_rounds(struct marshal *m) {
     no_wants(m);
     while (status == LENCASE_OK && w != NULL) status = fetch_batch(m, &w);
     for (w = all; status == LENCASE_OK && w != NULL; w = w->next)
-      if (follow[w->op] != NULL) status = follow[w->op](m, w);
+      if (m->snaps[w->arg].state == SNAP_HELD) status = settle(m, w->arg, follow[w->op](m, w));
   }
   return status;
 }
@@ -303,20 +420,35 @@ static int read_length(struct lencase_cage *cage, uint64_t addr, const struct sn
   return LENCASE_OK;
 }
 
+/* A struct that tells its own size: at least as far as it tells, and never more than a page. */
+static int read_own_length(struct lencase_cage *cage, const struct sig_param *p, uint64_t addr,
+                           uint64_t *length) {
+  uint64_t least = p->count + sizeof(uint32_t);
+  int status = read_length(cage, addr + p->count, NULL, length);
+  if (*length == 0) *length = p->record->size;
+  if (*length < least) *length = least;
+  if (*length > STRUCT_LIMIT) *length = STRUCT_LIMIT;
+  return status == LENCASE_EFAULT ? LENCASE_OK : status;
+}
+
 int marshal_room(struct lencase_cage *cage, const struct sig_variant *v, int arg,
                  const uint64_t words[LENCASE_MAXARGS], const struct snapshot *snaps,
                  uint64_t *room) {
   const struct sig_param *p = &v->params[arg];
   uint64_t n = p->count;
-  if (p->size == SIZE_DEREF) {
-    int status =
-        read_length(cage, words[p->size_arg], snaps != NULL ? &snaps[p->size_arg] : NULL, &n);
-    if (status != LENCASE_OK) return status;
-  } else if (p->size == SIZE_ARG) {
-    n = count_in_word(&v->params[p->size_arg], words[p->size_arg]);
+  int status = LENCASE_OK;
+  *room = 0;
+  switch ((enum sig_size)p->size) {
+    case SIZE_FIXED: break;
+    case SIZE_ARG: n = count_in_word(&v->params[p->size_arg], words[p->size_arg]); break;
+    case SIZE_FIELD: status = read_own_length(cage, p, words[arg], &n); break;
+    case SIZE_DEREF:
+      status =
+          read_length(cage, words[p->size_arg], snaps != NULL ? &snaps[p->size_arg] : NULL, &n);
+      break;
   }
-  if (!__builtin_mul_overflow(n, p->elem, room)) return LENCASE_OK;
-  return p->kind == SIG_IOVEC ? LENCASE_EINVAL : LENCASE_ELIMIT;
+  if (status == LENCASE_OK && __builtin_mul_overflow(n, p->elem, room)) *room = UINT64_MAX;
+  return status;
 }
 
 /* }========================================================================= */
@@ -329,9 +461,7 @@ static int start_string(struct marshal *m, int arg, uint64_t addr, uint64_t room
 }
 
 static int start_bytes(struct marshal *m, int arg, uint64_t addr, uint64_t room) {
-  struct snapshot *s = &m->snaps[arg];
-  s->size = (size_t)room;
-  return want_bytes(m, WANT_BYTES, arg, addr, room, &s->data);
+  return want_bytes(m, arg, NULL, addr, room);
 }
 
 static int start_strv(struct marshal *m, int arg, uint64_t addr, uint64_t room) {
@@ -339,13 +469,21 @@ static int start_strv(struct marshal *m, int arg, uint64_t addr, uint64_t room) 
   return want_pointers(m, arg, addr, NULL, 0, POINTERS * m->variant->params[arg].elem);
 }
 
+/* The kernel reads none of an array that has too many runs. */
 static int start_iovec(struct marshal *m, int arg, uint64_t addr, uint64_t room) {
   struct snapshot *s = &m->snaps[arg];
-  unsigned char *data;
   uint64_t n = room / m->variant->params[arg].elem;
-  if (n > IOVEC_MAX) return failed(m, LENCASE_EINVAL, arg, addr, room);
+  unsigned char *data;
+  struct want *w;
+  int status;
+  if (n == 0) return LENCASE_OK;
+  if (n > IOVEC_MAX) {
+    give_up(m, arg, CUT_COUNT);
+    return LENCASE_OK;
+  }
   s->nparts = (uint32_t)n;
-  return want_bytes(m, WANT_IOVEC, arg, addr, room, &data);
+  data = take(m, arg, addr, room, &status);
+  return status != LENCASE_OK ? status : want(m, WANT_IOVEC, arg, addr, data, (size_t)room, &w);
 }
 
 static int (*const start[])(struct marshal *, int arg, uint64_t addr, uint64_t room) = {
@@ -381,9 +519,13 @@ static int start_step(struct marshal *m, const struct step *step,
   m->snaps[step->arg] = empty(m, step->arg, addr);
   if (addr == 0) return LENCASE_OK;
   status = marshal_room(m->cage, m->variant, step->arg, words, NULL, &room);
-  if (status != LENCASE_OK) return failed(m, status, step->arg, addr, room);
+  if (status == LENCASE_EFAULT) { /* nobody can say how much there is */
+    give_up(m, step->arg, CUT_FAULT);
+    return LENCASE_OK;
+  }
+  if (status != LENCASE_OK) return status;
   if (!serves(&m->variant->params[step->arg], have, addr, room))
-    return start[step->op](m, step->arg, addr, room);
+    return settle(m, step->arg, start[step->op](m, step->arg, addr, room));
   m->snaps[step->arg] = *have;
   m->snaps[step->arg].uses = 0;
   return LENCASE_OK;
@@ -457,11 +599,11 @@ static int out_iovec(struct marshal *m, int arg, const struct snapshot *before, 
   s->nparts = before[arg].nparts;
   s->parts = take(m, arg, s->addr, s->nparts * sizeof *s->parts, &status);
   for (i = 0; status == LENCASE_OK && i < s->nparts; i++) {
-    struct snap_part part = before[arg].parts[i];
-    if (part.size > size) part.size = (size_t)size;
-    size -= part.size;
-    status = want_bytes(m, WANT_BYTES, arg, part.addr, part.size, &part.data);
-    s->parts[i] = part;
+    uint64_t addr = before[arg].parts[i].addr, told = before[arg].parts[i].told;
+    if (told > size) told = size;
+    size -= told;
+    s->parts[i] = (struct snap_part){.addr = addr, .told = told};
+    status = want_bytes(m, arg, &s->parts[i], addr, told);
   }
   return status;
 }
@@ -474,10 +616,12 @@ static int start_out(struct marshal *m, const struct step *step,
   int status;
   *s = empty(m, step->arg, addr);
   if (addr == 0) return LENCASE_OK;
-  if (step->op == STEP_IOVEC) return out_iovec(m, step->arg, before, (uint64_t)result);
+  if (step->op == STEP_IOVEC)
+    return settle(m, step->arg, out_iovec(m, step->arg, before, (uint64_t)result));
   status = filled(m, step->arg, words, before, result, &size);
-  if (status != LENCASE_OK) return failed(m, status, step->arg, addr, 0);
-  return start[step->op](m, step->arg, addr, size);
+  if (status == LENCASE_OK) return settle(m, step->arg, want_bytes(m, step->arg, NULL, addr, size));
+  give_up(m, step->arg, CUT_FAULT);
+  return status == LENCASE_EFAULT ? LENCASE_OK : status;
 }
 
 int marshal_out(struct lencase_cage *cage, const struct variant_plan *vp,
@@ -532,7 +676,9 @@ static uint64_t place_strv(const struct snapshot *s, size_t width, const struct 
   uint32_t i;
   *used += aligned((s->nparts + (size_t)1) * width);
   for (i = 0; i < s->nparts; i++)
-    store_word(pointers + i * width, width, put(seg, used, s->parts[i].data, s->parts[i].size + 1));
+    store_word(pointers + i * width, width,
+               s->parts[i].data != NULL ? put(seg, used, s->parts[i].data, s->parts[i].size + 1)
+                                        : s->parts[i].addr);
   store_word(pointers + i * width, width, 0);
   return addr;
 }
@@ -548,7 +694,7 @@ static uint64_t place_iovec(const struct snapshot *s, size_t width, const struct
     const struct snap_part *part = &s->parts[i];
     store_word(iov, width,
                part->data != NULL ? put(seg, used, part->data, part->size) : part->addr);
-    store_word(iov + width, width, part->size);
+    store_word(iov + width, width, part->told);
   }
   return addr;
 }

@@ -81,16 +81,30 @@ int plan_dump(const struct plan *plan, char *buf, size_t size);
 
 /* {=============================== snapshots =============================== */
 
+/* Why fewer bytes are held than the caller's own words tell of. */
+enum snap_cut {
+  CUT_NONE,
+  CUT_FAULT, /* the next one cannot be read */
+  CUT_LIMIT, /* the limits of lencase allow no more */
+  CUT_COUNT, /* the kernel will read none of it: its count is nonsense */
+  CUT_PLACE  /* handed on: no memory is left that ends where it does */
+};
+
 /* One of the parts of a STRV (a string) or an IOVEC (a run of bytes). */
 struct snap_part {
   uint64_t addr;
-  size_t size;         /* of a string without its NUL */
-  unsigned char *data; /* NULL: not held (the bytes of an out iovec) */
+  uint64_t told; /* of a run: its iov_len, whatever that is */
+  size_t size;   /* bytes held; of a string without its NUL */
+  unsigned char
+      *data; /* NULL: not held (the bytes of an out iovec, a string that cannot be read) */
+  uint8_t cut;
 };
 
 enum snap_state {
   SNAP_NONE, /* nothing was copied */
   SNAP_NULL, /* the pointer is NULL */
+  SNAP_BAD, /* it cannot be read, or (a string, an array) has no end: 'cut' says why. What there is of a
+               string is held, without a NUL */
   SNAP_HELD
 };
 
@@ -99,10 +113,13 @@ struct snapshot {
   uint8_t state;
   uint8_t kind; /* enum sig_kind of the argument */
   uint8_t uses; /* how often a downcall used it, for ONCE */
+  uint8_t cut;  /* enum snap_cut */
   uint32_t nparts;
   uint64_t addr;
-  size_t size;         /* bytes held; of a string without its NUL */
-  unsigned char *data; /* a string has its NUL here */
+  uint64_t told; /* of bytes: how many the caller's words tell of */
+  size_t size;   /* bytes held; of a string without its NUL */
+  unsigned char *
+      data; /* a string has its NUL here; a sized struct zeros for all that is known and not held */
   struct snap_part *parts;
 };
 
@@ -113,18 +130,17 @@ static inline void snapshots_clear(struct snapshot snaps[LENCASE_MAXARGS]) {
     if (snaps[i].state != SNAP_NONE || snaps[i].uses != 0) snaps[i] = (struct snapshot){0};
 }
 
-/* Why marshalling failed: for the message. */
+/* Where an argument's bytes are, and how many were asked for: for messages. */
 struct marshal_fault {
-  int arg;       /* which argument */
-  uint64_t addr; /* where */
-  uint64_t size; /* how many bytes were asked for */
+  int arg;
+  uint64_t addr, size;
 };
 
 /*
 ** Runs the in-steps. What 'have' (may be NULL) holds of an in-argument, at the same address and of
-** the same size, is taken from there and not read again; it may be 'snaps' itself. LENCASE_OK; LENCASE_EFAULT (a pointer cannot be read),
-** LENCASE_ELIMIT (more than the limits allow), LENCASE_EINVAL (more runs than an iovec
-** may have), LENCASE_ENOMEM, LENCASE_EGONE: 'fault' says where.
+** the same size, is taken from there and not read again; it may be 'snaps' itself. What the caller names and
+** cannot be read, or is more than the limits allow, is no failure: its snapshot is cut, or bad. LENCASE_OK;
+** LENCASE_ENOMEM ('fault' says for what), LENCASE_EGONE.
 */
 int marshal_in(struct lencase_cage *cage, const struct variant_plan *vp,
                const uint64_t words[LENCASE_MAXARGS], const struct snapshot *have,
@@ -142,8 +158,9 @@ int marshal_out(struct lencase_cage *cage, const struct variant_plan *vp,
                 struct arena *arena, struct marshal_fault *fault);
 
 /*
-** How many bytes argument 'p' has room for with these words; LENCASE_ELIMIT or (an iovec)
-** LENCASE_EINVAL when it is more than can be said. SIZE_DEREF needs the snapshot of the argument that tells.
+** How many bytes argument 'p' has room for with these words: none when its count is negative, UINT64_MAX when
+** they are more than can be said. SIZE_DEREF needs the snapshot of the argument that tells. LENCASE_OK; LENCASE_EFAULT:
+** what tells cannot be read; LENCASE_EGONE.
 */
 int marshal_room(struct lencase_cage *cage, const struct sig_variant *v, int arg,
                  const uint64_t words[LENCASE_MAXARGS], const struct snapshot *snaps,
@@ -180,7 +197,7 @@ struct peek marshal_peek_out(struct lencase_cage *cage, const struct sig_variant
 /*
 ** The way down: a snapshot (the caller's bytes, or what a handler gave instead) laid out where the
 ** kernel can read it. marshal_placed_size is the room it needs at the most, marshal_place lays it
-** out in 'seg' from *used on and returns its address in the cage.
+** out in 'seg' from *used on and returns its address in the cage. Parts that are not held stay where they are.
 */
 size_t marshal_placed_size(const struct sig_param *p, const struct snapshot *snap);
 uint64_t marshal_place(const struct sig_param *p, const struct snapshot *snap,

@@ -12,7 +12,7 @@
 static const uint8_t step_ops[] = {
     [SIG_STRING] = STEP_STRING, [SIG_STRV] = STEP_STRV, [SIG_IOVEC] = STEP_IOVEC};
 
-/* What a plan with this step alone reads; SNAP_NONE: it cannot be read. */
+/* What a plan with this step alone reads; not SNAP_HELD: it cannot be read. */
 static struct snapshot read_whole(struct lencase_cage *cage, const struct sig_variant *v, int arg,
                                   const uint64_t words[LENCASE_MAXARGS],
                                   const struct snapshot *held, struct arena *arena) {
@@ -49,20 +49,22 @@ static void cannot_be_read(struct peek *p) {
   p->fault = true;
 }
 
-static bool read_bytes(struct lencase_cage *cage, uint64_t addr, unsigned char *data, size_t size) {
+/* How many of the bytes are there. */
+static size_t read_bytes(struct lencase_cage *cage, uint64_t addr, unsigned char *data,
+                         size_t size) {
   struct mem_seg seg = {addr, data, size};
   size_t done = 0;
-  if (size == 0) return true;
-  return cage->ops->read(cage, &seg, 1, &done) == LENCASE_OK && done == size;
+  if (size > 0 && cage->ops->read(cage, &seg, 1, &done) != LENCASE_OK) return 0;
+  return done;
 }
 
 static void peek_bytes(struct lencase_cage *cage, struct peek *p, size_t limit,
                        struct arena *arena) {
   size_t n = at_most(p->size, limit);
   p->snap.data = arena_new(arena, n + 1);
-  p->snap.size = n;
   p->snap.state = SNAP_HELD;
-  if (p->snap.data == NULL || !read_bytes(cage, p->snap.addr, p->snap.data, n)) cannot_be_read(p);
+  if (p->snap.data != NULL) p->snap.size = read_bytes(cage, p->snap.addr, p->snap.data, n);
+  if (p->snap.size < n || p->snap.data == NULL) cannot_be_read(p);
 }
 
 /* 'held': the same runs with their bytes, or NULL. 'size' is how many bytes of all there are. */
@@ -75,10 +77,10 @@ static void peek_runs(struct lencase_cage *cage, struct peek *p, const struct sn
   p->snap.size = left;
   for (i = 0; at != NULL && i < p->snap.nparts && left > 0; i++) {
     const struct snap_part *part = &p->snap.parts[i];
-    size_t n = at_most(part->size, left);
+    size_t n = at_most(part->told, left);
     if (held != NULL && i < held->nparts && held->parts[i].data != NULL && held->parts[i].size >= n)
       memcpy(at, held->parts[i].data, n);
-    else if (!read_bytes(cage, part->addr, at, n))
+    else if (read_bytes(cage, part->addr, at, n) < n)
       at = NULL;
     left -= n;
     if (at != NULL) at += n;
@@ -95,7 +97,7 @@ static const struct snapshot *held_at(const struct snapshot *held, int arg) {
 }
 
 static void peek_text(struct peek *p) {
-  p->fault = p->snap.state == SNAP_NONE;
+  p->fault = p->snap.state != SNAP_HELD;
   p->size = p->snap.size;
 }
 
@@ -103,7 +105,7 @@ static uint64_t runs_size(const struct snapshot *runs) {
   uint64_t total = 0;
   uint32_t i;
   for (i = 0; i < runs->nparts; i++)
-    if (__builtin_add_overflow(total, runs->parts[i].size, &total)) return UINT64_MAX;
+    if (__builtin_add_overflow(total, runs->parts[i].told, &total)) return UINT64_MAX;
   return total;
 }
 
@@ -111,7 +113,7 @@ static void peek_iovec(struct lencase_cage *cage, const struct sig_variant *v, i
                        const uint64_t words[LENCASE_MAXARGS], const struct snapshot *held,
                        size_t limit, struct arena *arena, struct peek *p) {
   p->snap = read_runs(cage, v, arg, words, arena);
-  p->fault = p->snap.state == SNAP_NONE;
+  p->fault = p->snap.state != SNAP_HELD;
   if (p->fault) return;
   p->size = runs_size(&p->snap);
   p->snap.size = 0;
@@ -125,7 +127,7 @@ static void peek_sized(struct lencase_cage *cage, const struct sig_variant *v, i
   bool reads = (v->params[arg].dir & SIG_IN) != 0;
   if (reads && mine != NULL) {
     p->snap = *mine;
-    p->size = mine->size;
+    p->size = mine->told;
     p->snap.size = at_most(mine->size, limit);
   } else if (marshal_room(cage, v, arg, words, held, &p->size) != LENCASE_OK) {
     p->fault = true;

@@ -154,11 +154,16 @@ static const char *const step_names[] = {[STEP_STRING] = "string",
 
 static void print_amount(struct out *o, const struct sig_variant *v, const struct sig_param *p) {
   if (p->kind == SIG_STRING || p->kind == SIG_STRV) return;
+  if (p->size == SIZE_FIELD) {
+    print(o, " [at %" PRIu32 "]", p->count);
+    return;
+  }
   if (p->size == SIZE_FIXED) {
     print(o, " [%" PRIu64 "]", (uint64_t)p->count * p->elem);
     return;
   }
   print(o, p->size == SIZE_DEREF ? " [*%s]" : " [%s]", v->params[p->size_arg].name);
+  if (sig_is_sized(p)) print(o, " bytes");
   if (p->elem != 1 && p->size == SIZE_ARG) print(o, " x %u", p->elem);
 }
 

@@ -124,6 +124,10 @@ int64_t sig_int(const struct sig_param *p, uint64_t word) {
   return (int64_t)(word << shift >> shift);
 }
 
+bool sig_is_sized(const struct sig_param *p) {
+  return p->record != NULL && p->elem < p->record->size;
+}
+
 bool sig_is_pointer(const struct sig_param *p) {
   return p->kind != SIG_INT && p->kind != SIG_NONE;
 }

@@ -28,7 +28,8 @@ enum sig_dir { SIG_IN = 1, SIG_OUT = 2, SIG_INOUT = 3 };
 enum sig_size {
   SIZE_FIXED, /* 'count' */
   SIZE_ARG,   /* the value of argument 'size_arg' */
-  SIZE_DEREF  /* the 32-bit integer that argument 'size_arg' points to (addrlen) */
+  SIZE_DEREF, /* the 32-bit integer that argument 'size_arg' points to (addrlen) */
+  SIZE_FIELD  /* of one struct: the 32-bit integer at 'count' bytes in itself */
 };
 
 /* For an out-argument: how much of it the result tells to be there. */
@@ -59,12 +60,12 @@ struct sig_param {
   const char *name;
   const char *ctype; /* as the prototype has it, for people */
   uint8_t kind, dir;
-  uint8_t width, is_signed;        /* of a SIG_INT */
-  uint8_t nullable;                /* the prototype says that NULL is fine */
-  uint8_t size, size_arg;          /* enum sig_size */
-  uint8_t filled;                  /* enum sig_filled */
-  uint32_t elem;                   /* bytes of one element */
-  uint32_t count;                  /* for SIZE_FIXED */
+  uint8_t width, is_signed; /* of a SIG_INT */
+  uint8_t nullable;         /* the prototype says that NULL is fine */
+  uint8_t size, size_arg;   /* enum sig_size */
+  uint8_t filled;           /* enum sig_filled */
+  uint32_t elem;            /* bytes of one element; 1 for one struct whose size is told in bytes */
+  uint32_t count; /* for SIZE_FIXED, SIZE_FIELD; of a string: the most that is read, 0: any */
   const struct sig_record *record; /* of a SIG_RECORDS */
 };
 
@@ -169,5 +170,8 @@ bool sig_test_holds(const struct sig_test *t, const uint64_t words[LENCASE_MAXAR
 int64_t sig_int(const struct sig_param *p, uint64_t word);
 
 bool sig_is_pointer(const struct sig_param *p);
+
+/* One struct, as many bytes of it as the caller says: what it leaves out is zeros to the kernel. */
+bool sig_is_sized(const struct sig_param *p);
 
 #endif

@@ -15,8 +15,8 @@
 static const struct sig_param params_mmap[] = {
   {.name = "addr", .ctype = "void *_Nullable", .kind = SIG_ADDR, .nullable = 1},
   {.name = "length", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
-  {.name = "prot", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
-  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "prot", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
+  {.name = "flags", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
   {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
   {.name = "offset", .ctype = "off_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8, .is_signed = 1},
 };
@@ -230,7 +230,7 @@ static const struct sig_param params_mremap[] = {
   {.name = "old_address", .ctype = "void *", .kind = SIG_ADDR},
   {.name = "old_size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
   {.name = "new_size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
-  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "flags", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
   {.name = "new_address", .ctype = "void *_Nullable", .kind = SIG_ADDR, .nullable = 1},
 };
 
@@ -386,6 +386,25 @@ static const struct sig_param params_ppoll[] = {
   {.name = "sigsetsize", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
 };
 
+static const struct sig_field record_struct_perf_event_attr_fields[] = {
+  {.name = "type", .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "size", .offset = 4, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "config", .offset = 8, .count = 1, .width = 8, .kind = FIELD_UINT},
+  {.name = "sample_period", .offset = 16, .count = 1, .width = 8, .kind = FIELD_UINT},
+  {.name = "sample_type", .offset = 24, .count = 1, .width = 8, .kind = FIELD_UINT},
+  {.name = "read_format", .offset = 32, .count = 1, .width = 8, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_perf_event_attr = {"struct perf_event_attr", 40, 6, record_struct_perf_event_attr_fields};
+
+static const struct sig_param params_perf_event_open[] = {
+  {.name = "attr", .ctype = "struct perf_event_attr [->size]", .kind = SIG_RECORDS, .dir = SIG_INOUT, .size = SIZE_FIELD, .filled = FILLED_WHOLE, .elem = 1, .count = 4, .record = &record_struct_perf_event_attr},
+  {.name = "pid", .ctype = "pid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "cpu", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "group_fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "flags", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
+};
+
 static const struct sig_field record_struct_msghdr_fields[] = {
   {.name = "msg_name", .count = 1, .width = 8, .kind = FIELD_UINT},
   {.name = "msg_namelen", .offset = 8, .count = 1, .width = 4, .kind = FIELD_INT},
@@ -517,11 +536,20 @@ static const struct sig_param params_process_madvise[] = {
   {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
 };
 
+static const struct sig_field record_struct_mount_attr_fields[] = {
+  {.name = "attr_set", .count = 1, .width = 8, .kind = FIELD_UINT},
+  {.name = "attr_clr", .offset = 8, .count = 1, .width = 8, .kind = FIELD_UINT},
+  {.name = "propagation", .offset = 16, .count = 1, .width = 8, .kind = FIELD_UINT},
+  {.name = "userns_fd", .offset = 24, .count = 1, .width = 8, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_mount_attr = {"struct mount_attr", 32, 4, record_struct_mount_attr_fields};
+
 static const struct sig_param params_mount_setattr[] = {
   {.name = "dirfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
   {.name = "pathname", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
   {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
-  {.name = "attr", .ctype = "void *", .kind = SIG_ADDR},
+  {.name = "attr", .ctype = "const struct mount_attr [.size]", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_ARG, .size_arg = 4, .elem = 1, .record = &record_struct_mount_attr},
   {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
 };
 
@@ -825,10 +853,32 @@ static const struct sig_param params_prlimit64[] = {
   {.name = "old_limit", .ctype = "struct rlimit *_Nullable", .kind = SIG_RECORDS, .dir = SIG_OUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 16, .count = 1, .record = &record_struct_rlimit},
 };
 
+static const struct sig_field record_struct_sched_attr_fields[] = {
+  {.name = "size", .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "sched_policy", .offset = 4, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "sched_flags", .offset = 8, .count = 1, .width = 8, .kind = FIELD_UINT},
+  {.name = "sched_nice", .offset = 16, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "sched_priority", .offset = 20, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "sched_runtime", .offset = 24, .count = 1, .width = 8, .kind = FIELD_UINT},
+  {.name = "sched_deadline", .offset = 32, .count = 1, .width = 8, .kind = FIELD_UINT},
+  {.name = "sched_period", .offset = 40, .count = 1, .width = 8, .kind = FIELD_UINT},
+  {.name = "sched_util_min", .offset = 48, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "sched_util_max", .offset = 52, .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_sched_attr = {"struct sched_attr", 56, 10, record_struct_sched_attr_fields};
+
+static const struct sig_param params_sched_getattr[] = {
+  {.name = "pid", .ctype = "pid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "attr", .ctype = "struct sched_attr [.size]", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_ARG, .size_arg = 2, .filled = FILLED_WHOLE, .elem = 1, .record = &record_struct_sched_attr},
+  {.name = "size", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
 static const struct sig_param params_pkey_mprotect[] = {
   {.name = "addr", .ctype = "void *", .kind = SIG_ADDR},
   {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
-  {.name = "prot", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "prot", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
   {.name = "pkey", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
 };
 
@@ -864,7 +914,7 @@ static const struct sig_record record_struct_open_how = {"struct open_how", 24, 
 static const struct sig_param params_openat2[] = {
   {.name = "dirfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
   {.name = "pathname", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
-  {.name = "how", .ctype = "const struct open_how *", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIXED, .elem = 24, .count = 1, .record = &record_struct_open_how},
+  {.name = "how", .ctype = "const struct open_how [.size]", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_ARG, .size_arg = 3, .elem = 1, .record = &record_struct_open_how},
   {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
 };
 
@@ -879,6 +929,35 @@ static const struct sig_param params_fchmodat2[] = {
   {.name = "dirfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
   {.name = "pathname", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
   {.name = "mode", .ctype = "mode_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_field record_struct_mnt_id_req_fields[] = {
+  {.name = "size", .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "mnt_ns_fd", .offset = 4, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "mnt_id", .offset = 8, .count = 1, .width = 8, .kind = FIELD_UINT},
+  {.name = "param", .offset = 16, .count = 1, .width = 8, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_mnt_id_req = {"struct mnt_id_req", 24, 4, record_struct_mnt_id_req_fields};
+
+static const struct sig_param params_statmount[] = {
+  {.name = "req", .ctype = "const struct mnt_id_req [->size]", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIELD, .elem = 1, .record = &record_struct_mnt_id_req},
+  {.name = "buf", .ctype = "void [.bufsize]", .kind = SIG_BYTES, .dir = SIG_OUT, .size = SIZE_ARG, .size_arg = 2, .filled = FILLED_WHOLE, .elem = 1},
+  {.name = "bufsize", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_field record_uint64_t_fields[] = {
+  {.name = "", .count = 1, .width = 8, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_uint64_t = {"uint64_t", 8, 1, record_uint64_t_fields};
+
+static const struct sig_param params_listmount[] = {
+  {.name = "req", .ctype = "const struct mnt_id_req [->size]", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIELD, .elem = 1, .record = &record_struct_mnt_id_req},
+  {.name = "mnt_ids", .ctype = "uint64_t [.nr_mnt_ids]", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_ARG, .size_arg = 2, .filled = FILLED_RESULT, .elem = 8, .record = &record_uint64_t},
+  {.name = "nr_mnt_ids", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
   {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
 };
 
@@ -910,7 +989,7 @@ static const struct sig_param params_lseek[] = {
 static const struct sig_param params_mprotect[] = {
   {.name = "addr", .ctype = "void *", .kind = SIG_ADDR},
   {.name = "len", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
-  {.name = "prot", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "prot", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
 };
 
 static const struct sig_field record_struct_termios_fields[] = {
@@ -968,12 +1047,6 @@ static const struct sig_param params_ioctl_6[] = {
   {.name = "op", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
   {.name = "argp", .ctype = "const int *", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIXED, .elem = 4, .count = 1, .record = &record_int},
 };
-
-static const struct sig_field record_uint64_t_fields[] = {
-  {.name = "", .count = 1, .width = 8, .kind = FIELD_UINT},
-};
-
-static const struct sig_record record_uint64_t = {"uint64_t", 8, 1, record_uint64_t_fields};
 
 static const struct sig_param params_ioctl_7[] = {
   {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
@@ -1298,14 +1371,14 @@ static const struct sig_param params_flistxattr[] = {
 
 static const struct sig_param params_sched_setaffinity[] = {
   {.name = "pid", .ctype = "pid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
-  {.name = "mask", .ctype = "const void [.cpusetsize]", .kind = SIG_BYTES, .dir = SIG_IN, .size = SIZE_ARG, .size_arg = 2, .elem = 1},
   {.name = "cpusetsize", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "mask", .ctype = "const void [.cpusetsize]", .kind = SIG_BYTES, .dir = SIG_IN, .size = SIZE_ARG, .size_arg = 1, .elem = 1},
 };
 
 static const struct sig_param params_sched_getaffinity[] = {
   {.name = "pid", .ctype = "pid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
-  {.name = "mask", .ctype = "void [.cpusetsize]", .kind = SIG_BYTES, .dir = SIG_OUT, .size = SIZE_ARG, .size_arg = 2, .filled = FILLED_RESULT, .elem = 1},
   {.name = "cpusetsize", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "mask", .ctype = "void [.cpusetsize]", .kind = SIG_BYTES, .dir = SIG_OUT, .size = SIZE_ARG, .size_arg = 1, .filled = FILLED_RESULT, .elem = 1},
 };
 
 static const struct sig_field record_timer_t_fields[] = {
@@ -1386,6 +1459,12 @@ static const struct sig_param params_getcpu[] = {
   {.name = "unused", .ctype = "struct getcpu_cache *_Nullable", .kind = SIG_ADDR, .nullable = 1},
 };
 
+static const struct sig_param params_sched_setattr[] = {
+  {.name = "pid", .ctype = "pid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "attr", .ctype = "struct sched_attr [->size]", .kind = SIG_RECORDS, .dir = SIG_INOUT, .size = SIZE_FIELD, .filled = FILLED_WHOLE, .elem = 1, .record = &record_struct_sched_attr},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
 static const struct sig_param params_seccomp[] = {
   {.name = "operation", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
   {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
@@ -1400,7 +1479,7 @@ static const struct sig_param params_getrandom[] = {
 
 static const struct sig_param params_bpf[] = {
   {.name = "op", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
-  {.name = "attr", .ctype = "void *", .kind = SIG_ADDR},
+  {.name = "attr", .ctype = "void [.size]", .kind = SIG_BYTES, .dir = SIG_INOUT, .size = SIZE_ARG, .size_arg = 2, .filled = FILLED_RESULT, .elem = 1},
   {.name = "size", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
 };
 
@@ -1432,6 +1511,18 @@ static const struct sig_param params_pidfd_getfd[] = {
   {.name = "pidfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
   {.name = "targetfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
   {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_field record_struct_landlock_ruleset_attr_fields[] = {
+  {.name = "handled_access_fs", .count = 1, .width = 8, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_landlock_ruleset_attr = {"struct landlock_ruleset_attr", 8, 1, record_struct_landlock_ruleset_attr_fields};
+
+static const struct sig_param params_landlock_create_ruleset[] = {
+  {.name = "attr", .ctype = "const struct landlock_ruleset_attr [.size]", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_ARG, .size_arg = 1, .elem = 1, .record = &record_struct_landlock_ruleset_attr},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
+  {.name = "flags", .ctype = "uint32_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
 };
 
 static const struct sig_param params_copy_handler_table_to_cage[] = {
@@ -1668,7 +1759,7 @@ static const struct sig_param params_prctl_5[] = {
 
 static const struct sig_param params_prctl_6[] = {
   {.name = "op", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
-  {.name = "name", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
+  {.name = "name", .ctype = "const char [16]", .kind = SIG_STRING, .dir = SIG_IN, .count = 16},
 };
 
 static const struct sig_param params_prctl_7[] = {
@@ -1844,7 +1935,7 @@ static const struct sig_field record_struct_clone_args_fields[] = {
 static const struct sig_record record_struct_clone_args = {"struct clone_args", 88, 11, record_struct_clone_args_fields};
 
 static const struct sig_param params_clone3[] = {
-  {.name = "cl_args", .ctype = "struct clone_args *", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIXED, .elem = 88, .count = 1, .record = &record_struct_clone_args},
+  {.name = "cl_args", .ctype = "struct clone_args [.size]", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_ARG, .size_arg = 1, .elem = 1, .record = &record_struct_clone_args},
   {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8},
 };
 
@@ -1970,8 +2061,8 @@ static const struct sig_param params_pkey_free[] = {
 static const struct sig_param params_mmap_2[] = {
   {.name = "addr", .ctype = "void *_Nullable", .kind = SIG_ADDR, .nullable = 1},
   {.name = "length", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
-  {.name = "prot", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
-  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "prot", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
   {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
   {.name = "offset", .ctype = "off_t", .kind = SIG_INT, .dir = SIG_IN, .width = 8, .is_signed = 1},
 };
@@ -2146,7 +2237,7 @@ static const struct sig_param params_mremap_2[] = {
   {.name = "old_address", .ctype = "void *", .kind = SIG_ADDR},
   {.name = "old_size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
   {.name = "new_size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
-  {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "flags", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
   {.name = "new_address", .ctype = "void *_Nullable", .kind = SIG_ADDR, .nullable = 1},
 };
 
@@ -2241,6 +2332,25 @@ static const struct sig_param params_ppoll_2[] = {
   {.name = "tmo_p", .ctype = "struct timespec *_Nullable", .kind = SIG_RECORDS, .dir = SIG_INOUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 16, .count = 1, .record = &record_struct_timespec_2},
   {.name = "sigmask", .ctype = "const kernel_sigset_t *_Nullable", .kind = SIG_RECORDS, .dir = SIG_IN, .nullable = 1, .size = SIZE_FIXED, .elem = 4, .count = 1, .record = &record_kernel_sigset_t_2},
   {.name = "sigsetsize", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_field record_struct_perf_event_attr_2_fields[] = {
+  {.name = "type", .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "size", .offset = 4, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "config", .offset = 8, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "sample_period", .offset = 12, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "sample_type", .offset = 16, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "read_format", .offset = 20, .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_perf_event_attr_2 = {"struct perf_event_attr", 24, 6, record_struct_perf_event_attr_2_fields};
+
+static const struct sig_param params_perf_event_open_2[] = {
+  {.name = "attr", .ctype = "struct perf_event_attr [->size]", .kind = SIG_RECORDS, .dir = SIG_INOUT, .size = SIZE_FIELD, .filled = FILLED_WHOLE, .elem = 1, .count = 4, .record = &record_struct_perf_event_attr_2},
+  {.name = "pid", .ctype = "pid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "cpu", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "group_fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "flags", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
 };
 
 static const struct sig_field record_struct_msghdr_2_fields[] = {
@@ -2344,11 +2454,20 @@ static const struct sig_param params_process_madvise_2[] = {
   {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
 };
 
+static const struct sig_field record_struct_mount_attr_2_fields[] = {
+  {.name = "attr_set", .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "attr_clr", .offset = 4, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "propagation", .offset = 8, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "userns_fd", .offset = 12, .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_mount_attr_2 = {"struct mount_attr", 16, 4, record_struct_mount_attr_2_fields};
+
 static const struct sig_param params_mount_setattr_2[] = {
   {.name = "dirfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
   {.name = "pathname", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
   {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
-  {.name = "attr", .ctype = "void *", .kind = SIG_ADDR},
+  {.name = "attr", .ctype = "const struct mount_attr [.size]", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_ARG, .size_arg = 4, .elem = 1, .record = &record_struct_mount_attr_2},
   {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
 };
 
@@ -2554,10 +2673,32 @@ static const struct sig_param params_prlimit64_2[] = {
   {.name = "old_limit", .ctype = "struct rlimit *_Nullable", .kind = SIG_RECORDS, .dir = SIG_OUT, .nullable = 1, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 8, .count = 1, .record = &record_struct_rlimit_2},
 };
 
+static const struct sig_field record_struct_sched_attr_2_fields[] = {
+  {.name = "size", .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "sched_policy", .offset = 4, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "sched_flags", .offset = 8, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "sched_nice", .offset = 12, .count = 1, .width = 4, .kind = FIELD_INT},
+  {.name = "sched_priority", .offset = 16, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "sched_runtime", .offset = 20, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "sched_deadline", .offset = 24, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "sched_period", .offset = 28, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "sched_util_min", .offset = 32, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "sched_util_max", .offset = 36, .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_sched_attr_2 = {"struct sched_attr", 40, 10, record_struct_sched_attr_2_fields};
+
+static const struct sig_param params_sched_getattr_2[] = {
+  {.name = "pid", .ctype = "pid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "attr", .ctype = "struct sched_attr [.size]", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_ARG, .size_arg = 2, .filled = FILLED_WHOLE, .elem = 1, .record = &record_struct_sched_attr_2},
+  {.name = "size", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
 static const struct sig_param params_pkey_mprotect_2[] = {
   {.name = "addr", .ctype = "void *", .kind = SIG_ADDR},
   {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
-  {.name = "prot", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "prot", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
   {.name = "pkey", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
 };
 
@@ -2572,8 +2713,37 @@ static const struct sig_record record_struct_open_how_2 = {"struct open_how", 12
 static const struct sig_param params_openat2_2[] = {
   {.name = "dirfd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
   {.name = "pathname", .ctype = "const char *", .kind = SIG_STRING, .dir = SIG_IN},
-  {.name = "how", .ctype = "const struct open_how *", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIXED, .elem = 12, .count = 1, .record = &record_struct_open_how_2},
+  {.name = "how", .ctype = "const struct open_how [.size]", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_ARG, .size_arg = 3, .elem = 1, .record = &record_struct_open_how_2},
   {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_field record_struct_mnt_id_req_2_fields[] = {
+  {.name = "size", .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "mnt_ns_fd", .offset = 4, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "mnt_id", .offset = 8, .count = 1, .width = 4, .kind = FIELD_UINT},
+  {.name = "param", .offset = 12, .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_mnt_id_req_2 = {"struct mnt_id_req", 16, 4, record_struct_mnt_id_req_2_fields};
+
+static const struct sig_param params_statmount_2[] = {
+  {.name = "req", .ctype = "const struct mnt_id_req [->size]", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIELD, .elem = 1, .record = &record_struct_mnt_id_req_2},
+  {.name = "buf", .ctype = "void [.bufsize]", .kind = SIG_BYTES, .dir = SIG_OUT, .size = SIZE_ARG, .size_arg = 2, .filled = FILLED_WHOLE, .elem = 1},
+  {.name = "bufsize", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
+static const struct sig_field record_uint64_t_2_fields[] = {
+  {.name = "", .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_uint64_t_2 = {"uint64_t", 4, 1, record_uint64_t_2_fields};
+
+static const struct sig_param params_listmount_2[] = {
+  {.name = "req", .ctype = "const struct mnt_id_req [->size]", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIELD, .elem = 1, .record = &record_struct_mnt_id_req_2},
+  {.name = "mnt_ids", .ctype = "uint64_t [.nr_mnt_ids]", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_ARG, .size_arg = 2, .filled = FILLED_RESULT, .elem = 4, .record = &record_uint64_t_2},
+  {.name = "nr_mnt_ids", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
 };
 
 static const struct sig_param params_register_handler_2[] = {
@@ -2586,14 +2756,8 @@ static const struct sig_param params_register_handler_2[] = {
 static const struct sig_param params_mprotect_2[] = {
   {.name = "addr", .ctype = "void *", .kind = SIG_ADDR},
   {.name = "len", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
-  {.name = "prot", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "prot", .ctype = "unsigned long", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
 };
-
-static const struct sig_field record_uint64_t_2_fields[] = {
-  {.name = "", .count = 1, .width = 4, .kind = FIELD_UINT},
-};
-
-static const struct sig_record record_uint64_t_2 = {"uint64_t", 4, 1, record_uint64_t_2_fields};
 
 static const struct sig_param params_ioctl_12[] = {
   {.name = "fd", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
@@ -2731,6 +2895,12 @@ static const struct sig_param params_get_robust_list_2[] = {
   {.name = "sizep", .ctype = "size_t *", .kind = SIG_RECORDS, .dir = SIG_OUT, .size = SIZE_FIXED, .filled = FILLED_WHOLE, .elem = 4, .count = 1, .record = &record_size_t_2},
 };
 
+static const struct sig_param params_sched_setattr_2[] = {
+  {.name = "pid", .ctype = "pid_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+  {.name = "attr", .ctype = "struct sched_attr [->size]", .kind = SIG_RECORDS, .dir = SIG_INOUT, .size = SIZE_FIELD, .filled = FILLED_WHOLE, .elem = 1, .record = &record_struct_sched_attr_2},
+  {.name = "flags", .ctype = "unsigned int", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+};
+
 static const struct sig_param params_getrandom_2[] = {
   {.name = "buf", .ctype = "void [.size]", .kind = SIG_BYTES, .dir = SIG_OUT, .size = SIZE_ARG, .size_arg = 1, .filled = FILLED_RESULT, .elem = 1},
   {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
@@ -2741,6 +2911,18 @@ static const struct sig_param params_mlock2_2[] = {
   {.name = "addr", .ctype = "const void *", .kind = SIG_ADDR},
   {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
   {.name = "flags", .ctype = "int", .kind = SIG_INT, .dir = SIG_IN, .width = 4, .is_signed = 1},
+};
+
+static const struct sig_field record_struct_landlock_ruleset_attr_2_fields[] = {
+  {.name = "handled_access_fs", .count = 1, .width = 4, .kind = FIELD_UINT},
+};
+
+static const struct sig_record record_struct_landlock_ruleset_attr_2 = {"struct landlock_ruleset_attr", 4, 1, record_struct_landlock_ruleset_attr_2_fields};
+
+static const struct sig_param params_landlock_create_ruleset_2[] = {
+  {.name = "attr", .ctype = "const struct landlock_ruleset_attr [.size]", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_ARG, .size_arg = 1, .elem = 1, .record = &record_struct_landlock_ruleset_attr_2},
+  {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
+  {.name = "flags", .ctype = "uint32_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
 };
 
 static const struct sig_param params_copy_handler_table_to_cage_2[] = {
@@ -2936,7 +3118,7 @@ static const struct sig_field record_struct_clone_args_2_fields[] = {
 static const struct sig_record record_struct_clone_args_2 = {"struct clone_args", 44, 11, record_struct_clone_args_2_fields};
 
 static const struct sig_param params_clone3_2[] = {
-  {.name = "cl_args", .ctype = "struct clone_args *", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_FIXED, .elem = 44, .count = 1, .record = &record_struct_clone_args_2},
+  {.name = "cl_args", .ctype = "struct clone_args [.size]", .kind = SIG_RECORDS, .dir = SIG_IN, .size = SIZE_ARG, .size_arg = 1, .elem = 1, .record = &record_struct_clone_args_2},
   {.name = "size", .ctype = "size_t", .kind = SIG_INT, .dir = SIG_IN, .width = 4},
 };
 
@@ -4376,6 +4558,14 @@ static const struct sig_variant variants_rt_tgsigqueueinfo[] = {
   {.nparams = 4, .params = params_rt_tgsigqueueinfo},
 };
 
+static const struct sig_variant variants_perf_event_open[] = {
+  {.nparams = 5, .params = params_perf_event_open},
+};
+
+static const struct sig_variant variants_perf_event_open_2[] = {
+  {.nparams = 5, .params = params_perf_event_open_2},
+};
+
 static const struct sig_variant variants_recvmmsg[] = {
   {.nparams = 5, .params = params_recvmmsg},
 };
@@ -4454,6 +4644,22 @@ static const struct sig_variant variants_kcmp[] = {
 
 static const struct sig_variant variants_kcmp_2[] = {
   {.nparams = 5, .params = params_kcmp_2},
+};
+
+static const struct sig_variant variants_sched_setattr[] = {
+  {.nparams = 3, .params = params_sched_setattr},
+};
+
+static const struct sig_variant variants_sched_setattr_2[] = {
+  {.nparams = 3, .params = params_sched_setattr_2},
+};
+
+static const struct sig_variant variants_sched_getattr[] = {
+  {.nparams = 4, .params = params_sched_getattr},
+};
+
+static const struct sig_variant variants_sched_getattr_2[] = {
+  {.nparams = 4, .params = params_sched_getattr_2},
 };
 
 static const struct sig_variant variants_renameat2[] = {
@@ -4640,12 +4846,36 @@ static const struct sig_variant variants_mount_setattr_2[] = {
   {.nparams = 5, .params = params_mount_setattr_2},
 };
 
+static const struct sig_variant variants_landlock_create_ruleset[] = {
+  {.nparams = 3, .params = params_landlock_create_ruleset},
+};
+
+static const struct sig_variant variants_landlock_create_ruleset_2[] = {
+  {.nparams = 3, .params = params_landlock_create_ruleset_2},
+};
+
 static const struct sig_variant variants_memfd_secret[] = {
   {.nparams = 1, .params = params_fanotify_init},
 };
 
 static const struct sig_variant variants_fchmodat2[] = {
   {.nparams = 4, .params = params_fchmodat2},
+};
+
+static const struct sig_variant variants_statmount[] = {
+  {.nparams = 4, .params = params_statmount},
+};
+
+static const struct sig_variant variants_statmount_2[] = {
+  {.nparams = 4, .params = params_statmount_2},
+};
+
+static const struct sig_variant variants_listmount[] = {
+  {.nparams = 4, .params = params_listmount},
+};
+
+static const struct sig_variant variants_listmount_2[] = {
+  {.nparams = 4, .params = params_listmount_2},
 };
 
 static const struct sig_variant variants_register_handler[] = {
@@ -4925,6 +5155,7 @@ _Static_assert(__NR_inotify_init1 == 294, "callnum of inotify_init1");
 _Static_assert(__NR_preadv == 295, "callnum of preadv");
 _Static_assert(__NR_pwritev == 296, "callnum of pwritev");
 _Static_assert(__NR_rt_tgsigqueueinfo == 297, "callnum of rt_tgsigqueueinfo");
+_Static_assert(__NR_perf_event_open == 298, "callnum of perf_event_open");
 _Static_assert(__NR_recvmmsg == 299, "callnum of recvmmsg");
 _Static_assert(__NR_fanotify_init == 300, "callnum of fanotify_init");
 _Static_assert(__NR_fanotify_mark == 301, "callnum of fanotify_mark");
@@ -4939,6 +5170,8 @@ _Static_assert(__NR_getcpu == 309, "callnum of getcpu");
 _Static_assert(__NR_process_vm_readv == 310, "callnum of process_vm_readv");
 _Static_assert(__NR_process_vm_writev == 311, "callnum of process_vm_writev");
 _Static_assert(__NR_kcmp == 312, "callnum of kcmp");
+_Static_assert(__NR_sched_setattr == 314, "callnum of sched_setattr");
+_Static_assert(__NR_sched_getattr == 315, "callnum of sched_getattr");
 _Static_assert(__NR_renameat2 == 316, "callnum of renameat2");
 _Static_assert(__NR_seccomp == 317, "callnum of seccomp");
 _Static_assert(__NR_getrandom == 318, "callnum of getrandom");
@@ -4974,9 +5207,16 @@ _Static_assert(__NR_faccessat2 == 439, "callnum of faccessat2");
 _Static_assert(__NR_process_madvise == 440, "callnum of process_madvise");
 _Static_assert(__NR_epoll_pwait2 == 441, "callnum of epoll_pwait2");
 _Static_assert(__NR_mount_setattr == 442, "callnum of mount_setattr");
+_Static_assert(__NR_landlock_create_ruleset == 444, "callnum of landlock_create_ruleset");
 _Static_assert(__NR_memfd_secret == 447, "callnum of memfd_secret");
 #ifdef __NR_fchmodat2
 _Static_assert(__NR_fchmodat2 == 452, "callnum of fchmodat2");
+#endif
+#ifdef __NR_statmount
+_Static_assert(__NR_statmount == 457, "callnum of statmount");
+#endif
+#ifdef __NR_listmount
+_Static_assert(__NR_listmount == 458, "callnum of listmount");
 #endif
 _Static_assert(LENCASE_REGISTER_HANDLER == 1001, "callnum of register_handler");
 _Static_assert(LENCASE_COPY_DATA_BETWEEN_CAGES == 1002, "callnum of copy_data_between_cages");
@@ -4993,8 +5233,8 @@ const struct signature sig_table[] = {
   {.name = "lstat", .prototype = "int lstat(const char *restrict pathname, struct stat *restrict statbuf);", .nr = 6, .nvariants = 1, .variants = variants_stat, .narrow = variants_stat_2},
   {.name = "poll", .prototype = "int poll(/* inout whole */ struct pollfd fds[.nfds], unsigned int nfds, int timeout);", .nr = 7, .nvariants = 1, .variants = variants_poll},
   {.name = "lseek", .prototype = "off_t lseek(int fd, off_t offset, unsigned int whence);", .nr = 8, .nvariants = 1, .variants = variants_lseek},
-  {.name = "mmap", .prototype = "void *mmap(void *_Nullable addr, size_t length, int prot, int flags, int fd, off_t offset);", .nr = 9, .flags = SIGF_ADDRESS, .nvariants = 1, .variants = variants_mmap, .narrow = variants_mmap_2},
-  {.name = "mprotect", .prototype = "int mprotect(void *addr, size_t len, int prot);", .nr = 10, .nvariants = 1, .variants = variants_mprotect, .narrow = variants_mprotect_2},
+  {.name = "mmap", .prototype = "void *mmap(void *_Nullable addr, size_t length, unsigned long prot, unsigned long flags, int fd, off_t offset);", .nr = 9, .flags = SIGF_ADDRESS, .nvariants = 1, .variants = variants_mmap, .narrow = variants_mmap_2},
+  {.name = "mprotect", .prototype = "int mprotect(void *addr, size_t len, unsigned long prot);", .nr = 10, .nvariants = 1, .variants = variants_mprotect, .narrow = variants_mprotect_2},
   {.name = "munmap", .prototype = "int munmap(void *addr, size_t length);", .nr = 11, .nvariants = 1, .variants = variants_munmap, .narrow = variants_munmap_2},
   {.name = "brk", .prototype = "void *brk(void *_Nullable addr);", .nr = 12, .flags = SIGF_ADDRESS, .nvariants = 1, .variants = variants_brk},
   {.name = "rt_sigaction", .prototype = "int rt_sigaction(int signum, const struct sigaction *_Nullable act, struct sigaction *_Nullable oldact, size_t sigsetsize);", .nr = 13, .nvariants = 1, .variants = variants_rt_sigaction, .narrow = variants_rt_sigaction_2},
@@ -5009,7 +5249,7 @@ const struct signature sig_table[] = {
   {.name = "pipe", .prototype = "int pipe(int pipefd[2]);", .nr = 22, .nvariants = 1, .variants = variants_pipe},
   {.name = "select", .prototype = "int select(int nfds, fd_set *_Nullable readfds, fd_set *_Nullable writefds, fd_set *_Nullable exceptfds, /* inout */ struct timeval *_Nullable timeout);", .nr = 23, .nvariants = 1, .variants = variants_select, .narrow = variants_select_2},
   {.name = "sched_yield", .prototype = "int sched_yield(void);", .nr = 24, .nvariants = 1, .variants = variants_rt_sigreturn},
-  {.name = "mremap", .prototype = "void *mremap(void *old_address, size_t old_size, size_t new_size, int flags, ... /* void *new_address */);", .nr = 25, .flags = SIGF_ADDRESS, .nvariants = 2, .variants = variants_mremap, .narrow = variants_mremap_2},
+  {.name = "mremap", .prototype = "void *mremap(void *old_address, size_t old_size, size_t new_size, unsigned long flags, ... /* void *new_address */);", .nr = 25, .flags = SIGF_ADDRESS, .nvariants = 2, .variants = variants_mremap, .narrow = variants_mremap_2},
   {.name = "msync", .prototype = "int msync(void *addr, size_t length, int flags);", .nr = 26, .nvariants = 1, .variants = variants_msync, .narrow = variants_msync_2},
   {.name = "mincore", .prototype = "int mincore(void *addr, size_t length, /* addr */ unsigned char *vec);", .nr = 27, .nvariants = 1, .variants = variants_mincore, .narrow = variants_mincore_2},
   {.name = "madvise", .prototype = "int madvise(void *addr, size_t length, int advice);", .nr = 28, .nvariants = 1, .variants = variants_madvise, .narrow = variants_madvise_2},
@@ -5168,8 +5408,8 @@ const struct signature sig_table[] = {
   {.name = "tkill", .prototype = "int tkill(pid_t tid, int sig);", .nr = 200, .nvariants = 1, .variants = variants_tkill},
   {.name = "time", .prototype = "time_t time(time_t *_Nullable tloc);", .nr = 201, .nvariants = 1, .variants = variants_time},
   {.name = "futex", .prototype = "long futex(/* addr */ uint32_t *uaddr, int futex_op, uint32_t val, ...);", .nr = 202, .nvariants = 14, .variants = variants_futex, .narrow = variants_futex_2},
-  {.name = "sched_setaffinity", .prototype = "int sched_setaffinity(pid_t pid, const void mask[.cpusetsize], unsigned int cpusetsize);", .nr = 203, .nvariants = 1, .variants = variants_sched_setaffinity},
-  {.name = "sched_getaffinity", .prototype = "int sched_getaffinity(pid_t pid, void mask[.cpusetsize], unsigned int cpusetsize);", .nr = 204, .nvariants = 1, .variants = variants_sched_getaffinity},
+  {.name = "sched_setaffinity", .prototype = "int sched_setaffinity(pid_t pid, unsigned int cpusetsize, const void mask[.cpusetsize]);", .nr = 203, .nvariants = 1, .variants = variants_sched_setaffinity},
+  {.name = "sched_getaffinity", .prototype = "int sched_getaffinity(pid_t pid, unsigned int cpusetsize, void mask[.cpusetsize]);", .nr = 204, .nvariants = 1, .variants = variants_sched_getaffinity},
   {.name = "epoll_create", .prototype = "int epoll_create(int size);", .nr = 213, .nvariants = 1, .variants = variants_epoll_create},
   {.name = "getdents64", .prototype = "ssize_t getdents64(int fd, void dirp[.count], unsigned int count);", .nr = 217, .nvariants = 1, .variants = variants_getdents},
   {.name = "set_tid_address", .prototype = "pid_t set_tid_address(/* addr */ int *tidptr);", .nr = 218, .nvariants = 1, .variants = variants_set_tid_address},
@@ -5236,6 +5476,7 @@ const struct signature sig_table[] = {
   {.name = "preadv", .prototype = "ssize_t preadv(int fd, /* out */ const struct iovec iov[.iovcnt], unsigned long iovcnt, off_t offset, unsigned long offset_high);", .nr = 295, .nvariants = 1, .variants = variants_preadv, .narrow = variants_preadv_2},
   {.name = "pwritev", .prototype = "ssize_t pwritev(int fd, const struct iovec iov[.iovcnt], unsigned long iovcnt, off_t offset, unsigned long offset_high);", .nr = 296, .nvariants = 1, .variants = variants_pwritev, .narrow = variants_pwritev_2},
   {.name = "rt_tgsigqueueinfo", .prototype = "int rt_tgsigqueueinfo(pid_t tgid, pid_t tid, int sig, const siginfo_t *info);", .nr = 297, .nvariants = 1, .variants = variants_rt_tgsigqueueinfo},
+  {.name = "perf_event_open", .prototype = "int perf_event_open(/* inout */ struct perf_event_attr attr[->size], pid_t pid, int cpu, int group_fd, unsigned long flags);", .nr = 298, .nvariants = 1, .variants = variants_perf_event_open, .narrow = variants_perf_event_open_2},
   {.name = "recvmmsg", .prototype = "int recvmmsg(int sockfd, /* inout */ struct mmsghdr msgvec[.vlen], unsigned int vlen, unsigned int flags, /* inout */ struct timespec *_Nullable timeout);", .nr = 299, .nvariants = 1, .variants = variants_recvmmsg, .narrow = variants_recvmmsg_2},
   {.name = "fanotify_init", .prototype = "int fanotify_init(unsigned int flags, unsigned int event_f_flags);", .nr = 300, .nvariants = 1, .variants = variants_fanotify_init},
   {.name = "fanotify_mark", .prototype = "int fanotify_mark(int fanotify_fd, unsigned int flags, uint64_t mask, int dirfd, const char *_Nullable pathname);", .nr = 301, .nvariants = 1, .variants = variants_fanotify_mark, .narrow = variants_fanotify_mark_2},
@@ -5250,11 +5491,13 @@ const struct signature sig_table[] = {
   {.name = "process_vm_readv", .prototype = "ssize_t process_vm_readv(pid_t pid, /* out */ const struct iovec local_iov[.liovcnt], unsigned long liovcnt, /* addr */ const struct iovec *remote_iov, unsigned long riovcnt, unsigned long flags);", .nr = 310, .nvariants = 1, .variants = variants_process_vm_readv, .narrow = variants_process_vm_readv_2},
   {.name = "process_vm_writev", .prototype = "ssize_t process_vm_writev(pid_t pid, const struct iovec local_iov[.liovcnt], unsigned long liovcnt, /* addr */ const struct iovec *remote_iov, unsigned long riovcnt, unsigned long flags);", .nr = 311, .nvariants = 1, .variants = variants_process_vm_writev, .narrow = variants_process_vm_writev_2},
   {.name = "kcmp", .prototype = "int kcmp(pid_t pid1, pid_t pid2, int type, unsigned long idx1, unsigned long idx2);", .nr = 312, .nvariants = 1, .variants = variants_kcmp, .narrow = variants_kcmp_2},
+  {.name = "sched_setattr", .prototype = "int sched_setattr(pid_t pid, /* inout */ struct sched_attr attr[->size], unsigned int flags);", .nr = 314, .nvariants = 1, .variants = variants_sched_setattr, .narrow = variants_sched_setattr_2},
+  {.name = "sched_getattr", .prototype = "int sched_getattr(pid_t pid, /* sized */ struct sched_attr attr[.size], unsigned int size, unsigned int flags);", .nr = 315, .nvariants = 1, .variants = variants_sched_getattr, .narrow = variants_sched_getattr_2},
   {.name = "renameat2", .prototype = "int renameat2(int olddirfd, const char *oldpath, int newdirfd, const char *newpath, unsigned int flags);", .nr = 316, .nvariants = 1, .variants = variants_renameat2},
   {.name = "seccomp", .prototype = "int seccomp(unsigned int operation, unsigned int flags, void *_Nullable args);", .nr = 317, .nvariants = 1, .variants = variants_seccomp},
   {.name = "getrandom", .prototype = "ssize_t getrandom(void buf[.size], size_t size, unsigned int flags);", .nr = 318, .nvariants = 1, .variants = variants_getrandom, .narrow = variants_getrandom_2},
   {.name = "memfd_create", .prototype = "int memfd_create(const char *name, unsigned int flags);", .nr = 319, .nvariants = 1, .variants = variants_memfd_create},
-  {.name = "bpf", .prototype = "int bpf(int op, void *attr, unsigned int size);", .nr = 321, .nvariants = 1, .variants = variants_bpf},
+  {.name = "bpf", .prototype = "int bpf(int op, /* inout */ void attr[.size], unsigned int size);", .nr = 321, .nvariants = 1, .variants = variants_bpf},
   {.name = "execveat", .prototype = "int execveat(int dirfd, const char *pathname, char *const _Nullable argv[], char *const _Nullable envp[], int flags);", .nr = 322, .nvariants = 1, .variants = variants_execveat, .narrow = variants_execveat_2},
   {.name = "userfaultfd", .prototype = "int userfaultfd(int flags);", .nr = 323, .nvariants = 1, .variants = variants_mlockall},
   {.name = "membarrier", .prototype = "int membarrier(int op, unsigned int flags, int cpu_id);", .nr = 324, .nvariants = 1, .variants = variants_membarrier},
@@ -5262,7 +5505,7 @@ const struct signature sig_table[] = {
   {.name = "copy_file_range", .prototype = "ssize_t copy_file_range(int fd_in, /* inout */ loff_t *_Nullable off_in, int fd_out, /* inout */ loff_t *_Nullable off_out, size_t size, unsigned int flags);", .nr = 326, .nvariants = 1, .variants = variants_splice, .narrow = variants_splice_2},
   {.name = "preadv2", .prototype = "ssize_t preadv2(int fd, /* out */ const struct iovec iov[.iovcnt], unsigned long iovcnt, off_t offset, unsigned long offset_high, int flags);", .nr = 327, .nvariants = 1, .variants = variants_preadv2, .narrow = variants_preadv2_2},
   {.name = "pwritev2", .prototype = "ssize_t pwritev2(int fd, const struct iovec iov[.iovcnt], unsigned long iovcnt, off_t offset, unsigned long offset_high, int flags);", .nr = 328, .nvariants = 1, .variants = variants_pwritev2, .narrow = variants_pwritev2_2},
-  {.name = "pkey_mprotect", .prototype = "int pkey_mprotect(void *addr, size_t size, int prot, int pkey);", .nr = 329, .nvariants = 1, .variants = variants_pkey_mprotect, .narrow = variants_pkey_mprotect_2},
+  {.name = "pkey_mprotect", .prototype = "int pkey_mprotect(void *addr, size_t size, unsigned long prot, int pkey);", .nr = 329, .nvariants = 1, .variants = variants_pkey_mprotect, .narrow = variants_pkey_mprotect_2},
   {.name = "pkey_alloc", .prototype = "int pkey_alloc(unsigned long flags, unsigned long access_rights);", .nr = 330, .nvariants = 1, .variants = variants_pkey_alloc, .narrow = variants_pkey_alloc_2},
   {.name = "pkey_free", .prototype = "int pkey_free(int pkey);", .nr = 331, .nvariants = 1, .variants = variants_pkey_free},
   {.name = "statx", .prototype = "int statx(int dirfd, const char *restrict pathname, int flags, unsigned int mask, struct statx *restrict statxbuf);", .nr = 332, .nvariants = 1, .variants = variants_statx, .narrow = variants_statx_2},
@@ -5277,16 +5520,19 @@ const struct signature sig_table[] = {
   {.name = "fsmount", .prototype = "int fsmount(int fd, unsigned int flags, unsigned int attr_flags);", .nr = 432, .nvariants = 1, .variants = variants_fsmount},
   {.name = "fspick", .prototype = "int fspick(int dirfd, const char *pathname, unsigned int flags);", .nr = 433, .nvariants = 1, .variants = variants_open_tree},
   {.name = "pidfd_open", .prototype = "int pidfd_open(pid_t pid, unsigned int flags);", .nr = 434, .nvariants = 1, .variants = variants_pidfd_open},
-  {.name = "clone3", .prototype = "pid_t clone3(/* in */ struct clone_args *cl_args, size_t size);", .nr = 435, .nvariants = 1, .variants = variants_clone3, .narrow = variants_clone3_2},
+  {.name = "clone3", .prototype = "pid_t clone3(/* in sized */ struct clone_args cl_args[.size], size_t size);", .nr = 435, .nvariants = 1, .variants = variants_clone3, .narrow = variants_clone3_2},
   {.name = "close_range", .prototype = "int close_range(unsigned int first, unsigned int last, unsigned int flags);", .nr = 436, .nvariants = 1, .variants = variants_close_range},
-  {.name = "openat2", .prototype = "int openat2(int dirfd, const char *pathname, const struct open_how *how, size_t size);", .nr = 437, .nvariants = 1, .variants = variants_openat2, .narrow = variants_openat2_2},
+  {.name = "openat2", .prototype = "int openat2(int dirfd, const char *pathname, /* sized */ const struct open_how how[.size], size_t size);", .nr = 437, .nvariants = 1, .variants = variants_openat2, .narrow = variants_openat2_2},
   {.name = "pidfd_getfd", .prototype = "int pidfd_getfd(int pidfd, int targetfd, unsigned int flags);", .nr = 438, .nvariants = 1, .variants = variants_pidfd_getfd},
   {.name = "faccessat2", .prototype = "int faccessat2(int dirfd, const char *pathname, int mode, int flags);", .nr = 439, .nvariants = 1, .variants = variants_faccessat2},
   {.name = "process_madvise", .prototype = "ssize_t process_madvise(int pidfd, /* addr */ const struct iovec *iov, size_t n, int advice, unsigned int flags);", .nr = 440, .nvariants = 1, .variants = variants_process_madvise, .narrow = variants_process_madvise_2},
   {.name = "epoll_pwait2", .prototype = "int epoll_pwait2(int epfd, struct epoll_event events[.maxevents], int maxevents, const struct timespec *_Nullable timeout, const kernel_sigset_t *_Nullable sigmask, size_t sigsetsize);", .nr = 441, .nvariants = 1, .variants = variants_epoll_pwait2, .narrow = variants_epoll_pwait2_2},
-  {.name = "mount_setattr", .prototype = "int mount_setattr(int dirfd, const char *pathname, unsigned int flags, void *attr, size_t size);", .nr = 442, .nvariants = 1, .variants = variants_mount_setattr, .narrow = variants_mount_setattr_2},
+  {.name = "mount_setattr", .prototype = "int mount_setattr(int dirfd, const char *pathname, unsigned int flags, /* sized */ const struct mount_attr attr[.size], size_t size);", .nr = 442, .nvariants = 1, .variants = variants_mount_setattr, .narrow = variants_mount_setattr_2},
+  {.name = "landlock_create_ruleset", .prototype = "int landlock_create_ruleset(/* sized */ const struct landlock_ruleset_attr attr[.size], size_t size, uint32_t flags);", .nr = 444, .nvariants = 1, .variants = variants_landlock_create_ruleset, .narrow = variants_landlock_create_ruleset_2},
   {.name = "memfd_secret", .prototype = "int memfd_secret(unsigned int flags);", .nr = 447, .nvariants = 1, .variants = variants_memfd_secret},
   {.name = "fchmodat2", .prototype = "int fchmodat2(int dirfd, const char *pathname, mode_t mode, unsigned int flags);", .nr = 452, .nvariants = 1, .variants = variants_fchmodat2},
+  {.name = "statmount", .prototype = "int statmount(const struct mnt_id_req req[->size], /* whole */ void buf[.bufsize], size_t bufsize, unsigned int flags);", .nr = 457, .nvariants = 1, .variants = variants_statmount, .narrow = variants_statmount_2},
+  {.name = "listmount", .prototype = "ssize_t listmount(const struct mnt_id_req req[->size], uint64_t mnt_ids[.nr_mnt_ids], size_t nr_mnt_ids, unsigned int flags);", .nr = 458, .nvariants = 1, .variants = variants_listmount, .narrow = variants_listmount_2},
   {.name = "register_handler", .prototype = "int register_handler(uint64_t targetcage, int callnum, unsigned int flags, uint64_t grate);", .nr = 1001, .nvariants = 1, .variants = variants_register_handler, .narrow = variants_register_handler_2},
   {.name = "copy_data_between_cages", .prototype = "ssize_t copy_data_between_cages(uint64_t dest, uint64_t destcage, uint64_t src, uint64_t srccage, size_t len, unsigned int type);", .nr = 1002, .nvariants = 1, .variants = variants_copy_data_between_cages, .narrow = variants_copy_data_between_cages_2},
   {.name = "copy_handler_table_to_cage", .prototype = "int copy_handler_table_to_cage(uint64_t targetcage, uint64_t sourcecage, unsigned int flags);", .nr = 1003, .nvariants = 1, .variants = variants_copy_handler_table_to_cage, .narrow = variants_copy_handler_table_to_cage_2},

@@ -46,6 +46,7 @@ struct lencase_state {
   struct route_interface *interfaces;           /* route.c: of all grates */
   uint64_t last_interface;                      /* the id given last */
   struct call_pool *calls;                      /* call.c */
+  struct call_mistakes *mistakes;               /* call.c: of the cages' programs, told so far */
   struct plan_list *cross_plans;                /* call_cross.c */
   struct lencase_grate *grates;                 /* grate.c: a list, newest first */
   struct grate_watch *watch;                    /* grate.h; NULL: nobody */

@@ -62,6 +62,9 @@ local function bytes_at(addr, size)
   return bytes and quote(bytes, size > limit) or ("0x%x"):format(addr)
 end
 
+-- A pointer that cannot be read.
+local function address(bad) return (tostring(bad):match "0x%x+$") end
+
 local show_view
 
 local function field(name, value)
@@ -89,7 +92,9 @@ end
 
 local function strings(values)
   local parts = {}
-  for i = 1, math.min(#values, limit) do parts[i] = quote(values[i]) end
+  for i = 1, math.min(#values, limit) do
+    parts[i] = lencase.is_bad(values[i]) and address(values[i]) or quote(values[i])
+  end
   if #values > limit then table.insert(parts, "...") end
   return "[" .. table.concat(parts, ", ") .. "]"
 end
@@ -116,6 +121,7 @@ end
 local function show(call, param, value)
   if value == lencase.NULL then return "NULL" end
   if value == nil then return "?" end
+  if lencase.is_bad(value) then return address(value) end
   if math.type(value) then return integer(call, param, value) end
   if type(value) == "string" then return quote_all(value) end -- a path is shown whole
   if type(value) == "table" then return strings(value) end

@@ -40,7 +40,8 @@ end
 
 -- A socket gets all bits that the umask leaves: no argument says otherwise.
 local function bind(_, addr)
-  local named = type(addr) == "userdata" and addr ~= lencase.NULL and #addr > 2 and addr:byte(3) ~= 0
+  if type(addr) ~= "userdata" or addr == lencase.NULL or lencase.is_bad(addr) then return end
+  local named = #addr > 2 and addr:byte(3) ~= 0
   if not named or string.unpack("<I2", addr:sub(1, 2)) ~= AF_UNIX then return end
   local own = sys.umask(511)
   sys.umask(own | mask)

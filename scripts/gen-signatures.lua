@@ -101,7 +101,7 @@ local function param_row(p)
     { "dir", p.dir ~= 0 and enumerator("SIG_", "dir", p.dir) or nil },
     { "width", p.width }, { "is_signed", p.is_signed }, { "nullable", p.nullable },
     { "size", sized and enumerator("SIZE_", "size", p.size) or nil },
-    { "size_arg", p.size ~= SIZE.FIXED and p.size_arg or nil },
+    { "size_arg", (p.size == SIZE.ARG or p.size == SIZE.DEREF) and p.size_arg or nil },
     { "filled", is_out(p) and enumerator("FILLED_", "filled", p.filled) or nil },
     { "elem", p.elem }, { "count", p.count },
     { "record", p.record and "&" .. record_name(p.record) },

@@ -187,9 +187,17 @@ describe("a handler that fails while the program runs:", function()
     assert.are.equal(3, r.status)
     assert.is_truthy(r.err:find "bad%.lua:3: late")
   end)
-  it("a limit is told", function()
-    local r = run(grate "write = function(fd, buf, count) return sys and 1 or count end", "head -c 100000 /dev/zero", "-b 4K")
-    assert.is_truthy(r.err:find "write: cage %d+ %(head%): buf at 0x%x+ %(%d+ bytes%) is more than the limits of lencase allow; the caller gets ENOMEM", r.err)
+  it("a limit is told, and how the kernel took what was copied", function()
+    local handing_on = grate "write = function(fd, buf, count) return lencase.sys.write(fd, buf, count) end"
+    local more = "write: cage %d+ %(head%); "
+    local r = run(handing_on, "sh -c 'f=$(mktemp) && head -c 100000 /dev/zero > $f && wc -c < $f; rm $f'", "-b 4K")
+    assert.equal("100000\n", r.out)
+    assert.is_truthy(r.err:find("buf at 0x%x+ %(%d+ bytes%) is more than the limits of lencase allow: in " .. more
+                                .. "the kernel has read as much as was copied"), r.err)
+    assert.is_truthy(r.err:find "write: %d+ more of such calls were not told of", r.err)
+    r = run(handing_on, "sh -c 'head -c 100000 /dev/zero | cat'", "-b 4K") -- a pipe takes whole pages
+    assert.equal("", r.out)
+    assert.is_truthy(r.err:find(more .. "the caller gets ENOMEM"), r.err)
   end)
 end)
 

@@ -115,19 +115,157 @@ return {
     report = { "1", "1" },
   },
   {
-    name = "a pointer that cannot be read is EFAULT, and the handler is not asked",
-    script = [[return lencase.grate { open = function() return 5 end, write = function() return 5 end }]],
-    calls = { "open 0x10 0 0", "write 1 0x10 5" },
-    report = { E.EFAULT, E.EFAULT },
-    log = { "grate%.lua:%d+: open: cage %d+ %(.-%): pathname at 0x10 .- cannot be read.*EFAULT",
-            "grate%.lua:%d+: write: cage %d+ %(.-%): buf at 0x10 %(5 bytes%) cannot be read.*EFAULT" },
+    name = "a pointer that cannot be read is a bad value, and handed on",
+    script = [[return lencase.grate {
+                 open = function(path, flags)
+                   assert(lencase.is_bad(path) and not lencase.is_bad(flags))
+                   assert(tostring(path) == "bad pointer 0x10")
+                   return sys.open(path, flags)
+                 end,
+                 write = function(fd, buf, count)
+                   assert(lencase.is_bad(buf))
+                   return sys.write(fd, nil, count)
+                 end,
+                 writev = function(fd, iov, iovcnt) return sys.writev(fd, iov, iovcnt) end,
+                 fstat = function(...) return sys.fstat(...) end }]],
+    calls = { "memfd_create @x 0", "open 0x10 0 0", "write =1 0x10 5", "write -1 0x10 5", "writev =1 0x10 1",
+              "writev -1 0x10 1", "write =1 0x7fffffffffff0010 5", "fstat =1 0x10" },
+    report = { "3", E.EFAULT, E.EFAULT, E.EBADF, E.EFAULT, E.EBADF, E.EFAULT, E.EFAULT },
   },
   {
-    name = "more than the limit is ENOMEM with a message",
-    script = [[return lencase.grate { write = function() return 5 end }]],
-    calls = { "write 1 @hello 0x40000000" },
-    report = { E.ENOMEM },
-    log = { "write: cage %d+ %(.-%): buf at 0x%x+ %(1073741824 bytes%) is more than the limits .*ENOMEM" },
+    name = "what is done with a bad value is EFAULT for the caller, and no error of the script's",
+    script = [[local n = 0
+               local uses = {
+                 function(p) return p.x end, function(p) return #p end, function(p) return "a" .. p end,
+                 function(p) return p < "a" end, function(p) return p + 1 end, function(p) p.x = 1 end,
+                 function(p) return p() end, function(p) return ("x").find(p, "x") end,
+                 function(p) for _ in pairs(p) do end end, function(p) return p end }
+               return lencase.grate { on_error = "EPERM", open = function(path)
+                 n = n + 1
+                 local ok, why = pcall(uses[n], path)
+                 assert(n == 10 or not ok)
+                 return uses[n](path)
+               end }]],
+    calls = { "open 0x10 0", "open 0x10 0", "open 0x10 0", "open 0x10 0", "open 0x10 0", "open 0x10 0", "open 0x10 0",
+              "open 0x10 0", "open 0x10 0", "open 0x10 0" },
+    report = { E.EFAULT, E.EFAULT, E.EFAULT, E.EFAULT, E.EFAULT, E.EFAULT, E.EFAULT, E.EFAULT, E.EFAULT, E.EFAULT },
+    log = { "grate%.lua:10: pathname at 0x10 cannot be read: in open: cage %d+ %(.-%); the caller gets EFAULT",
+            "grate%.lua:10: open: 9 more of such calls were not told of" },
+  },
+  {
+    name = "a string without an end is bad, and the kernel says what that is",
+    script = [[return lencase.grate { open = function(path, flags)
+                 assert(lencase.is_bad(path))
+                 return sys.open(path, flags)
+               end }]],
+    calls = { "open !@/etc 0", "open !@" .. ("x"):rep(4096) .. " 0" },
+    report = { E.EFAULT, E.ENAMETOOLONG },
+  },
+  {
+    name = "a buffer that can be read in part is as long as its readable part",
+    script = [[return lencase.grate {
+                 write = function(fd, buf, count)
+                   assert(#buf == 5 and tostring(buf) == "hello" and count == 9)
+                   return sys.write(fd, buf, count)
+                 end,
+                 setsockopt = function(fd, level, name, value, size)
+                   assert(#value == 4 and size == 8)
+                   return sys.setsockopt(fd, level, name, value, size)
+                 end }]],
+    calls = { OPEN, "write =1 !@hello 9", "write -1 !@hello 9", "pread64 =1 %9 9 0", "socket 1 1 0",
+              "setsockopt =5 1 2 !%4 8" },
+    report = { "3", "5", E.EBADF, "5 [hello]", "4", "0 []" },
+  },
+  {
+    name = "what was seen of a run that ends early is what the kernel reads",
+    script = [[return lencase.grate { writev = function(fd, iov, iovcnt)
+                 assert(#iov == 1 and iov[1].iov_len == 6 and tostring(iov[1]) == "hello")
+                 assert(sys.pread64(fd, iov[1].iov_base, 5, 0) == 5) -- over what the caller has there
+                 return sys.writev(fd, iov, iovcnt)
+               end }]],
+    calls = { OPEN, "write =1 @WORLD 5", "writev =1 v:!@hello 1", "pread64 =1 %20 20 0" },
+    report = { "3", "5", "5", "10 [WORLDhello]" },
+  },
+  {
+    name = "room that can be written in part gets what the kernel writes there",
+    script = [[return lencase.grate {
+                 pread64 = function(fd, buf, count, offset)
+                   local n, errno, got = sys.pread64(fd, buf, count, offset)
+                   assert(n == -1 or #got == n)
+                   return n, errno, got
+                 end,
+                 getsockopt = function(...) return sys.getsockopt(...) end }]],
+    calls = { OPEN, "write =1 @hello! 6", "pread64 =1 !%4 9 0", "pread64 =1 !%4 0x7fffffff 6", "socket 1 1 0",
+              "getsockopt =5 1 3 !%4 q:8" },
+    report = { "3", "6", "4 [hell]", "0 []", "4", "0 [\1]" },
+  },
+  {
+    name = "counts are the caller's words, whatever they are",
+    script = [[local handed = {}
+               for _, name in ipairs { "write", "readlink", "getgroups", "epoll_wait", "bind", "poll", "writev",
+                                       "setsockopt", "sendto" } do
+                 local call = sys[name]
+                 handed[name] = function(...) return call(...) end
+               end
+               return lencase.grate(handed)]],
+    calls = { "write -1 @hello -1", "readlink @/ %4 -1", "getgroups -1 %4", "epoll_wait 0 %12 -1 0", "socket 1 1 0",
+              "bind =5 @x -1", "poll %8 -1 0", "writev =5 q:16,-1 1", "writev -1 @x 5000", "writev =5 @x 5000",
+              "setsockopt =5 1 2 %4 0x7fffffff", "bind =5 @x 0x7fffffff", "sendto -1 @x -1 0 0 0" },
+    report = { E.EBADF, E.EINVAL .. " []", E.EINVAL .. " []", E.EINVAL .. " []", "3", E.EINVAL, E.EINVAL .. " []",
+               E.EINVAL, E.EBADF, E.EINVAL, "0 []", E.EINVAL, E.EBADF },
+  },
+  {
+    name = "a buffer over the limit is looked at in part, and the kernel says whether it reads it",
+    script = [[return lencase.grate { write = function(fd, buf, count)
+                 assert(#buf > 0 and #buf < count and count == 0x40000000)
+                 return sys.write(fd, buf, count)
+               end }]],
+    calls = { "openat -100 @/dev/null 1", "write =1 @hello 0x40000000", "write -1 @hello 0x40000000" },
+    report = { "3", tostring(0x40000000), E.EBADF },
+  },
+  {
+    name = "a struct is as long as the caller says",
+    script = [[return lencase.grate { openat2 = { nil, function(dirfd, path, how, size)
+                 if lencase.is_bad(how) then return sys.openat2(dirfd, path, how, size) end
+                 assert(how.flags == 0 and how.resolve == 0)
+                 if size == 32 then assert(#how.rest == 8) else assert(how.rest == nil) end
+                 if size == 24 then return sys.openat2(dirfd, path, { flags = 0x10000, rest = "" }) end
+                 return sys.openat2(dirfd, path, how, size)
+               end, exact = true } }]],
+    calls = { "openat2 -100 @/ q:0,0,0,0 32", "openat2 -100 @/ q:0,0,0,7 32", "openat2 -100 @/ q:0,0,0 24",
+              "openat2 -100 @/ 0x10 24" },
+    report = { "3", E.E2BIG, "4", E.EFAULT },
+  },
+  {
+    name = "a struct that ends early is bad where it ends",
+    script = [[return lencase.grate {
+                 openat2 = { nil, function(dirfd, path, how, size)
+                   assert(how.flags == 0 and how.mode == 0)
+                   if size == 40 then return sys.openat2(dirfd, path, how, size) end
+                   return how.resolve
+                 end, exact = true },
+                 nanosleep = function(duration) return duration.tv_nsec end }]],
+    calls = { "openat2 -100 @/ !q:0,0 24", "openat2 -100 @/ !q:0,0,0 40", "nanosleep !q:1 0" },
+    report = { E.EFAULT, E.EFAULT, E.EFAULT },
+    log = { "how at 0x%x+ %(24 bytes%) cannot be read.*EFAULT", "duration at 0x%x+ %(16 bytes%) cannot be read.*EFAULT" },
+  },
+  {
+    name = "a family is told of what cannot be read",
+    script = [[return lencase.grate { open = function(path, flags)
+                 assert(lencase.is_bad(flags) or lencase.is_bad(path))
+                 return sys.open(path, flags)
+               end }]],
+    calls = { "openat2 -100 @/ 0x10 24", "openat -100 0x10 0", "openat 99 0x10 0" },
+    report = { E.EFAULT, E.EFAULT, E.EFAULT },
+  },
+  {
+    name = "bad strings of an array are bad values in it",
+    script = [[return lencase.grate { execve = function(path, argv, envp)
+                 assert(#argv == 2 and argv[1] == "a" and lencase.is_bad(argv[2]))
+                 return sys.execve(path, argv, envp)
+               end }]],
+    calls = { "execve @/no/such s:@a,0x10,0 0", "execve @/bin/sh s:@a,0x10,0 0" },
+    report = { E.ENOENT, E.EFAULT },
   },
   {
     name = "a call without a signature has six integers",

@@ -309,7 +309,7 @@ describe("the command without a module that it needs", function()
           table.insert(package.searchers, 1, function(name)
             if name == %q then error "it is not here" end
           end)]]):format(module))
-        local out, err, status = support.sh(("LUA_INIT=@%s/without.lua %s run examples/umask.lua -- true"):format(dir, support.lencase))
+        local out, err, status = support.sh(("LUA_INIT=@%s/without.lua lua5.4 scripts/lencase run examples/umask.lua -- true"):format(dir))
         assert.are.equal(("lencase: needs what is not here, the Lua module %s: apt-get install %s (Debian's name)\n"):format(module, package), err)
         assert.are.equal("", out)
         assert.are.equal(125, status)

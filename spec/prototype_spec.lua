@@ -31,7 +31,7 @@ end
 
 local function size_print(p, all)
   local size = ({ [0] = "[" .. p.count .. "]", "[." .. all[p.size_arg + 1].name .. "]",
-                  "[*" .. all[p.size_arg + 1].name .. "]" })[p.size]
+                  "[*" .. all[p.size_arg + 1].name .. "]", "[->" .. p.count .. "]" })[p.size]
   local filled = p.dir & enum.dir.OUT ~= 0 and name_of("filled", p.filled) or ""
   return size .. "x" .. p.elem .. (p.record and " " .. p.record.name or "") .. (filled ~= "" and " " .. filled or "")
 end
@@ -42,6 +42,7 @@ local function printed(text)
   for i, p in ipairs(all) do
     local out = type_print(p)
     if p.elem > 0 and p.kind ~= enum.kind.STRV then table.insert(out, size_print(p, all)) end
+    if p.kind == enum.kind.STRING and p.count > 0 then table.insert(out, "[" .. p.count .. "]") end
     if p.nullable == 1 then table.insert(out, "NULLABLE") end
     lines[i] = table.concat(out, " ")
   end
@@ -84,6 +85,13 @@ describe("a prototype", function()
     ["int f(struct robust_list_head **head, void *list[.n], int n);"] =
       { "head RECORDS OUT [1]x8 struct robust_list_head * WHOLE", "list RECORDS OUT [.n]x8 void * RESULT", "n INT i4" },
     ["int f(const char *const *strings, char ** out);"] = { "strings STRV IN", "out RECORDS OUT [1]x8 char * WHOLE" },
+    ["int openat2(/* sized */ const struct open_how how[.size], size_t size);"] =
+      { "how RECORDS IN [.size]x1 struct open_how", "size INT u8" },
+    ["int f(/* sized */ struct sched_attr attr[.size], unsigned int size);"] =
+      { "attr RECORDS OUT [.size]x1 struct sched_attr WHOLE", "size INT u4" },
+    ["int f(/* inout */ struct perf_event_attr attr[->size]);"] =
+      { "attr RECORDS INOUT [->4]x1 struct perf_event_attr WHOLE" },
+    ["int f(/* nul */ const char name[16]);"] = { "name STRING IN [16]" },
     ["pid_t fork(void)"] = {},
   }
   for text, expected in pairs(golden) do
@@ -143,6 +151,12 @@ end)
 
 describe("a message", function()
   local golden = {
+    ["int f(/* sized */ const void how[.size], int size);"] =
+      "line 1, column 34: sized is for a struct of known form: struct foo how[.size]",
+    ["int f(/* sized */ const struct open_how *how);"] =
+      "line 1, column 42: sized is for a struct of known form: struct foo how[.size]",
+    ["int f(struct sched_attr attr[->length]);"] =
+      "line 1, column 30: [->length]: struct sched_attr has no 32-bit integer 'length'",
     ["int f(int fd"] = "line 1, column 13: expected ',' or ')', found the end",
     ["int f(int fd  int x);"] = "line 1, column 15: expected ',' or ')', found 'int'",
     ["int f(int fd, int);"] = "line 1, column 18: expected the parameter's name, found ')'",
@@ -178,7 +192,7 @@ describe("a message", function()
     ["int f(int a, int b, int c, int d, int e, int g, int h);"] = "line 1, column 49: a call has at most 6 arguments",
     ["int f(/* out */ int x);"] = "line 1, column 7: 'x' is an integer: it has no direction",
     ["int f(/* inuot */ void *x);"] =
-      "line 1, column 7: a note before a parameter is one of in, out, inout, whole, addr (did you mean 'inout'?)",
+      "line 1, column 7: a note before a parameter is one of in, out, inout, whole, addr, sized, nul (did you mean 'inout'?)",
     ["int f(void *x /* out */);"] =
       "line 1, column 15: expected ',' or ')', found '/'; a note like /* out */ stands before its parameter",
     ["int f(int (*fn)(void *));"] =

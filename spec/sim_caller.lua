@@ -12,7 +12,16 @@ end
 local cage = state:sim { guard = true }
 local results, buffers
 
+-- Every object of a guarded cage lies right before a page that cannot be read.
+local function bare(text)
+  local at = cage:alloc(#text)
+  cage:write(at, text)
+  return at, #text
+end
+
 local function simple(word)
+  if word:sub(1, 2) == "!@" then return bare((word:sub(3):gsub("_", " "))) end
+  word = word:gsub("^!", "")
   local kind, rest = word:sub(1, 1), word:sub(2)
   if kind == "@" then return cage:put((rest:gsub("_", " "))), #rest end
   if kind == "=" then return results[tonumber(rest)] end
@@ -27,6 +36,7 @@ local function list(kind, items)
   local packed = {}
   for item in items:gmatch "[^,]+" do
     local value, size = simple(item)
+    if item:sub(1, 1) == "!" then size = size + 1 end -- the run is said to be longer than it is
     table.insert(packed, string.pack("<i8", value))
     if kind == "v" then table.insert(packed, string.pack("<i8", size)) end
   end
@@ -37,7 +47,7 @@ local function list(kind, items)
 end
 
 local function value_of(word)
-  local kind, items = word:match "^(%a):(.*)$"
+  local kind, items = word:match "^!?(%a):(.*)$"
   if kind then return list(kind, items) end
   return (simple(word))
 end

@@ -15,6 +15,17 @@ local function marking(mark)
   end }]]):gsub("MARK", mark))
 end
 
+-- What is bad or ends early goes on as it came; a buffer by its view or by nil.
+local HANDS_ON = [[return lencase.grate {
+  open = function(path, flags)
+    assert(lencase.is_bad(path))
+    return sys.open(path, flags)
+  end,
+  write = function(fd, buf, count)
+    assert(#buf == 5 and count == 9)
+    return sys.write(fd, %s, count)
+  end }]]
+
 local stacks = {
   {
     name = "the one next to the program is asked first, its calls go to the next",
@@ -93,6 +104,13 @@ local stacks = {
     calls = { "write 1 @x 1" },
     report = { E.EXDEV },
     log = { "grate1%.lua:4: low: in write: cage %d+ .*the caller gets EXDEV" },
+  },
+  {
+    name = "what is bad or ends early is so for each of them, and for the kernel",
+    stack = { HANDS_ON:format "buf", HANDS_ON:format "nil" },
+    calls = { "memfd_create @x 0", "open 0x10 0 0", "open !@" .. ("x"):rep(4096) .. " 0", "write =1 !@hello 9",
+              "pread64 =1 %9 9 0" },
+    report = { "3", E.EFAULT, E.ENAMETOOLONG, "5", "5 [hello]" },
   },
   {
     name = "a constant below",

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "../host/inline/inline.h"
 #include "bind.h"
 
 /* core.errnos() -> { EPERM = 1, ... } */
@@ -29,6 +30,15 @@ static int strerror_of(lua_State *L) {
   return 1;
 }
 
+/* core.inline_by() -> the library and the script that this process runs inline by; nothing: it does not */
+static int runs_inline_by(lua_State *L) {
+  const struct inline_by *by = inline_by();
+  if (by == NULL) return 0;
+  lua_pushstring(L, by->preload);
+  lua_pushstring(L, by->script);
+  return 2;
+}
+
 /*
 ** core.raise(signal): ends this process as the signal does, without a core file. A launcher
 ** whose program was killed has its own parents see the same. Returns if it did not work.
@@ -46,8 +56,16 @@ static int raise_signal(lua_State *L) {
   return 0;
 }
 
+/* is_bad(value) -> boolean: it stands for a pointer that cannot be read */
+static int is_bad(lua_State *L) {
+  luaL_checkany(L, 1);
+  lua_pushboolean(L, bad_at(L, 1) != NULL);
+  return 1;
+}
+
 static const luaL_Reg functions[] = {
-    {"errnos", errnos}, {"strerror", strerror_of}, {"raise", raise_signal}, {NULL, NULL}};
+    {"errnos", errnos},        {"is_bad", is_bad},      {"inline_by", runs_inline_by},
+    {"strerror", strerror_of}, {"raise", raise_signal}, {NULL, NULL}};
 
 LENCASE_PUBLIC int luaopen_lencase_core(lua_State *L) {
   char lua[GRATE_LUA_NAME];
@@ -61,6 +79,7 @@ LENCASE_PUBLIC int luaopen_lencase_core(lua_State *L) {
   lua_pushlightuserdata(L, NULL);
   lua_setfield(L, -2, "NULL");
   bind_open_signature(L);
+  bad_open(L);
   if (grate_of(L) != NULL) {
     view_open(L);
     cage_open(L);
@@ -138,6 +157,7 @@ LENCASE_PUBLIC int lencase_reload(lencase_state *st) {
 LENCASE_PUBLIC int lencase_finish(lencase_state *st, int wstatus) {
   lencase_grate *g;
   int status = LENCASE_OK;
+  call_tell_mistakes(st);
   for (g = st->grates; g != NULL; g = g->next)
     if (grate_finish(g, wstatus) != LENCASE_OK) status = LENCASE_ESCRIPT;
   return status;

@@ -115,7 +115,7 @@ static void set_runs(lua_State *L, const struct snapshot *snap) {
   uint32_t i;
   lua_createtable(L, (int)snap->nparts, 0);
   for (i = 0; i < snap->nparts; i++) {
-    lua_pushinteger(L, bytes_number(snap->parts[i].size));
+    lua_pushinteger(L, bytes_number(snap->parts[i].told));
     lua_rawseti(L, -2, i + 1);
   }
   lua_setfield(L, -2, "runs");

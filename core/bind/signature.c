@@ -103,7 +103,7 @@ static struct sig_param param_of(struct builder *b) {
                         .width = (uint8_t)integer_of(b, "width", 8),
                         .is_signed = (uint8_t)integer_of(b, "is_signed", 1),
                         .nullable = (uint8_t)integer_of(b, "nullable", 1),
-                        .size = (uint8_t)integer_of(b, "size", SIZE_DEREF),
+                        .size = (uint8_t)integer_of(b, "size", SIZE_FIELD),
                         .size_arg = (uint8_t)integer_of(b, "size_arg", LENCASE_MAXARGS - 1),
                         .filled = (uint8_t)integer_of(b, "filled", FILLED_RESULT),
                         .elem = (uint32_t)integer_of(b, "elem", UINT32_MAX),
@@ -295,6 +295,7 @@ static void layout_push(lua_State *L, const struct sig_param *p) {
   lua_pushboolean(L, p->nullable);
   lua_setfield(L, -2, "nullable");
   if (p->size == SIZE_FIXED) set_integer(L, "fixed", p->count);
+  if (p->size == SIZE_FIELD) set_integer(L, "fixed", p->record->size);
   if (p->size == SIZE_DEREF) set_integer(L, "deref", p->size_arg + 1);
   if (p->record == NULL) return;
   record_push(L, p->record);

@@ -29,7 +29,7 @@ static void runs_push(lua_State *L, const struct view *v) {
     if (v->parts[i].data != NULL)
       lua_pushlstring(L, (const char *)v->parts[i].data, v->parts[i].size);
     else
-      lua_pushinteger(L, (lua_Integer)v->parts[i].size);
+      lua_pushinteger(L, (lua_Integer)v->parts[i].told);
     lua_rawseti(L, -2, i + 1);
   }
 }
@@ -41,9 +41,9 @@ static void strings_push(lua_State *L, lua_State *co, int index) {
     size_t size;
     const char *s;
     lua_rawgeti(co, index, i + 1);
-    s = lua_tolstring(co, -1, &size);
+    s = luaL_tolstring(co, -1, &size); /* one that cannot be read says so */
     lua_pushlstring(L, s, size);
-    lua_pop(co, 1);
+    lua_pop(co, 2);
     lua_rawseti(L, -2, i + 1);
   }
 }
@@ -67,6 +67,9 @@ static void value_push(lua_State *L, lua_State *co, int index) {
     runs_push(L, v);
   else if (v != NULL)
     lua_pushlstring(L, (const char *)v->data, v->size);
+  else if (bad_at(co, index) != NULL)
+    bad_push(L, bad_at(co, index)->name,
+             &(struct snapshot){.addr = bad_at(co, index)->addr, .cut = bad_at(co, index)->cut});
   else
     lua_pushnil(L);
 }

@@ -60,6 +60,15 @@ struct host_ops {
   void (*window_put)(struct call *call, const struct mem_seg *seg);
 
   /*
+  ** The same for bytes that the caller's memory has in part only: the byte behind the last, at seg->addr +
+  ** seg->size, is the first of a page that cannot be read, by the cage or the kernel. There may be no bytes
+  ** before it: seg->size 0. NULL, or LENCASE_ENOENT: there is no such memory for this cage, whose own memory
+  ** is handed on instead. LENCASE_ENOMEM, LENCASE_EGONE.
+  */
+  int (*edge_get)(struct call *call, struct mem_seg *seg);
+  void (*edge_put)(struct call *call, const struct mem_seg *seg);
+
+  /*
   ** Writable memory of the cage's own, for the out-arguments of calls that a
   ** handler makes itself; only 'addr' is filled in, use read and write.
   ** The call owns it until scratch_put().

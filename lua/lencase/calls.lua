@@ -113,6 +113,18 @@ struct clone_args {
   uint64_t set_tid, set_tid_size, cgroup;
 };
 
+struct sched_attr {
+  uint32_t size, sched_policy; uint64_t sched_flags; int32_t sched_nice; uint32_t sched_priority;
+  uint64_t sched_runtime, sched_deadline, sched_period; uint32_t sched_util_min, sched_util_max;
+};
+/* Of these the first fields alone: the kernel's grow with it. */
+struct perf_event_attr {
+  uint32_t type, size; uint64_t config, sample_period, sample_type, read_format;
+};
+struct landlock_ruleset_attr { uint64_t handled_access_fs; };
+struct mount_attr { uint64_t attr_set, attr_clr, propagation, userns_fd; };
+struct mnt_id_req { uint32_t size, mnt_ns_fd; uint64_t mnt_id, param; };
+
 struct termios { tcflag_t c_iflag, c_oflag, c_cflag, c_lflag; cc_t c_line; cc_t c_cc[19]; };
 struct winsize { unsigned short ws_row, ws_col, ws_xpixel, ws_ypixel; };
 
@@ -176,8 +188,9 @@ calls.list = {
   { 6, "int lstat(const char *restrict pathname, struct stat *restrict statbuf);" },
   { 7, "int poll(/* inout whole */ struct pollfd fds[.nfds], unsigned int nfds, int timeout);" },
   { 8, "off_t lseek(int fd, off_t offset, unsigned int whence);" },
-  { 9, "void *mmap(void *_Nullable addr, size_t length, int prot, int flags, int fd, off_t offset);" },
-  { 10, "int mprotect(void *addr, size_t len, int prot);" },
+  { 9, "void *mmap(void *_Nullable addr, size_t length, unsigned long prot, unsigned long flags, int fd, "
+     .. "off_t offset);" },
+  { 10, "int mprotect(void *addr, size_t len, unsigned long prot);" },
   { 11, "int munmap(void *addr, size_t length);" },
   { 12, "void *brk(void *_Nullable addr);" },
   { 13, "int rt_sigaction(int signum, const struct sigaction *_Nullable act, struct sigaction *_Nullable oldact, "
@@ -207,7 +220,7 @@ calls.list = {
   { 23, "int select(int nfds, fd_set *_Nullable readfds, fd_set *_Nullable writefds, "
      .. "fd_set *_Nullable exceptfds, /* inout */ struct timeval *_Nullable timeout);" },
   { 24, "int sched_yield(void);" },
-  { 25, "void *mremap(void *old_address, size_t old_size, size_t new_size, int flags, "
+  { 25, "void *mremap(void *old_address, size_t old_size, size_t new_size, unsigned long flags, "
      .. "... /* void *new_address */);", by = "flags",
     { any = "MREMAP_FIXED MREMAP_DONTUNMAP", "void *_Nullable new_address" },
     { "" } },
@@ -362,7 +375,7 @@ calls.list = {
         .. "PR_SET_TIMERSLACK PR_SET_CHILD_SUBREAPER PR_SET_PTRACER", "unsigned long arg2" },
     { eq = "PR_GET_DUMPABLE PR_GET_KEEPCAPS PR_GET_SECCOMP PR_GET_SECUREBITS PR_GET_TIMERSLACK", "" },
     { eq = "PR_GET_PDEATHSIG PR_GET_CHILD_SUBREAPER", "int *arg2" },
-    { eq = "PR_SET_NAME", "const char *name" },
+    { eq = "PR_SET_NAME", "/* nul */ const char name[16]" },
     { eq = "PR_GET_NAME", "char name[16]" },
     { eq = "PR_SET_SECCOMP", "unsigned long mode, void *_Nullable filter" },
     { eq = "PR_SET_NO_NEW_PRIVS PR_GET_NO_NEW_PRIVS PR_CAP_AMBIENT",
@@ -416,8 +429,8 @@ calls.list = {
     { eq = "FUTEX_REQUEUE FUTEX_CMP_REQUEUE FUTEX_CMP_REQUEUE_PI FUTEX_WAKE_OP",
       "uint32_t val2, void *uaddr2, uint32_t val3" },
     { unknown = true, "void *_Nullable timeout, void *_Nullable uaddr2, void *_Nullable val3" } },
-  { 203, "int sched_setaffinity(pid_t pid, const void mask[.cpusetsize], unsigned int cpusetsize);" },
-  { 204, "int sched_getaffinity(pid_t pid, void mask[.cpusetsize], unsigned int cpusetsize);" },
+  { 203, "int sched_setaffinity(pid_t pid, unsigned int cpusetsize, const void mask[.cpusetsize]);" },
+  { 204, "int sched_getaffinity(pid_t pid, unsigned int cpusetsize, void mask[.cpusetsize]);" },
   { 213, "int epoll_create(int size);" },
   { 217, "ssize_t getdents64(int fd, void dirp[.count], unsigned int count);" },
   { 218, "pid_t set_tid_address(/* addr */ int *tidptr);" },
@@ -502,6 +515,8 @@ calls.list = {
   { 296, "ssize_t pwritev(int fd, const struct iovec iov[.iovcnt], unsigned long iovcnt, off_t offset, "
       .. "unsigned long offset_high);" },
   { 297, "int rt_tgsigqueueinfo(pid_t tgid, pid_t tid, int sig, const siginfo_t *info);" },
+  { 298, "int perf_event_open(/* inout */ struct perf_event_attr attr[->size], pid_t pid, int cpu, int group_fd, "
+      .. "unsigned long flags);" },
   { 299, "int recvmmsg(int sockfd, /* inout */ struct mmsghdr msgvec[.vlen], unsigned int vlen, unsigned int flags, "
       .. "/* inout */ struct timespec *_Nullable timeout);" },
   { 300, "int fanotify_init(unsigned int flags, unsigned int event_f_flags);" },
@@ -525,11 +540,14 @@ calls.list = {
       .. "unsigned long liovcnt, /* addr */ const struct iovec *remote_iov, unsigned long riovcnt, "
       .. "unsigned long flags);" },
   { 312, "int kcmp(pid_t pid1, pid_t pid2, int type, unsigned long idx1, unsigned long idx2);" },
+  { 314, "int sched_setattr(pid_t pid, /* inout */ struct sched_attr attr[->size], unsigned int flags);" },
+  { 315, "int sched_getattr(pid_t pid, /* sized */ struct sched_attr attr[.size], unsigned int size, "
+      .. "unsigned int flags);" },
   { 316, "int renameat2(int olddirfd, const char *oldpath, int newdirfd, const char *newpath, unsigned int flags);" },
   { 317, "int seccomp(unsigned int operation, unsigned int flags, void *_Nullable args);" },
   { 318, "ssize_t getrandom(void buf[.size], size_t size, unsigned int flags);" },
   { 319, "int memfd_create(const char *name, unsigned int flags);" },
-  { 321, "int bpf(int op, void *attr, unsigned int size);" },
+  { 321, "int bpf(int op, /* inout */ void attr[.size], unsigned int size);" },
   { 322, "int execveat(int dirfd, const char *pathname, char *const _Nullable argv[], "
       .. "char *const _Nullable envp[], int flags);" },
   { 323, "int userfaultfd(int flags);" },
@@ -541,7 +559,7 @@ calls.list = {
       .. "unsigned long offset_high, int flags);" },
   { 328, "ssize_t pwritev2(int fd, const struct iovec iov[.iovcnt], unsigned long iovcnt, off_t offset, "
       .. "unsigned long offset_high, int flags);" },
-  { 329, "int pkey_mprotect(void *addr, size_t size, int prot, int pkey);" },
+  { 329, "int pkey_mprotect(void *addr, size_t size, unsigned long prot, int pkey);" },
   { 330, "int pkey_alloc(unsigned long flags, unsigned long access_rights);" },
   { 331, "int pkey_free(int pkey);" },
   { 332, "int statx(int dirfd, const char *restrict pathname, int flags, unsigned int mask, "
@@ -559,18 +577,25 @@ calls.list = {
   { 432, "int fsmount(int fd, unsigned int flags, unsigned int attr_flags);" },
   { 433, "int fspick(int dirfd, const char *pathname, unsigned int flags);" },
   { 434, "int pidfd_open(pid_t pid, unsigned int flags);" },
-  { 435, "pid_t clone3(/* in */ struct clone_args *cl_args, size_t size);" },
+  { 435, "pid_t clone3(/* in sized */ struct clone_args cl_args[.size], size_t size);" },
   { 436, "int close_range(unsigned int first, unsigned int last, unsigned int flags);" },
-  { 437, "int openat2(int dirfd, const char *pathname, const struct open_how *how, size_t size);" },
+  { 437, "int openat2(int dirfd, const char *pathname, /* sized */ const struct open_how how[.size], size_t size);" },
   { 438, "int pidfd_getfd(int pidfd, int targetfd, unsigned int flags);" },
   { 439, "int faccessat2(int dirfd, const char *pathname, int mode, int flags);" },
   { 440, "ssize_t process_madvise(int pidfd, /* addr */ const struct iovec *iov, size_t n, int advice, "
       .. "unsigned int flags);" },
   { 441, "int epoll_pwait2(int epfd, struct epoll_event events[.maxevents], int maxevents, "
       .. "const struct timespec *_Nullable timeout, const kernel_sigset_t *_Nullable sigmask, size_t sigsetsize);" },
-  { 442, "int mount_setattr(int dirfd, const char *pathname, unsigned int flags, void *attr, size_t size);" },
+  { 442, "int mount_setattr(int dirfd, const char *pathname, unsigned int flags, "
+      .. "/* sized */ const struct mount_attr attr[.size], size_t size);" },
+  { 444, "int landlock_create_ruleset(/* sized */ const struct landlock_ruleset_attr attr[.size], size_t size, "
+      .. "uint32_t flags);" },
   { 447, "int memfd_secret(unsigned int flags);" },
   { 452, "int fchmodat2(int dirfd, const char *pathname, mode_t mode, unsigned int flags);" },
+  { 457, "int statmount(const struct mnt_id_req req[->size], /* whole */ void buf[.bufsize], size_t bufsize, "
+      .. "unsigned int flags);" },
+  { 458, "ssize_t listmount(const struct mnt_id_req req[->size], uint64_t mnt_ids[.nr_mnt_ids], size_t nr_mnt_ids, "
+      .. "unsigned int flags);" },
 
   -- 3i's own (lencase.h); cages and grates by their ids
   { 1001, "int register_handler(uint64_t targetcage, int callnum, unsigned int flags, uint64_t grate);" },

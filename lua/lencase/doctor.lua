@@ -29,7 +29,7 @@ local hosts = {
       { name = "attaching (lencase repl -p)", needs = { "attach" } },
     } },
   { name = "inline", command = "lencase run --inline", other = "trace",
-    needs = { "fork", "pidfd", "dispatch", "namespace", "vm-read" }, entries = free },
+    needs = { "fork", "dispatch", "namespace" }, entries = free },
   { name = "sim", command = "lencase repl, lencase try, specs of grates", needs = {}, entries = free },
 }
 

@@ -17,11 +17,12 @@ local threei = require "lencase.threei"
 ---@field cage lencase.cage the cage whose call is being handled (inside handlers only)
 ---@field errno table<string|integer, integer|string> EPERM -> 1 and 1 -> "EPERM"
 ---@field NULL lightuserdata the null pointer, as an argument and as a result
+---@field is_bad fun(value: any): boolean whether it stands for a pointer that cannot be read
 ---@field VERSION string
 ---@field COPY_ALL_ARGS integer every argument as its type is moved
 ---@field PASS_THROUGH_POINTERS integer what is pointed to is not looked at
 ---@field PASS_THROUGH_ALL integer the handler sees none of the arguments
-local lencase = { VERSION = core.version, NULL = core.NULL }
+local lencase = { VERSION = core.version, NULL = core.NULL, is_bad = core.is_bad }
 
 lencase.COPY_ALL_ARGS = policy.COPY_ALL_ARGS
 lencase.PASS_THROUGH_POINTERS = policy.PASS_THROUGH_POINTERS

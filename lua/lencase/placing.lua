@@ -103,17 +103,19 @@ local function field_of(record, name)
 end
 
 -- A number is the first field.
-function pack_record(record, value)
+function pack_record(record, value, rest)
   if type(value) == "string" then return value end
   if is_scalar(record) then return pack_field(record.fields[1], value) end
   if math.type(value) then value = { [record.fields[1].name] = value } end
   local bytes = ("\0"):rep(record.size)
   for name, item in pairs(value) do
-    local field = field_of(record, name)
-    local packed = pack_field(field, item)
-    bytes = bytes:sub(1, field.offset) .. packed .. bytes:sub(field.offset + #packed + 1)
+    if not (rest and name == "rest") then
+      local field = field_of(record, name)
+      local packed = pack_field(field, item)
+      bytes = bytes:sub(1, field.offset) .. packed .. bytes:sub(field.offset + #packed + 1)
+    end
   end
-  return bytes
+  return rest and bytes .. (value.rest or "") or bytes
 end
 
 local unpack_record
@@ -143,13 +145,15 @@ function unpack_record(record, bytes)
   return value
 end
 
-local function is_single(param) return param.fixed == 1 end
+-- A struct whose size is told in bytes is one, too: what is behind the fields that are known is its rest.
+local function is_sized(param) return param.record and param.elem < param.record.size end
+local function is_single(param) return param.fixed == 1 or is_sized(param) end
 
 local function is_filled(param) return param.dir == "out" or param.dir == "inout" end
 
 local function pack_records(param, value)
   if type(value) == "string" then return value end
-  if is_single(param) then return pack_record(param.record, value) end
+  if is_single(param) then return pack_record(param.record, value, is_sized(param)) end
   local parts = {}
   for i, item in ipairs(value) do parts[i] = pack_record(param.record, item) end
   return table.concat(parts)
@@ -162,7 +166,11 @@ end
 function placing.decode(param, bytes)
   local record = param.kind == "records" and param.record
   if not record then return bytes end
-  if is_single(param) then return unpack_record(record, bytes) end
+  if is_single(param) then
+    local value = unpack_record(record, bytes)
+    if is_sized(param) and #bytes > record.size then value.rest = bytes:sub(record.size + 1) end
+    return value
+  end
   local list = {}
   for at = 1, #bytes - record.size + 1, record.size do
     table.insert(list, unpack_record(record, bytes:sub(at, at + record.size - 1)))
@@ -233,7 +241,10 @@ local function count_in(p, param, value)
   local elem = math.max(param.elem, 1)
   if type(value) == "string" then return #value // elem end
   if type(value) == "table" and getmetatable(value) == Room then return value.room // elem end
-  if type(value) == "table" and not getmetatable(value) then return is_single(param) and 1 or #value end
+  if type(value) == "table" and not getmetatable(value) then
+    if is_sized(param) then return param.record.size + #(value.rest or "") end
+    return is_single(param) and 1 or #value
+  end
   if value == nil and p.easy and is_filled(param) then return EASY_ROOM // elem end
 end
 
@@ -537,6 +548,15 @@ end
 function placing.read(cage, params, words, into)
   for i, param in ipairs(params) do into[param.name] = placing.value(cage, param, words, words[i]) end
   return into
+end
+
+--- Whether some argument that a call only reads is not there to be read.
+function placing.faults(cage, params, words)
+  for i, param in ipairs(params) do
+    local reads = param.dir == "in" and param.kind ~= "int" and param.kind ~= "address"
+    if reads and words[i] ~= 0 and read_pointer(cage, param, words, words[i]) == nil then return true end
+  end
+  return false
 end
 
 --- The same by their places.

@@ -15,6 +15,7 @@
 --                             result tells
 --   T p[*len]                 as many as the 32-bit integer says that argument len points to
 --                             (socklen_t *addrlen), which then is in and out
+--   T p[->f]                  one struct, as many bytes of it as the 32-bit integer says that is its field f
 --   struct iovec iov[.n]      the bytes that n iovecs point to: const in, else out
 --   void *p, char *p, T *p    with T void, char or a struct of unknown form: an address
 --   _Nullable                 NULL is fine; in an array it stands in the brackets
@@ -28,6 +29,8 @@
 --   /* in */ /* out */ /* inout */   the direction, whatever const says
 --   /* whole */                      an out one is filled whole, whatever the result is
 --   /* addr */                       nothing is moved: it is an address
+--   /* sized */ const T p[.n]        one struct, of which there are n bytes; it may be longer than is known
+--   /* nul */ const char s[16]       a string, of which no more than so many bytes are read
 --
 -- A signature is a plain table with the names and numbers of core/signature.h.
 
@@ -62,7 +65,8 @@ local function any_word(list)
 end
 
 local comment = "/*" * (1 - P "*/") ^ 0 * "*/"
-local note = "/*" * space * Ct((C(any_word "in out inout whole addr") * space * P "," ^ -1 * space) ^ 1) * "*/" * space
+local note = "/*" * space
+           * Ct((C(any_word "in out inout whole addr sized nul") * space * P "," ^ -1 * space) ^ 1) * "*/" * space
 local blank = (S " \t\r\n" + (comment - note)) ^ 0
 
 -- A token and what separates it from the next one.
@@ -114,6 +118,7 @@ local function sized(from, named) return Cg(Cc(from), "from") * Cg(named, "name"
 
 local size = "." * blank * sized("ARG", name "a parameter's name")
            + "*" * blank * sized("DEREF", name "a parameter's name")
+           + "->" * blank * sized("FIELD", name "a field's name")
            + Cg(Cc "FIXED", "from") * Cg(number, "count") * blank
            + sized("bare", plain_name) * blank
 local array = "[" * blank * Ct(Cg(qualifiers, "quals") * Cg(Cp(), "pos") * size ^ -1) * sign "]"
@@ -299,7 +304,9 @@ local function is_strv(to)
          and (to.bracket ~= nil or to.const)
 end
 
-local function is_string(to) return to.type.kind == "char" and to.const and not to.size end
+local function is_string(node, to)
+  return to.type.kind == "char" and to.const and (not to.size or to.size.from == "FIXED" and has_note(node, "nul"))
+end
 
 local function sized_kind(to)
   if to.type.name == "struct iovec" then return KIND.IOVEC end
@@ -329,6 +336,21 @@ local function check_size(node, to)
   if to.size and to.size.from == "FIXED" then check_count(to) end
 end
 
+local function check_sized(node, to, p)
+  if not p.record or p.record.fields[1].name == "" or p.size ~= SIZE.ARG and p.size ~= SIZE.FIELD then
+    fail(to.bracket and to.bracket.pos or node.name_pos, "sized is for a struct of known form: struct foo %s[.size]",
+         node.name)
+  end
+end
+
+-- Where in the struct its own size stands.
+local function size_field(to, record)
+  for _, f in ipairs(record.fields) do
+    if f.name == to.size.name and f.width == 4 and f.count == 1 then return f.offset end
+  end
+  fail(to.size.pos, "[->%s]: %s has no 32-bit integer '%s'", to.size.name, record.name, to.size.name)
+end
+
 -- A pointer or array of so many elements; resolve_size() sees to sizes given by name.
 local function sized_param(node, to)
   check_size(node, to)
@@ -337,7 +359,13 @@ local function sized_param(node, to)
   p.size = to.size and SIZE[to.size.from] or SIZE.FIXED
   p.count = to.size and to.size.count or p.size == SIZE.FIXED and 1 or 0
   if p.kind == KIND.RECORDS then p.record = to.type.record or scalar_record(to.type) end
-  local by_result = p.size == SIZE.ARG and p.dir & DIR.OUT ~= 0 and not has_note(node, "whole")
+  local is_sized = p.size == SIZE.FIELD or has_note(node, "sized")
+  if is_sized then
+    check_sized(node, to, p)
+    p.elem = 1
+  end
+  if p.size == SIZE.FIELD then p.count = size_field(to, p.record) end
+  local by_result = not is_sized and p.size == SIZE.ARG and p.dir & DIR.OUT ~= 0 and not has_note(node, "whole")
   p.filled = by_result and FILLED.RESULT or FILLED.WHOLE
   return p
 end
@@ -350,8 +378,9 @@ local function pointer_param(env, node)
   elseif is_strv(to) then
     p = new_param(node, KIND.STRV, DIR.IN)
     p.elem = env.model.pointer
-  elseif is_string(to) then
+  elseif is_string(node, to) then
     p = new_param(node, KIND.STRING, DIR.IN)
+    p.count = to.size and to.size.count or 0
   elseif not to.size and is_address(to) then
     p = new_param(node, KIND.ADDR, DIR.NONE)
   else
@@ -365,8 +394,9 @@ end
 local function check_param(node)
   if node.comment then
     local word_ = node.comment:match "^/%*%s*(%a+)%s*%*/$"
-    fail(node.pos, "a note before a parameter is one of in, out, inout, whole, addr%s",
-         word_ and parsing.did_you_mean(word_, { "in", "out", "inout", "whole", "addr" }) or "")
+    local words = { "in", "out", "inout", "whole", "addr", "sized", "nul" }
+    fail(node.pos, "a note before a parameter is one of %s%s", table.concat(words, ", "),
+         word_ and parsing.did_you_mean(word_, words) or "")
   end
   if #node.arrays > 1 then fail(node.arrays[2].pos, "'%s' has more than one dimension", node.name) end
 end
@@ -428,7 +458,7 @@ local function params_of(env, nodes)
   for i, node in ipairs(nodes) do params[i] = param_of(env, node) end
   for i, node in ipairs(nodes) do
     local bracket = node.arrays[1]
-    if bracket and bracket.name then resolve_size(params, nodes, params[i], bracket) end
+    if bracket and bracket.name and bracket.from ~= "FIELD" then resolve_size(params, nodes, params[i], bracket) end
   end
   return params
 end

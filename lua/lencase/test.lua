@@ -145,7 +145,10 @@ local function answer(world, cage, record, params, words)
   if given == nil then given = rawget(world.bottom, "default") end
   if given == nil then return -errnos.ENOSYS end
   if type(given) == "table" and not is_failure(given) then given = next_of(world, given) end
-  if type(given) ~= "function" then return result_of(given) end
+  if type(given) ~= "function" then
+    local n = result_of(given)
+    return n >= 0 and placing.faults(cage, params, words) and -errnos.EFAULT or n
+  end
   local results = table.pack(given(record))
   local n = result_of(results[1], results[2])
   placing.fill(cage, params, words, results, 3)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -145,7 +146,7 @@ static void base_and_callbacks(bool callbacks) {
   is_int(call(p, SYS_getpid), 7, "what nobody handles goes to the bottom");
   is_int(call(p, SYS_getppid), (int64_t)p->cage, "pid 0 is the cage's id");
   is_int(call(p, SYS_open, p->size + 5, 0), -EFAULT, "outside of the memory there is nothing");
-  is_int(call(p, SYS_write, 1, p->size - 2, 3), -EFAULT, "nor over its end");
+  is_int(call(p, SYS_write, 1, p->size + 2, 3), 7, "but the bottom is asked what it makes of that");
   is_int(call(p, SYS_chdir, 0), 7, "null is the bottom's to refuse");
   memset(p->memory + p->size - 3, 'x', 3);
   is_int(call(p, SYS_open, p->size - 3, 0), -EFAULT, "a string must end in the memory");
@@ -399,12 +400,50 @@ static void own_memory(void) {
          "the kernel is the bottom");
   is_int(read(fds[0], back, sizeof back), 6, "of one's own operations");
   is_str(back, "abcabc", "which a script stands in for");
-  is_int(call(p, SYS_write, (uint64_t)fds[1], 16, 3), -EFAULT,
-         "a bad pointer of one's own is no crash");
+  is_int(call(p, SYS_open, 16, O_RDONLY), -EFAULT, "a bad pointer of one's own is no crash");
   is_int(call(p, SYS_open, (uint64_t)(uintptr_t) "/dev/null", O_RDONLY), -ENOENT,
          "/DEV/NULL is not there");
   close(fds[0]);
   close(fds[1]);
+  program_close(p);
+}
+
+static const char hands_on[] = PROLOGUE
+    "return lencase.grate { open = function(path, flags) return sys.open(path, flags) end, "
+    "write = function(fd, buf, n) assert(#buf < n) return sys.write(fd, buf, n) end }";
+
+/* A cage's memory cannot be made to end earlier than it does: its own is handed on. */
+static void early_ends(bool callbacks) {
+  struct program *p = program_open(hands_on, 0, callbacks);
+  p->answer = 7;
+  is_int(call(p, SYS_write, 1, p->size - 2, 3), 7, "bytes that end with the memory");
+  ok(p->words[1] == p->size - 2 && p->words[2] == 3, "are the bottom's to judge");
+  is_int(call(p, SYS_open, p->size + 5, 0), 7, "a path outside of it");
+  is_int((int64_t)p->words[0], (int64_t)p->size + 5, "is, too");
+  program_close(p);
+}
+
+static void own_early_ends(void) {
+  enum { PAGE = 4096 };
+  struct program *p = program_open(NULL, 0, false);
+  const lencase_cage_config own = {.flags = LENCASE_OWN_MEMORY};
+  char back[8] = "",
+       *at = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  int fd = memfd_create("out", MFD_CLOEXEC);
+  need(fd >= 0 && at != MAP_FAILED && mprotect(at + PAGE, PAGE, PROT_NONE) == 0);
+  need(script_load(&p->w, hands_on, NULL) == LENCASE_OK);
+  need(lencase_cage_new(p->w.st, &own, 0, &p->cage) == LENCASE_OK);
+  memcpy(at + PAGE - 5, "hello", 5);
+  is_int(call(p, SYS_write, (uint64_t)fd, (uintptr_t)at + PAGE - 5, 9), 5, "five bytes of nine");
+  is_int(pread(fd, back, sizeof back, 0), 5, "are written");
+  is_str(back, "hello", "as they are");
+  is_int(call(p, SYS_write, (uint64_t)-1, (uintptr_t)at + PAGE - 5, 9), -EBADF,
+         "the kernel has its own order of checks");
+  memset(at, 'x', PAGE);
+  is_int(call(p, SYS_open, (uintptr_t)at, 0), -ENAMETOOLONG, "4096 letters without an end");
+  is_int(call(p, SYS_open, (uintptr_t)at + 1, 0), -EFAULT, "and one less");
+  close(fd);
+  munmap(at, 2 * PAGE);
   program_close(p);
 }
 
@@ -461,6 +500,9 @@ int main(void) {
   reentry();
   no_room();
   own_memory();
+  early_ends(false);
+  early_ends(true);
+  own_early_ends();
   two_threads_at_once();
   return test_end();
 }

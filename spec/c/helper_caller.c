@@ -5,9 +5,10 @@
 **   123 -1 0x10     an integer
 **   @text           the address of the text, NUL behind it
 **   %64             the address of 64 zero bytes
+**   !@text !%64 !q: the same, right before a page that cannot be read, a text without its NUL
 **   =2              the result of the second call
 **   q:1,2,3         the address of these 64-bit integers
-**   v:@ab,%3        the address of an array of struct iovec
+**   v:@ab,%3,!@cd   the address of an array of struct iovec; the last run is said to be one longer
 **   s:@ab,@c        the address of a NULL-terminated array of strings
 ** '_' in a text stands for a blank. The report (a file of 1 MiB at descriptor 9, mapped so
 ** that no call is made for it) gets a line a call: the result, then for each %n of it what
@@ -51,15 +52,28 @@ static char *text_of(char *s) {
   return s;
 }
 
-static char *buffer_of(size_t size) {
-  buffers[nbuffers].at = calloc(1, size + 1);
+static char *note_buffer(char *at, size_t size) {
+  buffers[nbuffers].at = at;
   buffers[nbuffers].size = size;
   return buffers[nbuffers++].at;
 }
 
+/* 'size' zero bytes with nothing behind them. */
+static char *edge_of(size_t size) {
+  size_t whole = (size + 4095) / 4096 * 4096;
+  char *at = mmap(NULL, whole + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (at == MAP_FAILED || mprotect(at + whole, 4096, PROT_NONE) != 0) exit(98);
+  return at + whole - size;
+}
+
 static long simple(char *arg) {
   if (arg[0] == '@') return (long)text_of(arg + 1);
-  if (arg[0] == '%') return (long)buffer_of(strtoul(arg + 1, NULL, 0));
+  if (arg[0] == '!' && arg[1] == '@')
+    return (long)memcpy(edge_of(strlen(arg + 2)), text_of(arg + 2), strlen(arg + 2));
+  if (arg[0] == '!' || arg[0] == '%') {
+    size_t size = strtoul(arg + 1 + (arg[0] == '!'), NULL, 0);
+    return (long)note_buffer(arg[0] == '!' ? edge_of(size) : calloc(1, size + 1), size);
+  }
   if (arg[0] == '=') return results[strtol(arg + 1, NULL, 0)];
   return (long)strtoll(arg, NULL, 0);
 }
@@ -78,6 +92,11 @@ static long list(char kind, char *items) {
 }
 
 static long value_of(char *arg) {
+  if (arg[0] == '!' && arg[1] == 'q') {
+    size_t n = 1, i;
+    for (i = 0; arg[i] != '\0'; i++) n += arg[i] == ',';
+    return (long)memcpy(edge_of(8 * n), (void *)list('q', arg + 3), 8 * n);
+  }
   if (arg[0] != '\0' && arg[1] == ':') return list(arg[0], arg + 2);
   return simple(arg);
 }

@@ -4,8 +4,11 @@
 ** habits NAME: does one of them and prints what it saw. The same with grates and without.
 */
 
+#include <elf.h>
 #include <errno.h>
 #include <fenv.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -15,10 +18,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -165,6 +172,70 @@ static void own_sigsys(void) {
   say("is", old.sa_handler == note_only);
 }
 
+/* A filter of the program's own that answers getpgid by a signal. */
+static void trap_getpgid(void) {
+  struct sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getpgid, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog filter = {4, code};
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  say("filter", prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter));
+}
+
+static void emulate(int sig, siginfo_t *info, void *context) {
+  ucontext_t *uc = context;
+  sigset_t now;
+  sigprocmask(SIG_SETMASK, NULL, &now);
+  say("blocked", sigismember(&now, sig) == 1 && sigismember(&now, SIGUSR2) == 1);
+  say("call", info->si_syscall == SYS_getpgid && info->si_code > 0);
+  uc->uc_mcontext.gregs[REG_RAX] = 4321;
+}
+
+static void block_sigsys(int how, sigset_t *old) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGSYS);
+  say("mask", sigprocmask(how, &set, old));
+}
+
+static void traps(void) {
+  struct sigaction sa = {.sa_sigaction = emulate, .sa_flags = SA_SIGINFO};
+  sigset_t old;
+  sigaddset(&sa.sa_mask, SIGUSR2);
+  sigaction(SIGSYS, &sa, NULL);
+  trap_getpgid();
+  say("getpgid", getpgid(0));
+  sigprocmask(SIG_SETMASK, NULL, &old);
+  say("blocked", sigismember(&old, SIGSYS) + sigismember(&old, SIGUSR2));
+  block_sigsys(SIG_BLOCK, &old);
+  say("was", sigismember(&old, SIGSYS));
+  sigprocmask(SIG_SETMASK, NULL, &old);
+  say("is", sigismember(&old, SIGSYS));
+  say("getppid", getppid() > 0);
+  say("never", getpgid(0)); /* what the kernel forces is not blocked: it kills */
+}
+
+/* Sent while it is blocked it waits. */
+static void waiting(void) {
+  sigset_t old;
+  on(SIGSYS, note_only, 0);
+  block_sigsys(SIG_BLOCK, &old);
+  raise(SIGSYS);
+  say("came", came);
+  block_sigsys(SIG_UNBLOCK, &old);
+  say("was", sigismember(&old, SIGSYS));
+  say("came", came == SIGSYS);
+  on(SIGSYS, note_only, (int)SA_RESETHAND);
+  came = 0;
+  raise(SIGSYS);
+  say("came", came == SIGSYS);
+  raise(SIGSYS);
+  say("never", 1);
+}
+
 static void killed(void) {
   say("before", 1);
   raise(SIGTERM);
@@ -172,10 +243,16 @@ static void killed(void) {
 
 static volatile sig_atomic_t storm, stormy;
 
-/* Each signal asks for the next: however slow a build is, the program goes on in between. */
 static void next_signal(void) {
   struct itimerval t = {{0, 0}, {0, 300}};
   if (stormy) setitimer(ITIMER_REAL, &t, NULL);
+}
+
+/* When one has come: however slow a build or a machine is, the program goes on in between. */
+static void another_signal(void) {
+  static int seen = -1;
+  int now = storm;
+  if (__atomic_exchange_n(&seen, now, __ATOMIC_RELAXED) != now) next_signal();
 }
 
 static void during(int sig) {
@@ -186,7 +263,6 @@ static void during(int sig) {
   if (getppid() < 0 || write(-1, "x", 1) != -1) storm = -1000000;
   after = before * 2;
   if (after > 3.0 || after < 3.0) storm = -1000000;
-  next_signal();
   errno = err;
 }
 
@@ -195,9 +271,10 @@ static void *in_the_storm(void *arg) {
   char c;
   int own[2];
   if (pipe(own) != 0) return NULL;
-  for (i = 0; i < 4000; i++) {
+  for (i = 0; i < 1000 || storm < 12; i++) {
     double sum = (double)i * 0.5;
     char *p = malloc((size_t)(i % 100) << 8 | 1);
+    another_signal();
     bad += write(own[1], "y", 1) != 1;
     errno = 0;
     bad += read(own[0], &c, 1) != 1 || c != 'y' || errno != 0;
@@ -214,7 +291,6 @@ static void storms(void) {
   void *got;
   stormy = 1;
   on(SIGALRM, during, SA_RESTART);
-  next_signal();
   say("alone", in_the_storm(&here) != NULL);
   pthread_create(&other, NULL, in_the_storm, &here);
   say("two", in_the_storm(&here) != NULL);
@@ -237,7 +313,8 @@ static long direct(long nr, long a, const void *b, long c) {
 static long up_there(void) {
   long i, bad = 0;
   char c = 0;
-  for (i = 0; i < 3000; i++) {
+  for (i = 0; i < 500 || storm < 12; i++) {
+    another_signal();
     bad += direct(SYS_write, ends[1], "y", 1) != 1;
     bad += direct(SYS_read, ends[0], &c, 1) != 1 || c != 'y';
     bad += write(ends[1], "z", 1) != 1 || read(ends[0], &c, 1) != 1 || c != 'z';
@@ -257,13 +334,179 @@ static void heights(void) {
   say("set", sigaltstack(&s, NULL));
   on(SIGALRM, during, SA_RESTART | SA_ONSTACK);
   on(SIGUSR1, from_above, SA_RESTART | SA_ONSTACK);
-  next_signal();
   say("below", up_there());
   raise(SIGUSR1);
   say("below", up_there());
   stormy = 0;
   say("storm", storm > 10);
 }
+
+/* {============================ little stacks ============================= */
+
+static char little[8192];
+static ucontext_t home, visitor;
+
+static void use_stack(char *stack, size_t size) {
+  stack_t s = {.ss_sp = stack, .ss_size = size};
+  say("set", sigaltstack(&s, NULL));
+}
+
+/* The kernel's frame has 3.4 of the 8 KiB where there is AVX-512: there is no room for another. */
+static void on_little(int sig, siginfo_t *info, void *context) {
+  const stack_t *saved = &((ucontext_t *)context)->uc_stack;
+  char here, path[3072] = "/nonexistent", *argv[] = {path, NULL};
+  stack_t s;
+  int i;
+  (void)sig, (void)info;
+  came += &here >= little && &here < little + sizeof little;
+  for (i = 0; i < 10; i++) {
+    direct(SYS_write, ends[1], "y", 1);
+    direct(SYS_read, ends[0], &here, 1);
+    if (write(ends[1], "y", 1) != 1 || read(ends[0], &here, 1) != 1) came = -1;
+  }
+  if (execv(path, argv) == 0 || errno != ENOENT) came = -1;
+  if (saved->ss_sp != little || saved->ss_size != sizeof little) came = -1;
+  if (sigaltstack(NULL, &s) != 0 || s.ss_flags != SS_ONSTACK || s.ss_sp != little) came = -1;
+  s.ss_flags = 0;
+  if (sigaltstack(&s, NULL) == 0 || errno != EPERM) came = -1;
+}
+
+static void *with_little(void *arg) {
+  struct sigaction sa = {.sa_sigaction = on_little, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+  sigaction(SIGUSR1, &sa, NULL);
+  use_stack(little, sizeof little);
+  came = 0;
+  raise(SIGUSR1);
+  say("came", came);
+  return arg;
+}
+
+/* Signals that come into a call, too. */
+static void littles(void) {
+  pthread_t t;
+  char c;
+  with_little(NULL);
+  pthread_create(&t, NULL, with_little, NULL);
+  pthread_join(t, NULL);
+  stormy = 1;
+  on(SIGALRM, during, SA_ONSTACK);
+  while (storm < 50) {
+    another_signal();
+    if (read(ends[0], &c, 1) != 1 && errno != EINTR) break;
+  }
+  say("storm", storm >= 50);
+}
+
+/* Too small for any handler, and no matter as long as there is none. */
+static void least(void) {
+  char *path = strdup("/nonexistent"), *argv[] = {path, NULL};
+  use_stack(little, 2048);
+  say("write", direct(SYS_write, ends[1], "y", 1));
+  say("write", write(ends[1], "y", 1));
+  say("exec", execv(path, argv));
+  on(SIGUSR1, note_only, 0);
+  raise(SIGUSR1);
+  say("came", came == SIGUSR1);
+  on(SIGUSR2, note_only, SA_ONSTACK);
+  raise(SIGUSR2);
+  say("never", came);
+}
+
+static void on_visit(void) {
+  char c;
+  came = direct(SYS_write, ends[1], "a", 1) == 1;
+  came += write(ends[1], "b", 1) == 1 && read(ends[0], &c, 1) == 1;
+  came += execl("/nonexistent", "x", (char *)NULL) == -1;
+}
+
+/* A stack of the program's own making. */
+static void visits(void) {
+  static char own[4096];
+  getcontext(&visitor);
+  visitor.uc_stack.ss_sp = own;
+  visitor.uc_stack.ss_size = sizeof own;
+  visitor.uc_link = &home;
+  makecontext(&visitor, on_visit, 0);
+  swapcontext(&home, &visitor);
+  say("came", came);
+}
+
+static void disarmed(int sig, siginfo_t *info, void *context) {
+  const stack_t *saved = &((ucontext_t *)context)->uc_stack;
+  stack_t now;
+  (void)sig, (void)info;
+  say("saved", saved->ss_sp == alternate && saved->ss_size == sizeof alternate);
+  say("get", sigaltstack(NULL, &now));
+  say("now", now.ss_flags);
+}
+
+static void disarms(void) {
+  struct sigaction sa = {.sa_sigaction = disarmed, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+  stack_t s = {.ss_sp = alternate, .ss_size = sizeof alternate, .ss_flags = 1 << 31}, old;
+  say("set", sigaltstack(&s, NULL));
+  sigaction(SIGUSR1, &sa, NULL);
+  raise(SIGUSR1);
+  raise(SIGUSR1);
+  say("get", sigaltstack(NULL, &old));
+  say("armed", old.ss_sp == alternate && old.ss_flags == 1 << 31);
+  s.ss_flags = 7;
+  say("flags", sigaltstack(&s, NULL) == -1 && errno == EINVAL);
+}
+
+static int deep(int n) {
+  volatile char some[4096];
+  some[n % 4096] = (char)n;
+  return n > 1 << 20 ? some[0] : deep(n + 1) + some[1];
+}
+
+/* Out of an overflow again and again, and out of calls, more often than there is room for. */
+static void overflows(void) {
+  volatile int i;
+  char c;
+  use_stack(alternate, sizeof alternate);
+  on(SIGSEGV, leap, SA_ONSTACK);
+  for (i = 0; i < 3; i++)
+    if (sigsetjmp(back, 1) == 0) say("never", deep(0));
+  on(SIGALRM, leap, SA_ONSTACK);
+  for (i = 0; i < 300; i++)
+    if (sigsetjmp(back, 1) == 0) {
+      alarm_in(1);
+      if (i % 2)
+        direct(SYS_read, ends[0], &c, 1);
+      else
+        say("never", read(ends[0], &c, 1));
+    }
+  say("leapt", i);
+}
+
+static char *beginning;
+static uintptr_t secret;
+
+/* As collectors of garbage do, which stop threads by signals. */
+static void scan(int sig) {
+  uintptr_t here, *p;
+  (void)sig;
+  for (p = &here; (char *)p < beginning; p++) came += *p == ~secret;
+}
+
+static void scanned(void) {
+  char first, c;
+  long result;
+  uintptr_t hidden;
+  beginning = &first;
+  secret = ~(uintptr_t)&c;
+  on(SIGALRM, scan, 0);
+  alarm_in(50);
+  hidden = secret;
+  __asm__ volatile("mov %[hidden], %%r12\n\tnot %%r12\n\tsyscall\n\txor %%r12d, %%r12d"
+                   : "=a"(result)
+                   : "a"(SYS_pause), [hidden] "r"(hidden)
+                   : "rcx", "r11", "r12", "memory");
+  say("interrupted", result == -EINTR);
+  say("found", came > 0);
+}
+
+/* }========================================================================= */
 
 static volatile sig_atomic_t received, in_order, told;
 
@@ -329,6 +572,12 @@ static void actions(void) {
   say("came", came);
   say("get", sigaction(SIGUSR1, NULL, &old));
   say("gone", old.sa_handler == SIG_DFL);
+  say("flags", (long)(old.sa_flags & ((int)SA_RESETHAND | SA_RESTART | SA_SIGINFO)));
+  say("mask", sigismember(&old.sa_mask, SIGUSR2));
+  old.sa_flags = SA_NODEFER | SA_RESTART;
+  say("default", sigaction(SIGTERM, &old, NULL));
+  say("get", sigaction(SIGTERM, NULL, &old));
+  say("flags", (long)(old.sa_flags & (SA_NODEFER | SA_RESTART | SA_SIGINFO | SA_ONSTACK)));
   say("ignore", signal(SIGUSR1, SIG_IGN) == SIG_DFL);
   say("was", signal(SIGUSR1, note_only) == SIG_IGN);
   say("none", sigaction(99, NULL, &old));
@@ -487,6 +736,39 @@ static void spawns(void) {
   say("good", result);
 }
 
+static void traced(void) {
+  char c;
+  ptrace(PTRACE_TRACEME, 0, 0, 0);
+  raise(SIGSTOP);
+  if (write(ends[1], "t", 1) != 1 || read(ends[0], &c, 1) != 1) _exit(1);
+  raise(SIGUSR1); /* which the tracer keeps */
+  if (direct(SYS_write, ends[1], "t", 1) != 1) _exit(2);
+  _exit(7);
+}
+
+/* A child that is let go on whatever it is stopped by. */
+static void traces(void) {
+  int status = 0, stops = 0;
+  siginfo_t info = {0};
+  pid_t pid = fork();
+  if (pid == 0) traced();
+  while (stops < 10 && waitpid(pid, &status, 0) == pid && WIFSTOPPED(status)) {
+    say("stopped", WSTOPSIG(status));
+    say("continued", ptrace(PTRACE_CONT, pid, 0, 0));
+    stops++;
+  }
+  say("exited", WEXITSTATUS(status));
+  pid = fork();
+  if (pid == 0) traced();
+  for (stops = 0; stops < 10 && waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED) == 0 &&
+                  info.si_code == CLD_TRAPPED;
+       stops++) {
+    say("stopped", info.si_status);
+    ptrace(PTRACE_CONT, pid, 0, 0);
+  }
+  say("exited", info.si_code == CLD_EXITED ? info.si_status : -1);
+}
+
 static int on_own_stack(void *arg) {
   say("argument", *(int *)arg);
   *(int *)arg = 2;
@@ -522,6 +804,21 @@ static void execs(void) {
   execl("/bin/echo", "echo", "executed", (char *)NULL);
 }
 
+/* The auxiliary vector, where the kernel puts it: behind the environment. */
+static void vectors(void) {
+  char **p = environ;
+  const Elf64_auxv_t *v;
+  unsigned long random = 0, pages = 0;
+  while (*p != NULL) p++;
+  for (v = (const Elf64_auxv_t *)(p + 1); v->a_type != AT_NULL; v++) {
+    if (v->a_type == AT_PAGESZ) pages = v->a_un.a_val;
+    if (v->a_type == AT_RANDOM) random = v->a_un.a_val;
+  }
+  say("page", (long)pages);
+  say("random", random != 0 && random == getauxval(AT_RANDOM));
+  say("vdso", getauxval(AT_SYSINFO_EHDR) != 0);
+}
+
 /* }========================================================================= */
 
 static const struct {
@@ -550,6 +847,16 @@ static const struct {
     {"heights", heights},
     {"queues", queues},
     {"actions", actions},
+    {"littles", littles},
+    {"least", least},
+    {"visits", visits},
+    {"disarms", disarms},
+    {"overflows", overflows},
+    {"scanned", scanned},
+    {"traps", traps},
+    {"waiting", waiting},
+    {"vectors", vectors},
+    {"traces", traces},
 };
 
 int main(int argc, char **argv) {

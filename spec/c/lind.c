@@ -221,9 +221,12 @@ static void results(void) {
 static void bad_memory(void) {
   struct grate g;
   grate_up(&g, script);
+  d.answer = -EFAULT;
   is_int(call(&g, CAGE, SYS_open, BASE + SIZE + 5, 0, 0), -EFAULT, "a pointer to nowhere");
+  ok(d.words[0] == BASE + SIZE + 5 && d.cages[0] == CAGE, "is Lind's to judge");
   memset(d.memory + SIZE - 4, 'x', 4);
   is_int(call(&g, CAGE, SYS_open, BASE + SIZE - 4, 0, 0), -EFAULT, "a string without an end");
+  ok(d.words[0] == BASE + SIZE - 4 && d.cages[0] == CAGE, "is, too");
   d.refuse_copies = true;
   is_int(call(&g, CAGE, SYS_open, put(100, "/a"), 0, 0), -EFAULT, "a Lind that copies nothing");
   is_int(call(&g, CAGE, SYS_read, 0, BASE, 3), -EFAULT, "in neither direction");

@@ -69,12 +69,13 @@ static bool is_string(const unsigned char *data, size_t size) {
 /* Whether what a snapshot says is there is there, its bytes added to *size. */
 static bool holds(const struct sig_param *p, const struct snapshot *s, size_t *size) {
   bool good = s->state != SNAP_HELD || p->kind != SIG_STRING || is_string(s->data, s->size);
-  if (s->state != SNAP_HELD) return s->data == NULL && s->parts == NULL;
+  if (s->state != SNAP_HELD) return touch(s->data, s->size) == s->size && s->parts == NULL;
   *size += touch(s->data, s->size);
   for (uint32_t i = 0; i < s->nparts; i++) {
     const struct snap_part *part = &s->parts[i];
     *size += touch(part->data, part->size);
-    if (p->kind == SIG_STRV) good = good && is_string(part->data, part->size);
+    if (p->kind == SIG_STRV && part->cut == CUT_NONE)
+      good = good && is_string(part->data, part->size);
   }
   return good;
 }

@@ -6,6 +6,19 @@
 
 #include "marshal_fixture.h"
 
+static void is_bad(const struct run *r, int arg, enum snap_cut cut, const char *what) {
+  is_int(r->snaps[arg].state, SNAP_BAD, "%s", what);
+  is_int(r->snaps[arg].cut, cut, "for the right reason");
+}
+
+/* So much is there of a buffer, and 'told' was asked for. */
+static void is_cut(const struct run *r, size_t size, uint64_t told, enum snap_cut cut) {
+  is_int(r->snaps[1].state, SNAP_HELD, "is seen");
+  is_int(r->snaps[1].size, size, "as far as it goes");
+  is_int(r->snaps[1].told, told, "with what was asked for");
+  is_int(r->snaps[1].cut, cut, "and why it ends");
+}
+
 /* {================================ strings ================================ */
 
 static const size_t lengths[] = {0,    1,    2,    1022, 1023, 1024,  1025,
@@ -39,11 +52,14 @@ static void bad_strings(void) {
   world_open(&w, NULL, NULL);
   run_open(&r, &w, "unlink", LENCASE_COPY_ALL_ARGS);
   uint64_t addr = world_put(&w, "abc", 3);
-  is_int(run_in(&r, addr), LENCASE_EFAULT, "a string without an end");
-  is_int(r.fault.arg, 0, "the fault tells the argument");
-  is_int(r.fault.addr, addr + 3, "and where");
-  for (size_t i = 0; i < sizeof nowhere / sizeof nowhere[0]; i++)
-    is_int(run_in(&r, nowhere[i]), LENCASE_EFAULT, "a string at 0x%" PRIx64, nowhere[i]);
+  is_int(run_in(&r, addr), LENCASE_OK, "a string without an end is no failure");
+  is_bad(&r, 0, CUT_FAULT, "but bad");
+  is_int(r.snaps[0].size, 3, "what there is of it is held");
+  is_int(r.snaps[0].addr, addr, "and has an address");
+  for (size_t i = 0; i < sizeof nowhere / sizeof nowhere[0]; i++) {
+    is_int(run_in(&r, nowhere[i]), LENCASE_OK, "a string at 0x%" PRIx64, nowhere[i]);
+    is_bad(&r, 0, CUT_FAULT, "is bad");
+  }
   is_int(run_in(&r, 0), LENCASE_OK, "NULL is no error of ours");
   is_int(r.snaps[0].state, SNAP_NULL, "it is seen as NULL");
   is_int(r.reads, 0, "and nothing is read");
@@ -59,12 +75,35 @@ static void long_strings(uint32_t max) {
   run_open(&r, &w, "unlink", LENCASE_COPY_ALL_ARGS);
   is_int(run_in(&r, put_letters(&w, max - 1, &copy)), LENCASE_OK, "a string of max_string %u", max);
   free(copy);
-  is_int(run_in(&r, put_letters(&w, max, &copy)), LENCASE_ELIMIT, "a longer one");
+  is_int(run_in(&r, put_letters(&w, max, &copy)), LENCASE_OK, "a longer one");
+  is_bad(&r, 0, CUT_LIMIT, "is bad");
   free(copy);
-  is_int(run_in(&r, put_letters(&w, 4 * max + 20 * PAGE, &copy)), LENCASE_ELIMIT,
-         "a much longer one");
+  is_int(run_in(&r, put_letters(&w, 4 * max + 20 * PAGE, &copy)), LENCASE_OK, "a much longer one");
+  is_bad(&r, 0, CUT_LIMIT, "is bad");
   ok(r.reads <= 8, "of which no more is read than need be: %u reads", r.reads);
   free(copy);
+  run_close(&r);
+  world_close(&w);
+}
+
+/* No call reads more of a string than execve(2) of an argument: that is all of it. */
+static void longest_string(void) {
+  enum { MOST = 131072 };
+  struct world w;
+  struct run r;
+  char *copy;
+  world_open(&w, NULL, &(struct sim_config){.memory = 8 << 20, .guard = true});
+  run_open(&r, &w, "unlink", LENCASE_COPY_ALL_ARGS);
+  is_int(run_in(&r, put_letters(&w, MOST + 10, &copy)), LENCASE_OK, "a string that nothing takes");
+  is_int(r.snaps[0].state, SNAP_HELD, "is seen");
+  is_int(r.snaps[0].size, MOST, "as far as a call reads");
+  is_mem(r.snaps[0].data, copy, MOST, "its bytes");
+  is_int(r.snaps[0].data[MOST], 0, "and a NUL");
+  free(copy);
+  run_close(&r);
+  run_open(&r, &w, "prctl", LENCASE_COPY_ALL_ARGS);
+  is_int(run_in(&r, 15, world_put(&w, "sixteen letters!", 16)), LENCASE_OK, "PR_SET_NAME, no NUL");
+  is_int(r.snaps[1].size, 16, "16 bytes are all of a name");
   run_close(&r);
   world_close(&w);
 }
@@ -86,16 +125,18 @@ static void buffers(void) {
   is_mem(r.snaps[1].data, bytes, sizeof bytes, "its bytes");
   is_int(r.reads, 1, "by one read");
   is_int(r.snaps[0].state, SNAP_NONE, "an integer has no snapshot");
-  is_int(run_in(&r, 1, addr, sizeof bytes + 1), LENCASE_EFAULT, "one byte more than there is");
-  is_int(r.fault.arg, 1, "the fault tells the argument");
-  is_int(r.fault.addr, addr + sizeof bytes, "and the byte");
-  is_int(run_in(&r, 1, addr, 3 * PAGE + 1), LENCASE_ELIMIT, "more than max_call_bytes");
-  is_int(run_in(&r, 1, addr, SIZE_MAX), LENCASE_ELIMIT, "as much as can be said");
+  is_int(run_in(&r, 1, addr, sizeof bytes + 1), LENCASE_OK, "one byte more than there is");
+  is_cut(&r, sizeof bytes, sizeof bytes + 1, CUT_FAULT);
+  is_int(run_in(&r, 1, addr, 3 * PAGE + 1), LENCASE_OK, "more than max_call_bytes");
+  is_cut(&r, 3 * PAGE / 2, 3 * PAGE + 1, CUT_LIMIT);
+  is_int(run_in(&r, 1, addr, SIZE_MAX), LENCASE_OK, "as much as can be said");
+  is_cut(&r, 3 * PAGE / 2, SIZE_MAX, CUT_LIMIT);
   is_int(run_in(&r, 1, 1, 0), LENCASE_OK, "no bytes from nowhere");
   is_int(r.snaps[1].size, 0, "are none");
   is_int(run_in(&r, 1, 0, 5), LENCASE_OK, "NULL with a count");
   is_int(r.snaps[1].state, SNAP_NULL, "is NULL");
-  is_int(run_in(&r, 1, UINT64_MAX, 2), LENCASE_EFAULT, "over the end of all addresses");
+  is_int(run_in(&r, 1, UINT64_MAX, 2), LENCASE_OK, "over the end of all addresses");
+  is_bad(&r, 1, CUT_FAULT, "is bad");
   run_close(&r);
   world_close(&w);
 }
@@ -146,13 +187,18 @@ static void iovecs(void) {
   is_mem(p[3].data, "ond", 3, "the fourth");
   is_int(p[2].size + p[4].size, 0, "the empty ones");
   is_int(p[3].addr, b + 3, "a part knows its address");
-  is_int(run_in(&r, 1, addr, 6), LENCASE_EFAULT, "an array that ends too early");
+  is_int(run_in(&r, 1, addr, 6), LENCASE_OK, "an array that ends too early");
+  is_bad(&r, 1, CUT_FAULT, "is bad");
   is_int(run_in(&r, 1, addr, 0), LENCASE_OK, "no runs");
   is_int(r.snaps[1].nparts, 0, "no parts");
   is_int(run_in(&r, 1, 1, 0), LENCASE_OK, "no runs at nowhere");
-  is_int(run_in(&r, 1, addr, 1025), LENCASE_EINVAL, "more runs than Linux has");
-  is_int(run_in(&r, 1, addr, UINT64_C(0x100000001)), LENCASE_EINVAL, "a count of 64 bits");
-  is_int(run_in(&r, 1, addr, UINT64_MAX), LENCASE_EINVAL, "a negative one");
+  is_int(run_in(&r, 1, addr, 1025), LENCASE_OK, "more runs than Linux has");
+  is_bad(&r, 1, CUT_COUNT, "are bad");
+  is_int(run_in(&r, 1, addr, UINT64_C(0x100000001)), LENCASE_OK, "a count of 64 bits");
+  is_bad(&r, 1, CUT_COUNT, "is bad");
+  is_int(run_in(&r, 1, addr, UINT64_MAX), LENCASE_OK, "a negative one");
+  is_bad(&r, 1, CUT_COUNT, "is bad");
+  is_int(r.reads, 0, "and nothing is read");
   is_int(run_in(&r, 1, 0, 3), LENCASE_OK, "NULL with a count");
   is_int(r.snaps[1].state, SNAP_NULL, "is NULL");
   run_close(&r);
@@ -183,17 +229,27 @@ static void bad_iovecs(void) {
   world_open(&w, &(lencase_config){.max_call_bytes = 8192}, NULL);
   run_open(&r, &w, "writev", LENCASE_COPY_ALL_ARGS);
   uint64_t a = world_put(&w, bytes, sizeof bytes);
-  struct run_of bad = {a, 3001}, huge[] = {{a, 8}, {a, SIZE_MAX}, {a, SIZE_MAX}};
-  struct run_of sum[] = {{a, 3000}, {a, 3000}, {a, 3000}};
-  struct run_of wild[] = {{a, 8}, {UINT64_C(0xffff800000000000), 8}};
-  is_int(run_in(&r, 1, put_iov(&w, &bad, 1), 1), LENCASE_EFAULT, "a run over a guard page");
-  is_int(r.fault.arg, 1, "the fault tells the argument");
-  is_int(r.fault.addr, a + 3000, "and the byte");
-  is_int(run_in(&r, 1, put_iov(&w, wild, 2), 2), LENCASE_EFAULT, "a run in the kernel's half");
-  is_int(run_in(&r, 1, put_iov(&w, huge, 3), 3), LENCASE_ELIMIT, "lengths whose sum wraps round");
-  is_int(run_in(&r, 1, put_iov(&w, sum, 3), 3), LENCASE_ELIMIT,
-         "overlapping, over the limit in all");
+  const struct snap_part *p;
+  struct run_of bad[] = {{a, 8}, {a, 3001}, {a, 8}},
+                wild[] = {{a, 8}, {UINT64_C(0xffff800000000000), 8}};
+  struct run_of negative[] = {{a, 8}, {a, SIZE_MAX}}, sum[] = {{a, 3000}, {a, 3000}, {a, 3000}};
+  is_int(run_in(&r, 1, put_iov(&w, bad, 3), 3), LENCASE_OK, "a run over a guard page");
+  p = r.snaps[1].parts;
+  is_int(p[0].cut, CUT_NONE, "the one before it is whole");
+  is_int(p[1].size, 3000, "it is seen as far as it goes");
+  is_int(p[1].told, 3001, "with its own length");
+  is_int(p[1].cut, CUT_FAULT, "and why it ends");
+  is_int(run_in(&r, 1, put_iov(&w, wild, 2), 2), LENCASE_OK, "a run in the kernel's half");
+  ok(r.snaps[1].parts[1].data == NULL, "has no bytes");
+  is_int(run_in(&r, 1, put_iov(&w, negative, 2), 2), LENCASE_OK, "a negative length");
+  ok(r.snaps[1].parts[0].data == NULL, "has none of the runs read");
+  is_int(r.snaps[1].parts[1].told, SIZE_MAX, "and is kept");
+  is_int(run_in(&r, 1, put_iov(&w, sum, 3), 3), LENCASE_OK, "over the limit in all");
+  p = r.snaps[1].parts;
+  is_int(p[1].size, 3000, "as long as there is room");
+  is_int(p[2].cut, CUT_LIMIT, "runs are seen");
   is_int(run_in(&r, 1, put_iov(&w, sum, 2), 2), LENCASE_OK, "and below it");
+  is_int(r.snaps[1].parts[1].cut, CUT_NONE, "whole");
   run_close(&r);
   world_close(&w);
 }
@@ -208,7 +264,7 @@ static void iovecs_to_fill(void) {
   is_int(r.reads, 1, "its array is read");
   is_int(r.snaps[1].nparts, 2, "its parts are there");
   ok(r.snaps[1].parts[0].data == NULL, "and none of their bytes");
-  is_int(r.snaps[1].parts[0].size, 1 << 20, "their size is");
+  is_int(r.snaps[1].parts[0].told, 1 << 20, "their size is");
   run_close(&r);
   world_close(&w);
 }
@@ -275,13 +331,17 @@ static void bad_strvs(void) {
   run_open(&r, &w, "execve", LENCASE_COPY_ALL_ARGS);
   uint64_t path = world_string(&w, "/bin/true"), s = world_string(&w, "s");
   uint64_t endless[] = {s, s, s}, wild[] = {s, 8, 0}, open[] = {s, world_put(&w, "x", 1), 0};
-  is_int(run_in(&r, path, put_words(&w, endless, 3), 0), LENCASE_EFAULT,
-         "an array without its end");
-  is_int(r.fault.arg, 1, "the fault tells the argument");
-  is_int(run_in(&r, path, put_words(&w, wild, 3), 0), LENCASE_EFAULT, "a string at nowhere");
-  is_int(r.fault.addr, 8, "and where");
-  is_int(run_in(&r, path, put_words(&w, open, 3), 0), LENCASE_EFAULT, "a string without its end");
-  is_int(run_in(&r, path, UINT64_MAX - 6, 0), LENCASE_EFAULT, "an array over the last address");
+  is_int(run_in(&r, path, put_words(&w, endless, 3), 0), LENCASE_OK, "an array without its end");
+  is_bad(&r, 1, CUT_FAULT, "is bad");
+  is_int(run_in(&r, path, put_words(&w, wild, 3), 0), LENCASE_OK, "a string at nowhere");
+  is_str((char *)r.snaps[1].parts[0].data, "s", "beside one that is there");
+  is_int(r.snaps[1].parts[1].cut, CUT_FAULT, "is cut");
+  is_int(r.snaps[1].parts[1].addr, 8, "and an address");
+  is_int(run_in(&r, path, put_words(&w, open, 3), 0), LENCASE_OK, "a string without its end");
+  is_int(r.snaps[1].parts[1].cut, CUT_FAULT, "is cut");
+  is_int(r.snaps[1].parts[1].size, 1, "after its one byte");
+  is_int(run_in(&r, path, UINT64_MAX - 6, 0), LENCASE_OK, "an array over the last address");
+  is_bad(&r, 1, CUT_FAULT, "is bad");
   run_close(&r);
   world_close(&w);
 }
@@ -318,8 +378,12 @@ static void one_read(void) {
   is_int(r.reads, 1, "by one read");
   is_str((char *)r.snaps[0].data, "old", "the first");
   is_str((char *)r.snaps[1].data, "new", "the second");
-  is_int(run_in(&r, world_string(&w, "old"), 8), LENCASE_EFAULT, "one good, one bad");
-  is_int(r.fault.arg, 1, "the fault tells which");
+  is_int(run_in(&r, world_string(&w, "old"), 8), LENCASE_OK, "one good, one bad");
+  is_str((char *)r.snaps[0].data, "old", "the good one is there");
+  is_bad(&r, 1, CUT_FAULT, "the other is bad");
+  is_int(run_in(&r, 8, world_string(&w, "new")), LENCASE_OK, "the other way round");
+  is_bad(&r, 0, CUT_FAULT, "the first is bad");
+  is_str((char *)r.snaps[1].data, "new", "and the second is there");
   run_close(&r);
   run_open(&r, &w, "rename", LENCASE_PASS(1));
   is_int(run_in(&r, 8, world_string(&w, "new")), LENCASE_OK, "a bad string that is passed through");
@@ -362,6 +426,7 @@ int main(void) {
   long_strings(1024);
   long_strings(PAGE);
   long_strings(5000);
+  longest_string();
   buffers();
   counts_with_signs();
   iovecs();

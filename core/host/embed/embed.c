@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "../../call.h"
+#include "../edge.h"
 
 /* A run of the cage's memory that is ours for the time being; 'data' only where we cannot write it directly. */
 struct block {
@@ -244,6 +245,19 @@ static void embed_put(struct call *call, const struct mem_seg *seg) {
   state_free(st, b, sizeof *b);
 }
 
+/* A cage's own memory cannot be made to end. */
+static int embed_edge_get(struct call *call, struct mem_seg *seg) {
+  const struct embed *e = embed_of(call->cage);
+  if (is_gone(call->cage)) return LENCASE_EGONE;
+  if (!(e->config.flags & LENCASE_OWN_MEMORY)) return LENCASE_ENOENT;
+  return edge_map(call->cage->st, seg);
+}
+
+static void embed_edge_put(struct call *call, const struct mem_seg *seg) {
+  (void)call;
+  edge_unmap(seg);
+}
+
 /* The windows get into the cage's memory: the bottom will read them there. */
 static bool flush(const struct embed *e) {
   const struct block *b;
@@ -344,6 +358,8 @@ static const struct host_ops embed_ops = {
     .write = embed_write,
     .window_get = embed_window_get,
     .window_put = embed_put,
+    .edge_get = embed_edge_get,
+    .edge_put = embed_edge_put,
     .scratch_get = embed_scratch_get,
     .scratch_put = embed_put,
     .carry_out = embed_carry_out,

@@ -12,22 +12,19 @@
 ** thread, and no handler of the program's runs meanwhile. So what interrupts a thread finds it as
 ** it leaves it, also when it never comes back (siglongjmp).
 **
-** The kernel's frame for a handler with SA_ONSTACK lies at the top of the alternate stack, wherever in the engine
-** the thread is. So whoever is on the alternate stack himself has signals blocked, too.
-**
-** Threads are told by their thread pointers. Where that does not do (threads without one of their own,
-** a processor that cannot read it without the kernel, more threads than slots) signals are blocked.
+** Where a handler is entered, and what becomes of the kernel's frame: stack.c.
 */
 
 #include "inline_int.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/syscall.h>
 
 #define RESETHAND UINT64_C(0x80000000) /* SA_RESETHAND, which is negative */
 
-enum { PROBES = 8, TRIES = 1000 };
+enum { TRIES = 1000 };
 
 static inline_mask set_mask(const struct inline_host *h, inline_mask mask) {
   inline_mask old = 0;
@@ -36,93 +33,10 @@ static inline_mask set_mask(const struct inline_host *h, inline_mask mask) {
   return old;
 }
 
-/* {================================== slots ================================ */
-
-static struct inline_slot *probe(struct inline_host *h, uintptr_t thread, uintptr_t wanted) {
-  size_t first = (size_t)((thread >> 6) * UINT64_C(0x9e3779b97f4a7c15) >> 32), i;
-  for (i = 0; i < PROBES; i++) {
-    struct inline_slot *s = &h->slots[(first + i) % INLINE_SLOTS];
-    if (__atomic_load_n(&s->thread, __ATOMIC_RELAXED) == wanted) return s;
-  }
-  return NULL;
-}
-
-static struct inline_slot *slot_new(struct inline_host *h, uintptr_t thread) {
-  struct inline_slot *s;
-  uintptr_t none;
-  do {
-    s = probe(h, thread, 0);
-    none = 0;
-  } while (s != NULL && !__atomic_compare_exchange_n(&s->thread, &none, thread, false,
-                                                     __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-  return s;
-}
-
-/* This thread's, made when there is none yet. */
-static struct inline_slot *own_slot(struct inline_host *h) {
-  uintptr_t thread;
-  struct inline_slot *s;
-  /* a child that shares the memory has its parent's thread pointer */
-  if (!h->wrfsbase || h->unslotted || __atomic_load_n(&h->others, __ATOMIC_RELAXED) > 0)
-    return NULL;
-  thread = inline_thread(h);
-  s = thread != 0 ? probe(h, thread, thread) : NULL;
-  return s != NULL || thread == 0 ? s : slot_new(h, thread);
-}
-
-/* The caller's frames lie there. */
-static bool is_here(uintptr_t stack, size_t size) {
-  return (uintptr_t)__builtin_frame_address(0) - stack < size;
-}
-
-struct inline_slot *inline_slot(struct inline_host *h) {
-  struct inline_slot *s = own_slot(h);
-  return s == NULL || is_here(s->alternate, s->alternate_size) ? NULL : s;
-}
-
-bool inline_on_alternate(struct inline_host *h) {
-  const struct inline_slot *s = own_slot(h);
-  stack_t stack;
-  if (s != NULL) return is_here(s->alternate, s->alternate_size);
-  inline_raw3(h, SYS_sigaltstack, 0, (uintptr_t)&stack, 0);
-  return is_here((uintptr_t)stack.ss_sp, stack.ss_size);
-}
-
-void inline_slot_alternate(struct inline_host *h, const stack_t *stack) {
-  struct inline_slot *s = own_slot(h);
-  if (s == NULL) {
-    h->unslotted = true; /* it could not be said later */
-    return;
-  }
-  s->alternate = (uintptr_t)stack->ss_sp;
-  s->alternate_size = (stack->ss_flags & SS_DISABLE) ? 0 : stack->ss_size;
-}
-
-void inline_slot_free(struct inline_host *h, uintptr_t thread) {
-  struct inline_slot *s = h->wrfsbase && thread != 0 ? probe(h, thread, thread) : NULL;
-  if (s == NULL) return;
-  s->alternate_size = 0;
-  __atomic_store_n(&s->thread, 0, __ATOMIC_RELEASE);
-}
-
-void inline_slots_keep(struct inline_host *h, uintptr_t thread) {
-  size_t i;
-  for (i = 0; i < INLINE_SLOTS; i++)
-    if (h->slots[i].thread != thread)
-      h->slots[i] = (struct inline_slot){0};
-    else
-      h->slots[i].keeps = false; /* what waits for the parent is not the child's */
-}
-
-/* }========================================================================= */
-
 /* {================================== doors ================================ */
 
 void inline_keep_out(struct trap *t) {
-  if (t->slot != NULL)
-    t->slot->inside = true;
-  else
-    inline_close(t);
+  t->slot->inside = true;
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
@@ -146,39 +60,30 @@ static void reopen(const struct inline_host *h, struct inline_slot *s) {
   bool kept = s->keeps;
   s->deferred = false; /* everything is blocked: nobody sets it before the mask is open */
   if (kept) queue(h, SIGSYS, &s->kept);
-  if (kept && !s->keeps) return;
-  s->keeps = false; /* there was no room in the queue, nor will there be */
-  set_mask(h, mask);
-}
-
-static bool has_kept(const struct trap *t) {
-  return t->slot != NULL && t->slot->keeps;
+  if (!kept || s->keeps) {
+    s->keeps = false; /* there was no room in the queue, nor will there be */
+    set_mask(h, mask);
+  }
+  inline_sigsys_comes(h, s);
 }
 
 void inline_let_in(struct trap *t) {
+  struct inline_slot *s = t->slot;
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
-  if (t->closed) {
-    t->closed = false;
-    if (has_kept(t)) t->slot->mask = *t->mask;
-    if (has_kept(t))
-      reopen(t->h, t->slot);
-    else
-      set_mask(t->h, *t->mask);
+  if (!t->closed) {
+    s->inside = false;
+    if (s->deferred) reopen(t->h, s);
     return;
   }
-  t->slot->inside = false;
-  if (t->slot->deferred) reopen(t->h, t->slot);
+  t->closed = false;
+  s->mask = *t->mask;
+  reopen(t->h, s);
 }
 
 int64_t inline_await(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   struct inline_slot *s = t->slot;
-  struct trap *outer;
+  struct trap *outer = s->awaiting;
   int64_t result;
-  if (s == NULL) {
-    inline_let_in(t);
-    return inline_raw(t->h, nr, words);
-  }
-  outer = s->awaiting;
   s->awaiting = t;
   s->at_gate = false;
   inline_let_in(t);
@@ -188,7 +93,6 @@ int64_t inline_await(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MA
 }
 
 void inline_sigreturn_opens(struct trap *t) {
-  if (t->slot == NULL) return;
   t->slot->inside = t->slot->deferred = false;
   if (t->slot->keeps) reopen(t->h, t->slot);
 }
@@ -198,10 +102,8 @@ void inline_close(struct trap *t) {
   if (t->closed) return;
   old = set_mask(t->h, MASK_ALL);
   t->closed = true;
-  if (t->slot != NULL) {
-    if (t->slot->deferred) old = t->slot->mask;
-    t->slot->inside = t->slot->deferred = false;
-  }
+  if (t->slot->deferred) old = t->slot->mask;
+  t->slot->inside = t->slot->deferred = false;
   *t->mask = old;
 }
 
@@ -210,37 +112,78 @@ void inline_close(struct trap *t) {
 /* {============================= signals that come ========================= */
 
 /*
-** The kernel's frame lies on the stack: a program's handler finds it as it would without us. The
-** registers are the three of a handler with SA_SIGINFO, which others do not look at.
+** To where the frame was moved to; there, on the program's own stack, signals are let in, so that one which
+** has waited finds a handler that has begun. The registers are the three of a handler with SA_SIGINFO,
+** which others do not look at.
 */
 __asm__(".pushsection .text\n"
         ".balign 16\n"
         ".globl inline_signal_entry\n.hidden inline_signal_entry\n"
         "inline_signal_entry:\n"
         "  .cfi_startproc\n"
+        "  sub $56, %rsp\n"
+        "  .cfi_adjust_cfa_offset 56\n"
+        "  mov %rsp, %rcx\n"
+        "  call inline_signal_arrives\n"
+        "  test %al, %al\n"
+        "  jz 1f\n"
+        "  mov 0(%rsp), %r11\n"
+        "  mov 8(%rsp), %rdi\n"
+        "  mov 16(%rsp), %rsi\n"
+        "  mov 24(%rsp), %rdx\n"
+        "  mov 40(%rsp), %rcx\n"
+        "  mov 32(%rsp), %rsp\n"
+        "  .cfi_remember_state\n"
+        "  .cfi_adjust_cfa_offset -56\n"
+        "  test %rcx, %rcx\n"
+        "  jz 2f\n"
+        "  movb $0, 0(%rcx)\n" /* inside */
+        "  cmpb $0, 1(%rcx)\n" /* deferred */
+        "  je 2f\n"
         "  push %rdi\n"
         "  .cfi_adjust_cfa_offset 8\n"
         "  push %rsi\n"
         "  .cfi_adjust_cfa_offset 8\n"
         "  push %rdx\n"
         "  .cfi_adjust_cfa_offset 8\n"
-        "  call inline_signal_arrives\n"
+        "  push %r11\n"
+        "  .cfi_adjust_cfa_offset 8\n"
+        "  sub $8, %rsp\n"
+        "  .cfi_adjust_cfa_offset 8\n"
+        "  mov %rcx, %rdi\n"
+        "  call inline_signal_opens\n"
+        "  add $8, %rsp\n"
+        "  .cfi_adjust_cfa_offset -8\n"
+        "  pop %r11\n"
+        "  .cfi_adjust_cfa_offset -8\n"
         "  pop %rdx\n"
         "  .cfi_adjust_cfa_offset -8\n"
         "  pop %rsi\n"
         "  .cfi_adjust_cfa_offset -8\n"
         "  pop %rdi\n"
         "  .cfi_adjust_cfa_offset -8\n"
-        "  test %rax, %rax\n"
-        "  jz 1f\n"
-        "  mov (%rsi), %edi\n" /* si_signo: of what was kept, another than SIGSYS */
-        "  jmp *%rax\n"
+        "2:\n"
+        "  xor %eax, %eax\n"
+        "  jmp *%r11\n"
         "1:\n"
+        "  .cfi_restore_state\n"
+        "  add $56, %rsp\n"
+        "  .cfi_adjust_cfa_offset -56\n"
         "  ret\n"
         "  .cfi_endproc\n"
         ".popsection\n");
 
-uintptr_t inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc) __attribute__((used));
+_Static_assert(offsetof(struct inline_slot, inside) == 0 &&
+                   offsetof(struct inline_slot, deferred) == 1 && sizeof(struct inline_entry) == 48,
+               "inline_signal_entry knows where they are");
+
+bool inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc, struct inline_entry *e)
+    __attribute__((used));
+void inline_signal_opens(struct inline_slot *s) __attribute__((used));
+
+void inline_signal_opens(struct inline_slot *s) {
+  reopen(inline_the_host, s);
+}
 
 bool inline_is_fault(int sig, const siginfo_t *info) {
   return info->si_code > 0 &&
@@ -249,13 +192,22 @@ bool inline_is_fault(int sig, const siginfo_t *info) {
 
 /*
 ** Real-time signals come in the order in which they were sent, and there is no way to queue one before those
-** that wait already: it is kept in the slot, and delivered by SIGSYS, which is ours. SIGSYS goes
-** to the alternate stack; a handler that does not want to be there gets it by the queue.
+** that wait already: it is kept in the slot, and delivered by SIGSYS, which is ours.
 */
-static bool may_keep(const struct inline_host *h, int sig, const siginfo_t *info,
-                     const ucontext_t *uc) {
-  return sig >= __SIGRTMIN && info->si_code < 0 &&
-         ((h->handlers[sig - 1].flags & SA_ONSTACK) != 0 || uc->uc_stack.ss_size == 0);
+static bool may_keep(int sig, const siginfo_t *info) {
+  return sig >= __SIGRTMIN && info->si_code < 0;
+}
+
+/* We block none; as by the kernel's, the first counts. */
+static void keep_sigsys(struct inline_slot *s, const siginfo_t *info) {
+  if (!s->sigsys_waits) s->sigsys = *info;
+  s->sigsys_waits = true;
+}
+
+void inline_sigsys_comes(const struct inline_host *h, struct inline_slot *s) {
+  if (!s->sigsys_waits || s->blocks_sigsys) return;
+  s->sigsys_waits = false;
+  queue(h, SIGSYS, &s->sigsys);
 }
 
 /* Back to where the thread was, with everything blocked. By our gate: it may be in the engine. */
@@ -269,19 +221,14 @@ static void defer(struct inline_host *h, struct inline_slot *s, int sig, const s
   if (!s->deferred) s->mask = *mask;
   s->deferred = true;
   *mask = MASK_ALL;
-  s->keeps = may_keep(h, sig, info, uc);
-  if (s->keeps)
+  if (sig == SIGSYS)
+    keep_sigsys(s, info);
+  else if (may_keep(sig, info)) {
     s->kept = *info;
-  else
+    s->keeps = true;
+  } else
     queue(h, sig, info);
   inline_sigreturn(h, (uintptr_t)uc);
-}
-
-/* The slot of the thread that was interrupted. In the engine the thread pointer is the engine's. */
-static struct inline_slot *slot_now(struct inline_host *h) {
-  uintptr_t thread = h->wrfsbase ? inline_thread(h) : 0;
-  if (thread == 0) return NULL;
-  return thread == h->place.fs ? h->visitor : probe(h, thread, thread);
 }
 
 void inline_set_default(const struct inline_host *h, int sig) {
@@ -289,27 +236,40 @@ void inline_set_default(const struct inline_host *h, int sig) {
   inline_raw5(h, SYS_rt_sigaction, (uint64_t)sig, (uintptr_t)&action, 0, sizeof action.mask, 0);
 }
 
+static void reset_handler(struct inline_host *h, int sig);
+
+static bool is_fatal_handler(const struct inline_host *h, uintptr_t handler) {
+  return handler == inline_fatal_action(h).handler;
+}
+
 /* SA_RESETHAND is ours to do: the kernel would have forgotten the handler when it entered ours. */
 static uintptr_t handler_of(struct inline_host *h, int sig) {
   struct inline_handler *handler = &h->handlers[sig - 1];
   uintptr_t entry = handler->entry;
-  if ((__atomic_fetch_and(&handler->flags, ~RESETHAND, __ATOMIC_RELAXED) & RESETHAND) != 0)
-    inline_fatal_reset(h, sig);
+  if ((handler->flags & RESETHAND) != 0 && !is_fatal_handler(h, entry)) reset_handler(h, sig);
   return entry;
 }
 
 /* What was kept in the slot has come by SIGSYS. The mask is now as the kernel would have it. */
-static int kept_arrives(struct inline_host *h, struct inline_slot *s, siginfo_t *info,
-                        ucontext_t *uc) {
+static int kept_arrives(struct inline_slot *s, siginfo_t *info, ucontext_t *uc) {
   int sig = s->kept.si_signo;
-  const struct inline_handler *handler = &h->handlers[sig - 1];
-  inline_mask mask = s->mask;
   s->keeps = false;
   info->si_signo = sig;
-  *(inline_mask *)&uc->uc_sigmask = mask;
-  if ((handler->flags & SA_NODEFER) == 0) mask |= MASK_OF(sig);
-  set_mask(h, (mask | handler->mask) & MASK_ALL);
+  *(inline_mask *)&uc->uc_sigmask = s->mask;
   return sig;
+}
+
+/* A signal that has come by SIGSYS, whose action blocks nothing, and returns to us. */
+static void adopt(struct inline_host *h, int sig, ucontext_t *uc) {
+  const struct inline_handler *handler = &h->handlers[sig - 1];
+  inline_mask mask = *(inline_mask *)&uc->uc_sigmask | handler->mask;
+  if (is_fatal_handler(h, handler->entry)) {
+    set_mask(h, MASK_ALL);
+    return;
+  }
+  if ((handler->flags & SA_NODEFER) == 0) mask |= MASK_OF(sig);
+  *((uintptr_t *)uc - 1) = handler->restorer;
+  set_mask(h, mask & MASK_ALL);
 }
 
 /*
@@ -319,48 +279,119 @@ static int kept_arrives(struct inline_host *h, struct inline_slot *s, siginfo_t 
 */
 static bool is_cancel(const struct inline_host *h, const struct inline_slot *s, int sig,
                       const ucontext_t *uc) {
-  const struct trap *t = s != NULL ? s->awaiting : NULL;
+  const struct trap *t = s->awaiting;
   if (sig != __SIGRTMIN || t == NULL || t->uc == NULL) return false;
   return !s->at_gate || inline_not_begun(h, (uint64_t)uc->uc_mcontext.gregs[REG_RIP]);
 }
 
-static void cancel_there(struct inline_host *h, const struct inline_slot *s, int sig,
-                         siginfo_t *info, ucontext_t *uc) {
-  typedef void (*cancel_fn)(int, siginfo_t *, void *);
-  const struct trap *t = s->awaiting;
-  cancel_fn handler = (cancel_fn)handler_of(h, sig); /* NOLINT */
-  gregset_t here = {0};
-  memcpy(here, uc->uc_mcontext.gregs, sizeof here);
-  memcpy(uc->uc_mcontext.gregs, t->uc->uc_mcontext.gregs, sizeof here);
+static void show_program(struct inline_slot *s, ucontext_t *uc) {
+  struct inline_pause *p = s->paused;
+  memcpy(p->here, uc->uc_mcontext.gregs, sizeof p->here);
+  memcpy(uc->uc_mcontext.gregs, s->awaiting->uc->uc_mcontext.gregs, sizeof p->here);
   uc->uc_mcontext.gregs[REG_RIP] -= 2;
-  handler(sig, info, uc);
-  memcpy(uc->uc_mcontext.gregs, here, sizeof here);
+  p->shown = true;
+}
+
+/* The kernel would have no room for the frame, and end the program so. */
+static void no_room(struct inline_host *h, ucontext_t *uc) __attribute__((noreturn));
+
+static void no_room(struct inline_host *h, ucontext_t *uc) {
+  const struct kernel_action none = {0};
+  struct kernel_action old;
+  uint64_t pid = (uint64_t)inline_raw3(h, SYS_getpid, 0, 0, 0);
+  inline_set_action(h, SIGSEGV, &none, &old);
+  inline_raw3(h, SYS_tgkill, pid, (uint64_t)inline_raw3(h, SYS_gettid, 0, 0, 0), SIGSEGV);
+  *(inline_mask *)&uc->uc_sigmask &= ~MASK_OF(SIGSEGV);
+  inline_sigreturn(h, (uintptr_t)uc);
+}
+
+/* What the frame says of things that we have in hand, and what the handler changes of them. */
+static void dress(struct inline_slot *s, const struct inline_handler *handler, int sig,
+                  ucontext_t *uc) {
+  inline_mask *mask = (inline_mask *)&uc->uc_sigmask;
+  inline_alternate_show(s, uc);
+  if (s->blocks_sigsys) *mask |= MASK_OF(SIGSYS);
+  if ((handler->mask & MASK_OF(SIGSYS)) != 0 ||
+      (sig == SIGSYS && (handler->flags & SA_NODEFER) == 0))
+    s->blocks_sigsys = true;
+}
+
+static void undress(struct inline_slot *s, ucontext_t *uc, uint64_t sp) {
+  inline_mask *mask = (inline_mask *)&uc->uc_sigmask;
+  inline_alternate_take(s, uc, sp);
+  s->blocks_sigsys = (*mask & MASK_OF(SIGSYS)) != 0;
+  *mask &= MASK_ALL;
 }
 
 /* A handler that leaves by siglongjmp leaves 'awaiting' behind: at its gate, where nobody is. */
-static uintptr_t enter(struct inline_host *h, struct inline_slot *s, int sig, siginfo_t *info,
-                       ucontext_t *uc) {
-  if (is_cancel(h, s, sig, uc)) {
-    cancel_there(h, s, sig, info, uc);
-    return 0;
+static void enter(struct inline_host *h, struct inline_slot *s, int sig, struct inline_entry *e) {
+  const struct inline_handler handler = h->handlers[sig - 1];
+  bool cancel = is_cancel(h, s, sig, e->uc), high = (handler.flags & SA_ONSTACK) != 0;
+  struct inline_pause *before = s->paused;
+  e->sig = sig;
+  e->handler = handler_of(h, sig);
+  if (is_fatal_handler(h, e->handler)) {
+    inline_to_work(s, e);
+    return;
   }
-  if (s != NULL) s->at_gate = true;
-  return handler_of(h, sig);
+  if (high && !inline_has_room(s, e->uc)) no_room(h, e->uc);
+  s->inside = true;
+  e->opens = s;
+  inline_to_program(s, e, high);
+  dress(s, &handler, sig, e->uc);
+  if (cancel && s->paused != before) show_program(s, e->uc);
+  s->at_gate = true;
 }
 
-uintptr_t inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc) {
-  struct inline_host *h = inline_the_host;
-  struct inline_slot *s = slot_now(h);
-  if (sig == SIGSYS) {
-    if (s != NULL && s->keeps && !s->inside && info->si_code == s->kept.si_code)
-      return enter(h, s, kept_arrives(h, s, info, uc), info, uc);
-    inline_on_sigsys(info, uc);
-    return 0;
+/*
+** Not by a dispatched call. False: it is ignored, waits until the program no longer blocks it, or ends the program
+** when we return. What the kernel forces is neither ignored nor blocked.
+*/
+static bool is_handled(const struct inline_host *h, struct inline_slot *s, const siginfo_t *info) {
+  bool forced = info->si_code > 0;
+  uintptr_t handler = h->sigsys.handler;
+  if (!forced && s->blocks_sigsys) {
+    keep_sigsys(s, info);
+    return false;
   }
-  if (s == NULL || !s->inside) return enter(h, s, sig, info, uc);
-  if (!inline_is_fault(sig, info)) defer(h, s, sig, info, uc);
-  inline_set_default(h, sig);
-  inline_sigreturn(h, (uintptr_t)uc);
+  if (forced && (s->blocks_sigsys || handler == 1)) handler = 0;
+  if (handler > 1) return true;
+  if (handler == 1) return false;
+  inline_set_default(h, SIGSYS);
+  inline_raw3(h, SYS_tkill, (uint64_t)inline_raw3(h, SYS_gettid, 0, 0, 0), SIGSYS, 0);
+  return false;
+}
+
+bool inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc, struct inline_entry *e) {
+  struct inline_host *h = inline_the_host;
+  struct inline_slot *s = inline_slot_of(uc);
+  uint64_t rsp = (uint64_t)uc->uc_mcontext.gregs[REG_RSP];
+  *e = (struct inline_entry){.sig = sig, .info = info, .uc = uc, .sp = (uintptr_t)uc - 8};
+  if (s == NULL) { /* a thread of a grate's library */
+    e->handler = handler_of(h, sig);
+    return e->handler > 1;
+  }
+  if (sig == SIGSYS && info->si_code == INLINE_DISPATCHED) {
+    if (inline_in_engine(h, rsp)) {
+      inline_on_engine_call(uc);
+      return false;
+    }
+    e->handler = (uintptr_t)inline_on_call;
+    inline_to_work(s, e);
+    return true;
+  }
+  if (s->inside || inline_on_landing(s, rsp)) {
+    if (!inline_is_fault(sig, info)) defer(h, s, sig, info, uc);
+    inline_set_default(h, sig);
+    inline_sigreturn(h, (uintptr_t)uc);
+  }
+  if (sig == SIGSYS) {
+    if (s->keeps && info->si_code == s->kept.si_code) sig = kept_arrives(s, info, uc);
+    if (sig == SIGSYS && !is_handled(h, s, info)) return false;
+    adopt(h, sig, uc);
+  }
+  enter(h, s, sig, e);
+  return true;
 }
 
 /* }========================================================================= */
@@ -383,12 +414,14 @@ static struct kernel_action ours(const struct kernel_action *new) {
 }
 
 /* The reverse, for what the kernel had. */
-static struct kernel_action theirs(const struct kernel_action *old,
+static struct kernel_action theirs(const struct inline_host *h, const struct kernel_action *old,
                                    const struct inline_handler *had) {
   struct kernel_action action = *old;
   if (action.handler != (uintptr_t)inline_signal_entry) return action;
-  action.handler = had->entry;
+  action.handler = is_fatal_handler(h, had->entry) ? 0 : had->entry;
   action.flags = had->flags;
+  action.mask = had->mask;
+  action.restorer = had->restorer;
   return action;
 }
 
@@ -401,7 +434,7 @@ bool inline_is_sharing(const struct inline_host *h) {
 /*
 ** The entry is written first, since the signal may come when the kernel has it. That a handler was there
 ** stays written when it is taken away: the kernel may be on its way to it in another thread.
-** A child that shares the memory has no slots, so that what it installs may be entered directly.
+** What a child that shares the memory installs is entered directly.
 */
 int64_t inline_set_action(struct inline_host *h, uint64_t sig, const struct kernel_action *new,
                           struct kernel_action *old) {
@@ -409,26 +442,46 @@ int64_t inline_set_action(struct inline_host *h, uint64_t sig, const struct kern
   struct inline_handler none = {0}, *handler = &none, had;
   int64_t result;
   bool sharing = inline_is_sharing(h);
+  bool fatal = !sharing && new != NULL &&inline_is_fatal(h, (int)sig, new);
   if (sig - 1 < INLINE_SIGNALS) handler = &h->handlers[sig - 1];
   had = *handler;
-  if (new != NULL) action = sharing ? masked(new) : ours(new);
-  if (new != NULL &&new->handler > 1 && !sharing)
-    *handler = (struct inline_handler){new->handler, new->flags, new->mask};
+  if (new != NULL && fatal) action = inline_fatal_action(h);
+  if (new != NULL && !fatal) action = *new;
+  if ((fatal || action.handler > 1) && !sharing)
+    *handler = (struct inline_handler){action.handler, new->flags, new->restorer, new->mask};
+  action = sharing ? masked(&action) : ours(&action);
   result = inline_raw5(h, SYS_rt_sigaction, sig, new != NULL ? (uintptr_t)&action : 0,
                        (uintptr_t)old, sizeof(inline_mask), 0);
   if (result == 0)
-    *old = theirs(old, &had);
+    *old = theirs(h, old, &had);
   else if (!sharing)
     *handler = had;
   return result;
 }
 
+/* As the kernel does it: the handler alone is another. Without the lock, which one that comes in between might want. */
+static void reset_handler(struct inline_host *h, int sig) {
+  const struct inline_handler *had = &h->handlers[sig - 1];
+  const struct kernel_action action = {
+      .flags = had->flags, .restorer = had->restorer, .mask = had->mask};
+  struct kernel_action old;
+  if (sig == SIGSYS)
+    h->sigsys.handler = 0;
+  else
+    inline_set_action(h, (uint64_t)sig, &action, &old);
+}
+
+void inline_return(struct trap *t) {
+  ucontext_t *uc = (ucontext_t *)(uintptr_t)t->sp; /* NOLINT */
+  undress(t->slot, uc, t->sp);
+  inline_resume(t->slot, uc);
+  inline_sigreturn_opens(t);
+  inline_sigreturn(t->h, t->sp);
+}
+
 void inline_adopt_handlers(struct inline_host *h) {
   struct kernel_action old, same;
-  stack_t alternate;
   uint64_t sig;
-  if (inline_raw3(h, SYS_sigaltstack, 0, (uintptr_t)&alternate, 0) == 0)
-    inline_slot_alternate(h, &alternate);
   for (sig = 1; sig <= INLINE_SIGNALS; sig++)
     if (sig != SIGSYS && inline_set_action(h, sig, NULL, &old) == 0 && old.handler > 1)
       inline_set_action(h, sig, &old, &same);

@@ -6,11 +6,8 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-enum { DISPATCHED = 2 }; /* si_code: SYS_USER_DISPATCH */
 
 struct inline_host *inline_the_host;
 
@@ -18,7 +15,6 @@ struct inline_host *inline_the_host;
 struct visit {
   struct trap *t;
   struct process *proc;
-  uintptr_t thread;
   struct flight *f;
   uint64_t id;
   int64_t result; /* of what was carried out; then the call's */
@@ -41,29 +37,24 @@ void inline_flight_drop(struct inline_host *h, struct flight *f) {
   inline_flight_put(h, f);
 }
 
-static bool is_inside(const stack_t *s, uint64_t sp) {
-  return sp - (uintptr_t)s->ss_sp < s->ss_size;
-}
-
 /*
 ** A signal handler of the program's has left by longjmp, and with it the call that it came into: the
 ** thread is now further up the same stack.
 */
 static void drop_abandoned(struct inline_host *h, const struct visit *v) {
   struct flight *f = h->flights, *next;
-  stack_t alternate;
-  inline_raw3(h, SYS_sigaltstack, 0, (uintptr_t)&alternate, 0);
+  const struct inline_slot *s = v->t->slot;
   for (; f != NULL; f = next) {
     next = f->next;
-    if (f->thread == v->thread && f->proc == v->proc && f->sp < v->t->sp &&
-        is_inside(&alternate, f->sp) == is_inside(&alternate, v->t->sp))
+    if (f->thread == s && f->proc == v->proc && f->sp < v->t->sp &&
+        inline_is_high(s, f->sp) == inline_is_high(s, v->t->sp))
       inline_flight_drop(h, f);
   }
 }
 
 static bool is_nested(const struct inline_host *h, const struct visit *v) {
   const struct flight *f = h->flights;
-  while (f != NULL && f->thread != v->thread) f = f->next;
+  while (f != NULL && f->thread != v->t->slot) f = f->next;
   return f != NULL;
 }
 
@@ -77,8 +68,11 @@ static struct flight *flight_new(const struct visit *v) {
   else
     f = state_new(h->st, sizeof *f);
   if (f == NULL) return NULL;
-  *f = (struct flight){
-      .proc = v->proc, .id = ++h->last_id, .thread = v->thread, .sp = v->t->sp, .next = h->flights};
+  *f = (struct flight){.proc = v->proc,
+                       .id = ++h->last_id,
+                       .thread = v->t->slot,
+                       .sp = v->t->sp,
+                       .next = h->flights};
   h->flights = f;
   return f;
 }
@@ -137,32 +131,22 @@ static int64_t carry_last(struct trap *t) {
   return inline_await(t, t->nr, t->words);
 }
 
-static void enter(const struct trap *t) {
-  inline_lock(t->h);
-  t->h->visitor = t->slot;
-}
-
-static void leave(const struct trap *t) {
-  t->h->visitor = NULL;
-  inline_unlock(t->h);
-}
-
 static int64_t ask(struct trap *t) {
-  struct visit s = {.t = t, .thread = inline_thread(t->h)};
-  enter(t);
+  struct visit s = {.t = t};
+  inline_lock(t->h);
   take_step(&s, step_arrive);
   while (s.verdict == VERDICT_PARKED) {
     uint64_t words[LENCASE_MAXARGS];
     int32_t nr = s.f->nr;
     memcpy(words, s.f->words, sizeof words);
-    leave(t);
+    inline_unlock(t->h);
     s.result = inline_carry(t, nr, words);
-    enter(t);
+    inline_lock(t->h);
     if (s.f->id != s.id)
       s.verdict = VERDICT_DONE; /* dropped meanwhile: we are the child of a fork */
     if (s.verdict == VERDICT_PARKED) take_step(&s, step_carried);
   }
-  leave(t);
+  inline_unlock(t->h);
   return s.verdict == VERDICT_PASS ? carry_last(t) : s.result;
 }
 
@@ -179,21 +163,6 @@ int64_t inline_arrive(struct trap *t) {
 
 /* {================================= SIGSYS ================================ */
 
-/* A SIGSYS that is none of ours goes to the program, or ends it. */
-static void foreign(const struct inline_host *h, int sig, siginfo_t *info, ucontext_t *uc) {
-  struct kernel_action action = h->sigsys;
-  inline_mask unblocked = 0;
-  if (action.handler > 1) {
-    ((void (*)(int, siginfo_t *, void *))action.handler)(sig, info, uc); /* NOLINT */
-    return;
-  }
-  if (action.handler == 1 && info->si_code <= 0)
-    return; /* ignored; what the kernel forces is not */
-  action = (struct kernel_action){0};
-  inline_raw5(h, SYS_rt_sigaction, (uint64_t)sig, (uintptr_t)&action, 0, sizeof unblocked, 0);
-  inline_raw3(h, SYS_tkill, (uint64_t)inline_raw3(h, SYS_gettid, 0, 0, 0), (uint64_t)sig, 0);
-}
-
 static struct trap trap_of(struct inline_host *h, ucontext_t *uc) {
   const greg_t *g = uc->uc_mcontext.gregs;
   return (struct trap){.h = h,
@@ -208,27 +177,29 @@ static struct trap trap_of(struct inline_host *h, ucontext_t *uc) {
 /* A signal that comes before this came before the call. */
 static int64_t arrive_dispatched(struct trap *t) {
   int64_t result;
-  t->slot = inline_slot(t->h);
+  t->slot = inline_slot_here();
+  inline_slot_find(t->h, t->slot);
   inline_keep_out(t);
   result = inline_arrive(t);
   if (!t->done) inline_sigreturn_opens(t);
   return result;
 }
 
-void inline_on_sigsys(siginfo_t *info, ucontext_t *uc) {
-  struct inline_host *h = inline_the_host;
-  struct trap t = trap_of(h, uc);
-  int64_t result;
-  if (info->si_code != DISPATCHED) {
-    foreign(h, SIGSYS, info, uc);
-    return;
-  }
-  if (inline_in_engine(h, (uint64_t)uc->uc_mcontext.gregs[REG_RSP]))
-    result = inline_raw(h, t.nr, t.words);
-  else
-    result = arrive_dispatched(&t);
+static void put_result(struct inline_host *h, ucontext_t *uc, int64_t result) {
   uc->uc_mcontext.gregs[REG_RAX] = result;
   if (h->place.code != 0) inline_patch_hot(h, (uintptr_t)uc->uc_mcontext.gregs[REG_RIP]);
+}
+
+void inline_on_engine_call(ucontext_t *uc) {
+  const struct trap t = trap_of(inline_the_host, uc);
+  put_result(t.h, uc, inline_raw(t.h, t.nr, t.words));
+}
+
+void inline_on_call(int sig, siginfo_t *info, ucontext_t *uc) {
+  struct trap t = trap_of(inline_the_host, uc);
+  (void)sig;
+  (void)info;
+  put_result(t.h, uc, arrive_dispatched(&t));
 }
 
 int inline_install(struct inline_host *h) {
@@ -241,10 +212,17 @@ int inline_install(struct inline_host *h) {
   inline_raw5(h, SYS_rt_sigprocmask, SIG_UNBLOCK, (uintptr_t)&sigsys, 0, sizeof sigsys, 0);
   if (rc == 0) rc = inline_dispatch_on(h);
   if (rc == 0) return LENCASE_OK;
-  return state_fail(h->st, LENCASE_EHOST,
-                    "system calls cannot be dispatched here: prctl(PR_SET_SYSCALL_USER_DISPATCH): "
-                    "%s; run the program traced instead",
-                    strerror((int)-rc));
+  return inline_no_dispatch(h->st, (int)-rc);
+}
+
+int inline_no_dispatch(struct lencase_state *st, int err) {
+  return state_fail(
+      st, LENCASE_EHOST,
+      "prctl(PR_SET_SYSCALL_USER_DISPATCH): %s: nothing can run inline here, on a kernel before "
+      "5.11 "
+      "or behind a filter that refuses prctl; run the program traced, without --inline "
+      "(lencase doctor says what can be used)",
+      strerror(err));
 }
 
 /* }========================================================================= */
@@ -263,9 +241,13 @@ int64_t inline_carry_plain(struct trap *t, int64_t nr, const uint64_t words[LENC
   return result;
 }
 
-/* Dispatch is ours. To the program this is a kernel without it. */
+/*
+** Dispatch is ours. To the program this is a kernel where it is off, and cannot be had: a lencase that starts a
+** program inline asks for the former.
+*/
 static int64_t carry_prctl(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  if ((uint32_t)words[0] == 59) return -EINVAL;
+  if ((uint32_t)words[0] == PR_SET_SYSCALL_USER_DISPATCH)
+    return (words[1] | words[2] | words[3] | words[4]) == 0 ? 0 : -EINVAL;
   return inline_carry_plain(t, nr, words);
 }
 
@@ -277,12 +259,13 @@ static int64_t carry_io_uring(struct trap *t, int64_t nr, const uint64_t words[L
 /* The first of our descriptors from 'first' to 'last'; 'last' + 1: there is none. */
 static uint64_t kept_from(const struct trap *t, uint64_t first, uint64_t last) {
   const struct inline_place *p = &t->h->place;
+  int ours[INLINE_CHANNELS + 3] = {p->kept, t->h->pipe[0], t->h->pipe[1]};
   uint64_t next = last + 1;
   size_t i;
-  for (i = 0; i <= p->nchannels; i++) {
-    int ours = i < p->nchannels ? p->channels[i].fd : p->kept;
-    if (ours > 0 && (uint64_t)ours >= first && (uint64_t)ours < next) next = (uint64_t)ours;
-  }
+  for (i = 0; i < p->nchannels; i++) ours[3 + i] = p->channels[i].fd;
+  for (i = 0; i < sizeof ours / sizeof *ours; i++)
+    if (ours[i] > 0 && (uint64_t)ours[i] >= first && (uint64_t)ours[i] < next)
+      next = (uint64_t)ours[i];
   return next;
 }
 
@@ -331,7 +314,8 @@ static inline_carrier carrier_of(int64_t nr) {
   size_t i;
   for (i = 0; i < sizeof carriers / sizeof *carriers; i++)
     if (carriers[i].nr == nr) return carriers[i].carrier;
-  carrier = inline_signal_carrier(nr);
+  carrier = inline_tracer_carrier(nr);
+  if (carrier == NULL) carrier = inline_signal_carrier(nr);
   return carrier != NULL ? carrier : inline_process_carrier(nr);
 }
 

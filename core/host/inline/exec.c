@@ -40,6 +40,26 @@ static int64_t ask(const struct caller *c, long nr, uint64_t a, uint64_t b, uint
   return n < 0 ? -errno : n;
 }
 
+/*
+** A dynamic linker that preloads our library, which is one for the GNU C library. Others (musl's) say nothing when
+** they cannot; nor does any of a program that has another root folder.
+*/
+static const char *linker_refusal(const struct caller *c, int fd, const Elf64_Phdr *interp) {
+  char path[HEAD + 1], *name;
+  int64_t n = ask(c, SYS_pread64, (uint64_t)fd, (uintptr_t)path,
+                  interp->p_filesz < HEAD ? interp->p_filesz : HEAD, interp->p_offset);
+  path[n > 0 ? n : 0] = '\0';
+  name = strrchr(path, '/');
+  if (strcmp(name != NULL ? name + 1 : path, "ld-linux-x86-64.so.2") != 0)
+    return "is linked for another C library";
+  if (c->h == NULL) return NULL;
+  /* by the real user, without capabilities that he is about to lose */
+  if (ask(c, SYS_faccessat, (uint64_t)AT_FDCWD, (uintptr_t)c->h->preload, R_OK, 0) != 0)
+    return "would not find lencase's library (in another root folder or mount namespace, or as "
+           "another user)";
+  return NULL;
+}
+
 static const char *elf_refusal(const struct caller *c, int fd, const unsigned char *head) {
   Elf64_Ehdr ehdr;
   Elf64_Phdr phdrs[PHDRS];
@@ -52,7 +72,7 @@ static const char *elf_refusal(const struct caller *c, int fd, const unsigned ch
   if (ask(c, SYS_pread64, (uint64_t)fd, (uintptr_t)phdrs, size, ehdr.e_phoff) != (int64_t)size)
     return NULL; /* the kernel will say what is wrong with it */
   for (i = 0; i < ehdr.e_phnum; i++)
-    if (phdrs[i].p_type == PT_INTERP) return NULL;
+    if (phdrs[i].p_type == PT_INTERP) return linker_refusal(c, fd, &phdrs[i]);
   return "is linked statically";
 }
 
@@ -60,6 +80,10 @@ static const char *mode_refusal(const struct caller *c, int fd) {
   struct stat st;
   char value[64];
   if (ask(c, SYS_fstat, (uint64_t)fd, (uintptr_t)&st, 0, 0) != 0) return NULL;
+  if (ask(c, SYS_getuid, 0, 0, 0, 0) != ask(c, SYS_geteuid, 0, 0, 0, 0) ||
+      ask(c, SYS_getgid, 0, 0, 0, 0) != ask(c, SYS_getegid, 0, 0, 0, 0))
+    return "would run with an effective user or group ID that is not the real one";
+  if (ask(c, SYS_prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0) == 1) return NULL; /* it is as any other */
   if ((st.st_mode & S_ISUID) && (int64_t)st.st_uid != ask(c, SYS_getuid, 0, 0, 0, 0))
     return "is set-user-ID";
   if ((st.st_mode & S_ISGID) && (st.st_mode & S_IXGRP) &&
@@ -83,14 +107,34 @@ static char *interpreter(char *head, int64_t n) {
   return *p != '\0' ? p : NULL;
 }
 
+static const char unreadable[] = "cannot be read, so that it cannot be told how it is linked";
+
+/* An empty path is the descriptor's file. */
+static int64_t open_program(const struct caller *c, int dirfd, const char *path) {
+  const uint64_t flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+  char link[32];
+  int64_t fd;
+  if (path[0] != '\0') return ask(c, SYS_openat, (uint64_t)dirfd, (uintptr_t)path, flags, 0);
+  snprintf(link, sizeof link, "/proc/self/fd/%d", dirfd);
+  fd = ask(c, SYS_openat, (uint64_t)AT_FDCWD, (uintptr_t)link, flags, 0);
+  return fd >= 0 ? fd : ask(c, SYS_fcntl, (uint64_t)dirfd, F_DUPFD_CLOEXEC, 0, 0);
+}
+
+/* What cannot be opened can be executed all the same, when it may only be executed. */
+static const char *unopened_refusal(const struct caller *c, int dirfd, const char *path) {
+  return ask(c, SYS_faccessat2, (uint64_t)dirfd, (uintptr_t)path, X_OK, AT_EACCESS) == 0
+             ? unreadable
+             : NULL;
+}
+
 static const char *refusal(const struct caller *c, int dirfd, const char *path, int deep) {
   char head[HEAD + 1];
   const char *why;
   char *next;
-  int64_t n, fd = ask(c, SYS_openat, (uint64_t)dirfd, (uintptr_t)path, O_RDONLY | O_CLOEXEC, 0);
-  if (fd < 0) return NULL;
+  int64_t n, fd = open_program(c, dirfd, path);
+  if (fd < 0) return unopened_refusal(c, dirfd, path);
   n = ask(c, SYS_pread64, (uint64_t)fd, (uintptr_t)head, HEAD, 0);
-  why = mode_refusal(c, (int)fd);
+  why = n == -EBADF ? unreadable : mode_refusal(c, (int)fd); /* it was opened with O_PATH */
   if (why == NULL && n >= (int64_t)sizeof(Elf64_Ehdr) && memcmp(head, ELFMAG, SELFMAG) == 0)
     why = elf_refusal(c, (int)fd, (const unsigned char *)head);
   ask(c, SYS_close, (uint64_t)fd, 0, 0, 0);
@@ -108,7 +152,7 @@ const char *inline_refusal(const char *path) {
 
 /* {============================== environments ============================= */
 
-static const char preload_name[] = "LD_PRELOAD=";
+static const char preload_name[] = INLINE_PRELOAD "=";
 static const char script_name[] = INLINE_VARIABLE "=";
 
 /* Where the block's memory is given out, and what is left of it. */
@@ -138,7 +182,7 @@ static char *joined(struct room *r, const char *a, const char *b, const char *c,
 }
 
 /* How many pointers there are before the NULL; -1: they cannot be read. */
-static int64_t count_strings(const struct inline_host *h, uint64_t envp) {
+static int64_t count_strings(struct inline_host *h, uint64_t envp) {
   uint64_t p = 1;
   int64_t n = 0;
   if (envp == 0) return 0;
@@ -149,14 +193,14 @@ static int64_t count_strings(const struct inline_host *h, uint64_t envp) {
   return -1;
 }
 
-static bool starts_with(const struct inline_host *h, uint64_t addr, const char *prefix) {
+static bool starts_with(struct inline_host *h, uint64_t addr, const char *prefix) {
   char head[32];
   size_t n = strlen(prefix);
   return inline_peek(h, addr, head, n) == n && memcmp(head, prefix, n) == 0;
 }
 
 /* A script that goes on where ours ends: of a lencase that runs inline and starts a program inline. */
-static bool extends_script(const struct inline_host *h, uint64_t value) {
+static bool extends_script(struct inline_host *h, uint64_t value) {
   size_t size = strlen(h->script), at, n;
   char some[256];
   for (at = 0; at < size; at += n) {
@@ -167,33 +211,47 @@ static bool extends_script(const struct inline_host *h, uint64_t value) {
   return true;
 }
 
-/* Our library first, the program's own behind it. */
-static char *merged_preload(const struct inline_host *h, struct room *r, const char *value) {
-  if (strstr(value, h->preload) != NULL) return joined(r, preload_name, value, "", "");
-  return joined(r, preload_name, h->preload, *value != '\0' ? ":" : "", value);
+static uint64_t variable_at(struct inline_host *h, uint64_t envp, int64_t i) {
+  uint64_t p = 0;
+  inline_peek(h, envp + (uint64_t)i * sizeof p, &p, sizeof p);
+  return p;
 }
 
-/* The variables of the program, ours in their place. */
-static char **environment(const struct inline_host *h, struct room *r, uint64_t envp, int64_t n) {
-  const char *value = "";
-  char **out = take(r, ((size_t)n + 3) * sizeof *out), *script = NULL;
-  int64_t i, k = 0;
-  for (i = 0; i < n && out != NULL; i++) {
-    uint64_t p = 0;
-    if (inline_peek(h, envp + (uint64_t)i * sizeof p, &p, sizeof p) != sizeof p) return NULL;
+/* The script of a lencase that runs inline and starts a program inline: it adds the same two as we do. 0: none. */
+static uint64_t nested_script(struct inline_host *h, uint64_t envp, int64_t n) {
+  uint64_t script = n > 1 ? variable_at(h, envp, n - 2) : 0;
+  if (script == 0 || !starts_with(h, variable_at(h, envp, n - 1), preload_name)) return 0;
+  if (!starts_with(h, script, script_name)) return 0;
+  return extends_script(h, script + strlen(script_name)) ? script : 0;
+}
+
+/* The program's own of this name: the last one counts, as for the dynamic linker. */
+static const char *own_preload(struct inline_host *h, uint64_t envp, int64_t n) {
+  while (n-- > 0) {
+    uint64_t p = variable_at(h, envp, n);
     if (starts_with(h, p, preload_name))
-      value = (const char *)(uintptr_t)p + strlen(preload_name); /* NOLINT */
-    else if (!starts_with(h, p, script_name))
-      out[k++] = (char *)(uintptr_t)p; /* NOLINT */
-    else if (extends_script(h, p + strlen(script_name)))
-      script = (char *)(uintptr_t)p; /* NOLINT */
+      return (const char *)(uintptr_t)p + strlen(preload_name); /* NOLINT */
   }
+  return "";
+}
+
+/*
+** The variables of the program, and behind them ours, which the new program's preloaded library takes away again:
+** preload.c.
+*/
+static char **environment(struct inline_host *h, struct room *r, uint64_t envp, int64_t n) {
+  uint64_t script = nested_script(h, envp, n);
+  const char *value;
+  char **out = take(r, ((size_t)n + 3) * sizeof *out);
   if (out == NULL) return NULL;
-  out[k] = merged_preload(h, r, value);
-  out[k + 1] = script != NULL ? script : joined(r, script_name, h->script, "", "");
-  if (out[k] == NULL || out[k + 1] == NULL) return NULL;
-  out[k + 2] = NULL;
-  return out;
+  if (script != 0) n -= 2;
+  if (inline_peek(h, envp, out, (size_t)n * sizeof *out) != (size_t)n * sizeof *out) return NULL;
+  value = own_preload(h, envp, n);
+  out[n] = script != 0 ? (char *)(uintptr_t)script /* NOLINT */
+                       : joined(r, script_name, h->script, "", "");
+  out[n + 1] = joined(r, preload_name, h->preload, *value != '\0' ? ":" : "", value);
+  out[n + 2] = NULL;
+  return out[n] != NULL && out[n + 1] != NULL ? out : NULL;
 }
 
 /* }========================================================================= */
@@ -233,7 +291,7 @@ void inline_exec_forget(struct inline_host *h, pid_t pid) {
 /* {=================================== calls =============================== */
 
 /* A path of the program's; false: it cannot be read, and the kernel will say so. */
-static bool path_at(const struct inline_host *h, uint64_t addr, char *buf, size_t size) {
+static bool path_at(struct inline_host *h, uint64_t addr, char *buf, size_t size) {
   size_t n = 0;
   while (n < size) {
     size_t some = 256 - (addr + n) % 256;
@@ -262,7 +320,7 @@ static void step_tell(void *arg) {
   state_log(
       n->h->st,
       "%s %s: it cannot run inline, the caller gets EACCES; without --inline it is traced and runs",
-      n->path, n->why);
+      n->path[0] != '\0' ? n->path : "a program that is executed by its descriptor", n->why);
 }
 
 /* True: it was refused, and that was said. */
@@ -273,11 +331,7 @@ static bool refused(struct inline_host *h, int64_t nr, const uint64_t words[LENC
   bool at = nr == SYS_execveat;
   int dirfd = at ? (int)words[0] : AT_FDCWD;
   if (!path_at(h, words[at ? 1 : 0], path, sizeof path)) return false;
-  if (path[0] == '\0' && at && (words[4] & AT_EMPTY_PATH)) {
-    memcpy(path, "/proc/self/fd/", 15);
-    snprintf(path + 14, 16, "%d", dirfd);
-    dirfd = AT_FDCWD;
-  }
+  if (path[0] == '\0' && !(at && (words[4] & AT_EMPTY_PATH) != 0)) return false; /* ENOENT */
   n.why = refusal(&c, dirfd, path, 0);
   if (n.why == NULL) return false;
   inline_lock(h);
@@ -358,18 +412,31 @@ int inline_check_program(struct lencase_state *st, const char *name, const char 
                       "%s %s: it cannot run inline; run it traced, without --inline", path, why);
   if (access(preload, R_OK) != 0)
     return state_fail(st, LENCASE_EHOST, "%s: %s", preload, strerror(errno));
+  if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0) != 0)
+    return inline_no_dispatch(st, errno);
   return LENCASE_OK;
 }
 
+/* 'name' and the values, in one string; NULL: no memory. */
+static char *variable(const char *name, const char *a, const char *b, const char *c) {
+  char *s = NULL;
+  return asprintf(&s, "%s%s%s%s", name, a, b, c) < 0 ? NULL : s;
+}
+
 int inline_exec(char *const argv[], const char *preload, const char *script) {
-  const char *before = getenv("LD_PRELOAD");
-  char value[2 * PATH_MAX];
-  bool there = before != NULL && strstr(before, preload) != NULL; /* we run inline ourselves */
-  int n = snprintf(value, sizeof value, "%s%s%s", there ? "" : preload,
-                   before != NULL && !there ? ":" : "", before != NULL ? before : "");
-  if (n < 0 || (size_t)n >= sizeof value) return E2BIG;
-  if (setenv("LD_PRELOAD", value, 1) != 0 || setenv(INLINE_VARIABLE, script, 1) != 0) return ENOMEM;
-  execvp(argv[0], argv);
+  const char *before = "";
+  size_t n = 0;
+  char **envp;
+  for (; environ[n] != NULL; n++)
+    if (strncmp(environ[n], preload_name, strlen(preload_name)) == 0)
+      before = environ[n] + strlen(preload_name);
+  envp = calloc(n + 3, sizeof *envp);
+  if (envp == NULL) return ENOMEM;
+  memcpy(envp, environ, n * sizeof *envp);
+  envp[n] = variable(script_name, script, "", "");
+  envp[n + 1] = variable(preload_name, preload, *before != '\0' ? ":" : "", before);
+  if (envp[n] == NULL || envp[n + 1] == NULL) return ENOMEM;
+  execvpe(argv[0], argv, envp);
   return errno;
 }
 

@@ -18,7 +18,7 @@ static const inline_mask harmless =
 
 static void on_fatal(int sig, siginfo_t *info, void *data);
 
-static struct kernel_action ours(const struct inline_host *h) {
+struct kernel_action inline_fatal_action(const struct inline_host *h) {
   return (struct kernel_action){.handler = (uintptr_t)on_fatal,
                                 .flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | 0x04000000,
                                 .restorer = h->place.restorer,
@@ -45,27 +45,15 @@ static bool would_end(int sig) {
   return sig >= 1 && sig <= INLINE_SIGNALS && (MASK_OF(sig) & harmless) == 0;
 }
 
-void inline_fatal_swap(const struct inline_host *h, int sig, struct kernel_action *new) {
-  if (h->place.nchannels == 0 || new->handler != 0 || !would_end(sig)) return;
-  if (!inline_is_sharing(h)) *new = ours(h);
-}
-
-/* Without the lock, which a handler that comes in between might want. */
-void inline_fatal_reset(struct inline_host *h, int sig) {
-  struct kernel_action action = {0}, old;
-  inline_fatal_swap(h, sig, &action);
-  inline_set_action(h, (uint64_t)sig, &action, &old);
-}
-
-void inline_fatal_hide(struct kernel_action *old) {
-  if (old->handler == (uintptr_t)on_fatal) *old = (struct kernel_action){0};
+bool inline_is_fatal(const struct inline_host *h, int sig, const struct kernel_action *new) {
+  return h->place.nchannels != 0 && new->handler == 0 && would_end(sig);
 }
 
 void inline_fatal_open(struct inline_host *h) {
-  struct kernel_action action;
+  struct kernel_action action, same;
   int sig;
   for (sig = 1; sig <= INLINE_SIGNALS; sig++)
     if (would_end(sig) && inline_set_action(h, (uint64_t)sig, NULL, &action) == 0 &&
         action.handler == 0)
-      inline_fatal_reset(h, sig);
+      inline_set_action(h, (uint64_t)sig, &action, &same);
 }

@@ -11,13 +11,6 @@
 #include <linux/futex.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
-
-#ifndef PR_SET_SYSCALL_USER_DISPATCH
-#define PR_SET_SYSCALL_USER_DISPATCH 59
-#define PR_SYS_DISPATCH_ON 1
-#endif
-#include <sys/prctl.h>
 
 /* {================================= assembly ============================== */
 
@@ -73,6 +66,14 @@ __asm__(
     "  mov $15, %eax\n"
     "  jmp *%rsi\n"
 
+    /* gate_leave(nr, word, gate, busy) */
+    ".balign 16\n"
+    "gate_leave:\n"
+    "  mov %rdi, %rax\n"
+    "  mov %rsi, %rdi\n"
+    "  movl $0, (%rcx)\n" /* nothing of ours is on the stack from here on */
+    "  jmp *%rdx\n"
+
     /* gate_on_stack(fn, arg, top) */
     ".balign 16\n"
     "gate_on_stack:\n"
@@ -98,7 +99,7 @@ __asm__(
     "  .cfi_undefined %rip\n"
     "  mov %rsp, %rdi\n"
     "  call gate_newborn_start\n"
-    "  add $24, %rsp\n" /* host, mask, fpu */
+    "  add $32, %rsp\n" /* host, slot, mask, fpu */
     "  pop %rdi\n"
     "  pop %rsi\n"
     "  pop %rdx\n"
@@ -124,6 +125,8 @@ extern const char gate_carry_end[];
 int64_t gate_call(int64_t nr, const uint64_t *words, uintptr_t gate);
 int64_t gate_carry(int64_t nr, const uint64_t *words, uintptr_t gate, volatile bool *at_gate);
 void gate_sigreturn(uint64_t sp, uintptr_t gate) __attribute__((noreturn));
+void gate_leave(int64_t nr, uint64_t word, uintptr_t gate, uint32_t *busy)
+    __attribute__((noreturn));
 void gate_on_stack(void (*fn)(void *), void *arg, uintptr_t top);
 void gate_newborn(void);
 
@@ -163,6 +166,11 @@ int64_t inline_raw3(const struct inline_host *h, int64_t nr, uint64_t a, uint64_
   return inline_raw5(h, nr, a, b, c, 0, 0);
 }
 
+void inline_raw_leave(const struct inline_host *h, int64_t nr, uint64_t word,
+                      struct inline_slot *slot) {
+  gate_leave(nr, word, h->place.gate, &slot->busy);
+}
+
 void inline_sigreturn(const struct inline_host *h, uint64_t sp) {
   gate_sigreturn(sp, h->place.gate);
 }
@@ -172,41 +180,38 @@ int64_t inline_dispatch_on(const struct inline_host *h) {
                      h->place.size, 0);
 }
 
-size_t inline_peek(const struct inline_host *h, uint64_t addr, void *data, size_t size) {
-  struct iovec here = {data, size}, there = {(void *)(uintptr_t)addr, size}; /* NOLINT */
-  uint64_t pid = (uint64_t)inline_raw3(h, SYS_getpid, 0, 0, 0);
-  int64_t n = inline_raw5(h, SYS_process_vm_readv, pid, (uintptr_t)&here, 1, (uintptr_t)&there, 1);
-  return n < 0 ? 0 : (size_t)n;
-}
-
 /* }========================================================================= */
 
-/* {============================= the engine's lock ========================= */
+/* {================================== locks ================================ */
 
 enum { FREE, TAKEN, AWAITED };
 
-static void lock_wait(struct inline_host *h) {
-  inline_raw5(h, SYS_futex, (uintptr_t)&h->lock, FUTEX_WAIT_PRIVATE, AWAITED, 0, 0);
+void inline_lock_word(const struct inline_host *h, uint32_t *word) {
+  uint32_t seen = FREE;
+  if (__atomic_compare_exchange_n(word, &seen, TAKEN, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+    return;
+  while (__atomic_exchange_n(word, AWAITED, __ATOMIC_ACQUIRE) != FREE)
+    inline_raw5(h, SYS_futex, (uintptr_t)word, FUTEX_WAIT_PRIVATE, AWAITED, 0, 0);
+}
+
+void inline_unlock_word(const struct inline_host *h, uint32_t *word) {
+  if (__atomic_exchange_n(word, FREE, __ATOMIC_RELEASE) == AWAITED)
+    inline_raw5(h, SYS_futex, (uintptr_t)word, FUTEX_WAKE_PRIVATE, 1, 0, 0);
 }
 
 void inline_lock(struct inline_host *h) {
-  uint32_t seen = FREE;
-  if (__atomic_compare_exchange_n(&h->lock, &seen, TAKEN, false, __ATOMIC_ACQUIRE,
-                                  __ATOMIC_RELAXED))
-    return;
-  while (__atomic_exchange_n(&h->lock, AWAITED, __ATOMIC_ACQUIRE) != FREE) lock_wait(h);
+  inline_lock_word(h, &h->lock);
 }
 
 void inline_unlock(struct inline_host *h) {
-  if (__atomic_exchange_n(&h->lock, FREE, __ATOMIC_RELEASE) == AWAITED)
-    inline_raw5(h, SYS_futex, (uintptr_t)&h->lock, FUTEX_WAKE_PRIVATE, 1, 0, 0);
+  inline_unlock_word(h, &h->lock);
 }
 
 /* }========================================================================= */
 
 /* {================================ the engine ============================= */
 
-static uintptr_t fs_get(const struct inline_host *h) {
+GENERAL_REGS static uintptr_t fs_get(const struct inline_host *h) {
   uintptr_t fs = 0;
   if (h->wrfsbase)
     __asm__ volatile("rdfsbase %0" : "=r"(fs));
@@ -226,30 +231,11 @@ bool inline_in_engine(const struct inline_host *h, uint64_t sp) {
   return sp - h->stack <= INLINE_STACK;
 }
 
-uintptr_t inline_thread(const struct inline_host *h) {
-  return h->wrfsbase ? fs_get(h) : (uintptr_t)inline_raw3(h, SYS_gettid, 0, 0, 0);
+uintptr_t inline_thread_pointer(const struct inline_host *h) {
+  return fs_get(h);
 }
 
-struct visit {
-  const struct inline_host *h;
-  void (*fn)(void *);
-  void *arg;
-};
-
-/*
-** A call that the engine makes without the gate raises SIGSYS, whose frame would lie at the top of the alternate
-** stack, over that of the handler that came here: while it waits there is none.
-*/
-static void without_alternate(void *arg) {
-  const struct visit *v = arg;
-  const stack_t none = {.ss_flags = SS_DISABLE};
-  stack_t stack;
-  inline_raw3(v->h, SYS_sigaltstack, (uintptr_t)&none, (uintptr_t)&stack, 0);
-  v->fn(v->arg);
-  inline_raw3(v->h, SYS_sigaltstack, (uintptr_t)&stack, 0, 0);
-}
-
-static void go_in(struct inline_host *h, void (*fn)(void *), void *arg) {
+void inline_engine(struct inline_host *h, void (*fn)(void *), void *arg) {
   uintptr_t fs;
   if (h->place.fs == 0) { /* the program's own libc: errno is the program's, too */
     int before = errno;
@@ -263,31 +249,6 @@ static void go_in(struct inline_host *h, void (*fn)(void *), void *arg) {
   fs_set(h, fs);
 }
 
-void inline_engine(struct inline_host *h, void (*fn)(void *), void *arg) {
-  struct visit v = {h, fn, arg};
-  if (inline_on_alternate(h))
-    go_in(h, without_alternate, &v);
-  else
-    go_in(h, fn, arg);
-}
-
-struct elsewhere {
-  const struct inline_host *h;
-  int64_t nr, result;
-  uint64_t word;
-};
-
-static void call_elsewhere(void *arg) {
-  struct elsewhere *e = arg;
-  e->result = inline_raw3(e->h, e->nr, e->word, 0, 0);
-}
-
-int64_t inline_raw_on_stack(const struct inline_host *h, int64_t nr, uint64_t word, uint64_t sp) {
-  struct elsewhere e = {h, nr, 0, word};
-  gate_on_stack(call_elsewhere, &e, (sp - 256) & ~(uint64_t)15); /* 256: the red zone and more */
-  return e.result;
-}
-
 /* }========================================================================= */
 
 /* {================================= threads =============================== */
@@ -296,6 +257,7 @@ int64_t inline_raw_on_stack(const struct inline_host *h, int64_t nr, uint64_t wo
 struct newborn {
   uint64_t entry; /* the gate's 'ret' takes it */
   const struct inline_host *h;
+  const struct inline_slot *slot;
   inline_mask mask;
   uint32_t mxcsr;
   uint16_t fcw, pad;
@@ -304,21 +266,17 @@ struct newborn {
 
 void gate_newborn_start(struct newborn *n) __attribute__((used));
 
-/*
-** The thread has the state that its parent had, instead of a signal handler's. A child that shares the memory
-** while its parent waits (CLONE_VFORK) has the alternate stack, too, on which the parent's handler
-** waits for it: it goes without.
-*/
+/* The thread has the state that its parent had, instead of a signal handler's. */
 void gate_newborn_start(struct newborn *n) {
-  const stack_t none = {.ss_flags = SS_DISABLE};
   n = (struct newborn *)((uint64_t *)n - 1); /* the entry was taken */
   __asm__ volatile("ldmxcsr %0\n\tfldcw %1" : : "m"(n->mxcsr), "m"(n->fcw));
-  inline_raw3(n->h, SYS_sigaltstack, (uintptr_t)&none, 0, 0);
+  inline_slot_land(n->h, n->slot);
   inline_dispatch_on(n->h);
   inline_raw5(n->h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)&n->mask, 0, sizeof n->mask, 0);
 }
 
-int64_t inline_raw_clone(const struct trap *t, const uint64_t words[LENCASE_MAXARGS]) {
+int64_t inline_raw_clone(const struct trap *t, const uint64_t words[LENCASE_MAXARGS],
+                         struct inline_slot *slot) {
   const greg_t *g = t->uc->uc_mcontext.gregs;
   const struct _libc_fpstate *fpu = t->uc->uc_mcontext.fpregs;
   uint64_t own[LENCASE_MAXARGS];
@@ -327,6 +285,7 @@ int64_t inline_raw_clone(const struct trap *t, const uint64_t words[LENCASE_MAXA
   n = (struct newborn *)((at & ~(uintptr_t)15) + 8); /* NOLINT */
   *n = (struct newborn){.entry = (uintptr_t)gate_newborn,
                         .h = t->h,
+                        .slot = slot,
                         .mask = *t->mask,
                         .mxcsr = fpu != NULL ? fpu->mxcsr : 0x1f80,
                         .fcw = fpu != NULL ? fpu->cwd : 0x37f,

@@ -28,6 +28,7 @@ struct inline_place {
   uintptr_t restorer;        /* in there: what a signal handler returns to */
   uintptr_t code, code_size; /* the program's C library, to be patched; 0: none */
   uintptr_t fs;              /* the thread pointer of the grates' libc; 0: that of whoever calls */
+  uint32_t *tid;             /* that libc's, of the thread with this pointer; NULL: no matter */
   void (*flush)(void);       /* before a fork and at the end; NULL: nothing to flush */
   int kept; /* a descriptor that the program shall not close, for messages; 0: none */
   /* Others, the outermost first: a program that runs inline may start another one so. */
@@ -49,8 +50,21 @@ size_t inline_channel_of(const struct inline_place *p, uint32_t *grate);
 int inline_start_at(struct lencase_state *st, const struct inline_place *place, const char *preload,
                     const char *script);
 
-/* What LENCASE_INLINE is called. */
+/*
+** The last two variables in the environment of a program that is to run inline, in this order. None of its code sees
+** them: preload.c takes them away before.
+*/
 #define INLINE_VARIABLE "LENCASE_INLINE"
+#define INLINE_PRELOAD "LD_PRELOAD"
+
+/* What a program runs inline by. The library that is preloaded has one, by the name of INLINE_BY. */
+struct inline_by {
+  const char *preload, *script;
+};
+#define INLINE_BY "lencase_inline_by"
+
+/* What this one runs inline by; NULL: it does not. */
+const struct inline_by *inline_by(void);
 
 /*
 ** NULL when the program at 'path' can run inline, otherwise why it cannot: "is linked statically".

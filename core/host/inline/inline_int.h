@@ -11,9 +11,8 @@
 **
 ** Three kinds of code run in a thread of the program:
 ** - the program's own: its calls raise SIGSYS;
-** - the handler's (dispatch.c and its like), on the stack of whoever made the call. It uses no TLS, no
-**   libc and no stack to speak of, and makes its calls by the gate. The program's handlers do not run
-**   meanwhile: defer.c;
+** - the handler's (dispatch.c and its like), on a stack of ours that every thread has: stack.c. It uses no TLS and
+**   no libc, and makes its calls by the gate. The program's handlers do not run meanwhile: defer.c;
 ** - the engine's: the rooms above host.h, Lua, and their libc. One thread at a time is in there, on one
 **   stack and with one thread pointer of the engine's own, so that no thread of the program needs
 **   anything of ours, however it was made. What it does without the gate raises SIGSYS, too, and is
@@ -27,16 +26,30 @@
 #include "inline.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/types.h>
 #include <sys/ucontext.h>
 
+#ifndef PR_SET_SYSCALL_USER_DISPATCH
+#define PR_SET_SYSCALL_USER_DISPATCH 59
+#define PR_SYS_DISPATCH_OFF 0
+#define PR_SYS_DISPATCH_ON 1
+#endif
+
 enum {
   INLINE_STACK = 1 << 20,
+  INLINE_AREA = 512 << 10,
+  INLINE_LANDING = 64 << 10, /* of an area */
   INLINE_NRS = 1024,
   INLINE_SITES = 64,
-  INLINE_SLOTS = 256,
+  INLINE_FOUND = 4096,
+  INLINE_SEGMENTS = 64,
+  INLINE_TRACEES = 64,
   INLINE_SIGNALS = 64
 };
+
+/* What a patched site comes to while vector registers are the program's. */
+#define GENERAL_REGS __attribute__((target("general-regs-only")))
 
 /* The kernel's sigset_t. */
 typedef uint64_t inline_mask;
@@ -65,24 +78,57 @@ struct flight {
   struct process *proc;
   struct call *call;
   uint64_t id; /* never used again: whoever waited for the kernel sees whether it is still there */
-  uintptr_t thread; /* which one made it: its thread pointer, or its tid */
-  uintptr_t sp;     /* of the code that made the call */
-  int32_t nr;       /* what it has the kernel do */
+  const struct inline_slot *thread; /* which one made it */
+  uintptr_t sp;                     /* of the code that made the call */
+  int32_t nr;                       /* what it has the kernel do */
   uint64_t words[LENCASE_MAXARGS];
   struct flight *next;
 };
 
-/* A thread, while signals are kept out of it without the kernel: defer.c. */
+/*
+** A handler of the program's has come into a call that we carry out: what is on the work stack above this is to
+** stay until that handler returns.
+*/
+struct inline_pause {
+  struct inline_pause *outer;
+  uintptr_t frame; /* the handler's ucontext_t */
+  uint64_t sp;     /* the program's own, where it made the call */
+  bool high;       /* that is on its alternate stack */
+  bool shown; /* the handler was shown the program's registers: it is 'here' that it returns to */
+  gregset_t here;
+};
+
+/* A thread: what lies at the beginning of its area (stack.c), and how signals are kept out of it (defer.c). */
 struct inline_slot {
-  uintptr_t thread; /* 0: nobody's */
-  volatile bool inside, deferred;
+  volatile bool inside, deferred; /* in this order: inline_signal_entry */
   volatile bool keeps;            /* 'kept' has come, and is not in the kernel's queue */
-  volatile inline_mask mask;      /* deferred: the program's */
-  struct trap *volatile awaiting; /* whose call is being carried out, or about to be; NULL: none */
   volatile bool at_gate;          /* it is past inline_let_in */
-  uintptr_t alternate;            /* the thread's alternate stack */
-  size_t alternate_size;          /* 0: it has none */
-  siginfo_t kept;
+  bool blocks_sigsys;             /* as far as the program knows */
+  bool sigsys_waits;         /* one that the program sent to itself, 'sigsys', until it may come */
+  bool lent;                 /* to a child, until it executes a program or ends */
+  uint32_t busy;             /* 0: no thread's */
+  volatile inline_mask mask; /* deferred: the program's */
+  struct trap *volatile awaiting; /* whose call is being carried out, or about to be; NULL: none */
+  struct inline_slot *next;       /* of all that there are */
+  struct inline_pause *paused;    /* the innermost; NULL: none */
+  uintptr_t thread;               /* the thread pointer that it is found by; 0: it is not */
+  stack_t alternate;              /* the program's own, as the kernel would have it */
+  siginfo_t kept, sigsys;
+};
+
+struct inline_found {
+  uintptr_t thread;
+  struct inline_slot *slot;
+};
+
+/* A handler that is about to be entered, in the order of inline_signal_entry. */
+struct inline_entry {
+  uintptr_t handler;
+  int64_t sig;
+  siginfo_t *info;
+  ucontext_t *uc;
+  uintptr_t sp;              /* at the frame's return address */
+  struct inline_slot *opens; /* signals may come in; NULL: they were not kept out */
 };
 
 /* What the program wants to be called for a signal; the kernel has inline_signal_entry there. Flags
@@ -90,14 +136,15 @@ struct inline_slot {
 struct inline_handler {
   uintptr_t entry;
   uint64_t flags;
+  uintptr_t restorer;
   inline_mask mask;
 };
 
 /* What was dispatched. */
 struct trap {
   struct inline_host *h;
-  struct inline_slot *slot; /* NULL: signals are kept out by the mask alone */
-  bool closed;              /* all signals are blocked, and *mask is what the program has blocked */
+  struct inline_slot *slot;
+  bool closed; /* all signals are blocked, and *mask is what the program has blocked */
   int64_t nr;
   uint64_t words[LENCASE_MAXARGS];
   inline_mask *mask;
@@ -117,7 +164,7 @@ struct inline_host {
   struct lencase_state *st;
   struct inline_place place;
   const char *preload, *script;
-  uint32_t lock;   /* lock.c */
+  uint32_t lock;   /* of the engine */
   uint32_t others; /* processes that share the memory, besides the first */
   uint32_t threads;
   bool wrfsbase; /* the processor's instruction may be used */
@@ -131,7 +178,11 @@ struct inline_host {
   struct flight *flights, *idle;
   uint64_t last_id;
   struct exec_block *exec_blocks;
-  uintptr_t stubs; /* patch.c */
+  bool by_pipe; /* bytes.c: nothing else is allowed */
+  int pipe[2];  /* 0: none */
+  uint32_t pipe_lock;
+  uint64_t going[INLINE_TRACEES]; /* tracer.c */
+  uintptr_t stubs;                /* patch.c */
   uint32_t nstubs;
   bool unpatchable, patched_all;
   struct {
@@ -141,8 +192,8 @@ struct inline_host {
   uint8_t aside[INLINE_NRS / 8]; /* calls that go by SIGSYS, always */
   struct kernel_action sigsys;   /* what the program believes to have installed */
   bool unslotted;                /* there are threads that share a thread pointer */
-  struct inline_slot *visitor;   /* of the thread that has the lock */
-  struct inline_slot slots[INLINE_SLOTS];
+  struct inline_slot *areas;     /* all of them */
+  struct inline_found found[INLINE_FOUND];
   struct inline_handler handlers[INLINE_SIGNALS];
 };
 
@@ -161,11 +212,14 @@ int64_t inline_raw_awaited(struct trap *t, int64_t nr, const uint64_t words[LENC
 ** call, or will begin it anew. */
 bool inline_not_begun(const struct inline_host *h, uint64_t rip);
 
-/* With one argument, and the stack pointer somewhere below 'sp'. */
-int64_t inline_raw_on_stack(const struct inline_host *h, int64_t nr, uint64_t word, uint64_t sp);
+/* The same for words that make a thread on another stack: there it goes on with the trap's registers, in an area of
+** its own. */
+int64_t inline_raw_clone(const struct trap *t, const uint64_t words[LENCASE_MAXARGS],
+                         struct inline_slot *slot);
 
-/* The same for words that make a thread on another stack: there it goes on with the trap's registers. */
-int64_t inline_raw_clone(const struct trap *t, const uint64_t words[LENCASE_MAXARGS]);
+/* The same for one that ends this thread, whose slot may be another's from then on. */
+void inline_raw_leave(const struct inline_host *h, int64_t nr, uint64_t word,
+                      struct inline_slot *slot) __attribute__((noreturn));
 
 /* rt_sigreturn with the frame that lies at 'sp'. */
 void inline_sigreturn(const struct inline_host *h, uint64_t sp) __attribute__((noreturn));
@@ -185,25 +239,75 @@ bool inline_in_engine(const struct inline_host *h, uint64_t sp);
 void inline_lock(struct inline_host *h);
 void inline_unlock(struct inline_host *h);
 
-/* Bytes of the program's that may not be there: how many were copied. */
-size_t inline_peek(const struct inline_host *h, uint64_t addr, void *data, size_t size);
+/* The same for other words than the engine's. */
+void inline_lock_word(const struct inline_host *h, uint32_t *word);
+void inline_unlock_word(const struct inline_host *h, uint32_t *word);
+
+/* bytes.c: bytes of the program's that may not be there: how many were copied. */
+size_t inline_peek(struct inline_host *h, uint64_t addr, void *data, size_t size);
+size_t inline_poke(struct inline_host *h, uint64_t addr, const void *data, size_t size);
+
+/* At most INLINE_SEGMENTS, up to the first byte that cannot be read. */
+size_t inline_peek_all(struct inline_host *h, const struct mem_seg *segs, size_t n);
+
+/* This is the child of a fork. */
+void inline_bytes_forked(struct inline_host *h);
+
+/* }========================================================================= */
+
+/* {================================== stacks =============================== */
+
+/* A slot with its area, for a thread to be made; NULL: no memory. */
+struct inline_slot *inline_slot_new(struct inline_host *h);
+
+/* This thread's from now on. */
+void inline_slot_land(const struct inline_host *h, const struct inline_slot *s);
+
+/* The thread's that was interrupted; NULL: it is none of the program's. */
+struct inline_slot *inline_slot_of(const ucontext_t *uc);
+
+/* This thread's, whose stack is in its area. */
+struct inline_slot *inline_slot_here(void);
+
+/* This thread's by its thread pointer; NULL: it is not found so. */
+GENERAL_REGS struct inline_slot *inline_slot_found(struct inline_host *h);
+
+/* It will be found so; it no longer is. */
+void inline_slot_find(struct inline_host *h, struct inline_slot *s);
+void inline_slot_lose(struct inline_host *h, struct inline_slot *s);
+
+/* There are no others (in the child of a fork). */
+void inline_slots_keep(struct inline_host *h, struct inline_slot *own);
+
+/* What lies there is about to be moved: no handler may come in. */
+bool inline_on_landing(const struct inline_slot *s, uint64_t sp);
+
+/* Where the next level of the work stack begins; there is not much left of it. */
+GENERAL_REGS uintptr_t inline_work(const struct inline_slot *s);
+GENERAL_REGS bool inline_work_is_scarce(const struct inline_slot *s);
+
+/* The frame goes to the work stack, for code of ours. */
+void inline_to_work(struct inline_slot *s, struct inline_entry *e);
+
+/* It goes where the kernel puts that of a handler of the program's, 'high': with SA_ONSTACK; whether there is room. */
+void inline_to_program(struct inline_slot *s, struct inline_entry *e, bool high);
+bool inline_has_room(const struct inline_slot *s, const ucontext_t *uc);
+
+/* Such a handler returns by this frame. */
+void inline_resume(struct inline_slot *s, ucontext_t *uc);
+
+/* The program's alternate stack: 'sp' is on it; what sigaltstack(2) tells; what it sets: 0 or -errno. */
+bool inline_is_high(const struct inline_slot *s, uint64_t sp);
+stack_t inline_alternate(const struct inline_slot *s, uint64_t sp);
+int inline_alternate_set(struct inline_slot *s, const stack_t *stack, uint64_t sp);
+
+/* As a frame has it: on a handler's way in, and on its way out. */
+void inline_alternate_show(struct inline_slot *s, ucontext_t *uc);
+void inline_alternate_take(struct inline_slot *s, ucontext_t *uc, uint64_t sp);
 
 /* }========================================================================= */
 
 /* {================================== doors ================================ */
-
-/* This thread's slot; NULL: it has none, or is on its alternate stack: see defer.c. */
-struct inline_slot *inline_slot(struct inline_host *h);
-
-/* The caller runs on the alternate stack. Not in the engine, whose thread pointer is another. */
-bool inline_on_alternate(struct inline_host *h);
-
-/* This thread has another alternate stack from now on. */
-void inline_slot_alternate(struct inline_host *h, const stack_t *stack);
-
-/* The thread with this pointer has ended; all but it are not there (in the child of a fork). */
-void inline_slot_free(struct inline_host *h, uintptr_t thread);
-void inline_slots_keep(struct inline_host *h, uintptr_t thread);
 
 /* From here on no handler of the program's runs in this thread; from here on they do, at once. */
 void inline_keep_out(struct trap *t);
@@ -214,6 +318,12 @@ int64_t inline_await(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MA
 
 /* The same as inline_let_in when a frame with the program's mask is taken down next. */
 void inline_sigreturn_opens(struct trap *t);
+
+/* The program's handler whose frame lies at t->sp returns. */
+void inline_return(struct trap *t) __attribute__((noreturn));
+
+/* A SIGSYS that has waited for this comes, when the program no longer blocks it. */
+void inline_sigsys_comes(const struct inline_host *h, struct inline_slot *s);
 
 /* Keeps them out by the kernel's mask: for what makes or ends a thread. */
 void inline_close(struct trap *t);
@@ -245,20 +355,25 @@ extern struct inline_host *inline_the_host;
 
 int inline_install(struct inline_host *h);
 
+/* LENCASE_EHOST: what such a call has said. */
+int inline_no_dispatch(struct lencase_state *st, int err);
+
 /* The kernel raised it for what the thread did just now: to go back would raise it again. */
 bool inline_is_fault(int sig, const siginfo_t *info);
 
 /* What the kernel has for all signals that are handled. */
 void inline_signal_entry(void);
 
-/* SIGSYS: a call was dispatched, or the signal is the program's. */
-void inline_on_sigsys(siginfo_t *info, ucontext_t *uc);
+/* SIGSYS: a call was dispatched. On the landing, for one of the engine's; and on the work stack. */
+#define INLINE_DISPATCHED 2 /* si_code: SYS_USER_DISPATCH */
+void inline_on_engine_call(ucontext_t *uc);
+void inline_on_call(int sig, siginfo_t *info, ucontext_t *uc);
 
 /* A call of the program's: asks its grates, or carries it out. The result. */
 int64_t inline_arrive(struct trap *t);
 
-/* Which thread this is, as flights have it. */
-uintptr_t inline_thread(const struct inline_host *h);
+/* The processor may be asked for it. */
+GENERAL_REGS uintptr_t inline_thread_pointer(const struct inline_host *h);
 
 /* True when more is to be done about a call than to make it. */
 bool inline_is_tamed(int64_t nr);
@@ -279,6 +394,7 @@ typedef int64_t (*inline_carrier)(struct trap *t, int64_t nr,
 
 inline_carrier inline_signal_carrier(int64_t nr);  /* signal.c; NULL: none */
 inline_carrier inline_process_carrier(int64_t nr); /* process.c */
+inline_carrier inline_tracer_carrier(int64_t nr);  /* tracer.c */
 int64_t inline_carry_exec(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
 /* In the engine: the process that makes this call; NULL: no memory. */
@@ -304,13 +420,11 @@ void inline_report_begin(const struct inline_host *h);
 void inline_report_end(struct inline_host *h);
 
 /*
-** fatal.c, when there is somebody to report to: what the kernel gets in place of *new, when that is the
-** default and would end the process; what the program is told of what the kernel had; a signal has its
-** default action again, as far as the program knows.
+** fatal.c, when there is a channel to report to: *new is the default, and would end the process; what the kernel
+** gets in its place.
 */
-void inline_fatal_swap(const struct inline_host *h, int sig, struct kernel_action *new);
-void inline_fatal_hide(struct kernel_action *old);
-void inline_fatal_reset(struct inline_host *h, int sig);
+bool inline_is_fatal(const struct inline_host *h, int sig, const struct kernel_action *new);
+struct kernel_action inline_fatal_action(const struct inline_host *h);
 void inline_fatal_open(struct inline_host *h);
 
 /* Gives back what the child with this pid had its program's environment in. Lock held. */

@@ -2,7 +2,8 @@
 ** launch.c - whoever starts a program that runs inline, and waits for it
 **
 ** The program is a child of ours. What its processes tell comes by a pair of sockets (report.c); when nobody
-** has the other end any more all of them have ended.
+** has the other end any more all of them have ended. That there is something is said by SIGCHLD, too: it
+** is signals alone that we wait for, by what every container and every kernel has.
 */
 
 #include "inline.h"
@@ -10,31 +11,34 @@
 #include "../supervise.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MESSAGE_MAX = 64 << 10 };
+enum { MESSAGE_MAX = 64 << 10, AT_ONCE = 16 };
+
+const struct inline_by *inline_by(void) {
+  const struct inline_by *by = dlsym(RTLD_DEFAULT, INLINE_BY);
+  return by != NULL && by->script != NULL ? by : NULL;
+}
 
 struct launch {
   struct lencase_state *st;
   const struct inline_program *program;
   int channel, far; /* ours, closed at the end; the program's, a high number */
   ino_t far_inode;
-  int signals, pidfd;
   pid_t root;
-  bool ended; /* the first process has */
+  bool ended; /* the first process has; until then no other process can have its number */
   int wstatus;
-  sigset_t mask; /* to be put back */
+  bool listening;     /* signals are blocked, and come by 'set' */
+  sigset_t set, mask; /* mask: to be put back */
   struct sigaction sigchld;
   char *script, *buffer;
 };
@@ -83,13 +87,15 @@ static int open_script(struct launch *l) {
 
 static int open_signals(struct launch *l) {
   struct sigaction sa = {.sa_handler = SIG_DFL};
-  sigset_t set;
-  supervise_set(&set);
-  sigaddset(&set, SIGCHLD);
-  pthread_sigmask(SIG_BLOCK, &set, &l->mask);
+  supervise_set(&l->set);
+  sigaddset(&l->set, SIGCHLD);
+  pthread_sigmask(SIG_BLOCK, &l->set, &l->mask);
   sigaction(SIGCHLD, &sa, &l->sigchld); /* ignored, it would eat statuses */
-  l->signals = signalfd(-1, &set, SFD_CLOEXEC);
-  return l->signals >= 0 ? LENCASE_OK : host_error(l, "signalfd");
+  l->listening = true;
+  if (fcntl(l->channel, F_SETOWN, getpid()) != 0 || fcntl(l->channel, F_SETSIG, SIGCHLD) != 0 ||
+      fcntl(l->channel, F_SETFL, O_ASYNC | O_NONBLOCK) != 0)
+    return host_error(l, "signals of the channel for reports");
+  return LENCASE_OK;
 }
 
 static void put_back_signals(const struct launch *l) {
@@ -99,13 +105,9 @@ static void put_back_signals(const struct launch *l) {
 
 /* Only now: what fails before shall not block anything. */
 static void launch_close(struct launch *l) {
-  if (l->signals >= 0) {
-    close(l->signals);
-    put_back_signals(l);
-  }
   if (l->channel >= 0) close(l->channel);
   if (l->far >= 0) close(l->far);
-  if (l->pidfd >= 0) close(l->pidfd);
+  if (l->listening) put_back_signals(l);
   free(l->script);
   free(l->buffer);
 }
@@ -180,34 +182,25 @@ static void hand_to_rest(const struct launch *l, int sig) {
   closedir(dir);
 }
 
-static void hand_on(const struct launch *l, const struct signalfd_siginfo *info) {
-  int sig = (int)info->ssi_signo;
-  if (!l->ended && (pid_t)info->ssi_pid == l->root) return;
+static void hand_on(const struct launch *l, const siginfo_t *info) {
+  int sig = info->si_signo;
+  if (!l->ended && info->si_pid == l->root) return;
   if (l->ended)
     hand_to_rest(l, sig);
-  else if (!supervise_heard(l->root, sig, info->ssi_code))
-    pidfd_send_signal(l->pidfd, sig, NULL, 0);
+  else if (!supervise_heard(l->root, sig, info->si_code))
+    supervise_send(l->root, -1, sig);
 }
 
 static void on_child(struct launch *l) {
   int wstatus;
   while (!l->ended && waitpid(l->root, &wstatus, WNOHANG | WUNTRACED) == l->root) {
     if (WIFSTOPPED(wstatus)) {
-      supervise_stop(WSTOPSIG(wstatus), l->root, l->pidfd);
+      supervise_stop(WSTOPSIG(wstatus), l->root, -1);
       continue;
     }
     l->wstatus = wstatus;
     l->ended = true;
   }
-}
-
-static void on_signal(struct launch *l) {
-  struct signalfd_siginfo info;
-  if (read(l->signals, &info, sizeof info) != (ssize_t)sizeof info) return;
-  if (info.ssi_signo == SIGCHLD)
-    on_child(l);
-  else
-    hand_on(l, &info);
 }
 
 /* }========================================================================= */
@@ -236,7 +229,7 @@ static pid_t sender_of(struct msghdr *m) {
   return pid;
 }
 
-/* False: nobody is left who could send one. What is too long is cut off, and no message. */
+/* False: there is none now. What is too long is cut off, and no message. */
 static bool take_message(struct launch *l) {
   union {
     char bytes[256];
@@ -249,39 +242,41 @@ static bool take_message(struct launch *l) {
                      .msg_controllen = sizeof control.bytes};
   ssize_t n = recvmsg(l->channel, &m, MSG_CMSG_CLOEXEC);
   pid_t pid;
-  if (n < 0) return errno == EINTR;
-  pid = sender_of(&m);
-  if (n == 0 && pid == 0) return false;
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  pid = n < 0 ? 0 : sender_of(&m);
+  if (n < 0 || (n == 0 && pid == 0)) { /* no process is left that could send one */
+    close(l->channel);
+    l->channel = -1;
+    return false;
+  }
   l->program->message(l->program->ud, pid, l->buffer, (m.msg_flags & MSG_TRUNC) ? 0 : (size_t)n);
   return true;
 }
 
-static void on_message(struct launch *l) {
-  if (take_message(l)) return;
-  close(l->channel);
-  l->channel = -1;
+/* A few, so that a program that sends without end does not keep signals out. True: there may be more. */
+static bool take_messages(struct launch *l) {
+  int n = 0;
+  while (n < AT_ONCE && l->channel >= 0 && take_message(l)) n++;
+  return n == AT_ONCE;
 }
 
 /* }========================================================================= */
 
 static void loop(struct launch *l) {
+  static const struct timespec at_once = {0, 0};
+  siginfo_t info;
+  bool more;
   on_child(l);
-  while (!l->ended || l->channel >= 0) {
-    struct pollfd fds[] = {{l->signals, POLLIN, 0}, {l->channel, POLLIN, 0}};
-    if (poll(fds, 2, -1) < 0) continue;
-    if (fds[0].revents != 0) on_signal(l);
-    if (fds[1].revents != 0) on_message(l);
+  while (more = take_messages(l), !l->ended || l->channel >= 0) {
+    int sig = sigtimedwait(&l->set, &info, more ? &at_once : NULL);
+    if (sig == SIGCHLD) on_child(l);
+    if (sig > 0 && sig != SIGCHLD) hand_on(l, &info);
   }
 }
 
 static int run_program(struct launch *l) {
   int before, rc = start_child(l);
   if (rc != LENCASE_OK) return rc;
-  l->pidfd = pidfd_open(l->root, 0);
-  if (l->pidfd < 0) {
-    kill(l->root, SIGKILL);
-    rc = host_error(l, "pidfd_open");
-  }
   before = supervise_hide();
   loop(l);
   supervise_show(before);
@@ -289,8 +284,7 @@ static int run_program(struct launch *l) {
 }
 
 int inline_run(struct lencase_state *st, const struct inline_program *program, int *wstatus) {
-  struct launch l = {
-      .st = st, .program = program, .channel = -1, .far = -1, .signals = -1, .pidfd = -1};
+  struct launch l = {.st = st, .program = program, .channel = -1, .far = -1};
   int rc = inline_check_program(st, program->argv[0], program->preload);
   if (rc == LENCASE_OK) rc = open_channel(&l);
   if (rc == LENCASE_OK) rc = open_script(&l);

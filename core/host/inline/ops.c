@@ -4,18 +4,19 @@
 ** Runs in the engine.
 */
 
+#include "../edge.h"
 #include "inline_int.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
-
-enum { IOV_BATCH = 64 };
 
 static struct process *process_of(const struct lencase_cage *cage) {
   return cage->host;
@@ -27,30 +28,16 @@ static bool is_gone(const struct lencase_cage *cage) {
 
 /* {================================== memory =============================== */
 
-/* A run of segments that stays within IOV_BATCH; its bytes in *size. */
-static size_t batch(const struct mem_seg *segs, size_t n, struct iovec *local, struct iovec *remote,
-                    size_t *size) {
-  size_t i;
-  *size = 0;
-  for (i = 0; i < n && i < IOV_BATCH; i++) {
-    local[i] = (struct iovec){segs[i].data, segs[i].size};
-    remote[i] = (struct iovec){(void *)(uintptr_t)segs[i].addr, segs[i].size}; /* NOLINT */
-    *size += segs[i].size;
-  }
-  return i;
-}
-
-/* By the kernel, which does not mind when it is not there. */
 static int ops_read(struct lencase_cage *cage, const struct mem_seg *segs, size_t n, size_t *done) {
-  struct iovec local[IOV_BATCH], remote[IOV_BATCH];
+  struct inline_host *h = inline_the_host;
   *done = 0;
   if (is_gone(cage)) return LENCASE_EGONE;
   while (n > 0) {
-    size_t size, count = batch(segs, n, local, remote, &size);
-    ssize_t got = process_vm_readv(process_of(cage)->pid, local, count, remote, count, 0);
-    if (got < 0) return LENCASE_OK;
-    *done += (size_t)got;
-    if ((size_t)got < size) return LENCASE_OK;
+    size_t count = 0, size = 0, got;
+    while (count < n && count < INLINE_SEGMENTS) size += segs[count++].size;
+    got = inline_peek_all(h, segs, count);
+    *done += got;
+    if (got < size) return LENCASE_OK;
     segs += count;
     n -= count;
   }
@@ -58,12 +45,10 @@ static int ops_read(struct lencase_cage *cage, const struct mem_seg *segs, size_
 }
 
 static int ops_write(struct lencase_cage *cage, const struct mem_seg *seg) {
-  struct iovec local = {seg->data, seg->size};
-  struct iovec remote = {(void *)(uintptr_t)seg->addr, seg->size}; /* NOLINT */
-  ssize_t put;
   if (is_gone(cage)) return LENCASE_EGONE;
-  put = process_vm_writev(process_of(cage)->pid, &local, 1, &remote, 1, 0);
-  return put >= 0 && (size_t)put == seg->size ? LENCASE_OK : LENCASE_EFAULT;
+  return inline_poke(inline_the_host, seg->addr, seg->data, seg->size) == seg->size
+             ? LENCASE_OK
+             : LENCASE_EFAULT;
 }
 
 /* One address space: the window is any memory of ours, and nothing keeps the program from it. */
@@ -78,6 +63,15 @@ static int ops_ours_get(struct call *call, struct mem_seg *seg) {
 
 static void ops_ours_put(struct call *call, const struct mem_seg *seg) {
   state_free(call->cage->st, (void *)(uintptr_t)seg->addr, seg->size); /* NOLINT */
+}
+
+static int ops_edge_get(struct call *call, struct mem_seg *seg) {
+  return is_gone(call->cage) ? LENCASE_EGONE : edge_map(call->cage->st, seg);
+}
+
+static void ops_edge_put(struct call *call, const struct mem_seg *seg) {
+  (void)call;
+  edge_unmap(seg);
 }
 
 /* }========================================================================= */
@@ -107,22 +101,57 @@ static void ops_let_go(struct lencase_cage *cage) {
 
 /* }========================================================================= */
 
-/* {============================= what /proc tells ========================== */
+/* {=============================== descriptors ============================= */
 
-static void fd_link(int fd, char *path, size_t size) {
-  if (fd == AT_FDCWD)
-    snprintf(path, size, "/proc/self/cwd");
-  else
-    snprintf(path, size, "/proc/self/fd/%d", fd);
+struct look {
+  int fd;
+  char *buf;
+  size_t size;
+  int result; /* the length of the path, or an errno, negative */
+};
+
+static int look_there(void *arg) {
+  struct look *l = arg;
+  long n = l->fd == AT_FDCWD || fchdir(l->fd) == 0 ? syscall(SYS_getcwd, l->buf, l->size) : -1;
+  l->result = n > 0 ? (int)n - 1 : -errno;
+  return 0;
+}
+
+/*
+** Where there is no /proc: a child with our memory and a working directory of its own goes there. It is none that
+** the program could wait for, and no signal comes to it.
+*/
+static int folder_path(int fd, char *buf, size_t size) {
+  static const size_t room = 16 << 10;
+  struct look l = {fd, buf, size, -EIO};
+  char *stack = malloc(room);
+  sigset_t all, mask;
+  pid_t pid;
+  if (stack == NULL) return -ENOMEM;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, &mask);
+  pid = clone(look_there, stack + room, CLONE_VM | CLONE_VFORK, &l);
+  if (pid > 0) waitpid(pid, NULL, (int)__WCLONE);
+  sigprocmask(SIG_SETMASK, &mask, NULL);
+  free(stack);
+  return pid > 0 ? l.result : -errno;
+}
+
+static bool has_proc(void) {
+  return access("/proc/self/fd", F_OK) == 0;
 }
 
 static int ops_fd_path(struct lencase_cage *cage, int fd, char *buf, size_t size) {
   char path[64];
   ssize_t n;
   if (is_gone(cage)) return -ESRCH;
-  fd_link(fd, path, sizeof path);
+  if (fd == AT_FDCWD)
+    snprintf(path, sizeof path, "/proc/self/cwd");
+  else
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
   n = readlink(path, buf, size);
-  if (n < 0) return errno == ENOENT ? -EBADF : -errno;
+  if (n < 0 && errno == ENOENT) return has_proc() ? -EBADF : folder_path(fd, buf, size);
+  if (n < 0) return -errno;
   return (size_t)n < size ? (int)n : -ENAMETOOLONG;
 }
 
@@ -150,6 +179,8 @@ const struct host_ops inline_ops = {
     .write = ops_write,
     .window_get = ops_ours_get,
     .window_put = ops_ours_put,
+    .edge_get = ops_edge_get,
+    .edge_put = ops_edge_put,
     .scratch_get = ops_ours_get,
     .scratch_put = ops_ours_put,
     .carry_out = ops_carry_out,

@@ -43,123 +43,168 @@ struct patched {
 };
 int64_t inline_patched(const struct patched *p, uint64_t sp) __attribute__((used));
 
+/* The work stack of a thread that has made this call; 0: it goes by SIGSYS; 1: it is the engine's. Vector registers
+** are the program's still. */
+GENERAL_REGS uintptr_t inline_patched_stack(uint64_t sp) __attribute__((used));
+
 /*
 ** At entry: rax the number, rcx where the site goes on, the stack the program's with its red zone.
 ** All that a system call keeps is kept.
 */
-__asm__(".pushsection .text\n"
-        ".balign 64\n"
-        ".globl inline_patched_entry\n.hidden inline_patched_entry\n"
-        "inline_patched_entry:\n"
-        "  .cfi_startproc\n"
-        "  .cfi_def_cfa %rsp, 0\n"
-        "  .cfi_register %rip, %rcx\n"
-        "  cmp $1024, %rax\n" /* INLINE_NRS */
-        "  jae 2f\n"
-        "  mov inline_aside(%rip), %r11\n"
-        "  bt %rax, (%r11)\n"
-        "  jc 2f\n"
-        "  lea -128(%rsp), %rsp\n"
-        "  .cfi_adjust_cfa_offset 128\n"
-        "  push %rcx\n"
-        "  .cfi_adjust_cfa_offset 8\n"
-        "  .cfi_offset %rip, -136\n"
-        "  mov inline_slow(%rip), %r11\n"
-        "  bt %rax, (%r11)\n"
-        "  jc 1f\n"
-        "  call *inline_gate_now(%rip)\n"
-        "  pop %rcx\n"
-        "  .cfi_remember_state\n"
-        "  .cfi_adjust_cfa_offset -8\n"
-        "  .cfi_register %rip, %rcx\n"
-        "  lea 128(%rsp), %rsp\n"
-        "  .cfi_adjust_cfa_offset -128\n"
-        "  jmp *%rcx\n"
-        "1:\n"
-        "  .cfi_restore_state\n"
-        "  push %rbp\n"
-        "  .cfi_adjust_cfa_offset 8\n"
-        "  .cfi_offset %rbp, -144\n"
-        "  mov %rsp, %rbp\n"
-        "  .cfi_def_cfa_register %rbp\n"
-        "  push %r9\n"
-        "  push %r8\n"
-        "  push %r10\n"
-        "  push %rdx\n"
-        "  push %rsi\n"
-        "  push %rdi\n"
-        "  push %rax\n"
-        "  mov %rsp, %rdi\n"
-        "  lea 144(%rbp), %rsi\n"
-        "  sub $272, %rsp\n"
-        "  and $-16, %rsp\n"
-        "  movaps %xmm0, 0(%rsp)\n"
-        "  movaps %xmm1, 16(%rsp)\n"
-        "  movaps %xmm2, 32(%rsp)\n"
-        "  movaps %xmm3, 48(%rsp)\n"
-        "  movaps %xmm4, 64(%rsp)\n"
-        "  movaps %xmm5, 80(%rsp)\n"
-        "  movaps %xmm6, 96(%rsp)\n"
-        "  movaps %xmm7, 112(%rsp)\n"
-        "  movaps %xmm8, 128(%rsp)\n"
-        "  movaps %xmm9, 144(%rsp)\n"
-        "  movaps %xmm10, 160(%rsp)\n"
-        "  movaps %xmm11, 176(%rsp)\n"
-        "  movaps %xmm12, 192(%rsp)\n"
-        "  movaps %xmm13, 208(%rsp)\n"
-        "  movaps %xmm14, 224(%rsp)\n"
-        "  movaps %xmm15, 240(%rsp)\n"
-        "  stmxcsr 256(%rsp)\n"
-        "  movl $0x1f80, 260(%rsp)\n" /* as a process begins with */
-        "  ldmxcsr 260(%rsp)\n"
-        "  call inline_patched\n"
-        "  ldmxcsr 256(%rsp)\n"
-        "  movaps 0(%rsp), %xmm0\n"
-        "  movaps 16(%rsp), %xmm1\n"
-        "  movaps 32(%rsp), %xmm2\n"
-        "  movaps 48(%rsp), %xmm3\n"
-        "  movaps 64(%rsp), %xmm4\n"
-        "  movaps 80(%rsp), %xmm5\n"
-        "  movaps 96(%rsp), %xmm6\n"
-        "  movaps 112(%rsp), %xmm7\n"
-        "  movaps 128(%rsp), %xmm8\n"
-        "  movaps 144(%rsp), %xmm9\n"
-        "  movaps 160(%rsp), %xmm10\n"
-        "  movaps 176(%rsp), %xmm11\n"
-        "  movaps 192(%rsp), %xmm12\n"
-        "  movaps 208(%rsp), %xmm13\n"
-        "  movaps 224(%rsp), %xmm14\n"
-        "  movaps 240(%rsp), %xmm15\n"
-        "  lea -48(%rbp), %rsp\n"
-        "  pop %rdi\n"
-        "  pop %rsi\n"
-        "  pop %rdx\n"
-        "  pop %r10\n"
-        "  pop %r8\n"
-        "  pop %r9\n"
-        "  pop %rbp\n"
-        "  .cfi_def_cfa %rsp, 136\n"
-        "  .cfi_restore %rbp\n"
-        "  pop %rcx\n"
-        "  .cfi_adjust_cfa_offset -8\n"
-        "  .cfi_register %rip, %rcx\n"
-        "  lea 128(%rsp), %rsp\n"
-        "  .cfi_adjust_cfa_offset -128\n"
-        "  jmp *%rcx\n"
-        "2:\n"
-        "  sub $2, %rcx\n" /* the syscall itself */
-        "  jmp *%rcx\n"
-        "  .cfi_endproc\n"
-        ".popsection\n");
+__asm__(
+    /* What the call is; then the site, and the red zone. */
+    ".macro pop_words\n"
+    "  pop %rdi\n"
+    "  pop %rsi\n"
+    "  pop %rdx\n"
+    "  pop %r10\n"
+    "  pop %r8\n"
+    "  pop %r9\n"
+    "  pop %rbp\n"
+    "  .cfi_def_cfa %rsp, 136\n"
+    "  .cfi_restore %rbp\n"
+    ".endm\n"
+    ".macro pop_site\n"
+    "  pop %rcx\n"
+    "  .cfi_adjust_cfa_offset -8\n"
+    "  .cfi_register %rip, %rcx\n"
+    "  lea 128(%rsp), %rsp\n"
+    "  .cfi_adjust_cfa_offset -128\n"
+    ".endm\n"
+    ".pushsection .text\n"
+    ".balign 64\n"
+    ".globl inline_patched_entry\n.hidden inline_patched_entry\n"
+    "inline_patched_entry:\n"
+    "  .cfi_startproc\n"
+    "  .cfi_def_cfa %rsp, 0\n"
+    "  .cfi_register %rip, %rcx\n"
+    "  cmp $1024, %rax\n" /* INLINE_NRS */
+    "  jae 2f\n"
+    "  mov inline_aside(%rip), %r11\n"
+    "  bt %rax, (%r11)\n"
+    "  jc 2f\n"
+    "  lea -128(%rsp), %rsp\n"
+    "  .cfi_adjust_cfa_offset 128\n"
+    "  push %rcx\n"
+    "  .cfi_adjust_cfa_offset 8\n"
+    "  .cfi_offset %rip, -136\n"
+    "  mov inline_slow(%rip), %r11\n"
+    "  bt %rax, (%r11)\n"
+    "  jc 1f\n"
+    "  call *inline_gate_now(%rip)\n"
+    "  .cfi_remember_state\n"
+    "  pop_site\n"
+    "  jmp *%rcx\n"
+    "1:\n"
+    "  .cfi_restore_state\n"
+    "  push %rbp\n"
+    "  .cfi_adjust_cfa_offset 8\n"
+    "  .cfi_offset %rbp, -144\n"
+    "  mov %rsp, %rbp\n"
+    "  .cfi_remember_state\n"
+    "  .cfi_def_cfa_register %rbp\n"
+    "  push %r9\n"
+    "  push %r8\n"
+    "  push %r10\n"
+    "  push %rdx\n"
+    "  push %rsi\n"
+    "  push %rdi\n"
+    "  push %rax\n"
+    "  push %rbx\n" /* for those who look for pointers on the program's stack */
+    "  push %r12\n"
+    "  push %r13\n"
+    "  push %r14\n"
+    "  push %r15\n"
+    "  lea 144(%rbp), %rdi\n"
+    "  and $-16, %rsp\n"
+    "  call inline_patched_stack\n"
+    "  cmp $1, %rax\n"
+    "  jbe 3f\n"
+    "  mov %rax, %r11\n"
+    "  lea 32(%rbp), %rax\n" /* stack.c: what a handler may have is known at every instruction */
+    "  mov %r11, %rsp\n"
+    "  push %rax\n"
+    "  sub $280, %rsp\n"
+    "  movaps %xmm0, 0(%rsp)\n"
+    "  movaps %xmm1, 16(%rsp)\n"
+    "  movaps %xmm2, 32(%rsp)\n"
+    "  movaps %xmm3, 48(%rsp)\n"
+    "  movaps %xmm4, 64(%rsp)\n"
+    "  movaps %xmm5, 80(%rsp)\n"
+    "  movaps %xmm6, 96(%rsp)\n"
+    "  movaps %xmm7, 112(%rsp)\n"
+    "  movaps %xmm8, 128(%rsp)\n"
+    "  movaps %xmm9, 144(%rsp)\n"
+    "  movaps %xmm10, 160(%rsp)\n"
+    "  movaps %xmm11, 176(%rsp)\n"
+    "  movaps %xmm12, 192(%rsp)\n"
+    "  movaps %xmm13, 208(%rsp)\n"
+    "  movaps %xmm14, 224(%rsp)\n"
+    "  movaps %xmm15, 240(%rsp)\n"
+    "  stmxcsr 256(%rsp)\n"
+    "  movl $0x1f80, 260(%rsp)\n" /* as a process begins with */
+    "  ldmxcsr 260(%rsp)\n"
+    "  lea -56(%rbp), %rdi\n"
+    "  lea 144(%rbp), %rsi\n"
+    "  call inline_patched\n"
+    "  ldmxcsr 256(%rsp)\n"
+    "  movaps 0(%rsp), %xmm0\n"
+    "  movaps 16(%rsp), %xmm1\n"
+    "  movaps 32(%rsp), %xmm2\n"
+    "  movaps 48(%rsp), %xmm3\n"
+    "  movaps 64(%rsp), %xmm4\n"
+    "  movaps 80(%rsp), %xmm5\n"
+    "  movaps 96(%rsp), %xmm6\n"
+    "  movaps 112(%rsp), %xmm7\n"
+    "  movaps 128(%rsp), %xmm8\n"
+    "  movaps 144(%rsp), %xmm9\n"
+    "  movaps 160(%rsp), %xmm10\n"
+    "  movaps 176(%rsp), %xmm11\n"
+    "  movaps 192(%rsp), %xmm12\n"
+    "  movaps 208(%rsp), %xmm13\n"
+    "  movaps 224(%rsp), %xmm14\n"
+    "  movaps 240(%rsp), %xmm15\n"
+    "  lea -48(%rbp), %rsp\n"
+    "  pop_words\n"
+    "  pop_site\n"
+    "  jmp *%rcx\n"
+    "3:\n" /* 0: by SIGSYS; 1: at once */
+    "  .cfi_restore_state\n"
+    "  .cfi_def_cfa_register %rbp\n"
+    "  mov %rax, %r11\n"
+    "  lea -56(%rbp), %rsp\n"
+    "  pop %rax\n"
+    "  pop_words\n"
+    "  test %r11, %r11\n"
+    "  jz 4f\n"
+    "  call *inline_gate_now(%rip)\n"
+    "  .cfi_remember_state\n"
+    "  pop_site\n"
+    "  jmp *%rcx\n"
+    "4:\n"
+    "  .cfi_restore_state\n"
+    "  pop_site\n"
+    "2:\n"
+    "  sub $2, %rcx\n" /* the syscall itself */
+    "  jmp *%rcx\n"
+    "  .cfi_endproc\n"
+    ".popsection\n");
+
+uintptr_t inline_patched_stack(uint64_t sp) {
+  struct inline_host *h = inline_the_host;
+  const struct inline_slot *s;
+  if (inline_in_engine(h, sp)) return 1;
+  s = inline_slot_found(h);
+  return s == NULL || inline_work_is_scarce(s) ? 0 : inline_work(s);
+}
 
 int64_t inline_patched(const struct patched *p, uint64_t sp) {
   struct inline_host *h = inline_the_host;
   inline_mask mask = 0;
-  struct trap t = {.h = h, .nr = (int64_t)p->nr, .mask = &mask, .sp = sp};
+  struct trap t = {
+      .h = h, .slot = inline_slot_here(), .nr = (int64_t)p->nr, .mask = &mask, .sp = sp};
   int64_t result;
-  if (inline_in_engine(h, sp)) return inline_raw(h, t.nr, p->words);
   memcpy(t.words, p->words, sizeof t.words);
-  t.slot = inline_slot(h);
   inline_keep_out(&t);
   result = inline_arrive(&t);
   if (!t.done) inline_let_in(&t);
@@ -291,9 +336,9 @@ static void set(uint8_t *bits, int64_t nr) {
 }
 
 void inline_patch_open(struct inline_host *h) {
-  static const int16_t aside[] = {SYS_clone,       SYS_clone3,      SYS_fork, SYS_vfork,
-                                  SYS_execve,      SYS_execveat,    SYS_exit, SYS_exit_group,
-                                  SYS_sigaltstack, SYS_rt_sigreturn};
+  static const int16_t aside[] = {SYS_clone, SYS_clone3,     SYS_fork,
+                                  SYS_vfork, SYS_execve,     SYS_execveat,
+                                  SYS_exit,  SYS_exit_group, SYS_rt_sigreturn};
   int64_t nr;
   size_t i;
   for (i = 0; i < sizeof aside / sizeof *aside; i++) set(h->aside, aside[i]);

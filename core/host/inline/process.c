@@ -8,6 +8,7 @@
 
 #include "inline_int.h"
 
+#include <asm/prctl.h>
 #include <errno.h>
 #include <linux/sched.h>
 #include <string.h>
@@ -53,18 +54,19 @@ struct process *inline_self(struct inline_host *h) {
   return proc != NULL ? proc : process_new(h, pid, parent_of(h), false);
 }
 
-static void flights_drop(struct inline_host *h, const struct process *proc, uintptr_t thread) {
+static void flights_drop(struct inline_host *h, const struct process *proc,
+                         const struct inline_slot *thread) {
   struct flight *f, *next;
   for (f = h->flights; f != NULL; f = next) {
     next = f->next;
-    if ((proc == NULL || f->proc == proc) && (thread == 0 || f->thread == thread))
+    if ((proc == NULL || f->proc == proc) && (thread == NULL || f->thread == thread))
       inline_flight_drop(h, f);
   }
 }
 
 static void process_forget(struct inline_host *h, struct process *proc, int wstatus) {
   struct process **p = &h->processes;
-  flights_drop(h, proc, 0);
+  flights_drop(h, proc, NULL);
   call_cage_exit(proc->cage, wstatus);
   while (*p != proc) p = &(*p)->next;
   *p = proc->next;
@@ -110,32 +112,30 @@ static int64_t carry_exit_group(struct trap *t, int64_t nr, const uint64_t words
   settle_signals(t);
   inline_lock(h);
   if (!h->off) inline_process_end(h, (int)(words[0] & 0xff) << 8);
-  if (own_pid(h) != h->pid) inline_unlock(h); /* the others are there still */
-  return inline_raw(h, nr, words);
+  if (own_pid(h) == h->pid || t->slot->lent) {
+    if (own_pid(h) != h->pid) inline_unlock(h);
+    return inline_raw(h, nr, words);
+  }
+  inline_unlock(h); /* the others are there still */
+  inline_raw_leave(h, nr, words[0], t->slot);
 }
 
-struct leaving {
-  struct inline_host *h;
-  uintptr_t thread;
-};
-
 static void step_thread_end(void *arg) {
-  const struct leaving *l = arg;
-  flights_drop(l->h, NULL, l->thread);
+  const struct trap *t = arg;
+  flights_drop(t->h, NULL, t->slot);
 }
 
 static int64_t carry_exit(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   struct inline_host *h = t->h;
-  struct leaving l = {h, inline_thread(h)};
   settle_signals(t);
   if (own_pid(h) != h->pid) return carry_exit_group(t, nr, words);
   if (__atomic_sub_fetch(&h->threads, 1, __ATOMIC_RELAXED) == 0)
     return carry_exit_group(t, nr, words);
   inline_lock(h);
-  if (!h->off) inline_engine(h, step_thread_end, &l);
+  if (!h->off) inline_engine(h, step_thread_end, t);
   inline_unlock(h);
-  inline_slot_free(h, l.thread);
-  return inline_raw(h, nr, words); /* signals stay blocked: nobody is left to take one */
+  inline_slot_lose(h, t->slot);
+  inline_raw_leave(h, nr, words[0], t->slot); /* signals stay blocked: no handler is left to run */
 }
 
 /* }========================================================================= */
@@ -156,9 +156,11 @@ static void step_born(void *arg) {
   const struct birth *b = arg;
   struct inline_host *h = b->h;
   struct process *parent = find(h, h->pid), *proc;
-  flights_drop(h, NULL, 0);
+  flights_drop(h, NULL, NULL);
   for (proc = h->processes; proc != NULL; proc = proc->next) proc->here = false;
   h->pid = own_pid(h);
+  if (h->place.tid != NULL) *h->place.tid = (uint32_t)h->pid;
+  call_forget_mistakes(h->st);
   if (inline_reports(h)) state_tell_grates(h->st, &forked);
   process_new(h, h->pid, parent, b->shares_files);
 }
@@ -180,7 +182,8 @@ static int64_t fork_locked(struct trap *t, int64_t nr, const uint64_t words[LENC
     h->others = 0;
     h->threads = 1;
     h->exec_blocks = NULL;
-    inline_slots_keep(h, inline_thread(h));
+    inline_bytes_forked(h);
+    inline_slots_keep(h, t->slot);
     inline_engine(h, step_born, &b);
     if (inline_reports(h)) inline_report_begin(h);
   }
@@ -209,13 +212,26 @@ static int64_t carry_vfork(struct trap *t, int64_t nr, const uint64_t words[LENC
 
 /* {================================== clone ================================ */
 
+/* For a thread or a child with this one's memory, on a stack of its own; in it nothing of this is seen. */
+static int64_t clone_here(struct trap *t, const uint64_t words[LENCASE_MAXARGS], bool lent) {
+  struct inline_slot *slot = inline_slot_new(t->h);
+  int64_t result;
+  if (slot == NULL) return -EAGAIN;
+  slot->blocks_sigsys = t->slot->blocks_sigsys;
+  slot->lent = lent;
+  if (lent) slot->alternate = t->slot->alternate;
+  result = inline_raw_clone(t, words, slot);
+  if (result < 0 || lent) __atomic_store_n(&slot->busy, 0, __ATOMIC_RELEASE);
+  return result;
+}
+
 static int64_t clone_thread(struct trap *t, const uint64_t words[LENCASE_MAXARGS]) {
   uint32_t *threads = &t->h->threads;
   int64_t result;
   inline_patch_all(t->h);
   if ((words[0] & CLONE_SETTLS) == 0) t->h->unslotted = true;
   __atomic_add_fetch(threads, 1, __ATOMIC_RELAXED);
-  result = inline_raw_clone(t, words);
+  result = clone_here(t, words, false);
   if (result < 0) __atomic_sub_fetch(threads, 1, __ATOMIC_RELAXED);
   return result;
 }
@@ -232,7 +248,7 @@ static int64_t clone_sharing(struct trap *t, const uint64_t words[LENCASE_MAXARG
   struct ending e = {h, 0, 0};
   int64_t result;
   __atomic_add_fetch(&h->others, 1, __ATOMIC_SEQ_CST);
-  result = inline_raw_clone(t, words);
+  result = clone_here(t, words, (words[0] & CLONE_VFORK) != 0);
   if (result >= 0 && (words[0] & CLONE_VFORK) == 0) return result;
   inline_lock(h);
   e.pid = (pid_t)result;
@@ -265,6 +281,12 @@ static int64_t carry_clone(struct trap *t, int64_t nr, const uint64_t words[LENC
   return (words[0] & CLONE_THREAD) != 0 ? clone_thread(t, words) : clone_sharing(t, words);
 }
 
+/* Thread pointers may go from thread to thread now: none is told by them any more. */
+static int64_t carry_arch_prctl(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  if ((uint32_t)words[0] == ARCH_SET_FS) t->h->unslotted = true;
+  return inline_carry_plain(t, nr, words);
+}
+
 /* Whoever uses it knows what to do on a kernel that lacks it: clone. */
 static int64_t carry_clone3(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   (void)t;
@@ -281,6 +303,7 @@ inline_carrier inline_process_carrier(int64_t nr) {
     case SYS_vfork: return carry_vfork;
     case SYS_clone: return carry_clone;
     case SYS_clone3: return carry_clone3;
+    case SYS_arch_prctl: return carry_arch_prctl;
     case SYS_exit: return carry_exit;
     case SYS_exit_group: return carry_exit_group;
     default: return NULL;

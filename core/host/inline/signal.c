@@ -1,8 +1,8 @@
 /*
 ** signal.c - calls about signals
 **
-** SIGSYS is ours, and never blocked: a call that is dispatched while it is would kill the program.
-** The program's alternate stack is what its saved context says: we may be running on it.
+** SIGSYS is ours, and never blocked: a call that is dispatched while it is would kill the program. Whether
+** the program blocks it is known to us alone.
 */
 
 #include "inline_int.h"
@@ -18,13 +18,36 @@ static bool mask_at(struct trap *t, uint64_t addr, inline_mask *mask) {
   return true;
 }
 
+static int64_t poke(struct trap *t, uint64_t addr, const void *data, size_t size) {
+  return inline_poke(t->h, addr, data, size) == size ? 0 : -EFAULT;
+}
+
 /* Calls with a mask among their arguments: the kernel gets a copy. */
 static const struct {
   int16_t nr, mask, size; /* which arguments they are, from 0 */
 } masks[] = {
-    {SYS_rt_sigprocmask, 1, 3}, {SYS_rt_sigsuspend, 0, 1}, {SYS_ppoll, 3, 4},
-    {SYS_epoll_pwait, 4, 5},    {SYS_epoll_pwait2, 4, 5},
+    {SYS_rt_sigsuspend, 0, 1},
+    {SYS_ppoll, 3, 4},
+    {SYS_epoll_pwait, 4, 5},
+    {SYS_epoll_pwait2, 4, 5},
 };
+
+/* What the program has told us of SIGSYS, and is told. */
+static int64_t change_sigsys(struct trap *t, uint64_t how, const inline_mask *mask, uint64_t old) {
+  struct inline_slot *s = t->slot;
+  bool names = mask != NULL && (*mask & MASK_OF(SIGSYS)) != 0, did = s->blocks_sigsys;
+  inline_mask told;
+  if (did && old != 0) {
+    if (inline_peek(t->h, old, &told, sizeof told) != sizeof told) return -EFAULT;
+    told |= MASK_OF(SIGSYS);
+    if (poke(t, old, &told, sizeof told) != 0) return -EFAULT;
+  }
+  if (mask == NULL) return 0;
+  if ((uint32_t)how == SIG_SETMASK) s->blocks_sigsys = names;
+  if (names && (uint32_t)how != SIG_SETMASK) s->blocks_sigsys = (uint32_t)how == SIG_BLOCK;
+  if (did) inline_sigsys_comes(t->h, s);
+  return 0;
+}
 
 /* sigreturn sets the mask of the frame that it takes down: what it is now has to be there. */
 static int64_t change_mask(struct trap *t, const uint64_t words[LENCASE_MAXARGS]) {
@@ -36,6 +59,21 @@ static int64_t change_mask(struct trap *t, const uint64_t words[LENCASE_MAXARGS]
   return result;
 }
 
+static int64_t carry_sigprocmask(struct trap *t, int64_t nr,
+                                 const uint64_t words[LENCASE_MAXARGS]) {
+  uint64_t own[LENCASE_MAXARGS];
+  inline_mask wanted, mask;
+  bool given = words[1] != 0 && words[3] == sizeof mask &&
+               inline_peek(t->h, words[1], &wanted, sizeof wanted) == sizeof wanted;
+  int64_t result;
+  (void)nr;
+  memcpy(own, words, sizeof own);
+  mask = given ? wanted & MASK_ALL : 0;
+  if (given) own[1] = (uintptr_t)&mask;
+  result = change_mask(t, own);
+  return result == 0 ? change_sigsys(t, words[0], given ? &wanted : NULL, words[2]) : result;
+}
+
 static int64_t carry_mask(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   uint64_t own[LENCASE_MAXARGS];
   inline_mask mask;
@@ -45,7 +83,7 @@ static int64_t carry_mask(struct trap *t, int64_t nr, const uint64_t words[LENCA
   if (words[masks[i].mask] != 0 && words[masks[i].size] == sizeof mask &&
       mask_at(t, words[masks[i].mask], &mask))
     own[masks[i].mask] = (uintptr_t)&mask;
-  return nr == SYS_rt_sigprocmask ? change_mask(t, own) : inline_carry_plain(t, nr, own);
+  return inline_carry_plain(t, nr, own);
 }
 
 /* Its mask is behind a pointer. */
@@ -61,21 +99,15 @@ static int64_t carry_pselect(struct trap *t, int64_t nr, const uint64_t words[LE
   return inline_carry_plain(t, nr, own);
 }
 
-static int64_t poke(struct trap *t, uint64_t addr, const void *data, size_t size) {
-  /* By the kernel, which says EFAULT where we would be killed: there is no call that only copies. */
-  uint64_t pid = (uint64_t)inline_raw3(t->h, SYS_getpid, 0, 0, 0);
-  uint64_t here[2] = {(uintptr_t)data, size}, there[2] = {addr, size};
-  int64_t n =
-      inline_raw5(t->h, SYS_process_vm_writev, pid, (uintptr_t)here, 1, (uintptr_t)there, 1);
-  return n == (int64_t)size ? 0 : -EFAULT;
-}
-
 /* What the program installs for SIGSYS is remembered, and nothing else: see foreign() in dispatch.c. */
 static int64_t sigsys_action(struct trap *t, const uint64_t words[LENCASE_MAXARGS],
                              const struct kernel_action *new) {
   struct kernel_action old = t->h->sigsys;
   if (words[2] != 0 && poke(t, words[2], &old, sizeof old) != 0) return -EFAULT;
-  if (words[1] != 0 && !inline_is_sharing(t->h)) t->h->sigsys = *new;
+  if (words[1] == 0 || inline_is_sharing(t->h)) return 0;
+  t->h->sigsys = *new;
+  t->h->handlers[SIGSYS - 1] =
+      (struct inline_handler){new->handler, new->flags, new->restorer, new->mask};
   return 0;
 }
 
@@ -86,11 +118,9 @@ static int64_t carry_sigaction(struct trap *t, int64_t nr, const uint64_t words[
   if (words[3] != sizeof(inline_mask)) return -EINVAL;
   if (words[1] != 0 && inline_peek(t->h, words[1], &new, sizeof new) != sizeof new) return -EFAULT;
   if ((int32_t)words[0] == SIGSYS) return sigsys_action(t, words, &new);
-  inline_fatal_swap(t->h, (int)words[0], &new);
   inline_lock(t->h);
   result = inline_set_action(t->h, (uint32_t)words[0], words[1] != 0 ? &new : NULL, &old);
   inline_unlock(t->h);
-  inline_fatal_hide(&old);
   return result == 0 && words[2] != 0 ? poke(t, words[2], &old, sizeof old) : result;
 }
 
@@ -98,53 +128,22 @@ static int64_t carry_sigreturn(struct trap *t, int64_t nr, const uint64_t words[
   (void)words;
   if (t->nr != nr || t->uc == NULL)
     return -ENOSYS; /* it takes its registers from the stack it is called on */
-  inline_sigreturn_opens(t);
-  inline_sigreturn(t->h, t->sp);
+  inline_return(t);
 }
 
-/* {============================ alternate stacks =========================== */
-
-static bool is_on(const stack_t *s, uint64_t sp) {
-  return sp - (uintptr_t)s->ss_sp - 1 < s->ss_size;
-}
-
-/*
-** Our handler may be on the stack that is to be changed, while the program is not: then the kernel would
-** refuse, and sigreturn (since Linux 6.12) would not do it either. So the call is made on the
-** program's stack, where nothing of ours lies.
-*/
-static int64_t new_stack(struct trap *t, const stack_t *s) {
-  const stack_t *current = &t->uc->uc_stack;
-  bool move = is_on(current, (uintptr_t)__builtin_frame_address(0)) && !is_on(current, t->sp);
-  int64_t result = move ? inline_raw_on_stack(t->h, SYS_sigaltstack, (uintptr_t)s, t->sp)
-                        : inline_raw3(t->h, SYS_sigaltstack, (uintptr_t)s, 0, 0);
-  if (result != 0) return result;
-  inline_raw3(t->h, SYS_sigaltstack, 0, (uintptr_t)&t->uc->uc_stack,
-              0); /* sigreturn sets it once more */
-  inline_slot_alternate(t->h, &t->uc->uc_stack);
-  return 0;
-}
-
+/* The kernel has one of ours: stack.c. */
 static int64_t carry_altstack(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  stack_t old, new;
+  const stack_t old = inline_alternate(t->slot, t->sp);
+  stack_t new;
   int64_t result = 0;
   (void)nr;
-  if (t->uc == NULL) return -ENOSYS; /* a grate makes it in place of a call of another kind */
-  old = t->uc->uc_stack;
-  old.ss_flags &= (int)(1u << 31); /* SS_AUTODISARM; whether it is in use is ours to say */
-  if (old.ss_size == 0)
-    old.ss_flags = SS_DISABLE;
-  else if (is_on(&old, t->sp))
-    old.ss_flags |= SS_ONSTACK;
   if (words[0] != 0) {
     if (inline_peek(t->h, words[0], &new, sizeof new) != sizeof new) return -EFAULT;
-    result = new_stack(t, &new);
+    result = inline_alternate_set(t->slot, &new, t->sp);
   }
   if (result == 0 && words[1] != 0) result = poke(t, words[1], &old, sizeof old);
   return result;
 }
-
-/* }========================================================================= */
 
 inline_carrier inline_signal_carrier(int64_t nr) {
   switch (nr) {
@@ -152,7 +151,7 @@ inline_carrier inline_signal_carrier(int64_t nr) {
     case SYS_rt_sigreturn: return carry_sigreturn;
     case SYS_sigaltstack: return carry_altstack;
     case SYS_pselect6: return carry_pselect;
-    case SYS_rt_sigprocmask:
+    case SYS_rt_sigprocmask: return carry_sigprocmask;
     case SYS_rt_sigsuspend:
     case SYS_ppoll:
     case SYS_epoll_pwait:

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { GUARD = 4096, HWCAP2_FSGSBASE_BIT = 2 };
@@ -44,6 +45,15 @@ static void note_wanted(struct inline_host *h, const struct lencase_cage *cage) 
   }
 }
 
+/* The first thread has the alternate stack that it had, but for the kernel. */
+static bool host_land(struct inline_host *h) {
+  struct inline_slot *s = inline_slot_new(h);
+  if (s == NULL) return false;
+  inline_raw3(h, SYS_sigaltstack, 0, (uintptr_t)&s->alternate, 0);
+  inline_slot_land(h, s);
+  return true;
+}
+
 static int host_open(struct inline_host *h) {
   struct process *proc;
   h->stack = stack_new();
@@ -54,6 +64,7 @@ static int host_open(struct inline_host *h) {
   if (proc == NULL) return state_fail(h->st, LENCASE_ENOMEM, "no memory for a cage");
   note_wanted(h, proc->cage);
   inline_the_host = h;
+  if (!host_land(h)) return state_fail(h->st, LENCASE_ENOMEM, "no memory for a thread's stack");
   inline_patch_open(h);
   inline_adopt_handlers(h);
   return inline_install(h);

@@ -136,6 +136,19 @@ static int sim_scratch_get(struct call *call, struct mem_seg *seg) {
   return ours_get(call, seg, SIM_WRITE);
 }
 
+static int sim_edge_get(struct call *call, struct mem_seg *seg) {
+  struct sim_memory *m = &sim_of(call->cage)->memory;
+  if (is_gone(call->cage)) return LENCASE_EGONE;
+  seg->addr = sim_memory_edge_get(m, seg->size);
+  if (seg->addr == 0) return LENCASE_ENOMEM;
+  seg->data = sim_memory_at(m, seg->addr);
+  return LENCASE_OK;
+}
+
+static void sim_edge_put(struct call *call, const struct mem_seg *seg) {
+  sim_memory_edge_put(&sim_of(call->cage)->memory, seg->addr, seg->size);
+}
+
 uint64_t sim_alloc(struct lencase_cage *cage, size_t size) {
   return sim_memory_alloc(&sim_of(cage)->memory, size);
 }
@@ -174,11 +187,10 @@ static int64_t answer_clone(struct lencase_cage *cage, const uint64_t words[LENC
 static int64_t answer_exec(struct lencase_cage *cage, const uint64_t words[LENCASE_MAXARGS]) {
   struct sim *s = sim_of(cage);
   uint64_t here[LENCASE_MAXARGS];
-  int64_t error = sim_translate(&s->memory, &s->temp, SYS_execve, words, here);
-  if (error != 0) return error;
+  int64_t bad = sim_translate(&s->memory, &s->temp, SYS_execve, words, here);
   uint64_t access_words[LENCASE_MAXARGS] = {here[0], X_OK};
-  error = here[0] != 0 ? sim_syscall(SYS_access, access_words) : -EFAULT;
-  if (error != 0) return error;
+  int64_t error = sim_syscall(SYS_access, access_words);
+  if (error != 0 || bad != 0) return error != 0 ? error : bad;
   sim_reset(cage);
   call_cage_exec(cage);
   return 0;
@@ -288,6 +300,8 @@ static const struct host_ops sim_ops = {
     .write = sim_write,
     .window_get = sim_window_get,
     .window_put = ours_put,
+    .edge_get = sim_edge_get,
+    .edge_put = sim_edge_put,
     .scratch_get = sim_scratch_get,
     .scratch_put = ours_put,
     .carry_out = sim_carry_out,

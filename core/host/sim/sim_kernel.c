@@ -196,22 +196,16 @@ struct passage {
   const uint64_t *words;
 };
 
-/* 0 when all of 'size' bytes at 'addr' are 'page' at least. */
-static int64_t check(const struct passage *p, uint64_t addr, size_t size, enum sim_page page) {
-  return sim_memory_extent(p->m, addr, size, page) == size ? 0 : -EFAULT;
-}
-
-static enum sim_page page_for(const struct sig_param *param) {
-  return param->dir & SIG_OUT ? SIM_WRITE : SIM_READ;
-}
-
 static uint64_t here(const struct passage *p, uint64_t addr) {
   return (uint64_t)(uintptr_t)sim_memory_at(p->m, addr);
 }
 
-/* Where 'addr', checked for 'size' bytes, lies; an address without bytes is never looked at. */
-static uint64_t here_or_base(const struct passage *p, uint64_t addr, size_t size) {
-  return here(p, size == 0 ? SIM_BASE : addr);
+/* Where 'addr' lies for the kernel: it finds out itself how much of it there is. */
+static uint64_t translate_pointer(const struct passage *p, const struct sig_param *param,
+                                  uint64_t addr) {
+  enum sim_page page = param->dir & SIG_OUT ? SIM_WRITE : SIM_READ;
+  if (sim_memory_extent(p->m, addr, 1, page) == 1) return here(p, addr);
+  return sim_memory_nowhere(p->m, addr);
 }
 
 /* Room for 'n' elements of 'size' bytes in the temporary memory, or NULL. */
@@ -223,58 +217,29 @@ static void *temp_new(struct sim_temp *temp, size_t n, size_t size) {
   return p;
 }
 
-/* The number of elements at argument 'arg', or a negative errno. */
-static int64_t elements(const struct passage *p, int arg) {
-  const struct sig_param *param = &p->v->params[arg];
-  uint64_t told = p->words[param->size_arg];
-  uint32_t value;
-  switch ((enum sig_size)param->size) {
-    case SIZE_FIXED: return param->count;
-    case SIZE_ARG: {
-      int64_t n = sig_int(&p->v->params[param->size_arg], told);
-      return n < 0 ? -EINVAL : n;
-    }
-    case SIZE_DEREF:
-      if (check(p, told, sizeof value, SIM_READ) != 0) return -EFAULT;
-      memcpy(&value, sim_memory_at(p->m, told), sizeof value);
-      return value;
-  }
-  return -ENOSYS;
+/* Whether all of 'size' bytes at 'addr' can be read. */
+static bool is_there(const struct passage *p, uint64_t addr, size_t size) {
+  return sim_memory_extent(p->m, addr, size, SIM_READ) == size;
 }
 
-static int64_t translate_string(const struct passage *p, uint64_t addr, uint64_t *out) {
-  size_t room = sim_memory_extent(p->m, addr, SIZE_MAX, SIM_READ);
-  if (room == 0 || memchr(sim_memory_at(p->m, addr), 0, room) == NULL) return -EFAULT;
-  *out = here(p, addr);
-  return 0;
-}
-
-static int64_t translate_bytes(const struct passage *p, int arg, uint64_t addr, uint64_t *out) {
-  const struct sig_param *param = &p->v->params[arg];
-  int64_t n = elements(p, arg);
-  size_t size;
-  if (n < 0) return n;
-  if (__builtin_mul_overflow((size_t)n, param->elem, &size)) return -EFAULT;
-  if (check(p, addr, size, page_for(param)) != 0) return -EFAULT;
-  *out = here_or_base(p, addr, size);
-  return 0;
-}
-
+/* An array that the kernel will not have, for its count or because it is not there, it gets as it is. */
 static int64_t translate_iovec(const struct passage *p, int arg, uint64_t addr, uint64_t *out) {
-  int64_t n = elements(p, arg);
-  if (n < 0 || n > RUNS_MAX) return -EINVAL;
-  size_t count = (size_t)n;
-  if (check(p, addr, count * sizeof(struct iovec), SIM_READ) != 0) return -EFAULT;
-  struct iovec *iov = temp_new(p->temp, count, sizeof *iov);
+  const struct sig_param *param = &p->v->params[arg];
+  uint64_t n = (uint64_t)sig_int(&p->v->params[param->size_arg], p->words[param->size_arg]);
+  *out = translate_pointer(p, &(struct sig_param){.dir = SIG_IN}, addr);
+  if (n > RUNS_MAX || !is_there(p, addr, n * sizeof(struct iovec))) return 0;
+  struct iovec *iov = temp_new(p->temp, n, sizeof *iov);
   if (iov == NULL) return -ENOMEM;
-  if (count > 0) memcpy(iov, sim_memory_at(p->m, addr), count * sizeof *iov);
-  for (size_t i = 0; i < count; i++) {
-    uint64_t base = (uintptr_t)iov[i].iov_base;
-    if (check(p, base, iov[i].iov_len, page_for(&p->v->params[arg])) != 0) return -EFAULT;
-    iov[i].iov_base = sim_memory_at(p->m, iov[i].iov_len == 0 ? SIM_BASE : base);
-  }
+  if (n > 0) memcpy(iov, sim_memory_at(p->m, addr), n * sizeof *iov);
+  for (size_t i = 0; i < n; i++)
+    iov[i].iov_base = (void *)(uintptr_t)translate_pointer(p, param, (uintptr_t)iov[i].iov_base);
   *out = (uintptr_t)iov;
   return 0;
+}
+
+static bool is_string(const struct passage *p, uint64_t addr) {
+  size_t room = sim_memory_extent(p->m, addr, SIZE_MAX, SIM_READ);
+  return room > 0 && memchr(sim_memory_at(p->m, addr), 0, room) != NULL;
 }
 
 static int64_t translate_strv(const struct passage *p, uint64_t addr, uint64_t *out) {
@@ -283,10 +248,10 @@ static int64_t translate_strv(const struct passage *p, uint64_t addr, uint64_t *
     uint64_t *slot = temp_new(p->temp, 1, sizeof *slot);
     if (slot == NULL) return -E2BIG;
     if (strv == NULL) strv = slot;
-    if (check(p, addr, sizeof string, SIM_READ) != 0) return -EFAULT;
+    if (!is_there(p, addr, sizeof string)) return -EFAULT;
     memcpy(&string, sim_memory_at(p->m, addr), sizeof string);
-    *slot = 0;
-    if (string != 0 && translate_string(p, string, slot) != 0) return -EFAULT;
+    if (string != 0 && !is_string(p, string)) return -EFAULT;
+    *slot = string != 0 ? here(p, string) : 0;
     addr += sizeof string;
   } while (string != 0);
   *out = (uintptr_t)strv;
@@ -302,9 +267,9 @@ static int64_t translate_arg(const struct passage *p, int arg, uint64_t *out) {
     case SIG_NONE:
     case SIG_INT: return 0;
     case SIG_ADDR: return -ENOSYS;
-    case SIG_STRING: return translate_string(p, word, out);
+    case SIG_STRING:
     case SIG_BYTES:
-    case SIG_RECORDS: return translate_bytes(p, arg, word, out);
+    case SIG_RECORDS: *out = translate_pointer(p, param, word); return 0;
     case SIG_STRV: return translate_strv(p, word, out);
     case SIG_IOVEC: return translate_iovec(p, arg, word, out);
   }
@@ -318,11 +283,12 @@ int64_t sim_translate(const struct sim_memory *m, struct sim_temp *temp, int32_t
   struct passage p = {.m = m, .temp = temp, .v = sig_select(sig, words, false), .words = words};
   temp->used = 0;
   memset(out, 0, LENCASE_MAXARGS * sizeof *out);
+  int64_t first = 0;
   for (int i = 0; i < p.v->nparams; i++) {
     int64_t error = translate_arg(&p, i, &out[i]);
-    if (error != 0) return error;
+    if (first == 0) first = error;
   }
-  return 0;
+  return first;
 }
 
 int64_t sim_syscall(int32_t nr, const uint64_t words[LENCASE_MAXARGS]) {

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "../edge.h"
 #include "sim.h"
 
 /* The mapping is reserved; a page costs memory when it is written. */
@@ -21,6 +22,15 @@ static size_t object_pages(size_t size) {
   return size == 0 ? 1 : pages_of(size);
 }
 
+/* One page more, which is nothing to this process either. */
+static size_t mapped(const struct sim_memory *m) {
+  return (m->npages + 1) * SIM_PAGE;
+}
+
+static bool protect(const struct sim_memory *m, size_t first, size_t n, int prot) {
+  return mprotect(m->base + first * SIM_PAGE, n * SIM_PAGE, prot) == 0;
+}
+
 int sim_memory_open(struct lencase_state *st, struct sim_memory *m, size_t size, bool guard) {
   *m = (struct sim_memory){.guard = guard};
   if (size > (size_t)1 << MEMORY_MAX_SHIFT) return LENCASE_ENOMEM;
@@ -28,28 +38,24 @@ int sim_memory_open(struct lencase_state *st, struct sim_memory *m, size_t size,
   m->npages = 2 * m->nprogram;
   m->pages = state_new(st, m->npages);
   if (m->pages == NULL) return LENCASE_ENOMEM;
-  void *base = mmap(NULL, m->npages * SIM_PAGE, guard ? PROT_NONE : PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (base != MAP_FAILED) {
-    m->base = base;
+  m->base = edge_reserve(mapped(m));
+  if (m->base != NULL &&
+      (guard || protect(m, m->nprogram, m->npages - m->nprogram, PROT_READ | PROT_WRITE)))
     return LENCASE_OK;
-  }
   sim_memory_close(st, m);
   return LENCASE_ENOMEM;
 }
 
 void sim_memory_close(struct lencase_state *st, struct sim_memory *m) {
-  if (m->base != NULL) munmap(m->base, m->npages * SIM_PAGE);
+  if (m->base != NULL) munmap(m->base, mapped(m));
   state_free(st, m->pages, m->npages);
   *m = (struct sim_memory){0};
 }
 
-/* Makes 'n' pages 'page' to the cage, and in guarded memory to this process too. */
+/* Makes 'n' pages 'page' to the cage, and to this process too, unless they are ours and there is no guard. */
 static bool pages_set(struct sim_memory *m, size_t first, size_t n, enum sim_page page) {
-  if (m->guard) {
-    int prot = page >= SIM_READ ? PROT_READ | PROT_WRITE : PROT_NONE;
-    if (mprotect(m->base + first * SIM_PAGE, n * SIM_PAGE, prot) != 0) return false;
-  }
+  int prot = page >= SIM_READ ? PROT_READ | PROT_WRITE : PROT_NONE;
+  if ((m->guard || first < m->nprogram) && n > 0 && !protect(m, first, n, prot)) return false;
   memset(m->pages + first, page, n);
   return true;
 }
@@ -85,10 +91,11 @@ static uint64_t alloc_guarded(struct sim_memory *m, size_t size) {
 
 static uint64_t alloc_packed(struct sim_memory *m, size_t size) {
   size_t begin = (m->used + OBJECT_ALIGN - 1) / OBJECT_ALIGN * OBJECT_ALIGN;
-  size_t room = (m->nprogram - 1) * SIM_PAGE;
+  size_t room = (m->nprogram - 1) * SIM_PAGE, have = pages_of(m->used);
   if (begin >= room || size > room - begin) return 0;
-  m->used = begin + (size == 0 ? 1 : size);
-  memset(m->pages + begin / SIM_PAGE, SIM_WRITE, pages_of(m->used) - begin / SIM_PAGE);
+  size_t used = begin + (size == 0 ? 1 : size);
+  if (!pages_set(m, have, pages_of(used) - have, SIM_WRITE)) return 0;
+  m->used = used;
   return address_of(begin);
 }
 
@@ -126,6 +133,29 @@ void sim_memory_put(struct sim_memory *m, uint64_t addr, size_t size) {
   size_t first = m->guard ? (begin + size) / SIM_PAGE - n : begin / SIM_PAGE;
   pages_set(m, first, n, SIM_HOLE);
   m->pages[first + n] = SIM_HOLE;
+}
+
+uint64_t sim_memory_edge_get(struct sim_memory *m, size_t size) {
+  size_t n = object_pages(size);
+  uint64_t addr = sim_memory_get(m, n * SIM_PAGE, SIM_READ);
+  uint64_t end = addr + n * SIM_PAGE;
+  if (addr == 0) return 0;
+  if (protect(m, (end - SIM_BASE) / SIM_PAGE, 1, PROT_NONE)) return end - size;
+  sim_memory_put(m, addr, n * SIM_PAGE);
+  return 0;
+}
+
+void sim_memory_edge_put(struct sim_memory *m, uint64_t addr, size_t size) {
+  size_t whole = object_pages(size) * SIM_PAGE;
+  uint64_t end = addr + size;
+  if (!m->guard) protect(m, (end - SIM_BASE) / SIM_PAGE, 1, PROT_READ | PROT_WRITE);
+  sim_memory_put(m, end - whole, whole);
+}
+
+uint64_t sim_memory_nowhere(const struct sim_memory *m, uint64_t addr) {
+  const uint64_t last = UINT64_C(0x7ffffffff000); /* no program has an address from here on */
+  if (addr >= last) return addr;
+  return (uint64_t)(uintptr_t)m->base + m->npages * SIM_PAGE + addr % SIM_PAGE;
 }
 
 size_t sim_memory_extent(const struct sim_memory *m, uint64_t addr, size_t size,

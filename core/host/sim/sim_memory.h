@@ -3,7 +3,8 @@
 **
 ** One mapping of this process holds the cage's whole address space, from SIM_BASE: the
 ** program's pages first, then ours (window and scratch). A map with a byte for each page
-** says what the cage may do there; every access is checked against it.
+** says what the cage may do there; every access of ours is checked against it, and the kernel finds
+** nothing in this process where the cage has nothing.
 */
 
 #ifndef SIM_MEMORY_H
@@ -27,7 +28,7 @@ struct sim_memory {
   size_t npages;
   size_t nprogram; /* how many of them are the program's; the rest is ours */
   size_t used;     /* bytes of the program's pages that were given out */
-  bool guard;      /* objects end at a page that this process cannot read either */
+  bool guard;      /* each object ends at a page that nobody can read */
 };
 
 /* A memory with room for 'size' bytes of the program's. LENCASE_OK, LENCASE_ENOMEM. */
@@ -46,6 +47,13 @@ void sim_memory_reset(struct sim_memory *m);
 /* Pages of ours for 'size' bytes that are 'page' to the cage: their address, or 0. */
 uint64_t sim_memory_get(struct sim_memory *m, size_t size, enum sim_page page);
 void sim_memory_put(struct sim_memory *m, uint64_t addr, size_t size);
+
+/* The same for bytes the last of which is followed by a page that nobody can read. */
+uint64_t sim_memory_edge_get(struct sim_memory *m, size_t size);
+void sim_memory_edge_put(struct sim_memory *m, uint64_t addr, size_t size);
+
+/* An address of this process where nothing is, as good to the kernel as cage address 'addr', where nothing is. */
+uint64_t sim_memory_nowhere(const struct sim_memory *m, uint64_t addr);
 
 /* How many of the 'size' bytes at 'addr' come before the first that is less than 'page'. */
 size_t sim_memory_extent(const struct sim_memory *m, uint64_t addr, size_t size,

@@ -8,6 +8,9 @@
 **
 ** A stop signal ends those calls with EINTR natively: there that stays.
 **
+** A time-out that cannot be learned (a socket's, where pidfd_getfd is refused) leaves EINTR what it is: the
+** call made again might never end.
+**
 ** A call that is made again has its whole time-out anew. So it is interrupted when its own is over, and gets
 ** the result that says so. The time-out of a call that we let go began then. Of a call that
 ** we do not stop for the kernel tells no more when it began: it counts from when it was cut short first.
@@ -87,6 +90,8 @@ static bool is_once(int32_t nr) {
 /* In seconds: a time-out above it is none. */
 #define FOR_EVER (INT64_MAX / 4 / SECOND)
 
+#define UNKNOWN INT64_MIN
+
 static int64_t now(void) {
   struct timespec ts;
   clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -102,32 +107,33 @@ static int64_t timespec_length(struct thread *t, uint64_t at) {
   return at != 0 && thread_read(t, at, ts, sizeof ts) ? length(ts[0], ts[1]) : -1;
 }
 
-/* Of a socket, by the descriptor of a thread; false: it is none. */
-static bool socket_option(const struct thread *t, int fd, int option, void *value, socklen_t size) {
-  int pidfd = pidfd_open(t->proc->tgid, 0), own = -1;
-  bool got;
+/* Of a socket, by the descriptor of a thread; an errno: EBADF, ENOTSOCK, or what refuses to tell. */
+static int socket_option(const struct thread *t, int fd, int option, void *value, socklen_t size) {
+  int pidfd = pidfd_open(t->proc->tgid, 0), own = -1, err = 0;
   if (pidfd >= 0) own = pidfd_getfd(pidfd, fd, 0);
+  if (own < 0 || getsockopt(own, SOL_SOCKET, option, value, &size) != 0) err = errno;
   if (pidfd >= 0) close(pidfd);
-  got = own >= 0 && getsockopt(own, SOL_SOCKET, option, value, &size) == 0;
   if (own >= 0) close(own);
-  return got;
+  return err;
 }
 
 static int64_t socket_length(const struct thread *t, int fd, int option) {
   struct timeval tv;
-  if (!socket_option(t, fd, option, &tv, sizeof tv)) return -1;
+  int err = socket_option(t, fd, option, &tv, sizeof tv);
+  if (err != 0) return err == EPERM || err == ENOSYS ? UNKNOWN : -1;
   return tv.tv_sec == 0 && tv.tv_usec == 0 ? -1 : length(tv.tv_sec, tv.tv_usec * 1000);
 }
 
 /* A connection that is not there in time may come about yet, but for those within the machine. */
 static int64_t over_result(const struct thread *t, const struct wait *w, const uint64_t *words) {
   int domain;
-  if (w->nr != SYS_connect || !socket_option(t, (int)words[0], SO_DOMAIN, &domain, sizeof domain))
+  if (w->nr != SYS_connect ||
+      socket_option(t, (int)words[0], SO_DOMAIN, &domain, sizeof domain) != 0)
     return w->result;
   return domain == AF_UNIX ? -EAGAIN : w->result;
 }
 
-/* In nanoseconds; -1: it has none. */
+/* In nanoseconds; -1: it has none; or UNKNOWN. */
 static int64_t time_out(struct thread *t, const struct wait *w, const uint64_t *words) {
   switch (w->limit) {
     case LIMIT_MS:
@@ -168,6 +174,7 @@ static int64_t instead(struct thread *t, int32_t nr, const uint64_t *words, int6
   if (w == NULL) return RESTART_UNSEEN;
   if (t->cut.due == 0) {
     length_ns = time_out(t, w, words);
+    if (length_ns == UNKNOWN) return -EINTR;
     if (length_ns >= 0) set_due(t, (began != 0 ? began : now()) + length_ns);
   }
   return t->cut.due != 0 && now() >= t->cut.due ? over_result(t, w, words) : RESTART_UNSEEN;

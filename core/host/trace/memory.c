@@ -21,11 +21,15 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Linux 6.11: include/uapi/linux/fs.h */
+/* struct procmap_query of linux/fs.h (Linux 6.11), which older headers lack. */
 struct map_query {
+  /* cppcheck-suppress unusedStructMember */
   uint64_t size, flags, addr;
+  /* cppcheck-suppress unusedStructMember */
   uint64_t start, end, vma_flags, page_size, offset, inode;
+  /* cppcheck-suppress unusedStructMember */
   uint32_t dev_major, dev_minor, name_size, build_id_size;
+  /* cppcheck-suppress unusedStructMember */
   uint64_t name_addr, build_id_addr;
 };
 

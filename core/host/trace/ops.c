@@ -97,6 +97,17 @@ static void ops_window_put(struct call *call, const struct mem_seg *seg) {
     window_give(space_of(call), seg);
 }
 
+/* Without a window nothing is safe from the program's threads, and its own memory is handed on. */
+static int ops_edge_get(struct call *call, struct mem_seg *seg) {
+  struct trace_run *run = trace_run_of(call->cage);
+  if (window_missing(space_of(call))) return LENCASE_ENOENT;
+  return edges_take(run, call->thread, seg);
+}
+
+static void ops_edge_put(struct call *call, const struct mem_seg *seg) {
+  edges_give(space_of(call), seg);
+}
+
 static int ops_scratch_get(struct call *call, struct mem_seg *seg) {
   struct space *space = space_of(call);
   struct lencase_state *st = call->cage->st;
@@ -196,6 +207,8 @@ const struct host_ops trace_ops = {
     .write = ops_write,
     .window_get = ops_window_get,
     .window_put = ops_window_put,
+    .edge_get = ops_edge_get,
+    .edge_put = ops_edge_put,
     .scratch_get = ops_scratch_get,
     .scratch_put = ops_scratch_put,
     .carry_out = ops_carry_out,

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { SLOT_ALIGN = 64, SLOTS_FIRST = 16 };
+enum { SLOTS_FIRST = 16 };
 
 static bool slots_grow(struct lencase_state *st, struct slots *s) {
   size_t capacity = s->capacity > 0 ? 2 * s->capacity : SLOTS_FIRST;

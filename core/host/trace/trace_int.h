@@ -18,6 +18,7 @@
 ** memory.c   reading and writing a tracee
 ** lend.c     memory that a program lends us where there is no window
 ** slots.c    who has which bytes of a window
+** edges.c    parts of a window that end at a page which nobody can read
 ** vdso.c     the clock without a system call
 ** ops.c      host_ops
 ** affinity.c which CPU
@@ -55,6 +56,8 @@ struct slot {
   size_t offset, size;
 };
 
+enum { SLOT_ALIGN = 64 };
+
 /* The used parts of a window, by offset. */
 struct slots {
   struct slot *used;
@@ -74,6 +77,10 @@ void slots_free(struct lencase_state *st, struct slots *s);
 
 /* {============================ cages and threads =========================== */
 
+#define WINDOW_SMALL ((size_t)1 << 20) /* where address space is scarce */
+#define WINDOW_BIG ((size_t)512 << 20) /* sparse */
+enum { WINDOW_EDGES = 6 };
+
 /*
 ** Memory of ours that a program can read. Each has a file of its own; the children that it forks go on with
 ** it until they execute programs.
@@ -85,6 +92,7 @@ struct window {
   size_t size;   /* of all slots */
   size_t backed; /* as much of it the file holds */
   struct slots slots;
+  bool edge_taken[WINDOW_EDGES];
 };
 
 /* An address space with what we mapped in it. vfork's child shares its parent's. */
@@ -703,6 +711,24 @@ void window_unref(struct trace_run *run, struct window *w);
 /* A part of the window that a thread can read: a status. window_give takes seg->data; nothing of it stays readable. */
 int window_take(struct trace_run *run, const struct thread *t, struct mem_seg *seg);
 void window_give(const struct space *space, const struct mem_seg *seg);
+
+/* Makes the file as long as 'size' bytes of slots need. */
+bool window_grow(struct window *w, size_t size);
+
+/* }========================================================================= */
+
+/* {================================ edges.c ================================ */
+
+/* Where the slots begin that are for anything, and where they end in a window of that size. */
+size_t edges_first(void);
+size_t edges_last(size_t window_size);
+
+/* The offsets of the pages that a program's set-up makes unreadable: 8 bytes each, WINDOW_EDGES of them. */
+void edges_write(unsigned char *guards);
+
+/* As window_take and window_give, for host_ops.edge_get and edge_put. */
+int edges_take(struct trace_run *run, const struct thread *t, struct mem_seg *seg);
+void edges_give(const struct space *space, const struct mem_seg *seg);
 
 /* }========================================================================= */
 

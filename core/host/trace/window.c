@@ -36,8 +36,6 @@
 #endif
 
 #define PAGE ((size_t)4096)
-#define WINDOW_SMALL ((size_t)1 << 20) /* where address space is scarce */
-#define WINDOW_BIG ((size_t)512 << 20) /* sparse */
 #define SCRATCH_SIZE ((size_t)1 << 20)
 
 /* Nobody was found to use this part of the address space; else one of the next. */
@@ -54,12 +52,12 @@ enum { WINDOW_TRIES = 8 };
 ** r14 are what the two mmap calls said.
 */
 extern const unsigned char trace_stub[] __attribute__((visibility("hidden")));
-extern const uint32_t trace_stub_size, trace_setup_at,
-    trace_setup_end __attribute__((visibility("hidden")));
+extern const uint32_t trace_stub_size, trace_setup_at, trace_setup_end,
+    trace_guards_at __attribute__((visibility("hidden")));
 
 __asm__(".pushsection .rodata\n"
-        ".hidden trace_stub, trace_stub_size, trace_setup_at, trace_setup_end\n"
-        ".global trace_stub, trace_stub_size, trace_setup_at, trace_setup_end\n"
+        ".hidden trace_stub, trace_stub_size, trace_setup_at, trace_setup_end, trace_guards_at\n"
+        ".global trace_stub, trace_stub_size, trace_setup_at, trace_setup_end, trace_guards_at\n"
         "trace_stub:\n"
         "  syscall\n"
         "  int3\n"
@@ -80,6 +78,20 @@ __asm__(".pushsection .rodata\n"
         "  mov $9, %eax\n"
         "  syscall\n"
         "1: mov %rax, %r13\n"
+        "  lea 6f(%rip), %r8\n" /* mprotect(window + 4096 + guard, 4096, PROT_NONE) */
+        "5: mov (%r8), %rdi\n"  /* of each guard that lies in it */
+        "  lea 4096(%rdi), %rax\n"
+        "  cmp %r12, %rax\n"
+        "  ja 7f\n"
+        "  lea 4096(%rbx, %rdi), %rdi\n"
+        "  mov $4096, %esi\n"
+        "  xor %edx, %edx\n"
+        "  mov $10, %eax\n"
+        "  syscall\n"
+        "7: add $8, %r8\n"
+        "  lea 8f(%rip), %rax\n"
+        "  cmp %rax, %r8\n"
+        "  jb 5b\n"
         "  mov %rbx, %rdi\n" /* madvise(window, 4096 + r12, MADV_DONTDUMP) */
         "  lea 4096(%r12), %rsi\n"
         "  mov $16, %edx\n"
@@ -100,14 +112,19 @@ __asm__(".pushsection .rodata\n"
         "  mov $204, %eax\n" /* sched_getaffinity */
         "  syscall\n"
         "4: int3\n"
+        ".balign 8\n"
+        "6: .fill 6, 8, 0\n" /* edges_write */
+        "8:\n"
         "3:\n"
         ".balign 4\n"
         "trace_stub_size: .long 3b - trace_stub\n"
         "trace_setup_at: .long 2b - trace_stub\n"
         "trace_setup_end: .long 4b - trace_stub\n"
+        "trace_guards_at: .long 6b - trace_stub\n"
         ".popsection\n");
 
 _Static_assert(SYS_sched_getaffinity == 204, "what ends the set-up");
+_Static_assert(WINDOW_EDGES == 6, "room for the offset of each guard");
 
 /* {=============================== our own side ============================ */
 
@@ -128,7 +145,7 @@ static int reopen_readonly(int fd) {
 ** Makes the file as long as 'size' bytes of slots need. It grows as it is used, so that who
 ** locks all his memory does not get all of ours. Beyond the limit a signal would come.
 */
-static bool window_grow(struct window *w, size_t size) {
+bool window_grow(struct window *w, size_t size) {
   struct rlimit limit;
   if (size <= w->backed) return true;
   if (size < 2 * w->backed && 2 * w->backed <= w->size) size = 2 * w->backed;
@@ -146,6 +163,7 @@ static bool window_try(struct window *w, size_t size) {
   w->size = size;
   if (!window_grow(w, WINDOW_SMALL) || fcntl(w->fd, F_ADD_SEALS, seals) != 0) return false;
   memcpy(data, trace_stub, trace_stub_size);
+  edges_write((unsigned char *)data + trace_guards_at);
   return true;
 }
 
@@ -184,13 +202,19 @@ static int window_full(struct trace_run *run, const struct thread *t, size_t siz
 int window_take(struct trace_run *run, const struct thread *t, struct mem_seg *seg) {
   const struct space *space = t->proc->space;
   struct window *w = space->ours;
-  size_t offset;
-  if (w == NULL || !slots_get(run->st, &w->slots, seg->size, space->window_size, &offset))
+  size_t offset, first = edges_first();
+  if (w == NULL || space->window_size <= first ||
+      !slots_get(run->st, &w->slots, seg->size, edges_last(space->window_size) - first, &offset))
     return window_full(run, t, seg->size);
-  if (!window_grow(w, offset + seg->size)) {
+  if (!window_grow(w, first + offset + seg->size)) {
     slots_put(&w->slots, offset);
     return window_full(run, t, seg->size);
   }
+  offset += first;
+#ifdef LENCASE_HARD
+  memset(w->data + PAGE + offset, 0xdb,
+         (seg->size + SLOT_ALIGN - 1) / SLOT_ALIGN * SLOT_ALIGN); /* up to the next call's bytes */
+#endif
   seg->addr = space->window + PAGE + offset;
   seg->data = w->data + PAGE + offset;
   return LENCASE_OK;
@@ -198,7 +222,7 @@ int window_take(struct trace_run *run, const struct thread *t, struct mem_seg *s
 
 void window_give(const struct space *space, const struct mem_seg *seg) {
   memset(seg->data, 0, seg->size);
-  slots_put(&space->ours->slots, seg->addr - space->window - PAGE);
+  slots_put(&space->ours->slots, seg->addr - space->window - PAGE - edges_first());
 }
 
 /* }========================================================================= */
@@ -308,32 +332,38 @@ static bool run_setup(struct steps *s, const struct window *w, uint64_t stub, in
 }
 
 /*
-** Whether at 'addr' the window's file is mapped, from 'offset' on, as 'flags' say and as long as 'size': 0; -EPERM:
-** that is not so; another errno: it cannot be known.
+** What of the window's file is mapped where it belongs, from 'addr' on: where that ends; -EPERM: something else is there, or
+** it is mapped otherwise than 'flags' say; another errno: it cannot be known.
 */
-static int is_window(const struct thread *t, const struct window *w, uint64_t addr, uint64_t size,
-                     uint64_t offset, uint32_t flags) {
+static int64_t window_end(const struct thread *t, const struct window *w, uint64_t stub,
+                          uint64_t addr, uint32_t flags) {
   struct mapping m;
   struct stat st;
   int err = fstat(w->fd, &st) == 0 ? memory_mapping(t, addr, &m) : -errno;
-  if (err == -ENOMEM) return -EPERM;
-  if (err != 0) return err;
-  return m.start == addr && m.end == addr + size && m.offset == offset && m.flags == flags &&
-                 m.inode == st.st_ino && m.dev_major == major(st.st_dev) &&
-                 m.dev_minor == minor(st.st_dev)
-             ? 0
+  if (err != 0) return err == -ENOMEM ? -EPERM : err;
+  return m.start == addr && m.offset == addr - stub && m.flags == flags && m.inode == st.st_ino &&
+                 m.dev_major == major(st.st_dev) && m.dev_minor == minor(st.st_dev)
+             ? (int64_t)m.end
              : -EPERM;
 }
 
 static int is_stub(const struct thread *t, const struct window *w, uint64_t stub) {
-  return is_window(t, w, stub, PAGE, 0, MAPPED_READ | MAPPED_EXEC | MAPPED_SHARED);
+  int64_t end = window_end(t, w, stub, stub, MAPPED_READ | MAPPED_EXEC | MAPPED_SHARED);
+  if (end < 0) return (int)end;
+  return (uint64_t)end == stub + PAGE ? 0 : -EPERM;
 }
 
+/* Guards lie between them. */
 static int are_slots(const struct thread *t, const struct window *w) {
   const struct space *space = t->proc->space;
-  if (space->window_size == 0) return 0;
-  return is_window(t, w, space->window + PAGE, space->window_size, PAGE,
-                   MAPPED_READ | MAPPED_SHARED);
+  uint64_t at = space->window + PAGE, last = at + space->window_size;
+  while (at < last) {
+    int64_t end = window_end(t, w, space->window, at, MAPPED_READ | MAPPED_SHARED);
+    if (end == -EPERM) end = window_end(t, w, space->window, at, MAPPED_SHARED);
+    if (end < 0) return (int)end;
+    at = (uint64_t)end;
+  }
+  return at == last ? 0 : -EPERM;
 }
 
 static void note_space(struct space *space, const struct window *w, uint64_t stub,

@@ -89,9 +89,30 @@ static void flush(void) {
 ** loaded. What the first thread's has in these of its words holds for it as well; the x86-64 ABI of
 ** threads has them there.
 */
-enum { TCB = 0, SELF = 2, SYSINFO = 4, STACK_GUARD = 5, POINTER_GUARD = 6 };
+enum { TCB = 0, SELF = 2, SYSINFO = 4, STACK_GUARD = 5, POINTER_GUARD = 6, WORDS = 128 };
 
-static uintptr_t thread_pointer(void) {
+/*
+** A lock knows its owner by the tid, and 0 is that of a lock which is free. Where the tid lies the libc tells
+** debuggers: how many bits, how many of them, from which byte on. NULL: it does not.
+*/
+static uint32_t *tid_of(uintptr_t *own) {
+  const uint32_t *said = dlsym(RTLD_DEFAULT, "_thread_db_pthread_tid");
+  if (said == NULL || said[0] != 32) return NULL;
+  return (uint32_t *)((uintptr_t)own + said[2]); /* NOLINT */
+}
+
+/* The list of robust locks, which points to itself, and then has an offset that is less than 0. */
+static void robust_list(uintptr_t *own, const uintptr_t *first) {
+  size_t i;
+  for (i = 1; i < WORDS; i++)
+    if (first[i] == (uintptr_t)&first[i] && (intptr_t)first[i + 1] < 0 &&
+        first[i - 1] == (uintptr_t)&first[i]) {
+      own[i - 1] = own[i] = (uintptr_t)&own[i];
+      own[i + 1] = first[i + 1];
+    }
+}
+
+static uintptr_t thread_pointer(struct inline_place *place) {
   void *(*allocate)(void *) = (void *(*)(void *))dlsym(RTLD_DEFAULT, "_dl_allocate_tls");
   uintptr_t *own = allocate != NULL ? allocate(NULL) : NULL;
   const uintptr_t *first;
@@ -101,6 +122,9 @@ static uintptr_t thread_pointer(void) {
   own[SYSINFO] = first[SYSINFO];
   own[STACK_GUARD] = first[STACK_GUARD];
   own[POINTER_GUARD] = first[POINTER_GUARD];
+  robust_list(own, first);
+  place->tid = tid_of(own);
+  if (place->tid != NULL) *place->tid = (uint32_t)getpid();
   return (uintptr_t)own;
 }
 
@@ -111,7 +135,7 @@ static uintptr_t thread_pointer(void) {
 /*
 ** LENCASE_INLINE: words with a letter before them, each ended by a newline; a newline and a percent
 ** sign inside of one are %0a and %25. 'p' and 'c' are package.path and package.cpath, 't' the
-** handler's milliseconds, 'b' max_call_bytes, 'g' a grate, 'a' an argument of it, '{' and '}' a branch, 'm' the
+** handler's milliseconds, 'b' max_call_bytes, 'q' 1 for quiet, 'g' a grate, 'a' an argument of it, '{' and '}' a branch, 'm' the
 ** channel to whoever named the grates before it. A lencase that runs inline and starts a program inline
 ** writes its own words behind those it runs by: its grates are above the others.
 */
@@ -229,17 +253,14 @@ static int send_output(void *ud, const struct outlet *to) {
   return 0;
 }
 
-/* Programs that a grate runs (io.popen) are none of the program's. */
+/* What the program began with, whatever becomes of the program's. */
 static void own_environment(void) {
-  size_t n = 0, i, k = 0;
+  size_t n = 0;
   char **own;
   while (environ[n] != NULL) n++;
   own = calloc(n + 1, sizeof *own);
   if (own == NULL) return;
-  for (i = 0; i < n; i++)
-    if (strncmp(environ[i], "LD_PRELOAD=", 11) != 0 &&
-        strncmp(environ[i], INLINE_VARIABLE "=", sizeof INLINE_VARIABLE) != 0)
-      own[k++] = environ[i];
+  memcpy(own, environ, n * sizeof *own);
   environ = own;
 }
 
@@ -248,8 +269,10 @@ static void own_environment(void) {
 /* 'place' stays: outputs are sent by its channels. */
 static int run(struct script *s, struct inline_place *place, const char *preload,
                const char *text) {
-  lencase_config config = {
-      .log = say, .handler_ms = (uint32_t)number_of(s, 't'), .max_call_bytes = number_of(s, 'b')};
+  lencase_config config = {.log = say,
+                           .handler_ms = (uint32_t)number_of(s, 't'),
+                           .max_call_bytes = number_of(s, 'b'),
+                           .quiet = (uint32_t)number_of(s, 'q')};
   lencase_state *st = lencase_new(&config);
   int rc = LENCASE_ENOMEM;
   if (st != NULL) {
@@ -269,7 +292,7 @@ static int run(struct script *s, struct inline_place *place, const char *preload
 /* {=================================== boot ================================ */
 
 struct boot {
-  const char *preload, *text;
+  struct inline_by *by;
   struct inline_place place;
   int status;
 };
@@ -277,7 +300,7 @@ struct boot {
 static int boot_inside(struct boot *b) {
   void (*ctype_init)(void) = (void (*)(void))dlsym(RTLD_DEFAULT, "__ctype_init");
   struct script *s = calloc(1, sizeof *s);
-  char *preload = strdup(b->preload), *text = strdup(b->text);
+  char *preload = strdup(b->by->preload), *text = strdup(b->by->script);
   struct inline_place *place = malloc(sizeof *place);
   if (ctype_init != NULL) ctype_init();
   mallopt(M_MMAP_THRESHOLD, BIG); /* buffers come and go with each call */
@@ -292,6 +315,7 @@ static int boot_inside(struct boot *b) {
     say(NULL, "inline: too many lencase inside of one another");
     return FAILED;
   }
+  *b->by = (struct inline_by){preload, text};
   *place = b->place;
   return run(s, place, preload, text);
 }
@@ -301,16 +325,14 @@ static void set_thread_pointer(uintptr_t fs) {
   syscall(SYS_arch_prctl, ARCH_SET_FS, fs);
 }
 
-/* 0, or the status that the process shall end with. */
-ENGINE_PUBLIC int lencase_engine_boot(const char *preload, const char *text, uintptr_t code,
-                                      size_t code_size);
+/* 0, or the status that the process shall end with. What it runs by is copied: *by is the copy. */
+ENGINE_PUBLIC int lencase_engine_boot(struct inline_by *by, uintptr_t code, size_t code_size);
 
-ENGINE_PUBLIC int lencase_engine_boot(const char *preload, const char *text, uintptr_t code,
-                                      size_t code_size) {
-  struct boot b = {.preload = preload, .text = text, .status = FAILED};
+ENGINE_PUBLIC int lencase_engine_boot(struct inline_by *by, uintptr_t code, size_t code_size) {
+  struct boot b = {.by = by, .status = FAILED};
   uintptr_t before;
   __asm__("mov %%fs:0, %0" : "=r"(before));
-  b.place.fs = thread_pointer();
+  b.place.fs = thread_pointer(&b.place);
   b.place.flush = flush;
   b.place.code = code;
   b.place.code_size = code_size;

@@ -7,19 +7,26 @@
 */
 
 #include "../code.h"
+#include "../inline.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <linux/prctl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
-typedef int (*boot_fn)(const char *preload, const char *script, uintptr_t code, size_t size);
+typedef int (*boot_fn)(struct inline_by *by, uintptr_t code, size_t size);
 
 static const char engine_name[] = "liblencase-engine.so";
+
+/* For a lencase that runs inline itself. */
+__attribute__((visibility("default"))) struct inline_by lencase_inline_by;
 
 static void give_up(const char *what, const char *why) __attribute__((noreturn));
 
@@ -28,7 +35,9 @@ static void give_up(const char *what, const char *why) {
   _exit(125);
 }
 
-/* The engine lies beside this library. */
+/* {================================ the engine ============================= */
+
+/* It lies beside this library. */
 static void engine_path(const char *self, char *path, size_t size) {
   const char *slash = strrchr(self, '/');
   snprintf(path, size, "%.*s%s", slash != NULL ? (int)(slash - self) + 1 : 0, self, engine_name);
@@ -45,17 +54,98 @@ static boot_fn load_engine(const char *self) {
   return (boot_fn)boot;
 }
 
-__attribute__((constructor)) static void go_inline(void) {
-  const char *script = getenv("LENCASE_INLINE");
+/* }========================================================================= */
+
+/* {=============================== environment ============================= */
+
+/* What exec.c has put behind the program's own variables. */
+struct ours {
+  char *script, *preload;
+};
+
+static const char *value_of(const char *variable, const char *name) {
+  size_t n = strlen(name);
+  return strncmp(variable, name, n) == 0 && variable[n] == '=' ? variable + n + 1 : NULL;
+}
+
+static void drop(char **list, const struct ours *o) {
+  char **out = list;
+  for (; *list != NULL; list++)
+    if (*list != o->script && *list != o->preload) *out++ = *list;
+  *out = NULL;
+}
+
+/*
+** 'envp' is what the kernel has made. Behind its NULL lies the auxiliary vector, for those who look there (Go's
+** runtime does): its first entry is put into the place of the two pointers that go. What others have made of
+** environ meanwhile is a list of its own.
+*/
+static bool take_ours(char **envp, struct ours *o) {
+  size_t n = 0;
+  while (envp[n] != NULL) n++;
+  if (n < 2 || value_of(envp[n - 2], INLINE_VARIABLE) == NULL ||
+      value_of(envp[n - 1], INLINE_PRELOAD) == NULL)
+    return false;
+  *o = (struct ours){envp[n - 2], envp[n - 1]};
+  if (environ != NULL && environ != envp) drop(environ, o);
+  envp[n - 2] = NULL;
+  memcpy(&envp[n - 1], &envp[n + 1], 2 * sizeof *envp);
+  return true;
+}
+
+/* /proc/self/stat from the 26th number on, as many as there are. */
+static size_t read_stat(uint64_t *numbers, size_t max) {
+  char text[1024], *p;
+  size_t i;
+  int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+  ssize_t n = read(fd, text, sizeof text - 1);
+  close(fd);
+  text[n > 0 ? n : 0] = '\0';
+  p = strrchr(text, ')'); /* behind the second, which may be anything */
+  for (i = 2; i < 26 && p != NULL; i++) p = strchr(p + 1, ' ');
+  for (i = 0; i < max && p != NULL && *p != '\0'; i++) numbers[i] = strtoull(p + 1, &p, 10);
+  return p != NULL ? i : 0;
+}
+
+enum { START_CODE = 0, END_CODE = 1, START_STACK = 2, START_DATA = 19, NUMBERS = 26 };
+
+/* /proc/self/environ ends before ours; where that cannot be had they are zeros in there, in the end. */
+static void hide(const struct ours *o) {
+  uint64_t s[NUMBERS];
+  struct prctl_mm_map map;
+  if (read_stat(s, NUMBERS) != NUMBERS) return;
+  map = (struct prctl_mm_map){.start_code = s[START_CODE],
+                              .end_code = s[END_CODE],
+                              .start_stack = s[START_STACK],
+                              .start_data = s[START_DATA],
+                              .end_data = s[START_DATA + 1],
+                              .start_brk = s[START_DATA + 2],
+                              .arg_start = s[START_DATA + 3],
+                              .arg_end = s[START_DATA + 4],
+                              .env_start = s[START_DATA + 5],
+                              .env_end = (uintptr_t)o->script,
+                              .brk = (uintptr_t)sbrk(0),
+                              .exe_fd = (uint32_t)-1};
+  prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0);
+}
+
+/* }========================================================================= */
+
+__attribute__((constructor)) static void go_inline(int argc, char **argv, char **envp) {
   struct inline_code code;
+  struct ours ours;
   sigset_t all, mask;
   Dl_info self;
   int status;
-  if (script == NULL || dladdr(engine_name, &self) == 0) return;
+  (void)argc, (void)argv;
+  if (dladdr(engine_name, &self) == 0 || !take_ours(envp, &ours)) return;
+  hide(&ours); /* before calls are seen */
   code = inline_libc_code();
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, &mask); /* handlers want the program's thread pointer */
-  status = load_engine(self.dli_fname)(self.dli_fname, script, code.begin, code.size);
+  lencase_inline_by = (struct inline_by){self.dli_fname, value_of(ours.script, INLINE_VARIABLE)};
+  status = load_engine(self.dli_fname)(&lencase_inline_by, code.begin, code.size);
   if (status != 0) _exit(status);
+  memset(ours.script, 0, (size_t)(ours.preload - ours.script) + strlen(ours.preload));
   sigprocmask(SIG_SETMASK, &mask, NULL);
 }

@@ -1,0 +1,63 @@
+-- run.lua - makes odd calls natively and under a grate that hands all on, and shows what differs
+--
+--   lua5.4 spec/identity/run.lua [--seed N] [--first N] [--calls N] [--only INDEX] [--call NAME,...]
+--                                [--host HOST,...] [--style STYLE,...] [--all] [--rows]
+--
+-- Hosts are trace and inline, styles copy, pass, through and families (spec/identity/grate.lua); all by
+-- default. Calls are made by seed and index: 1000 of seed 1, from index 1. With --all each difference is
+-- shown, else one of each kind; with --rows what known.lua would have of them. The status is 1 when
+-- something differs that known.lua does not list.
+
+package.path = "lua/?.lua;lua/?/init.lua;./?.lua;./?/init.lua;" .. package.path
+package.cpath = (os.getenv "LENCASE_BUILD" or "build") .. "/?.so;" .. package.cpath
+
+local identity = require "spec.identity"
+local known = require "spec.identity.known"
+local report = require "spec.identity.report"
+
+local function words_in(text)
+  local list = {}
+  for word in text:gmatch "[^,]+" do table.insert(list, word) end
+  return list
+end
+
+local options = { seed = "1", first = "1", calls = "1000", host = "trace,inline", style = table.concat(identity.styles, ",") }
+local i = 1
+while arg[i] do
+  local name = arg[i]:match "^%-%-(%w+)$" or error("no such option: " .. arg[i])
+  if name == "all" or name == "rows" then options[name] = true
+  else
+    i = i + 1
+    options[name] = assert(arg[i], name .. " needs a value")
+  end
+  i = i + 1
+end
+
+local missing = identity.missing()
+if missing then
+  io.stderr:write(missing, "\n")
+  os.exit(77)
+end
+
+local names = options.call and words_in(options.call)
+local first = tonumber(options.only or options.first)
+local runs = {}
+for _, host in ipairs(words_in(options.host)) do
+  for _, style in ipairs(words_in(options.style)) do table.insert(runs, { host = host, style = style }) end
+end
+local found = identity.compare { seed = tonumber(options.seed), first = first,
+                                 last = options.only and first or first + tonumber(options.calls) - 1,
+                                 names = names, runs = runs, seconds = 3600 }
+local seed = tonumber(options.seed)
+if options.all then
+  for _, d in ipairs(found.differences) do print(report.text(d, seed, names)) end
+end
+if options.rows then print(report.rows(found.differences)) end
+print(report.all(found, seed, names))
+for run, messages in pairs(found.said) do
+  local _, n = messages:gsub("\n", "")
+  print(("messages of lencase, %s: %d lines"):format(run, n))
+end
+local new = known.sort(found.differences)
+print(("%d calls of seed %d from %d on, %d differ in a way that known.lua does not list"):format(found.calls, seed, first, #new))
+os.exit(#new == 0)
