@@ -2,11 +2,11 @@
 
 local support = require "spec.support"
 
-local function under(script, program)
+local function under(script, program, before)
   local out, err, status
   support.in_folder(function(dir)
     local path = support.write_file(dir .. "/g.lua", 'local lencase = require "lencase"\nlocal sys = lencase.sys\n' .. script)
-    out, err, status = support.sh(("cd %s && %s/scripts/lencase run %s -- %s"):format(dir, support.pwd, path, program))
+    out, err, status = support.sh(("cd %s && %s %s/scripts/lencase run %s -- %s"):format(dir, before or "", support.pwd, path, program))
   end)
   return out, err, status
 end
@@ -43,6 +43,14 @@ describe("a traced program", function()
       end }]], "sh -c '/bin/false; exec /bin/false'")
     assert.are.equal("", err)
     assert.are.equal("a longer answer than before\na longer answer than before\n", out)
+  end)
+
+  it("may be of more processes than lencase may have files", function()
+    local out, err = under([[return lencase.grate { openat = { "copy pathname", exact = true,
+      function(dirfd, pathname, flags, mode) return sys.openat(dirfd, pathname, flags, mode) end } }]],
+      "sh -c 'for i in $(seq 60); do sleep 1 & done; ulimit -Sn; wait'", "ulimit -Sn 40; ")
+    assert.are.equal("", err)
+    assert.are.equal("40\n", out)
   end)
 
   it("forks by a handler's call, threads and all", function()

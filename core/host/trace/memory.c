@@ -106,17 +106,13 @@ static bool text_mapping(struct lencase_state *st, int fd, uint64_t addr, struct
   return there;
 }
 
-static bool mapping_at(const struct thread *t, int fd, uint64_t addr, struct mapping *m) {
-  bool known, there = query_mapping(fd, addr, m, &known);
-  return known ? there : text_mapping(t->run->st, fd, addr, m);
+bool memory_mapping(const struct thread *t, int maps, uint64_t addr, struct mapping *m) {
+  bool known, there = query_mapping(maps, addr, m, &known);
+  return known ? there : text_mapping(t->run->st, maps, addr, m);
 }
 
-int memory_mapping(const struct thread *t, uint64_t addr, struct mapping *m) {
-  int fd = open_proc(t->tid, "maps", O_RDONLY), err = 0;
-  if (fd < 0) return -errno;
-  if (!mapping_at(t, fd, addr, m)) err = -ENOMEM;
-  close(fd);
-  return err;
+int memory_maps(const struct thread *t) {
+  return open_proc(t->tid, "maps", O_RDONLY);
 }
 
 /* How many of 'size' bytes at 'addr' the program may touch itself. All, when that cannot be known. */
@@ -124,9 +120,9 @@ static size_t touchable(const struct thread *t, uint64_t addr, size_t size, uint
   struct space *space = t->proc->space;
   struct mapping m;
   uint64_t at = addr;
-  if (space->maps < 0) space->maps = open_proc(t->tid, "maps", O_RDONLY);
+  if (space->maps < 0) space->maps = memory_maps(t);
   if (space->maps < 0) return size;
-  while (at - addr < size && mapping_at(t, space->maps, at, &m) && (m.flags & want) != 0)
+  while (at - addr < size && memory_mapping(t, space->maps, at, &m) && (m.flags & want) != 0)
     at = m.end;
   return at - addr < size ? at - addr : size;
 }

@@ -8,9 +8,20 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
+/* Each program has a window, which is a file of ours. */
+static void raise_files(struct trace_run *run) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  run->files = limit;
+  limit.rlim_cur = limit.rlim_max;
+  run->files_raised = setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
 void run_hide(struct trace_run *run) {
+  raise_files(run);
   run->dumpable = supervise_hide();
   if (run->dumpable < 0)
     state_log(run->st,
@@ -96,6 +107,7 @@ void run_end(struct trace_run *run) {
   affinity_close(&run->affinity);
   cut_close(run);
   supervise_show(run->dumpable);
+  if (run->files_raised) setrlimit(RLIMIT_NOFILE, &run->files);
   st->run = NULL;
   state_free(st, run, sizeof *run);
   state_leave(st);

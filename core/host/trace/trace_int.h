@@ -37,6 +37,7 @@
 #include <stdatomic.h>
 #include <sys/ptrace.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <sys/user.h>
@@ -297,6 +298,8 @@ struct trace_run {
   sigset_t mask;                /* of the calling thread */
   struct sigaction old_sigchld; /* of the process */
   int dumpable;
+  struct rlimit files; /* of the process, when it has been raised */
+  bool files_raised;
 };
 
 /* }========================================================================= */
@@ -307,7 +310,10 @@ struct trace_run {
 int run_begin(struct lencase_state *st, struct trace_run **out);
 void run_end(struct trace_run *run);
 
-/* A cage of the same user shall not write into us. Once the program is forked: it would be hidden, too. */
+/*
+** A cage of the same user shall not write into us, and we may have as many files as can be. Once the program is
+** forked: it would be hidden, too, and have our limit.
+*/
 void run_hide(struct trace_run *run);
 
 /* Until all tracees are gone, or the run is halted. */
@@ -697,8 +703,9 @@ struct mapping {
 };
 enum { MAPPED_READ = 1, MAPPED_WRITE = 2, MAPPED_EXEC = 4, MAPPED_SHARED = 8 };
 
-/* The mapping at an address of a thread's program: 0; -ENOMEM: there is none; another errno: that cannot be known. */
-int memory_mapping(const struct thread *t, uint64_t addr, struct mapping *m);
+/* The file of a thread's mappings, or -1; what is at an address there. False: nothing. */
+int memory_maps(const struct thread *t);
+bool memory_mapping(const struct thread *t, int maps, uint64_t addr, struct mapping *m);
 
 /* }========================================================================= */
 

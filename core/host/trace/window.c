@@ -331,39 +331,38 @@ static bool run_setup(struct steps *s, const struct window *w, uint64_t stub, in
          steps_refuse(s, "it did not run what was made for it");
 }
 
-/*
-** What of the window's file is mapped where it belongs, from 'addr' on: where that ends; -EPERM: something else is there, or
-** it is mapped otherwise than 'flags' say; another errno: it cannot be known.
-*/
-static int64_t window_end(const struct thread *t, const struct window *w, uint64_t stub,
-                          uint64_t addr, uint32_t flags) {
+/* What is looked for in a program's mappings. */
+struct sought {
+  const struct thread *t;
+  struct stat file;
+  uint64_t stub;
+  int maps;
+};
+
+/* Where the part of the window ends that is mapped from 'addr' on, and how; 0: something else is there. */
+static uint64_t window_end(const struct sought *s, uint64_t addr, uint32_t *flags) {
   struct mapping m;
-  struct stat st;
-  int err = fstat(w->fd, &st) == 0 ? memory_mapping(t, addr, &m) : -errno;
-  if (err != 0) return err == -ENOMEM ? -EPERM : err;
-  return m.start == addr && m.offset == addr - stub && m.flags == flags && m.inode == st.st_ino &&
-                 m.dev_major == major(st.st_dev) && m.dev_minor == minor(st.st_dev)
-             ? (int64_t)m.end
-             : -EPERM;
+  if (!memory_mapping(s->t, s->maps, addr, &m)) return 0;
+  *flags = m.flags;
+  return m.start == addr && m.offset == addr - s->stub && m.inode == s->file.st_ino &&
+                 m.dev_major == major(s->file.st_dev) && m.dev_minor == minor(s->file.st_dev)
+             ? m.end
+             : 0;
 }
 
-static int is_stub(const struct thread *t, const struct window *w, uint64_t stub) {
-  int64_t end = window_end(t, w, stub, stub, MAPPED_READ | MAPPED_EXEC | MAPPED_SHARED);
-  if (end < 0) return (int)end;
-  return (uint64_t)end == stub + PAGE ? 0 : -EPERM;
+static bool is_stub(const struct sought *s) {
+  uint32_t flags;
+  return window_end(s, s->stub, &flags) == s->stub + PAGE &&
+         flags == (MAPPED_READ | MAPPED_EXEC | MAPPED_SHARED);
 }
 
-/* Guards lie between them. */
-static int are_slots(const struct thread *t, const struct window *w) {
-  const struct space *space = t->proc->space;
-  uint64_t at = space->window + PAGE, last = at + space->window_size;
-  while (at < last) {
-    int64_t end = window_end(t, w, space->window, at, MAPPED_READ | MAPPED_SHARED);
-    if (end == -EPERM) end = window_end(t, w, space->window, at, MAPPED_SHARED);
-    if (end < 0) return (int)end;
-    at = (uint64_t)end;
-  }
-  return at == last ? 0 : -EPERM;
+/* Guards lie between them, which cannot be read. */
+static bool are_slots(const struct sought *s) {
+  uint64_t at = s->stub + PAGE, last = at + s->t->proc->space->window_size;
+  uint32_t flags = MAPPED_SHARED;
+  while (at != 0 && at < last && (flags & ~(uint32_t)MAPPED_READ) == MAPPED_SHARED)
+    at = window_end(s, at, &flags);
+  return at == last && (flags & ~(uint32_t)MAPPED_READ) == MAPPED_SHARED;
 }
 
 static void note_space(struct space *space, const struct window *w, uint64_t stub,
@@ -375,30 +374,34 @@ static void note_space(struct space *space, const struct window *w, uint64_t stu
   space->scratch_size = SCRATCH_SIZE;
 }
 
+static const char changed[] = "what it maps is not the window it was given";
+
 /* It executes our stub from now on, and reads our slots. */
-static void use_stub(struct steps *s, const struct window *w, uint64_t stub, int64_t fd) {
+static void use_stub(struct steps *s, const struct window *w, const struct sought *sought,
+                     int64_t fd) {
   struct user_regs_struct regs;
-  if (!run_setup(s, w, stub, fd, &regs)) return;
-  note_space(s->t->proc->space, w, stub, &regs);
-  if (are_slots(s->t, w) != 0) steps_refuse(s, "what it maps is not the window it was given");
+  if (!run_setup(s, w, sought->stub, fd, &regs)) return;
+  note_space(s->t->proc->space, w, sought->stub, &regs);
+  if (!are_slots(sought)) steps_refuse(s, changed);
 }
 
-/* The stub mapped where it can be relied on: its address, or a negative errno. */
-static int64_t map_checked_stub(struct steps *s, const struct window *w, uint64_t site,
-                                int64_t fd) {
-  int64_t stub = map_stub(s, site, fd);
-  int err = stub >= 0 ? is_stub(s->t, w, (uint64_t)stub) : 0;
-  if (err == -EPERM) steps_refuse(s, "what it maps is not the window it was given");
-  return err != 0 ? err : stub;
+/* Maps the stub, where the program's mappings can be asked for: an address, or a negative errno. */
+static int64_t map_checked_stub(struct steps *s, uint64_t site, int64_t fd, struct sought *sought) {
+  int64_t stub = sought->maps >= 0 ? map_stub(s, site, fd) : -EACCES;
+  if (stub < 0) return stub;
+  sought->stub = (uint64_t)stub;
+  if (!is_stub(sought)) steps_refuse(s, changed);
+  return s->over ? -ESRCH : stub;
 }
 
 /* The thread stands at a syscall instruction that is ours until 'old' is put back. */
 static void map_all(struct steps *s, const struct window *w, uint64_t site, long old) {
+  struct sought sought = {.t = s->t, .maps = memory_maps(s->t)};
   uint64_t words[LENCASE_MAXARGS] = {0};
-  int window_fd = reopen_readonly(w->fd);
+  int window_fd = fstat(w->fd, &sought.file) == 0 ? reopen_readonly(w->fd) : -1;
   int64_t stub, fd = window_fd >= 0 ? fetch_descriptor(s, site, window_fd) : -errno;
   if (window_fd >= 0) close(window_fd);
-  stub = fd >= 0 ? map_checked_stub(s, w, site, fd) : fd;
+  stub = fd >= 0 ? map_checked_stub(s, site, fd, &sought) : fd;
   if (fd < 0)
     lacks(s->run, "its descriptor cannot be handed over", (int)-fd);
   else
@@ -408,7 +411,8 @@ static void map_all(struct steps *s, const struct window *w, uint64_t site, long
     steps_call(s, site, SYS_close, words);
   }
   if (!s->t->queued) ptrace(PTRACE_POKETEXT, s->t->tid, site, old);
-  if (stub > 0) use_stub(s, w, (uint64_t)stub, fd);
+  if (stub > 0) use_stub(s, w, &sought, fd);
+  if (sought.maps >= 0) close(sought.maps);
 }
 
 /* False: the thread's memory cannot be written. */
