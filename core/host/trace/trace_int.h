@@ -275,6 +275,7 @@ struct trace_run {
   uint64_t cookie[TRACE_COOKIE]; /* ... these words */
   uint8_t kinds[TRACE_KINDS];    /* by callnum: why the filter traps it; KIND_... */
   bool far_wanted;               /* an interface names a callnum beyond them */
+  bool own_wanted;               /* an interface names a callnum of its author's */
   struct traps traps;
   bool filters_short; /* some process has not all of the filters */
   bool told_lent;     /* that there is a program without a window was said */
