@@ -9,24 +9,6 @@ local report = require "spec.identity.report"
 local known = {}
 
 known.list = {
-  { why = "a pointer that cannot be read is judged before what the kernel looks at first (issue 11, 3)", hosts = "trace inline",
-    { "EINVAL -> EFAULT", "epoll_pwait execveat fanotify_mark fchownat openat pidfd_send_signal process_vm_writev rt_sigaction utimes" },
-    { "EPERM -> EFAULT", "fspick move_mount setdomainname setgroups sethostname swapoff" },
-    { "EACCES -> EFAULT", "execve execveat" },
-    { "EBADF -> EFAULT", "execveat getsockopt" },
-    { "ENAMETOOLONG -> EFAULT", "linkat symlinkat" },
-    { "ENOTDIR -> EFAULT", "execve" },
-    { "ERANGE -> EFAULT", "lgetxattr" } },
-  { why = "counts and lengths are judged, and bytes looked for, before the kernel has its say (issue 11, 3)", hosts = "trace inline",
-    { "EINVAL -> ENOMEM", "ppoll process_vm_writev pwrite64" },
-    { "EFAULT -> ENOMEM", "fsetxattr pwrite64" },
-    { "E2BIG -> ENOMEM", "lsetxattr" },
-    { "ENOTSOCK -> ENOMEM", "sendto" },
-    { "EPERM -> EIO", "setgroups" },
-    { "EBADF -> EINVAL", "preadv" },
-    { "ESPIPE -> EINVAL", "pwritev2" },
-    { "a value -> EFAULT", "writev" },
-    { "a value -> EINVAL", "preadv2" } },
   { why = "the CPU that lencase keeps a thread on is told when it asks by its id", hosts = "trace", now_and_then = true,
     { "memory", "sched_getaffinity" } },
   { why = "a program has one tracer (README, Limits)", hosts = "trace",
@@ -34,13 +16,9 @@ known.list = {
   { why = "a traced program gets SIGSYS stops without end (issue 11, 9)", hosts = "inline",
     { "0 -> stuck", "ptrace" } },
   { why = "clone3 is answered ENOSYS by design (core/host/inline/README.md)", hosts = "inline",
-    { "a value -> ENOSYS", "clone3" }, { "E2BIG -> ENOSYS", "clone3" }, { "EFAULT -> ENOSYS", "clone3" } },
-  { why = "lencase works on the program's alternate stack (issue 11, 9)", hosts = "inline",
-    { "0 -> signal11", "sigaltstack" } },
-  { why = "a new process begins in lencase, on the stack that was given for it", hosts = "inline",
-    { "memory", "clone" } },
+    { "EINVAL -> ENOSYS", "clone3" } },
   { why = "descriptors 1000 and 1001 are lencase's (core/host/inline/README.md)", hosts = "inline",
-    { "EBADF -> 0", "syncfs" }, { "EBADF -> ENOTSOCK", "getsockopt" } },
+    { "EBADF -> EFAULT", "pwritev2" }, { "EBADF -> ENOTSOCK", "getsockopt" } },
 }
 
 -- "host: kind: call" of each call that is listed -> its row
