@@ -9,8 +9,6 @@ local report = require "spec.identity.report"
 local known = {}
 
 known.list = {
-  { why = "the CPU that lencase keeps a thread on is told when it asks by its id", hosts = "trace", now_and_then = true,
-    { "memory", "sched_getaffinity" } },
   { why = "a program has one tracer (README, Limits)", hosts = "trace",
     { "0 -> EPERM", "ptrace" } },
   { why = "a traced program gets SIGSYS stops without end (issue 11, 9)", hosts = "inline",
