@@ -6,6 +6,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <fenv.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -301,13 +302,18 @@ static void storms(void) {
 }
 
 /* By an instruction of its own: it is always dispatched, and never patched. */
-static long direct(long nr, long a, const void *b, long c) {
+static long direct5(long nr, long a, long b, long c, long d, long e) {
+  register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = 0;
   long result;
   __asm__ volatile("syscall"
                    : "=a"(result)
-                   : "a"(nr), "D"(a), "S"(b), "d"(c)
+                   : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
                    : "rcx", "r11", "memory");
   return result;
+}
+
+static long direct(long nr, long a, const void *b, long c) {
+  return direct5(nr, a, (long)b, c, 0, 0);
 }
 
 static long up_there(void) {
@@ -804,6 +810,25 @@ static void execs(void) {
   execl("/bin/echo", "echo", "executed", (char *)NULL);
 }
 
+/* Descriptors that it has not opened, in every order of checks. */
+static void strangers(void) {
+  long fd;
+  for (fd = 1000; fd < 1004; fd++) {
+    say("write", direct5(SYS_write, fd, (long)"x", 1, 0, 0));
+    say("getsockname", direct5(SYS_getsockname, fd, 8, 8, 0, 0));
+    say("fchdir", direct5(SYS_fchdir, fd, 0, 0, 0, 0));
+    say("F_GETFD", direct5(SYS_fcntl, fd, F_GETFD, 0, 0, 0));
+    say("sendfile", direct5(SYS_sendfile, 1, fd, 0, 1, 0));
+    say("openat", direct5(SYS_openat, fd, (long)"there", O_RDONLY, 0, 0));
+    say("openat /", direct5(SYS_openat, fd, (long)"/nowhere", O_RDONLY, 0, 0));
+    say("dup2", direct5(SYS_dup2, fd, 5, 0, 0, 0));
+    say("dup3", direct5(SYS_dup3, fd, fd, 0, 0, 0));
+    say("close", direct5(SYS_close, fd, 0, 0, 0, 0));
+    say("anonymous", direct5(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, fd) > 0);
+    say("mmap", direct5(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE, fd));
+  }
+}
+
 /* The auxiliary vector, where the kernel puts it: behind the environment. */
 static void vectors(void) {
   char **p = environ;
@@ -843,6 +868,7 @@ static const struct {
     {"clones", clones},
     {"pipes", pipes},
     {"execs", execs},
+    {"strangers", strangers},
     {"storms", storms},
     {"heights", heights},
     {"queues", queues},

@@ -65,6 +65,7 @@ static int host_open(struct inline_host *h) {
   note_wanted(h, proc->cage);
   inline_the_host = h;
   if (!host_land(h)) return state_fail(h->st, LENCASE_ENOMEM, "no memory for a thread's stack");
+  inline_kept_open(h);
   inline_patch_open(h);
   inline_adopt_handlers(h);
   return inline_install(h);
