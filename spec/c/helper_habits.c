@@ -794,6 +794,40 @@ static void clones(void) {
   say("shared", shared);
 }
 
+/* A child or thread that ends at once, and needs no stack for that. */
+static long make_brief(long flags, const void *stack) {
+  register long r10 __asm__("r10") = 0, r8 __asm__("r8") = 0;
+  long result;
+  __asm__ volatile("syscall\n\t"
+                   "test %%rax, %%rax\n\t"
+                   "jnz 1f\n\t"
+                   "mov %[exit], %%eax\n\t"
+                   "xor %%edi, %%edi\n\t"
+                   "syscall\n"
+                   "1:"
+                   : "=a"(result)
+                   : "a"(SYS_clone), "D"(flags), "S"(stack), "d"(0), "r"(r10),
+                     "r"(r8), [exit] "i"(SYS_exit)
+                   : "rcx", "r11", "memory");
+  return result;
+}
+
+/* Stacks that are given are the program's own, whatever they are. */
+static void stackless(void) {
+  static char stack[16384];
+  const long thread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
+  size_t i, same = 0;
+  long tid;
+  memset(stack, 'a', sizeof stack);
+  wait_for((pid_t)make_brief(CLONE_VM | SIGCHLD, stack + sizeof stack / 2));
+  for (i = 0; i < sizeof stack; i++) same += stack[i] == 'a';
+  say("untouched", (long)same);
+  wait_for((pid_t)make_brief(CLONE_VM | SIGCHLD, (const char *)64));
+  tid = make_brief(thread, NULL);
+  while (tid > 0 && syscall(SYS_tgkill, getpid(), tid, 0) == 0) sched_yield();
+  say("thread", tid > 0);
+}
+
 static void pipes(void) {
   char line[64] = "";
   FILE *f = popen("echo one; cat /dev/null; echo two | tr a-z A-Z", "r");
@@ -866,6 +900,7 @@ static const struct {
     {"vforks", vforks},
     {"spawns", spawns},
     {"clones", clones},
+    {"stackless", stackless},
     {"pipes", pipes},
     {"execs", execs},
     {"strangers", strangers},

@@ -213,8 +213,8 @@ int64_t inline_raw_awaited(struct trap *t, int64_t nr, const uint64_t words[LENC
 ** call, or will begin it anew. */
 bool inline_not_begun(const struct inline_host *h, uint64_t rip);
 
-/* The same for words that make a thread on another stack: there it goes on with the trap's registers, in an area of
-** its own. */
+/* The same for words that make a thread: there it goes on with the trap's registers, in an area of its own. The
+** stack that it is given is not touched, and may be none. */
 int64_t inline_raw_clone(const struct trap *t, const uint64_t words[LENCASE_MAXARGS],
                          struct inline_slot *slot);
 
