@@ -442,6 +442,7 @@ static void disarmed(int sig, siginfo_t *info, void *context) {
   stack_t now;
   (void)sig, (void)info;
   say("saved", saved->ss_sp == alternate && saved->ss_size == sizeof alternate);
+  say("as", saved->ss_flags);
   say("get", sigaltstack(NULL, &now));
   say("now", now.ss_flags);
 }
@@ -449,8 +450,12 @@ static void disarmed(int sig, siginfo_t *info, void *context) {
 static void disarms(void) {
   struct sigaction sa = {.sa_sigaction = disarmed, .sa_flags = SA_SIGINFO | SA_ONSTACK};
   stack_t s = {.ss_sp = alternate, .ss_size = sizeof alternate, .ss_flags = 1 << 31}, old;
-  say("set", sigaltstack(&s, NULL));
+  const stack_t none = {.ss_size = 0};
   sigaction(SIGUSR1, &sa, NULL);
+  raise(SIGUSR1);
+  say("no change", sigaltstack(&none, NULL));
+  say("set", sigaltstack(&s, NULL));
+  say("no change", sigaltstack(&s, NULL));
   raise(SIGUSR1);
   raise(SIGUSR1);
   say("get", sigaltstack(NULL, &old));

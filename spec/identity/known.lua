@@ -14,6 +14,8 @@ local function int(call, n) return tonumber(call.words[n], 16) & 0xffffffff end
 
 local function traceme(call) return int(call, 1) == 0 end
 
+local function takes_ours(call) return int(call, 2) >= 1000 and int(call, 2) <= 1003 end
+
 known.list = {
   { why = "a program has one tracer (README, Limits)", hosts = "trace",
     { "0 -> EPERM", "ptrace", traceme } },
@@ -21,6 +23,10 @@ known.list = {
     { "stuck -> EPERM", "ptrace", traceme } },
   { why = "a traced program stops at each call until its tracer waits for it (core/host/inline/README.md)", hosts = "inline",
     { "0 -> stuck", "ptrace", traceme } },
+  { why = "natively it stops at signals, which in a cage it does not come to", hosts = "inline", rare = true,
+    { "effects", "ptrace", traceme } },
+  { why = "descriptors 1000 to 1003 cannot be taken (core/host/inline/README.md)", hosts = "inline", rare = true,
+    { "a value -> EBADF", "dup2 dup3", takes_ours } },
   { why = "clone3 is answered ENOSYS by design (core/host/inline/README.md)", hosts = "inline",
     { "EINVAL -> ENOSYS", "clone3" } },
   { why = "clone3, too", hosts = "inline", rare = true,
