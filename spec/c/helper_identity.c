@@ -507,7 +507,10 @@ static long look_at_effects(void) {
 
 /* Waits for what a call has made: it may have words to write into the arena when it ends. */
 static void wait_for_new(long id) {
-  if (raw(SYS_wait4, (uint64_t)id, 0, __WALL, 0, 0, 0) == id) return;
+  long ended;
+  do ended = raw(SYS_wait4, (uint64_t)id, 0, __WALL, 0, 0, 0);
+  while (ended == -EINTR);
+  if (ended == id) return;
   while (raw(SYS_tkill, (uint64_t)id, 0, 0, 0, 0, 0) == 0) raw(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 }
 

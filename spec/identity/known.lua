@@ -12,6 +12,16 @@ local known = {}
 -- The n-th word of a call, as an int.
 local function int(call, n) return tonumber(call.words[n], 16) & 0xffffffff end
 
+-- Whether an argument stands as said: "timeout readonly".
+local function stands(how)
+  return function(call)
+    for _, odd in ipairs(call.shape) do
+      if odd == how then return true end
+    end
+    return false
+  end
+end
+
 local function traceme(call) return int(call, 1) == 0 end
 
 local function takes_ours(call) return int(call, 2) >= 1000 and int(call, 2) <= 1003 end
@@ -19,6 +29,12 @@ local function takes_ours(call) return int(call, 2) >= 1000 and int(call, 2) <= 
 known.list = {
   { why = "a program has one tracer (README, Limits)", hosts = "trace",
     { "0 -> EPERM", "ptrace", traceme } },
+  { why = "a signal that is ignored interrupts a traced call, and how much time is left cannot be written", hosts = "trace",
+    rare = true,
+    { "0 -> EINTR", "select pselect6", stands "timeout readonly" } },
+  { why = "no CPU time is left: the process ends at the next tick, to which natively it seldom comes", hosts = "trace",
+    rare = true,
+    { "0 -> signal9", "setrlimit prlimit64" } },
   { why = "and stops at signals until it waits for it, natively", hosts = "trace", rare = true,
     { "stuck -> EPERM", "ptrace", traceme } },
   { why = "a traced program stops at each call until its tracer waits for it (core/host/inline/README.md)", hosts = "inline",
