@@ -4,6 +4,8 @@
 ** habits NAME: does one of them and prints what it saw. The same with grates and without.
 */
 
+#include "raw_call.h"
+
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -303,13 +305,7 @@ static void storms(void) {
 
 /* By an instruction of its own: it is always dispatched, and never patched. */
 static long direct5(long nr, long a, long b, long c, long d, long e) {
-  register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = 0;
-  long result;
-  __asm__ volatile("syscall"
-                   : "=a"(result)
-                   : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                   : "rcx", "r11", "memory");
-  return result;
+  return raw(nr, (uint64_t)a, (uint64_t)b, (uint64_t)c, (uint64_t)d, (uint64_t)e, 0);
 }
 
 static long direct(long nr, long a, const void *b, long c) {
@@ -800,27 +796,15 @@ static void clones(void) {
 }
 
 /* A child or thread that ends at once, and needs no stack for that. */
-static long make_brief(long flags, const void *stack) {
-  register long r10 __asm__("r10") = 0, r8 __asm__("r8") = 0;
-  long result;
-  __asm__ volatile("syscall\n\t"
-                   "test %%rax, %%rax\n\t"
-                   "jnz 1f\n\t"
-                   "mov %[exit], %%eax\n\t"
-                   "xor %%edi, %%edi\n\t"
-                   "syscall\n"
-                   "1:"
-                   : "=a"(result)
-                   : "a"(SYS_clone), "D"(flags), "S"(stack), "d"(0), "r"(r10),
-                     "r"(r8), [exit] "i"(SYS_exit)
-                   : "rcx", "r11", "memory");
-  return result;
+static long make_brief(uint64_t flags, const void *stack) {
+  const uint64_t words[6] = {flags, (uintptr_t)stack};
+  return raw_fork(SYS_clone, words);
 }
 
 /* Stacks that are given are the program's own, whatever they are. */
 static void stackless(void) {
   static char stack[16384];
-  const long thread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
+  const uint64_t thread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
   size_t i, same = 0;
   long tid;
   memset(stack, 'a', sizeof stack);
