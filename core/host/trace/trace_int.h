@@ -221,9 +221,11 @@ struct window {
 struct affinity {
   cpu_set_t home, theirs; /* masks to put back */
   pid_t tid;              /* whose stops make the streak */
+  pid_t tgid;             /* of the thread that is pinned */
   unsigned streak;
   int cpu;
   bool usable, pinned;
+  bool used; /* some thread was pinned */
 };
 
 /* The thread that hands on signals. Constant while it runs but for 'over'. */
