@@ -10,6 +10,7 @@
 #   make test-docker  every test under Docker's seccomp profile, with its capabilities
 #   make check-hard   every test on a build with the smallest caches and poisoned frees
 #   make stress       many processes and threads, a supervisor that is killed: all of it (make test: less)
+#   make attacks      [TRIES=2000] programs that try to get round a grate, for long (make test: a few tries)
 #   make asan         tests under the address and undefined-behaviour sanitizers
 #   make check-identity  [CALLS=100000] [SEED=1] odd calls natively and in a cage, compared
 #   make ubsan        those of the inline host under the latter alone
@@ -59,6 +60,7 @@ GENERATED = core/signature_data.c
 C_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter-out spec/c/helper_%,$(wildcard spec/c/*.c)))
 C_HELPERS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(wildcard spec/c/helper_*.c))
 C_HELPERS += $(patsubst spec/c/helper_%.c,$(BUILD)/spec/dynamic_%,$(wildcard spec/c/helper_*.c))
+ATTACKS := $(patsubst %.c,$(BUILD)/%,$(wildcard spec/attacks/*.c))
 SPECS := $(wildcard spec/*_spec.lua examples/*_spec.lua)
 
 LIBRARY = $(BUILD)/liblencase.a $(BUILD)/liblencase.so
@@ -79,7 +81,7 @@ endif
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: all demo generate test test-namespace test-fresh test-docker run-tests check-hard stress asan ubsan tsan wasm-objects fuzz fuzz-clang \
+.PHONY: all demo generate test test-namespace test-fresh test-docker run-tests check-hard stress attacks asan ubsan tsan wasm-objects fuzz fuzz-clang \
         fuzz-seeds valgrind bench check check-layers check-generated check-lua check-style \
         check-static check-symbols format install uninstall clean
 
@@ -197,6 +199,13 @@ $(BUILD)/spec/helper_%: spec/c/helper_%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -MMD -MP -static -o $@ $< -lpthread -lm -lseccomp
 
+# Linked at fixed addresses, which such a program knows of others.
+$(BUILD)/spec/attacks/%: spec/attacks/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -MMD -MP -static -no-pie $(ATTACK_LINK) -o $@ $< -lpthread
+
+$(BUILD)/spec/attacks/exec: ATTACK_LINK = -Wl,-e,start -Wl,--no-warn-rwx-segments
+
 # The same with a dynamic linker, for the host that needs one.
 $(BUILD)/spec/dynamic_%: spec/c/helper_%.c
 	@mkdir -p $(@D)
@@ -221,7 +230,7 @@ test-fresh:
 	@scripts/install-deps fresh
 	@scripts/test-fresh $(SUITE)
 
-run-tests: all $(C_TESTS) $(C_HELPERS)
+run-tests: all $(C_TESTS) $(C_HELPERS) $(ATTACKS)
 	@$(LUA) scripts/run-tests.lua --build $(BUILD) $(if $(JOBS),--jobs $(JOBS)) $(if $(SEED),--seed $(SEED)) \
 	  $(TEST_FLAGS) $(C_TESTS) $(SPECS)
 
@@ -244,13 +253,18 @@ $(BUILD)/docker.rules: scripts/docker-rules scripts/seccomp-rules
 
 test-docker:
 	@scripts/install-deps test
-	@$(MAKE) -s all $(C_TESTS) $(C_HELPERS) $(BUILD)/docker.rules
+	@$(MAKE) -s all $(C_TESTS) $(C_HELPERS) $(ATTACKS) $(BUILD)/docker.rules
 	@$(BUILD)/spec/helper_confine -f $(BUILD)/docker.rules -- \
 	  setpriv --inh-caps=-all --bounding-set=$(DOCKER_CAPS) $(MAKE) -s run-tests TEST_FLAGS=--as-user-too
 
 check-hard:
 	@scripts/install-deps test
 	@$(MAKE) -s BUILD=build-hard VARIANT=-DLENCASE_HARD run-tests
+
+TRIES = 2000
+
+attacks: all $(ATTACKS) $(BUILD)/spec/helper_confine
+	@LENCASE_TRIES=$(TRIES) LENCASE_BUILD=$(BUILD) $(LUA) /usr/bin/busted spec/attacks_spec.lua
 
 stress: $(BUILD)/spec/c/trace_stress
 	LENCASE_STRESS=1 $<
@@ -350,7 +364,7 @@ bench: all $(BUILD)/bench/bench-stack $(BUILD)/bench/bench-inline $(BUILD)/bench
 
 # --- checks --------------------------------------------------------------------------------
 
-C_FILES = $(filter-out $(GENERATED),$(SOURCES) $(LIND) $(INLINE_SOURCES) $(HEADERS) $(wildcard spec/c/*.[ch] scripts/*.c examples/embed/*.c examples/embed/wasm/*.c))
+C_FILES = $(filter-out $(GENERATED),$(SOURCES) $(LIND) $(INLINE_SOURCES) $(HEADERS) $(wildcard spec/c/*.[ch] spec/attacks/*.[ch] scripts/*.c examples/embed/*.c examples/embed/wasm/*.c))
 LUA_FILES = $(shell find lua scripts examples spec -name '*.lua'; grep -lsE '^\#!.*lua' scripts/*) scripts/lencase
 
 check:
@@ -455,4 +469,4 @@ uninstall:
 clean:
 	rm -rf build build-hard build-asan build-ubsan build-tsan build-fuzz build-wasm
 
--include $(OBJECTS:.o=.d) $(COMMAND).d $(BUILD)/obj/core/host/inline/preload/engine.d $(C_TESTS:=.d) $(C_HELPERS:=.d)
+-include $(OBJECTS:.o=.d) $(COMMAND).d $(BUILD)/obj/core/host/inline/preload/engine.d $(C_TESTS:=.d) $(C_HELPERS:=.d) $(ATTACKS:=.d)

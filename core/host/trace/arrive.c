@@ -24,7 +24,7 @@ void arrive_pass(struct trace_run *run, struct thread *t) {
   } else if (memcmp(f->words, words, sizeof words) != 0) {
     flight_down(run, t);
   } else {
-    f->in_place = false;
+    flight_pass(t);
     cut_passes(t);
     thread_resume(t, 0);
   }
@@ -56,7 +56,6 @@ void arrive(struct trace_run *run, struct thread *t) {
   cut_over(t); /* whatever was cut short before */
   f->site = f->regs.rip - 2;
   f->in_place = true;
-  f->by_entry = t->entered;
   t->proc->reader = t->tid;
   if (run->live == NULL || !live_shows(run, t)) arrive_ask(run, t);
 }

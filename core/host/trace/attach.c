@@ -102,7 +102,7 @@ static void give_up_down(struct thread *t) {
 
 /* The registers of its own, whatever it was in. */
 static void put_right(struct thread *t) {
-  if (t->state == THREAD_ENTER || t->state == THREAD_INJECTED || t->now.skipped)
+  if (t->state == THREAD_ENTER || t->state == THREAD_INJECTED || t->state == THREAD_SKIPPED)
     give_up_down(t);
   else if (t->now.changed)
     regs_set(t, &t->now.regs);

@@ -35,11 +35,14 @@ static uint64_t flags_of(const struct thread *parent) {
   struct user_regs_struct regs;
   uint64_t flags = 0;
   if (!regs_get(parent, &regs)) return 0;
-  if (regs.orig_rax == SYS_vfork) return CLONE_VM | CLONE_VFORK;
-  if (regs.orig_rax == SYS_clone) return regs.rdi;
-  if (regs.orig_rax == SYS_clone3 && parent->now.own.size >= sizeof flags)
-    memcpy(&flags, parent->now.own.data, sizeof flags);
-  return flags;
+  switch ((int32_t)regs.orig_rax) { /* the kernel looks at no more of it */
+    case SYS_vfork: return CLONE_VM | CLONE_VFORK;
+    case SYS_clone: return regs.rdi;
+    case SYS_clone3:
+      if (parent->now.own.size >= sizeof flags) memcpy(&flags, parent->now.own.data, sizeof flags);
+      return flags;
+    default: return 0;
+  }
 }
 
 /* Whether parent and child have the same 'what'; by the flags, where the kernel may not be asked. */
@@ -52,6 +55,8 @@ static bool shares(int what, const struct thread *parent, pid_t child, uint64_t 
 static struct space *space_copy(struct trace_run *run, const struct space *space) {
   struct space *copy = space_new(run);
   if (copy == NULL) return NULL;
+  copy->ours = space->ours;
+  if (copy->ours != NULL) copy->ours->refs++;
   copy->window = space->window;
   copy->window_size = space->window_size;
   copy->scratch = space->scratch;
@@ -115,9 +120,10 @@ static void belongs(struct trace_run *run, struct thread *t, struct process *pro
     birth_fails(run, t);
     return;
   }
-  if (t->stopped) run->held_back--;
   thread_join(t, proc);
-  if (t->stopped) let_run(run, t);
+  if (t->state != THREAD_BORN) return;
+  run->held_back--;
+  let_run(run, t);
 }
 
 static void birth(struct trace_run *run, struct thread *parent, struct thread *t) {
@@ -146,20 +152,25 @@ static struct thread *reported_child(struct trace_run *run, const struct thread 
   return t != NULL ? t : thread_new(run, (pid_t)tid);
 }
 
+static bool awaits_report(const struct thread *t) {
+  return t->state == THREAD_BORN || (t->state == THREAD_NEW && t->proc == NULL);
+}
+
 void birth_reported(struct trace_run *run, struct thread *parent, int status) {
   struct thread *t = reported_child(run, parent);
   (void)status;
-  if (t != NULL && t->state == THREAD_NEW && t->proc == NULL) birth(run, parent, t);
+  if (t != NULL && awaits_report(t)) birth(run, parent, t);
   thread_resume(parent, 0);
 }
 
 void birth_stopped(struct trace_run *run, struct thread *t, int status) {
-  t->stopped = true;
   t->status = status;
-  if (t->proc != NULL)
+  if (t->proc != NULL) {
     let_run(run, t);
-  else
+  } else {
+    t->state = THREAD_BORN;
     run->held_back++;
+  }
 }
 
 /* }========================================================================= */
@@ -195,7 +206,7 @@ static bool may_report(const struct process *proc) {
 static bool is_orphan_of(const struct trace_run *run, const struct thread *t,
                          const struct process *parent) {
   const struct thread *other;
-  if (t->state != THREAD_NEW || t->proc != NULL) return false;
+  if (!awaits_report(t)) return false;
   other = thread_find(run, parent_of(t->tid));
   return other == NULL || other->proc == NULL || other->proc == parent || !may_report(other->proc);
 }
@@ -243,20 +254,20 @@ static struct thread *exec_leader(struct trace_run *run, struct thread *leader) 
 }
 
 /* The handler hears of its success; nothing more can be done for the old program. */
-static void exec_call_over(struct trace_run *run, struct thread *t) {
+static void exec_call_over(struct thread *t) {
   struct call *call = t->now.call;
   bool done = call != NULL && call_carried_out(call, 0) == VERDICT_DONE;
   uint8_t ends = t->now.ends;
   t->now.ends = ENDS_UNHEARD;
-  flight_close(run, &t->now, !done);
+  flight_close(t, &t->now, !done);
   t->now.ends = ends; /* live_execed */
-  while (t->nheld > 0) flight_close(run, &t->held[--t->nheld], true);
+  while (t->nheld > 0) flight_close(t, &t->held[--t->nheld], true);
 }
 
-static void exec_others_over(struct trace_run *run, struct thread *t) {
+static void exec_others_over(struct thread *t) {
   struct thread *other;
   for (other = t->proc->threads; other != NULL; other = other->others)
-    if (other != t) thread_drop_calls(run, other);
+    if (other != t) thread_drop_calls(other);
 }
 
 static bool exec_new_space(struct trace_run *run, struct process *proc) {
@@ -295,8 +306,8 @@ void birth_execed(struct trace_run *run, struct thread *t, int status) {
   t->state = THREAD_EXECED;
   t->masked = false;
   t->proc->reader = t->tid;
-  exec_others_over(run, t);
-  exec_call_over(run, t);
+  exec_others_over(t);
+  exec_call_over(t);
   birth_adopt(run, t->proc);
   if (!is_64bit(t) && run->attached) {
     exec_left(run, t);
@@ -312,13 +323,9 @@ void birth_execed(struct trace_run *run, struct thread *t, int status) {
 void birth_exec_exit(struct trace_run *run, struct thread *t, int status) {
   (void)status;
   window_map(run, t);
-  if (t->ended) {
-    thread_ended(run, t, t->status);
-    return;
-  }
+  if (t->queued) return; /* it has ended meanwhile */
   vdso_hide(run, t);
   t->state = THREAD_RUN;
-  t->entered = false;
   call_cage_exec(t->proc->cage);
   if (run->live != NULL) live_execed(run, t);
   thread_resume(t, 0);

@@ -57,7 +57,7 @@ static bool ready(struct window *w, size_t i) {
 
 int edges_take(struct trace_run *run, const struct thread *t, struct mem_seg *seg) {
   const struct space *space = t->proc->space;
-  struct window *w = &run->window;
+  struct window *w = space->ours;
   size_t i = 0, offset;
   while (i < WINDOW_EDGES && seg->size > 0 && !is_for(w, i, seg->size, space->window_size)) i++;
   if (i == WINDOW_EDGES || !ready(w, i))
@@ -70,11 +70,12 @@ int edges_take(struct trace_run *run, const struct thread *t, struct mem_seg *se
   return LENCASE_OK;
 }
 
-void edges_give(struct trace_run *run, const struct mem_seg *seg) {
-  struct window *w = &run->window;
+void edges_give(const struct space *space, const struct mem_seg *seg) {
+  struct window *w = space->ours;
   size_t end = (size_t)((unsigned char *)seg->data - w->data) + seg->size - PAGE;
   size_t i = 0;
   if (seg->size == 0) return;
   while (i < WINDOW_EDGES - 1 && edges[i].guard != end) i++;
   w->edge_taken[i] = false;
+  memset(seg->data, 0, seg->size);
 }

@@ -50,32 +50,26 @@ static bool load(struct trace_run *run, struct thread *t, const struct program *
   memcpy(seg.data, &head, sizeof head);
   memcpy((char *)seg.data + sizeof head, p->code, n * sizeof *p->code);
   result = steps_inject(run, t, t->proc->space->window, SYS_seccomp, words);
-  window_give(run, &seg);
+  window_give(t->proc->space, &seg);
   return result == 0;
 }
 
-/* *ended: a thread that ended in it, and has not been told of. */
 static bool extend_process(struct trace_run *run, struct process *proc, const struct program *p,
-                           size_t n, struct thread **ended) {
+                           size_t n) {
   struct thread *t = injectable(proc);
-  bool loaded = t != NULL && load(run, t, p, n);
-  if (t != NULL && t->ended) *ended = t;
-  return loaded;
+  return t != NULL && load(run, t, p, n);
 }
 
 /* One that is being born, or that we hear of too late, has not what it does not inherit. */
 static bool extend_all(struct trace_run *run, const struct program *p, size_t n) {
-  struct thread *t, *ended = NULL;
+  struct thread *t;
   bool all = true;
-  size_t i;
-  for (i = 0; i < run->threads.nbuckets; i++)
-    for (t = run->threads.buckets[i]; t != NULL && ended == NULL; t = t->chain)
-      if (t->proc == NULL)
-        all = false;
-      else if (t->tid == t->proc->tgid)
-        all = extend_process(run, t->proc, p, n, &ended) && all;
-  if (ended != NULL) thread_ended(run, ended, ended->status);
-  return all && ended == NULL;
+  for (t = TAILQ_FIRST(&run->queue.threads); t != NULL; t = TAILQ_NEXT(t, by_turn))
+    if (t->proc == NULL)
+      all = false;
+    else if (t->tid == t->proc->tgid)
+      all = extend_process(run, t->proc, p, n) && all;
+  return all;
 }
 
 static bool any_wanted(const struct trace_run *run) {

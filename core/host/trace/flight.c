@@ -14,15 +14,21 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 
-void flight_close(struct trace_run *run, struct flight *f, bool dropped) {
+void flight_pass(struct thread *t) {
+  struct flight *f = &t->now;
+  f->in_place = false;
+  t->state = f->by_entry ? THREAD_PASSING : THREAD_RUN;
+}
+
+void flight_close(struct thread *t, struct flight *f, bool dropped) {
   struct call *call = f->call;
-  if (f->own.size != 0) window_give(run, &f->own);
+  if (f->own.size != 0) window_give(t->proc->space, &f->own);
   f->own.size = 0;
   f->call = NULL;
   f->result_at = 0;
-  if (dropped) live_lost(run, f->ends);
+  if (dropped) live_lost(t->run, f->ends);
   f->ends = ENDS_UNHEARD;
-  f->changed = f->wants = f->in_place = f->returned = f->by_entry = f->skipped = false;
+  f->changed = f->wants = f->in_place = f->returned = f->by_entry = false;
   if (call == NULL) return;
   if (dropped)
     call_drop(call);
@@ -51,14 +57,19 @@ static void down_in_place(struct thread *t) {
   thread_resume(t, 0);
 }
 
+/* Where the instruction is that an injected call is made with: the stub, or that of the call itself. */
+static uint64_t injection_site(const struct thread *t) {
+  uint64_t stub = t->proc->space->window;
+  return stub != 0 ? stub : t->now.site;
+}
+
 static void down_injected(struct thread *t) {
   struct flight *f = &t->now;
   struct user_regs_struct regs = f->regs;
-  uint64_t stub = t->proc->space->window;
   regs_set_call(&regs, f->nr, f->words);
   regs.rax = regs.orig_rax;
   regs.orig_rax = (unsigned long long)-1;
-  regs.rip = stub != 0 ? stub : f->site;
+  regs.rip = injection_site(t);
   thread_mask(t);
   regs_set(t, &regs);
   f->changed = true;
@@ -72,18 +83,21 @@ static void down_injected(struct thread *t) {
 */
 static void down_sigreturn(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->now;
-  if (!f->in_place) {
-    f->regs.rax = SYS_rt_sigreturn;
-    f->regs.orig_rax = (unsigned long long)-1;
-    f->regs.rip = f->site;
+  if (f->in_place) {
+    flight_pass(t);
+  } else {
+    struct user_regs_struct regs = f->regs;
+    regs.rax = SYS_rt_sigreturn;
+    regs.orig_rax = (unsigned long long)-1;
+    regs.rip = f->site;
     thread_mask(t);
     t->masked = false;
-    regs_set(t, &f->regs);
+    regs_set(t, &regs);
     t->state = THREAD_RETURNING;
   }
   live_over(run, t, f->ends, 0);
   f->ends = ENDS_UNHEARD;
-  flight_close(run, f, true);
+  flight_close(t, f, true);
   thread_resume(t, 0);
 }
 
@@ -97,39 +111,51 @@ void flight_down(struct trace_run *run, struct thread *t) {
     down_injected(t);
 }
 
-/* Without a stub the cage's own code is used, which another thread of it may have changed. */
-static bool entered_ours(const struct thread *t) {
-  struct __ptrace_syscall_info info;
-  long n = ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, sizeof info, &info);
-  if (n < 0) return true; /* gone: the loop will hear of it */
-  return info.op == PTRACE_SYSCALL_INFO_ENTRY && (int32_t)info.entry.nr == t->now.nr &&
-         memcmp(info.entry.args, t->now.words, sizeof t->now.words) == 0;
-}
-
 void flight_entered(struct trace_run *run, struct thread *t, int status) {
+  (void)run;
   (void)status;
-  if (!entered_ours(t)) {
-    state_log(run->st, "cage %d changed its code under a call made for it: ended",
-              (int)t->proc->tgid);
-    trace_ops.kill(t->proc->cage);
+  if (!thread_at_call(t, t->now.nr, t->now.words, injection_site(t) + 2)) {
+    thread_refuse(t, "another call came than the one made for it");
+    return;
   }
   thread_unmask(t);
   t->state = THREAD_INJECTED;
   thread_resume(t, 0);
 }
 
+/* The kernel goes on with what was carried out, whose arguments are the program's again. */
+static bool is_resumed(const struct thread *t) {
+  struct user_regs_struct regs = t->now.regs;
+  regs.orig_rax = SYS_restart_syscall;
+  return thread_at_regs(t, &regs);
+}
+
+/* What is carried out may be trapped, too. */
+void flight_trapped(struct trace_run *run, struct thread *t, int status) {
+  const struct flight *f = &t->now;
+  uint64_t ip = t->state == THREAD_INJECTED ? injection_site(t) + 2 : f->regs.rip;
+  (void)run;
+  (void)status;
+  if (thread_at_call(t, f->nr, f->words, ip) || is_resumed(t))
+    thread_resume(t, 0);
+  else
+    thread_refuse(t, "another call came than the one carried out for it");
+}
+
 /* The kernel's result. Segment bases may be what the downcall was there to change. */
 static bool down_result(struct thread *t, int64_t *result) {
+  struct __ptrace_syscall_info info;
   struct user_regs_struct regs;
-  if (!t->now.changed) {
-    errno = 0;
-    *result = ptrace(PTRACE_PEEKUSER, t->tid, offsetof(struct user_regs_struct, rax), 0);
-    return errno == 0;
+  if (ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, sizeof info, &info) <= 0) return false;
+  if (info.op != PTRACE_SYSCALL_INFO_EXIT) {
+    thread_refuse(t, "a call made for it did not end");
+    return false;
   }
+  *result = info.exit.rval;
+  if (!t->now.changed) return true;
   if (!regs_get(t, &regs)) return false;
   t->now.regs.fs_base = regs.fs_base;
   t->now.regs.gs_base = regs.gs_base;
-  *result = (int64_t)regs.rax;
   return true;
 }
 
@@ -145,13 +171,8 @@ static void carried_out(struct trace_run *run, struct thread *t) {
 void flight_exited(struct trace_run *run, struct thread *t, int status) {
   struct flight *f = &t->now;
   (void)status;
-  if (!f->skipped && !down_result(t, &f->result)) return;
+  if (!down_result(t, &f->result)) return;
   t->state = THREAD_RUN;
-  t->entered = false;
-  if (f->skipped) {
-    flight_finish(run, t, f->result);
-    return;
-  }
   f->result = cut_result(t, f->result);
   if (signal_woke(f->result))
     signal_interrupted(run, t, f->result);
@@ -186,32 +207,50 @@ void flight_skip(const struct flight *f, struct user_regs_struct *regs) {
   regs->orig_rax = f->by_entry ? SYS_getpid : (unsigned long long)-1;
 }
 
+/* A filter may trap what is made instead. */
+void flight_skip_trapped(struct trace_run *run, struct thread *t, int status) {
+  struct user_regs_struct regs = t->now.regs;
+  const struct flight entry = {.by_entry = true};
+  (void)run;
+  (void)status;
+  flight_skip(&entry, &regs);
+  if (thread_at_regs(t, &regs))
+    thread_resume(t, 0);
+  else
+    thread_refuse(t, "another call came than the one in whose place it is skipped");
+}
+
+void flight_skipped(struct trace_run *run, struct thread *t, int status) {
+  (void)status;
+  flight_finish(run, t, t->now.result);
+}
+
 /* Stopped at its entry the thread gets its result at the exit of the call that is made instead. */
-static void finish_at_exit(struct trace_run *run, struct thread *t, int64_t result) {
+static void finish_at_exit(struct thread *t, int64_t result) {
   struct flight *f = &t->now;
   struct user_regs_struct regs = f->regs;
   uint8_t ends = f->ends;
   flight_skip(f, &regs);
-  flight_close(run, f, false);
+  flight_close(t, f, false);
   regs_set(t, &regs);
   f->ends = ends;
   f->result = result;
-  f->changed = f->skipped = true;
-  t->state = THREAD_DOWN;
+  f->changed = true;
+  t->state = THREAD_SKIPPED;
   thread_resume(t, 0);
 }
 
 void flight_finish(struct trace_run *run, struct thread *t, int64_t result) {
   uint8_t ends = t->now.ends;
   if (t->now.in_place && t->now.by_entry) {
-    finish_at_exit(run, t, result);
+    finish_at_exit(t, result);
     return;
   }
   if (t->now.result_at != 0)
     give_in_frame(t, result);
   else
     give_in_register(t, result);
-  flight_close(run, &t->now, false);
+  flight_close(t, &t->now, false);
   t->state = THREAD_RUN;
   live_over(run, t, ends, result);
   thread_resume(t, 0);

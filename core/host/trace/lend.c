@@ -18,7 +18,7 @@ static const uint64_t sizes[] = {64 << 20, 1 << 20};
 
 /* Said once, and not of programs that are attached to: those never have a window. */
 static void tell_lent(struct trace_run *run, const struct process *proc) {
-  const struct window *w = &run->window;
+  const struct no_window *w = &run->window;
   if (run->attached || run->told_lent) return;
   run->told_lent = true;
   state_log(run->st,

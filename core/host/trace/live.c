@@ -34,12 +34,10 @@ typedef void (*thread_fn)(struct trace_run *run, struct thread *t);
 
 static void for_each(struct trace_run *run, thread_fn f) {
   struct thread *t, *next;
-  size_t i;
-  for (i = 0; i < run->threads.nbuckets; i++)
-    for (t = run->threads.buckets[i]; t != NULL; t = next) {
-      next = t->chain;
-      f(run, t);
-    }
+  for (t = TAILQ_FIRST(&run->queue.threads); t != NULL; t = next) {
+    next = TAILQ_NEXT(t, by_turn);
+    f(run, t);
+  }
 }
 
 void live_tell(struct trace_run *run, enum trace_told told, struct thread *t, int64_t result) {
@@ -53,7 +51,7 @@ void live_tell(struct trace_run *run, enum trace_told told, struct thread *t, in
 /* {================================ stopping =============================== */
 
 static bool is_still(const struct thread *t) {
-  return t->waits || t->listening || t->busy || (t->state == THREAD_NEW && t->stopped);
+  return t->waits || t->listening || t->busy || t->state == THREAD_BORN;
 }
 
 static void ask(struct trace_run *run, struct thread *t) {

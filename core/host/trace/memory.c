@@ -21,16 +21,19 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* struct procmap_query of linux/fs.h (Linux 6.11), which older headers lack: what is not asked for is 0. */
+/* struct procmap_query of linux/fs.h (Linux 6.11), which older headers lack. */
 struct map_query {
+  /* cppcheck-suppress unusedStructMember */
   uint64_t size, flags, addr;
-  uint64_t start, end;
-  uint64_t unused[8];
+  /* cppcheck-suppress unusedStructMember */
+  uint64_t start, end, vma_flags, page_size, offset, inode;
+  /* cppcheck-suppress unusedStructMember */
+  uint32_t dev_major, dev_minor, name_size, build_id_size;
+  /* cppcheck-suppress unusedStructMember */
+  uint64_t name_addr, build_id_addr;
 };
 
 #define MAP_QUERY _IOWR('f', 17, struct map_query)
-enum { MAP_READABLE = 1, MAP_WRITABLE = 2 };
-
 enum { MAPS_FIRST = 1 << 16, MAPS_MAX = 64 << 20 };
 
 /* The place does not let us, or has no descriptors left: no word about the pointer. */
@@ -47,13 +50,14 @@ static int open_proc(pid_t tid, const char *name, int flags) {
 
 /* {================================ mappings =============================== */
 
-/* The end of the mapping at 'addr' if the program may touch it as 'want' says; 0: it may not. */
-static uint64_t query_end(int fd, uint64_t addr, uint64_t want, bool *known) {
-  struct map_query q = {.size = sizeof q, .flags = want, .addr = addr};
-  *known = ioctl(fd, MAP_QUERY, &q) == 0;
-  if (*known) return q.end;
-  *known = errno == ENOENT;
-  return 0;
+/* The kernel's answer; *known false: it has none, this kernel cannot be asked. */
+static bool query_mapping(int fd, uint64_t addr, struct mapping *m, bool *known) {
+  struct map_query q = {.size = sizeof q, .addr = addr};
+  bool there = ioctl(fd, MAP_QUERY, &q) == 0;
+  *known = there || errno == ENOENT;
+  *m = (struct mapping){
+      q.start, q.end, q.offset, q.inode, q.dev_major, q.dev_minor, (uint32_t)q.vma_flags};
+  return there;
 }
 
 /* All of a file in /proc, which tells no size beforehand; NULL: it cannot be read. */
@@ -76,36 +80,54 @@ static char *read_all(struct lencase_state *st, int fd, size_t *capacity) {
   return text;
 }
 
-static uint64_t text_end(struct lencase_state *st, int fd, uint64_t addr, uint64_t want) {
+/* A line of the text: "start-end rwxp offset major:minor inode ...". */
+static bool read_mapping(const char *line, struct mapping *m) {
+  char perms[5] = "";
+  if (sscanf(line, "%lx-%lx %4s %lx %x:%x %lu", &m->start, &m->end, perms, &m->offset,
+             &m->dev_major, &m->dev_minor, &m->inode) != 7)
+    return false;
+  m->flags = (perms[0] == 'r' ? MAPPED_READ : 0U) | (perms[1] == 'w' ? MAPPED_WRITE : 0U) |
+             (perms[2] == 'x' ? MAPPED_EXEC : 0U) | (perms[3] == 's' ? MAPPED_SHARED : 0U);
+  return true;
+}
+
+static bool text_mapping(struct lencase_state *st, int fd, uint64_t addr, struct mapping *m) {
   size_t capacity;
   char *text = read_all(st, fd, &capacity), *line;
-  uint64_t start = 0, end = 0;
-  char perms[5] = "";
-  bool may = false;
+  bool there = false;
   for (line = text; line != NULL && *line != '\0'; line = line != NULL ? line + 1 : NULL) {
-    if (sscanf(line, "%lx-%lx %4s", &start, &end, perms) == 3 && addr < end) {
-      may = addr >= start && perms[want == MAP_WRITABLE ? 1 : 0] != '-';
+    if (read_mapping(line, m) && addr < m->end) {
+      there = addr >= m->start;
       break;
     }
     line = strchr(line, '\n');
   }
   state_free(st, text, capacity);
-  return may ? end : 0;
+  return there;
+}
+
+static bool mapping_at(const struct thread *t, int fd, uint64_t addr, struct mapping *m) {
+  bool known, there = query_mapping(fd, addr, m, &known);
+  return known ? there : text_mapping(t->run->st, fd, addr, m);
+}
+
+int memory_mapping(const struct thread *t, uint64_t addr, struct mapping *m) {
+  int fd = open_proc(t->tid, "maps", O_RDONLY), err = 0;
+  if (fd < 0) return -errno;
+  if (!mapping_at(t, fd, addr, m)) err = -ENOMEM;
+  close(fd);
+  return err;
 }
 
 /* How many of 'size' bytes at 'addr' the program may touch itself. All, when that cannot be known. */
-static size_t touchable(const struct thread *t, uint64_t addr, size_t size, uint64_t want) {
+static size_t touchable(const struct thread *t, uint64_t addr, size_t size, uint32_t want) {
   struct space *space = t->proc->space;
+  struct mapping m;
   uint64_t at = addr;
   if (space->maps < 0) space->maps = open_proc(t->tid, "maps", O_RDONLY);
   if (space->maps < 0) return size;
-  while (at - addr < size) {
-    bool known;
-    uint64_t end = query_end(space->maps, at, want, &known);
-    if (!known) end = text_end(t->run->st, space->maps, at, want);
-    if (end <= at) break;
-    at = end;
-  }
+  while (at - addr < size && mapping_at(t, space->maps, at, &m) && (m.flags & want) != 0)
+    at = m.end;
   return at - addr < size ? at - addr : size;
 }
 
@@ -171,7 +193,7 @@ static ssize_t each_place(ssize_t (*move)(const struct thread *t, uint64_t addr,
   size_t i;
   for (i = 0; i < n; i++) {
     uint64_t addr = (uintptr_t)remote[i].iov_base;
-    size_t size = touchable(t, addr, remote[i].iov_len, write ? MAP_WRITABLE : MAP_READABLE);
+    size_t size = touchable(t, addr, remote[i].iov_len, write ? MAPPED_WRITE : MAPPED_READ);
     ssize_t moved =
         size > 0 || remote[i].iov_len == 0 ? move(t, addr, &local[i], size, write) : -EFAULT;
     if (moved < 0) return done > 0 ? done : moved;

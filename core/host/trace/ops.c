@@ -91,11 +91,10 @@ static int ops_window_get(struct call *call, struct mem_seg *seg) {
 }
 
 static void ops_window_put(struct call *call, const struct mem_seg *seg) {
-  struct trace_run *run = trace_run_of(call->cage);
   if (window_missing(space_of(call)))
-    lend_give(run, space_of(call), seg);
+    lend_give(trace_run_of(call->cage), space_of(call), seg);
   else
-    window_give(run, seg);
+    window_give(space_of(call), seg);
 }
 
 /* Without a window nothing is safe from the program's threads, and its own memory is handed on. */
@@ -106,7 +105,7 @@ static int ops_edge_get(struct call *call, struct mem_seg *seg) {
 }
 
 static void ops_edge_put(struct call *call, const struct mem_seg *seg) {
-  edges_give(trace_run_of(call->cage), seg);
+  edges_give(space_of(call), seg);
 }
 
 static int ops_scratch_get(struct call *call, struct mem_seg *seg) {

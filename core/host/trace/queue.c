@@ -68,14 +68,14 @@ static void look_at_each(struct trace_run *run) {
     if (!t->queued) look(run, t->tid);
 }
 
-static void collect(struct trace_run *run) {
+void queue_collect(struct trace_run *run) {
   unsigned found = 0;
   if (run->threads.n < 2) return; /* none is left that could have stopped */
   while (found < MANY && look(run, -1)) found++;
-  if (found < MANY) return;
-  look_at_each(run);
-  while (look(run, -1))
+  if (found == MANY) look_at_each(run);
+  while (found == MANY && look(run, -1))
     ; /* those that are not in the table yet */
+  run->queue.next = TAILQ_FIRST(&run->queue.threads);
 }
 
 void queue_told(struct trace_run *run, pid_t tid, int status) {
@@ -92,8 +92,7 @@ void queue_add(struct trace_run *run, pid_t tid, int status) {
   enter(q, t, status);
   q->next = t;
   if (t->turn <= q->round) return; /* its first of this round */
-  collect(run);
-  q->next = TAILQ_FIRST(&q->threads);
+  queue_collect(run);
   q->round = q->turn;
 }
 

@@ -80,7 +80,6 @@ int run_begin(struct lencase_state *st, struct trace_run **out) {
   }
   run->st = st;
   run->listener = -1;
-  run->window.fd = run->window.grow_fd = -1;
   st->run = *out = run;
   queue_open(&run->queue);
   rc = thread_table_open(run);
@@ -92,7 +91,6 @@ int run_begin(struct lencase_state *st, struct trace_run **out) {
 void run_end(struct trace_run *run) {
   struct lencase_state *st = run->st;
   thread_table_close(run);
-  window_close(run);
   start_close(run);
   filter_close(run);
   affinity_close(&run->affinity);

@@ -7,6 +7,9 @@
 ** is made again), lets it go on (restart_syscall), or sets up the frame of a
 ** signal handler. The frame says whether the call ended with EINTR or will be
 ** restarted after the handler; until then the call is held, innermost last.
+**
+** What a signal will do is asked before it is delivered, and another thread may change that meanwhile: so
+** the thread is stepped in a way that stops it at any call and makes none.
 */
 
 #include "trace_int.h"
@@ -113,7 +116,7 @@ void signal_interrupted(struct trace_run *run, struct thread *t, int64_t result)
   if (t->now.call != NULL)
     t->state = THREAD_INTERRUPTED;
   else
-    flight_close(run, &t->now, false); /* the host's own change is made anew */
+    flight_close(t, &t->now, false); /* the host's own change is made anew */
   thread_resume(t, 0);
 }
 
@@ -125,16 +128,16 @@ void signal_arrived(struct trace_run *run, struct thread *t, int status) {
   if (action == SIGNAL_CAUGHT) {
     cut_over(t);
     t->state = THREAD_FRAME;
-    ptrace(PTRACE_SINGLESTEP, t->tid, 0, (long)sig);
+    ptrace(PTRACE_SYSEMU_SINGLESTEP, t->tid, 0, (long)sig);
   } else {
     thread_resume(t, sig);
   }
 }
 
 /* Sets the call aside while a handler runs; the oldest of too many is given up. */
-static void hold(struct trace_run *run, struct thread *t, uint64_t frame) {
+static void hold(struct thread *t, uint64_t frame) {
   if (t->nheld == TRACE_HELD) {
-    flight_close(run, &t->held[0], true);
+    flight_close(t, &t->held[0], true);
     memmove(&t->held[0], &t->held[1], (TRACE_HELD - 1) * sizeof t->held[0]);
     t->nheld--;
   }
@@ -168,36 +171,85 @@ static void at_handler(struct trace_run *run, struct thread *t) {
     return;
   }
   if (context[CONTEXT_RIP] == f->site)
-    hold(run, t, regs.rsp);
+    hold(t, regs.rsp);
   else
-    flight_close(run, f, true);
+    flight_close(t, f, true);
+  thread_resume(t, 0);
+}
+
+/* Which it is, the kernel tells (ptrace_notify): a SIGTRAP may be sent, too, and instructions be stepped over. */
+static int trap_code(const struct thread *t) {
+  siginfo_t info;
+  return ptrace(PTRACE_GETSIGINFO, t->tid, 0, &info) == 0 ? info.si_code : 0;
+}
+
+/* The instruction of the call is another now: the program does something else. */
+static void left_call(struct thread *t) {
+  flight_close(t, &t->now, true);
+  t->state = THREAD_RUN;
   thread_resume(t, 0);
 }
 
 void signal_frame(struct trace_run *run, struct thread *t, int status) {
-  if (WSTOPSIG(status) == SIGTRAP) {
+  int code = WSTOPSIG(status) == SIGTRAP ? trap_code(t) : 0;
+  if (code == SIGTRAP) {
     at_handler(run, t);
+  } else if (code == TRAP_TRACE) {
+    left_call(t);
   } else { /* no room for the frame: another signal instead */
     t->state = THREAD_INTERRUPTED;
     signal_arrived(run, t, status);
   }
 }
 
+/*
+** There is no handler any more, and the call came again. It is not made (PTRACE_SYSEMU_SINGLESTEP), and comes
+** once more, at its entry.
+*/
+void signal_no_frame(struct trace_run *run, struct thread *t, int status) {
+  struct user_regs_struct regs;
+  (void)run;
+  (void)status;
+  if (!regs_get(t, &regs)) return;
+  regs.rax = regs.orig_rax;
+  regs.orig_rax = (unsigned long long)-1;
+  regs.rip -= 2;
+  regs_set(t, &regs);
+  t->state = THREAD_INTERRUPTED;
+  thread_resume(t, 0);
+}
+
 /* }========================================================================= */
 
 /* {================================ restarts =============================== */
 
-/* restart_syscall goes on with the downcall where it was; else the call comes again. */
-void signal_entry(struct trace_run *run, struct thread *t, int status) {
+/* Whether the thread stands at the entry of a call that is now.regs, or 'nr' in its place. */
+static bool at_entry_of(const struct thread *t, const struct __ptrace_syscall_info *info,
+                        uint64_t nr) {
+  struct user_regs_struct regs = t->now.regs;
+  regs.orig_rax = nr;
+  return info->stack_pointer == regs.rsp && thread_at_regs(t, &regs);
+}
+
+/*
+** restart_syscall goes on with the downcall where it was; else the call comes again, and the filter stops
+** it; or the thread does something else. What is no entry is the end of a restart that a filter of its
+** own has answered.
+*/
+void signal_syscall(struct trace_run *run, struct thread *t, int status) {
   struct __ptrace_syscall_info info;
   bool entry = thread_entry(t, &info);
-  if (entry && info.entry.nr != SYS_restart_syscall && t->now.by_entry) {
-    t->entered = true;
+  bool again = entry && at_entry_of(t, &info, t->now.regs.orig_rax);
+  if (again && t->now.by_entry) {
     signal_restart(run, t, status);
-    return;
+  } else if (entry && !again && !at_entry_of(t, &info, SYS_restart_syscall)) {
+    flight_close(t, &t->now, true);
+    t->state = THREAD_RUN;
+    stop_syscall(run, t, status);
+  } else {
+    if (entry && !again) t->state = THREAD_DOWN;
+    thread_resume(t, 0);
   }
-  if (entry && info.entry.nr == SYS_restart_syscall) t->state = THREAD_DOWN;
-  thread_resume(t, 0);
 }
 
 static void down_again(struct trace_run *run, struct thread *t) {
@@ -222,7 +274,7 @@ void signal_restart(struct trace_run *run, struct thread *t, int status) {
     (t->cut.stopped ? ended_stopped : down_again)(run, t);
     return;
   }
-  flight_close(run, &t->now, true);
+  flight_close(t, &t->now, true);
   t->state = THREAD_RUN;
   t->now.regs = regs;
   arrive(run, t);
@@ -234,9 +286,11 @@ bool signal_awaits_entry(const struct thread *t) {
 
 bool signal_resumes_held(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->held[t->nheld - 1];
+  bool by_entry = t->now.by_entry;
   if (!f->returned || !regs_same_call(&f->regs, &t->now.regs)) return false;
   t->now = *f;
   t->now.returned = false;
+  t->now.by_entry = by_entry;
   t->nheld--;
   down_again(run, t);
   return true;
@@ -259,10 +313,9 @@ static bool held_over(struct flight *f, const struct __ptrace_syscall_info *info
   return frame_left(f, info->stack_pointer);
 }
 
-void signal_watch(struct trace_run *run, struct thread *t,
-                  const struct __ptrace_syscall_info *info) {
+void signal_watch(struct thread *t, const struct __ptrace_syscall_info *info) {
   while (t->nheld > 0 && held_over(&t->held[t->nheld - 1], info))
-    flight_close(run, &t->held[--t->nheld], true);
+    flight_close(t, &t->held[--t->nheld], true);
 }
 
 /* }========================================================================= */

@@ -146,7 +146,6 @@ static int first_cage(struct trace_run *run) {
 static int prepare(struct trace_run *run) {
   int rc = seize(run);
   if (rc == LENCASE_OK) rc = first_cage(run);
-  if (rc == LENCASE_OK) window_open(run);
   if (rc == LENCASE_OK && write(run->launch->gate, "", 1) != 1)
     rc = state_fail(run->st, LENCASE_EHOST, "the program's process is gone before it began");
   return rc;

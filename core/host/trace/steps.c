@@ -5,25 +5,91 @@
 #include "trace_int.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* It may have been killed, and that told, before it was made to do anything. */
-static bool steps_told(struct steps *s, int *status) {
-  pid_t tid;
-  if (queue_take(s->t, status)) return true;
-  do {
-    tid = waitpid(s->t->tid, status, __WALL);
-  } while (tid < 0 && errno == EINTR);
-  return tid > 0;
+/* {================================= waiting =============================== */
+
+/* Nanoseconds: looked for without a pause, then with pauses, up to the longest; and no longer than the last. */
+enum { LOOK = 200000, PAUSE_FIRST = 50000, PAUSE_MOST = 5000000 };
+static const int64_t patience = INT64_C(10000000000);
+
+static int64_t now(void) {
+  struct timespec ts;
+  clock_gettime(CLOCK_MONOTONIC, &ts);
+  return ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec;
 }
 
-static bool steps_wait(struct steps *s, int *status) {
-  if (!steps_told(s, status)) return false;
-  if (WIFSTOPPED(*status)) return true;
-  s->t->ended = true;
-  s->t->status = *status;
+static void give_up(struct steps *s) {
+  state_log(
+      s->run->st,
+      "cage %d: thread %d does not come to the end of a call made for it (is it frozen?): ended",
+      (int)s->t->proc->tgid, (int)s->t->tid);
+  kill(s->t->proc->tgid, SIGKILL);
+  s->over = true;
+}
+
+static bool answers(int fd) {
+  struct pollfd pfd = {.fd = fd, .events = POLLIN};
+  return fd >= 0 && poll(&pfd, 1, 0) > 0 && (pfd.revents & POLLIN) != 0;
+}
+
+/* What is there now. */
+static enum steps_news look(struct steps *s, int fd, int *status) {
+  pid_t tid;
+  if (answers(fd)) return NEWS_FILE;
+  if (queue_take(s->t, status)) return NEWS_STOP;
+  tid = waitpid(s->t->tid, status, __WALL | WNOHANG);
+  if (tid < 0 && errno != EINTR) s->over = true;
+  return tid == s->t->tid ? NEWS_STOP : NEWS_NONE;
+}
+
+/*
+** Others are held where they stop, but those that have ended are reaped: a thread that executes a
+** program waits for the ends of the other threads of its process, and has the leader's number only then.
+*/
+static enum steps_news await(struct steps *s, int fd, int *status) {
+  int64_t began = now(), pause = PAUSE_FIRST;
+  enum steps_news news = look(s, fd, status);
+  while (news == NEWS_NONE && !s->over) {
+    int64_t waited = now() - began;
+    if (waited < LOOK) {
+      sched_yield();
+    } else if (waited < patience) {
+      nanosleep(&(struct timespec){0, pause}, NULL);
+      if (2 * pause <= PAUSE_MOST) pause *= 2;
+      queue_collect(s->run);
+    } else {
+      give_up(s);
+    }
+    news = s->over ? NEWS_NONE : look(s, fd, status);
+  }
+  return news;
+}
+
+/* The end of the thread, or another program in its place: for the loop, as nothing has come between. */
+static bool ends_steps(int status) {
+  return !WIFSTOPPED(status) || stop_kind(status) == STOP_EXEC;
+}
+
+enum steps_news steps_wait(struct steps *s, int fd, int *status) {
+  enum steps_news news = s->over ? NEWS_NONE : await(s, fd, status);
+  if (news != NEWS_STOP || !ends_steps(*status)) return news;
+  queue_told(s->run, s->t->tid, *status);
+  s->over = true;
+  return NEWS_NONE;
+}
+
+/* }========================================================================= */
+
+/* {================================= stepping ============================== */
+
+bool steps_refuse(struct steps *s, const char *what) {
+  thread_refuse(s->t, what);
+  s->over = true;
   return false;
 }
 
@@ -32,20 +98,44 @@ static bool is_fault(int sig) {
   return sig == SIGSEGV || sig == SIGTRAP || sig == SIGBUS || sig == SIGILL || sig == SIGFPE;
 }
 
+/* The call that enters next. */
+static void expect(struct steps *s, int32_t nr, const uint64_t words[LENCASE_MAXARGS],
+                   uint64_t ip) {
+  s->nr = nr;
+  s->ip = ip;
+  memcpy(s->words, words, sizeof s->words);
+}
+
+static bool enters(struct steps *s) {
+  return thread_at_call(s->t, s->nr, s->words, s->ip) ||
+         steps_refuse(s, "another call came than the one made for it");
+}
+
+/* A stop on the way: SIGSTOP is kept for later, a stop of job control or of ours passes, a filter may trap what is made. */
+static bool passes(struct steps *s, int status) {
+  switch (stop_kind(status)) {
+    case STOP_SIGNAL:
+      if (is_fault(WSTOPSIG(status))) return false;
+      s->stopped_by = WSTOPSIG(status);
+      return true;
+    case STOP_GROUP: return true;
+    case STOP_SECCOMP: return enters(s);
+    default: return steps_refuse(s, "another stop came than the call made for it has");
+  }
+}
+
 bool steps_stop(struct steps *s, long request, enum stop_kind want) {
   int status;
-  while (steps_wait(s, &status)) {
-    enum stop_kind kind = stop_kind(status);
-    if (kind == want) return true;
-    if (kind == STOP_SIGNAL && is_fault(WSTOPSIG(status))) return false;
-    if (kind == STOP_SIGNAL) s->stopped_by = WSTOPSIG(status);
+  while (steps_wait(s, -1, &status) == NEWS_STOP) {
+    if (stop_kind(status) == want) return true;
+    if (!passes(s, status)) return false;
     if (ptrace((enum __ptrace_request)request, s->t->tid, 0, 0) != 0) return false;
   }
   return false;
 }
 
 bool steps_go(struct steps *s, long request, enum stop_kind want) {
-  return ptrace((enum __ptrace_request)request, s->t->tid, 0, 0) == 0 &&
+  return !s->over && ptrace((enum __ptrace_request)request, s->t->tid, 0, 0) == 0 &&
          steps_stop(s, request, want);
 }
 
@@ -56,7 +146,8 @@ bool steps_enter(struct steps *s, uint64_t site, int32_t nr,
   regs.rax = regs.orig_rax;
   regs.orig_rax = (unsigned long long)-1;
   regs.rip = site;
-  return regs_set(s->t, &regs) && steps_go(s, PTRACE_SYSCALL, STOP_SYSCALL);
+  expect(s, nr, words, site + 2);
+  return regs_set(s->t, &regs) && steps_go(s, PTRACE_SYSCALL, STOP_SYSCALL) && enters(s);
 }
 
 int64_t steps_result(struct steps *s) {
@@ -69,6 +160,8 @@ int64_t steps_call(struct steps *s, uint64_t site, int32_t nr,
   if (!steps_enter(s, site, nr, words) || !steps_go(s, PTRACE_SYSCALL, STOP_SYSCALL)) return -ESRCH;
   return steps_result(s);
 }
+
+/* }========================================================================= */
 
 /* {================================ injecting ============================== */
 
@@ -85,26 +178,30 @@ static bool stand_again(struct steps *s) {
   if ((int64_t)s->regs.orig_rax < 0) return regs_set(s->t, &s->regs);
   regs_words(&s->regs, own);
   return steps_enter(s, s->regs.rip - 2, (int32_t)s->regs.orig_rax, own) &&
-         (f->by_entry || steps_go(s, PTRACE_CONT, STOP_SECCOMP));
+         (f->by_entry || (steps_go(s, PTRACE_CONT, STOP_SECCOMP) && enters(s)));
 }
 
 /* The call that the thread is about to make is skipped first: flight_skip. */
 static int64_t inject_at_call(struct steps *s, uint64_t site, int32_t nr,
                               const uint64_t words[LENCASE_MAXARGS]) {
   int64_t result;
+  uint64_t own[LENCASE_MAXARGS];
   struct user_regs_struct regs = s->regs;
   flight_skip(&s->t->now, &regs);
+  regs_words(&regs, own);
+  expect(s, (int32_t)regs.orig_rax, own, regs.rip);
   if (!regs_set(s->t, &regs) || !steps_go(s, PTRACE_SYSCALL, STOP_SYSCALL)) return -ESRCH;
-  if (s->t->ended) return -ESRCH;
   result = steps_call(s, site, nr, words);
-  return stand_again(s) ? result : -ESRCH;
+  if (stand_again(s)) return result;
+  steps_refuse(s, "it does not come back to its own call");
+  return -ESRCH;
 }
 
 /* What the thread was in goes on as the kernel sees fit, which it does behind a stop. */
 static int64_t inject_anywhere(struct steps *s, uint64_t site, int32_t nr,
                                const uint64_t words[LENCASE_MAXARGS]) {
   int64_t result = steps_call(s, site, nr, words);
-  if (s->t->ended || !regs_set(s->t, &s->regs)) return -ESRCH;
+  if (!regs_set(s->t, &s->regs)) return -ESRCH;
   if (ptrace(PTRACE_INTERRUPT, s->t->tid, 0, 0) == 0) s->t->interrupted = true;
   return result;
 }
@@ -116,7 +213,7 @@ int64_t steps_inject(struct trace_run *run, struct thread *t, uint64_t site, int
   if (!regs_get(t, &s.regs)) return -ESRCH;
   thread_mask(t);
   result = at_entry(t) ? inject_at_call(&s, site, nr, words) : inject_anywhere(&s, site, nr, words);
-  if (t->ended) return result;
+  if (t->queued) return -ESRCH;
   thread_unmask(t);
   if (s.stopped_by != 0) syscall(SYS_tgkill, t->proc->tgid, t->tid, s.stopped_by);
   return result;

@@ -4,6 +4,9 @@
 
 #include "trace_int.h"
 
+#include <errno.h>
+#include <linux/audit.h>
+#include <stdio.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -26,20 +29,33 @@ static void go_on(struct trace_run *run, struct thread *t, int status) {
   thread_resume(t, 0);
 }
 
-static void arrives(struct trace_run *run, struct thread *t) {
+/* {================================= calls ================================= */
+
+static void arrives(struct trace_run *run, struct thread *t, bool by_entry) {
   if (!regs_get(t, &t->now.regs)) return;
+  t->now.by_entry = by_entry;
   if (t->nheld > 0 && signal_resumes_held(run, t)) return;
-  if (cut_made_again(t))
+  if (cut_made_again(t)) {
+    flight_pass(t);
     thread_resume(t, 0);
-  else
+  } else {
     arrive(run, t);
+  }
 }
 
 static void on_seccomp_run(struct trace_run *run, struct thread *t, int status) {
-  if (t->entered)
-    go_on(run, t, status); /* it arrived at its entry */
+  (void)status;
+  arrives(run, t, false);
+}
+
+/* The filter stops a call that arrived at its entry. */
+static void on_seccomp_passing(struct trace_run *run, struct thread *t, int status) {
+  (void)run;
+  (void)status;
+  if (thread_at_regs(t, &t->now.regs))
+    thread_resume(t, 0);
   else
-    arrives(run, t);
+    thread_refuse(t, "another call came than the one that was let through");
 }
 
 /* restart_syscall goes on with a call that arrived before. */
@@ -47,37 +63,62 @@ static bool arrives_here(const struct thread *t, const struct __ptrace_syscall_i
   return (t->run->every || signal_awaits_entry(t)) && info->entry.nr != SYS_restart_syscall;
 }
 
-static void on_syscall_run(struct trace_run *run, struct thread *t, int status) {
+/* Numbers of other tables: the filter refuses them, where there is one. */
+static bool is_foreign(const struct __ptrace_syscall_info *info) {
+  return info->arch != AUDIT_ARCH_X86_64 || (info->entry.nr & 0x40000000) != 0;
+}
+
+/* Such calls do not exist; one that all filters allow is made instead: flight_skip. */
+static void refuse_foreign(struct thread *t, const struct __ptrace_syscall_info *info) {
+  enum { GETPID_32 = 20 };
+  struct user_regs_struct regs;
+  if (!regs_get(t, &t->now.regs)) return;
+  regs = t->now.regs;
+  regs.orig_rax = info->arch == AUDIT_ARCH_X86_64 ? SYS_getpid : GETPID_32;
+  regs_set(t, &regs);
+  t->now.result = -ENOSYS;
+  t->now.changed = true;
+  t->state = THREAD_SKIPPED;
+  thread_resume(t, 0);
+}
+
+void stop_syscall(struct trace_run *run, struct thread *t, int status) {
   struct __ptrace_syscall_info info;
-  t->entered = thread_entry(t, &info);
-  if (t->entered) {
-    signal_watch(run, t, &info);
+  bool entry = thread_entry(t, &info);
+  t->state = THREAD_RUN;
+  if (entry) {
+    signal_watch(t, &info);
     cut_entry(t, &info);
-    t->entered = arrives_here(t, &info);
   } else {
     cut_exit(t);
   }
-  if (t->entered)
-    arrives(run, t);
-  else
+  if (!entry || !arrives_here(t, &info))
     go_on(run, t, status);
+  else if (!is_foreign(&info))
+    arrives(run, t, true);
+  else if (run->attached) /* it is as free as it was */
+    go_on(run, t, status);
+  else
+    refuse_foreign(t, &info);
 }
 
-/* rt_sigreturn made anew. */
+/* rt_sigreturn made anew: whatever it does, that was asked. */
 static void on_syscall_returning(struct trace_run *run, struct thread *t, int status) {
   struct __ptrace_syscall_info info;
-  if (thread_entry(t, &info)) {
-    signal_watch(run, t, &info);
-    t->entered = run->every;
-    if (t->entered) t->state = THREAD_RUN;
+  (void)run;
+  (void)status;
+  if (!thread_entry(t, &info) || !thread_at_regs(t, &t->now.regs)) {
+    thread_refuse(t, "another call came than its rt_sigreturn");
+    return;
   }
-  go_on(run, t, status);
+  signal_watch(t, &info);
+  t->state = THREAD_PASSING;
+  thread_resume(t, 0);
 }
 
-static void on_seccomp_returning(struct trace_run *run, struct thread *t, int status) {
-  t->state = THREAD_RUN;
-  go_on(run, t, status);
-}
+/* }========================================================================= */
+
+/* {============================ signals, job control ======================= */
 
 static void on_signal_any(struct trace_run *run, struct thread *t, int status) {
   (void)run;
@@ -101,75 +142,90 @@ static void on_group_any(struct trace_run *run, struct thread *t, int status) {
     thread_resume(t, 0);
 }
 
-static const stop_fn on_stop[STOP_KINDS][THREAD_STATES] = {
-    [STOP_SYSCALL] =
-        {
-            [THREAD_RUN] = on_syscall_run,
-            [THREAD_DOWN] = flight_exited,
-            [THREAD_ENTER] = flight_entered,
-            [THREAD_INJECTED] = flight_exited,
-            [THREAD_INTERRUPTED] = signal_entry,
-            [THREAD_RETURNING] = on_syscall_returning,
-            [THREAD_EXECED] = birth_exec_exit,
-        },
-    [STOP_SECCOMP] =
-        {
-            [THREAD_RUN] = on_seccomp_run,
-            [THREAD_INTERRUPTED] = signal_restart,
-            [THREAD_RETURNING] = on_seccomp_returning,
-        },
-    [STOP_SIGNAL] =
-        {
-            [THREAD_LAUNCH] = on_signal_launch,
-            [THREAD_RUN] = on_signal_any,
-            [THREAD_DOWN] = on_signal_any,
-            [THREAD_ENTER] = on_signal_any,
-            [THREAD_INJECTED] = on_signal_any,
-            [THREAD_INTERRUPTED] = signal_arrived,
-            [THREAD_FRAME] = signal_frame,
-            [THREAD_RETURNING] = on_signal_any,
-            [THREAD_EXECED] = on_signal_any,
-        },
-    [STOP_GROUP] =
-        {
-            [THREAD_NEW] = birth_stopped,
-            [THREAD_LAUNCH] = on_group_any,
-            [THREAD_RUN] = on_group_any,
-            [THREAD_DOWN] = on_group_any,
-            [THREAD_ENTER] = on_group_any,
-            [THREAD_INJECTED] = on_group_any,
-            [THREAD_INTERRUPTED] = on_group_any,
-            [THREAD_RETURNING] = on_group_any,
-            [THREAD_EXECED] = on_group_any,
-        },
-    [STOP_BIRTH] =
-        {
-            [THREAD_RUN] = birth_reported,
-            [THREAD_DOWN] = birth_reported,
-            [THREAD_INJECTED] = birth_reported,
-        },
-    [STOP_EXEC] =
-        {
-            [THREAD_LAUNCH] = birth_execed,
-            [THREAD_RUN] = birth_execed,
-            [THREAD_DOWN] = birth_execed,
-            [THREAD_ENTER] = birth_execed,
-            [THREAD_INJECTED] = birth_execed,
-            [THREAD_INTERRUPTED] = birth_execed,
-            [THREAD_FRAME] = birth_execed,
-            [THREAD_EXECED] = birth_execed,
-        },
+/* The signal came to nothing: it is ignored by now. */
+static void on_group_frame(struct trace_run *run, struct thread *t, int status) {
+  t->state = THREAD_INTERRUPTED;
+  on_group_any(run, t, status);
+}
+
+/* }========================================================================= */
+
+/* {================================ the table ============================== */
+
+static const char *const state_names[THREAD_STATES] = {
+    [THREAD_NEW] = "new",           [THREAD_BORN] = "born",
+    [THREAD_LAUNCH] = "launch",     [THREAD_RUN] = "run",
+    [THREAD_PASSING] = "passing",   [THREAD_DOWN] = "down",
+    [THREAD_SKIPPED] = "skipped",   [THREAD_ENTER] = "enter",
+    [THREAD_INJECTED] = "injected", [THREAD_INTERRUPTED] = "interrupted",
+    [THREAD_FRAME] = "frame",       [THREAD_RETURNING] = "returning",
+    [THREAD_EXECED] = "execed",
 };
+
+static const char *const kind_names[STOP_KINDS] = {
+    [STOP_SYSCALL] = "syscall", [STOP_SECCOMP] = "seccomp", [STOP_SIGNAL] = "signal",
+    [STOP_GROUP] = "group",     [STOP_BIRTH] = "birth",     [STOP_EXEC] = "exec",
+};
+
+/* We do not know what the thread is at: nothing of its cage may go on. */
+static void cannot(struct trace_run *run, struct thread *t, int status) {
+  char what[96];
+  (void)run;
+  snprintf(what, sizeof what, "a stop that cannot be (%s, 0x%x, in state \"%s\")",
+           kind_names[stop_kind(status)], (unsigned)status, state_names[t->state]);
+  thread_refuse(t, what);
+}
+
+/*
+** What each stop means in each state: complete, and cannot() where there is none.
+**
+** Between its entry and its exit a call has no other stop than the filter's and those of births and
+** exec: signals come behind the exit. A stop of exec is told of the leader, whatever that was in
+** when another thread of its process executed a program. Before its first exec our child runs our own
+** code. Injected calls run with all signals blocked, but SIGSTOP, and faults of their instruction.
+*/
+#define ROW(syscall, seccomp, signal, group, birth, exec)                             \
+  {                                                                                   \
+    [STOP_SYSCALL] = (syscall), [STOP_SECCOMP] = (seccomp), [STOP_SIGNAL] = (signal), \
+    [STOP_GROUP] = (group), [STOP_BIRTH] = (birth), [STOP_EXEC] = (exec)              \
+  }
+
+/* clang-format off */
+static const stop_fn on_stop[THREAD_STATES][STOP_KINDS] = {
+    /*                         syscall               seccomp              signal            group           birth           exec */
+    [THREAD_NEW]         = ROW(cannot,               cannot,              cannot,           birth_stopped,  cannot,         cannot),
+    [THREAD_BORN]        = ROW(cannot,               cannot,              cannot,           cannot,         cannot,         cannot),
+    [THREAD_LAUNCH]      = ROW(go_on,                go_on,               on_signal_launch, on_group_any,   cannot,         birth_execed),
+    [THREAD_RUN]         = ROW(stop_syscall,         on_seccomp_run,      on_signal_any,    on_group_any,   birth_reported, birth_execed),
+    [THREAD_PASSING]     = ROW(stop_syscall,         on_seccomp_passing,  cannot,           cannot,         birth_reported, birth_execed),
+    [THREAD_DOWN]        = ROW(flight_exited,        flight_trapped,      cannot,           cannot,         birth_reported, birth_execed),
+    [THREAD_SKIPPED]     = ROW(flight_skipped,       flight_skip_trapped, cannot,           cannot,         cannot,         birth_execed),
+    [THREAD_ENTER]       = ROW(flight_entered,       cannot,              on_signal_any,    on_group_any,   cannot,         birth_execed),
+    [THREAD_INJECTED]    = ROW(flight_exited,        flight_trapped,      cannot,           cannot,         birth_reported, birth_execed),
+    [THREAD_INTERRUPTED] = ROW(signal_syscall,       signal_restart,      signal_arrived,   on_group_any,   cannot,         birth_execed),
+    [THREAD_FRAME]       = ROW(signal_no_frame,      cannot,              signal_frame,     on_group_frame, cannot,         birth_execed),
+    [THREAD_RETURNING]   = ROW(on_syscall_returning, cannot,              on_signal_any,    on_group_any,   cannot,         birth_execed),
+    [THREAD_EXECED]      = ROW(birth_exec_exit,      cannot,              cannot,           cannot,         cannot,         cannot),
+};
+/* clang-format on */
+
+/* }========================================================================= */
+
+/* A signal that is for us; where it comes in place of a handler's frame, there is none. */
+static void on_taken(struct trace_run *run, struct thread *t, int status) {
+  if (t->state == THREAD_FRAME) t->state = THREAD_INTERRUPTED;
+  go_on(run, t, status);
+}
 
 static void dispatch(struct trace_run *run, struct thread *t, int status) {
   enum stop_kind kind = stop_kind(status);
-  stop_fn fn = on_stop[kind][t->state];
+  stop_fn fn = on_stop[t->state][kind];
   affinity_stop(&run->affinity, t);
   relay_awake(run, t);
   t->disturbed = t->interrupted; /* any stop takes the place of one that was asked for */
   t->interrupted = false;
-  if (kind == STOP_SIGNAL && live_takes(run, t, WSTOPSIG(status))) fn = go_on;
-  (fn != NULL ? fn : go_on)(run, t, status);
+  if (kind == STOP_SIGNAL && live_takes(run, t, WSTOPSIG(status))) fn = on_taken;
+  fn(run, t, status);
 }
 
 void stop_handle(struct trace_run *run, struct thread *t, int status) {

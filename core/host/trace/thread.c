@@ -4,6 +4,8 @@
 
 #include "trace_int.h"
 
+#include <linux/audit.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
@@ -93,6 +95,7 @@ struct space *space_new(struct trace_run *run) {
 void space_unref(struct trace_run *run, struct space *space) {
   if (space == NULL || --space->refs > 0) return;
   memory_close(space);
+  window_unref(run, space->ours);
   slots_free(run->st, &space->scratch_slots);
   state_free(run->st, space, sizeof *space);
 }
@@ -148,16 +151,16 @@ void process_ended(struct trace_run *run, struct process *proc, int status) {
 
 /* {================================= threads =============================== */
 
-void thread_drop_calls(struct trace_run *run, struct thread *t) {
-  while (t->nheld > 0) flight_close(run, &t->held[--t->nheld], true);
-  flight_close(run, &t->now, true);
+void thread_drop_calls(struct thread *t) {
+  while (t->nheld > 0) flight_close(t, &t->held[--t->nheld], true);
+  flight_close(t, &t->now, true);
 }
 
 void thread_drop(struct trace_run *run, struct thread *t) {
-  thread_drop_calls(run, t);
+  thread_drop_calls(t);
   relay_awake(run, t);
   cut_over(t);
-  if (t->state == THREAD_NEW && t->stopped && t->proc == NULL) run->held_back--;
+  if (t->state == THREAD_BORN) run->held_back--;
   if (t->proc != NULL) thread_leave(t);
   table_unlink(&run->threads, t);
   queue_leave(&run->queue, t);
@@ -190,13 +193,14 @@ void thread_table_close(struct trace_run *run) {
 }
 
 static const bool goes_to_syscall[THREAD_STATES] = {
-    [THREAD_DOWN] = true,        [THREAD_ENTER] = true,  [THREAD_INJECTED] = true,
-    [THREAD_INTERRUPTED] = true, [THREAD_EXECED] = true,
+    [THREAD_PASSING] = true,   [THREAD_DOWN] = true,     [THREAD_SKIPPED] = true,
+    [THREAD_ENTER] = true,     [THREAD_INJECTED] = true, [THREAD_INTERRUPTED] = true,
+    [THREAD_RETURNING] = true, [THREAD_EXECED] = true,
 };
 
 bool thread_resume(struct thread *t, int sig) {
-  bool stops = goes_to_syscall[t->state] || t->nheld > 0 || t->entered || t->run->every ||
-               cut_awaits_stop(t);
+  bool stops = goes_to_syscall[t->state] || t->nheld > 0 || t->run->every || cut_awaits_stop(t);
+  if (t->queued) return false; /* it is in another stop than the one that we think of */
   if (t->run->halted) {
     t->waits = true;
     t->sig = sig;
@@ -215,7 +219,7 @@ bool regs_get(const struct thread *t, struct user_regs_struct *regs) {
 }
 
 bool regs_set(const struct thread *t, const struct user_regs_struct *regs) {
-  return ptrace(PTRACE_SETREGS, t->tid, 0, regs) == 0;
+  return !t->queued && ptrace(PTRACE_SETREGS, t->tid, 0, regs) == 0;
 }
 
 void regs_words(const struct user_regs_struct *regs, uint64_t words[LENCASE_MAXARGS]) {
@@ -249,6 +253,35 @@ bool regs_same_call(const struct user_regs_struct *a, const struct user_regs_str
 bool thread_entry(const struct thread *t, struct __ptrace_syscall_info *info) {
   return ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, sizeof *info, info) > 0 &&
          info->op == PTRACE_SYSCALL_INFO_ENTRY;
+}
+
+/* What an entry and the filter's stop tell lies in the same place. */
+_Static_assert(offsetof(struct __ptrace_syscall_info, entry.args) ==
+                   offsetof(struct __ptrace_syscall_info, seccomp.args),
+               "as linux/ptrace.h has them");
+
+bool thread_at_call(const struct thread *t, int32_t nr, const uint64_t words[LENCASE_MAXARGS],
+                    uint64_t ip) {
+  struct __ptrace_syscall_info info;
+  if (ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, sizeof info, &info) <= 0) return false;
+  if (info.op != PTRACE_SYSCALL_INFO_ENTRY && info.op != PTRACE_SYSCALL_INFO_SECCOMP) return false;
+  return info.arch == AUDIT_ARCH_X86_64 && (int64_t)info.entry.nr == nr &&
+         info.instruction_pointer == ip &&
+         memcmp(info.entry.args, words, LENCASE_MAXARGS * sizeof *words) == 0;
+}
+
+bool thread_at_regs(const struct thread *t, const struct user_regs_struct *regs) {
+  uint64_t words[LENCASE_MAXARGS];
+  regs_words(regs, words);
+  return thread_at_call(t, (int32_t)regs->orig_rax, words, regs->rip);
+}
+
+void thread_refuse(const struct thread *t, const char *what) {
+  struct user_regs_struct regs;
+  if (t->queued || !regs_get(t, &regs)) return;
+  state_log(t->run->st, "cage %d, thread %d: %s: ended",
+            (int)(t->proc != NULL ? t->proc->tgid : t->tid), (int)t->tid, what);
+  kill(t->proc != NULL ? t->proc->tgid : t->tid, SIGKILL);
 }
 
 bool thread_read(struct thread *t, uint64_t addr, void *data, size_t size) {

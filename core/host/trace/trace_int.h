@@ -77,9 +77,28 @@ void slots_free(struct lencase_state *st, struct slots *s);
 
 /* {============================ cages and threads =========================== */
 
+#define WINDOW_SMALL ((size_t)1 << 20) /* where address space is scarce */
+#define WINDOW_BIG ((size_t)512 << 20) /* sparse */
+enum { WINDOW_EDGES = 6 };
+
+/*
+** Memory of ours that a program can read. Each has a file of its own; the children that it forks go on with
+** it until they execute programs.
+*/
+struct window {
+  unsigned refs;
+  int fd; /* writable, to make the file longer; -1: there is none */
+  unsigned char *data;
+  size_t size;   /* of all slots */
+  size_t backed; /* as much of it the file holds */
+  struct slots slots;
+  bool edge_taken[WINDOW_EDGES];
+};
+
 /* An address space with what we mapped in it. vfork's child shares its parent's. */
 struct space {
   unsigned refs;
+  struct window *ours;      /* what is mapped at 'window' */
   uint64_t window, scratch; /* where; 0: not there */
   size_t window_size, scratch_size;
   struct slots scratch_slots;
@@ -101,17 +120,20 @@ struct process {
       owes_interrupt; /* a SIGINT of the terminal's that others of its group told of is on its way */
 };
 
-/* What a thread is at, which says what its next stop means. */
+/* What a thread is at, which says what its next stop means: the table in stop.c. */
 enum thread_state {
-  THREAD_NEW,         /* its first stop or its parent's report is yet to come */
+  THREAD_NEW,         /* its first stop is yet to come */
+  THREAD_BORN,        /* that came, and its parent's report of it did not */
   THREAD_LAUNCH,      /* our own child, before its first exec */
   THREAD_RUN,         /* runs; nothing of ours under way */
+  THREAD_PASSING,     /* its call arrived at its entry and goes on as it stands */
   THREAD_DOWN,        /* a downcall in place: the next syscall stop is its exit */
+  THREAD_SKIPPED,     /* it has its result, and a harmless call is made in the place of its own */
   THREAD_ENTER,       /* an injected downcall: the next syscall stop is its entry */
   THREAD_INJECTED,    /* the next syscall stop is its exit */
   THREAD_INTERRUPTED, /* a signal woke the downcall: restart, handler or death comes next */
   THREAD_FRAME,       /* stepping onto the first instruction of a signal handler */
-  THREAD_RETURNING,   /* rt_sigreturn made anew: its trap is silent */
+  THREAD_RETURNING,   /* rt_sigreturn made anew: the next syscall stop is its entry */
   THREAD_EXECED,      /* the next syscall stop is the exit of a successful execve */
   THREAD_STATES
 };
@@ -135,7 +157,6 @@ struct flight {
   bool in_place;      /* stopped at the entry of the call: the next downcall is put there */
   bool returned;      /* its handler came back: the next call is the restart */
   bool by_entry;      /* it arrived at its entry, and not by the filter: so does its restart */
-  bool skipped;       /* it has 'result', and a harmless call is made in its place */
   uint8_t ends;       /* enum flight_ends */
 };
 
@@ -155,13 +176,10 @@ struct thread {
   pid_t tid;
   uint8_t state; /* enum thread_state */
   uint8_t nheld;
-  bool stopped;    /* THREAD_NEW: its first stop came, with 'status' */
   bool masked;     /* all signals are blocked, 'mask' is the thread's own */
   bool listening;  /* in a group-stop */
   bool takes_regs; /* THREAD_NEW: begins with now.regs */
-  bool ended;      /* waitpid told 'status' outside of the loop */
-  bool entered;    /* its call arrived at its entry: the filter's stop for it is silent */
-  bool queued;     /* waitpid told 'told', which is not dealt with yet */
+  bool queued;     /* waitpid told 'told', which is not dealt with yet: it is in no other stop */
   /* What follows is of runs that somebody looks on (live.c). */
   bool waits;       /* it would run, with signal 'sig', if the run were not halted */
   bool shown;       /* it waits at a call that whoever looks on was told of */
@@ -172,7 +190,7 @@ struct thread {
   int sig;
   bool asked; /* the call that arrived last was somebody's */
   struct cut cut;
-  int status, told;
+  int status, told; /* of its first stop; queued */
   uint64_t mask;
   struct process *proc;
   TAILQ_ENTRY(thread) by_turn;
@@ -201,20 +219,10 @@ struct thread_table {
 
 /* {=================================== run ================================= */
 
-#define WINDOW_SMALL ((size_t)1 << 20) /* where address space is scarce */
-#define WINDOW_BIG ((size_t)512 << 20) /* sparse */
-enum { WINDOW_EDGES = 6 };
-
-struct window {
-  int fd;      /* read-only; -1: there is none */
-  int grow_fd; /* writable, to make the file longer */
-  unsigned char *data;
-  size_t size;      /* of all slots */
-  size_t backed;    /* as much of it the file holds */
-  const char *lack; /* why a program has none */
+/* Why a program has no window. */
+struct no_window {
+  const char *lack;
   int lack_err;
-  struct slots slots;
-  bool edge_taken[WINDOW_EDGES];
 };
 
 /* Which thread shares a CPU with us: one that alone has been stopping for a while. */
@@ -282,7 +290,7 @@ struct trace_run {
   bool filters_short; /* some process has not all of the filters */
   bool told_lent;     /* that there is a program without a window was said */
   struct launch *launch;
-  struct window window;
+  struct no_window window;
   struct affinity affinity;
   struct relay relay;
   size_t ndue;      /* threads in a call with a time-out that we watch over */
@@ -326,6 +334,9 @@ void queue_told(struct trace_run *run, pid_t tid, int status);
 
 /* Whose turn it is, and what waitpid told; NULL: none is waiting. */
 struct thread *queue_next(struct queue *q, int *status);
+
+/* What is there now: nothing of it is dealt with. */
+void queue_collect(struct trace_run *run);
 
 /* What was told of one thread, out of turn. False: nothing. */
 bool queue_take(struct thread *t, int *status);
@@ -386,7 +397,7 @@ void thread_ended(struct trace_run *run, struct thread *t, int status);
 void thread_drop(struct trace_run *run, struct thread *t);
 
 /* Drops the calls of a thread: nobody is left to take a result. */
-void thread_drop_calls(struct trace_run *run, struct thread *t);
+void thread_drop_calls(struct thread *t);
 
 struct process *process_new(struct trace_run *run, pid_t tgid);
 void process_free(struct trace_run *run, struct process *proc);
@@ -414,6 +425,20 @@ bool regs_same_call(const struct user_regs_struct *a, const struct user_regs_str
 /* True at the entry of a call. */
 bool thread_entry(const struct thread *t, struct __ptrace_syscall_info *info);
 
+/*
+** Whether the thread stands before this very call: number, arguments, 'ip' behind its instruction,
+** 64-bit. What we make it do and what is waved through is compared so: the program's other threads, and
+** processes that may write into it, can change instructions that are not in the window.
+*/
+bool thread_at_call(const struct thread *t, int32_t nr, const uint64_t words[LENCASE_MAXARGS],
+                    uint64_t ip);
+
+/* The same of the call in 'regs', as they are at its entry. */
+bool thread_at_regs(const struct thread *t, const struct user_regs_struct *regs);
+
+/* Ends the cage of a thread that is where it cannot be, unless the thread is gone. */
+void thread_refuse(const struct thread *t, const char *what);
+
 /* The thread's own memory: whole or false. */
 bool thread_read(struct thread *t, uint64_t addr, void *data, size_t size);
 bool thread_write(struct thread *t, uint64_t addr, const void *data, size_t size);
@@ -428,6 +453,9 @@ void thread_unmask(struct thread *t);
 
 /* Deals with what waitpid told. */
 void stop_handle(struct trace_run *run, struct thread *t, int status);
+
+/* A syscall stop of a thread with nothing of ours under way. */
+void stop_syscall(struct trace_run *run, struct thread *t, int status);
 
 enum stop_kind {
   STOP_SYSCALL,
@@ -445,7 +473,7 @@ enum stop_kind stop_kind(int status);
 
 /* {======================= arrive.c, tame.c, flight.c ====================== */
 
-/* A trapped call arrived, its registers in t->now.regs. */
+/* A trapped call arrived, its registers in t->now.regs; now.by_entry says where. */
 void arrive(struct trace_run *run, struct thread *t);
 
 /* Its handlers are asked. */
@@ -463,12 +491,18 @@ bool tame(struct trace_run *run, struct thread *t, int64_t *result);
 /* Acts on a verdict about t->now. */
 void flight_act(struct trace_run *run, struct thread *t, enum verdict verdict);
 
+/* The call that a thread stands at goes on as it is. */
+void flight_pass(struct thread *t);
+
 /* Carries out t->now.nr and words: in place or injected. */
 void flight_down(struct trace_run *run, struct thread *t);
 
-/* The syscall stops of a downcall. */
+/* The stops of a downcall: its entry, the filter's for it, its exit, and that of what is made instead. */
 void flight_entered(struct trace_run *run, struct thread *t, int status);
+void flight_trapped(struct trace_run *run, struct thread *t, int status);
 void flight_exited(struct trace_run *run, struct thread *t, int status);
+void flight_skip_trapped(struct trace_run *run, struct thread *t, int status);
+void flight_skipped(struct trace_run *run, struct thread *t, int status);
 
 /*
 ** Changes registers so that the call a thread stands at is not made. Behind the filter there is then
@@ -481,7 +515,7 @@ void flight_skip(const struct flight *f, struct user_regs_struct *regs);
 void flight_finish(struct trace_run *run, struct thread *t, int64_t result);
 
 /* The call is over: recycled, or (dropped) nobody was left to take its result. */
-void flight_close(struct trace_run *run, struct flight *f, bool dropped);
+void flight_close(struct thread *t, struct flight *f, bool dropped);
 
 /* }========================================================================= */
 
@@ -512,12 +546,12 @@ void signal_interrupted(struct trace_run *run, struct thread *t, int64_t result)
 /* What comes after: the stops of THREAD_INTERRUPTED and THREAD_FRAME. */
 void signal_arrived(struct trace_run *run, struct thread *t, int status);
 void signal_frame(struct trace_run *run, struct thread *t, int status);
-void signal_entry(struct trace_run *run, struct thread *t, int status);
+void signal_no_frame(struct trace_run *run, struct thread *t, int status);
+void signal_syscall(struct trace_run *run, struct thread *t, int status);
 void signal_restart(struct trace_run *run, struct thread *t, int status);
 
 /* The entry of a call of a thread that runs with calls held. */
-void signal_watch(struct trace_run *run, struct thread *t,
-                  const struct __ptrace_syscall_info *info);
+void signal_watch(struct thread *t, const struct __ptrace_syscall_info *info);
 
 /* Whether the innermost call held has its restart at its entry, and the next entry may be it. */
 bool signal_awaits_entry(const struct thread *t);
@@ -586,16 +620,27 @@ void vdso_hide(const struct trace_run *run, struct thread *t);
 /* {================================= steps.c =============================== */
 
 /*
-** What a thread is made to do while nothing else of its program runs: none of it blocks, so that
-** it can be waited for. Signals are blocked (thread_mask); a SIGSTOP is kept for later. When the thread has
-** ended, t->ended says so and everything fails.
+** What a thread is made to do while it is waited for, and nothing else: none of it blocks. Signals are blocked
+** (thread_mask); a SIGSTOP is kept for later. 'over': the thread has ended or executed another program,
+** which is in the queue; or it has done something else than it was made to, or nothing for too long, and its cage is
+** ended. Everything fails then.
 */
 struct steps {
   struct trace_run *run;
   struct thread *t;
   struct user_regs_struct regs; /* to be put back */
+  int32_t nr;                   /* the call that is made ... */
+  uint64_t words[LENCASE_MAXARGS], ip;
   int stopped_by;
+  bool over;
 };
+
+/* Waits for what comes next: a stop, or that 'fd' (-1: none) can be read. NEWS_NONE: it is over. */
+enum steps_news { NEWS_NONE, NEWS_STOP, NEWS_FILE };
+enum steps_news steps_wait(struct steps *s, int fd, int *status);
+
+/* What came cannot be: the cage is ended. False. */
+bool steps_refuse(struct steps *s, const char *what);
 
 /* Waits for a stop of kind 'want', going on by 'request' after others. */
 bool steps_stop(struct steps *s, long request, enum stop_kind want);
@@ -648,19 +693,27 @@ ssize_t memory_write(struct thread *t, const struct iovec *local, const struct i
                      size_t n);
 void memory_close(struct space *space);
 
+/* What is mapped, as the kernel tells. */
+struct mapping {
+  uint64_t start, end, offset, inode;
+  uint32_t dev_major, dev_minor, flags; /* MAPPED_... */
+};
+enum { MAPPED_READ = 1, MAPPED_WRITE = 2, MAPPED_EXEC = 4, MAPPED_SHARED = 8 };
+
+/* The mapping at an address of a thread's program: 0; -ENOMEM: there is none; another errno: that cannot be known. */
+int memory_mapping(const struct thread *t, uint64_t addr, struct mapping *m);
+
 /* }========================================================================= */
 
 /* {================================ window.c =============================== */
 
-void window_open(struct trace_run *run);
-void window_close(struct trace_run *run);
-
-/* Maps window and scratch memory in a new program, stopped at the exit of its execve. */
+/* Maps a window and scratch memory in a new program, stopped at the exit of its execve. */
 void window_map(struct trace_run *run, struct thread *t);
+void window_unref(struct trace_run *run, struct window *w);
 
-/* A part of the window that a thread can read: a status. window_give takes seg->data. */
+/* A part of the window that a thread can read: a status. window_give takes seg->data; nothing of it stays readable. */
 int window_take(struct trace_run *run, const struct thread *t, struct mem_seg *seg);
-void window_give(struct trace_run *run, const struct mem_seg *seg);
+void window_give(const struct space *space, const struct mem_seg *seg);
 
 /* Makes the file as long as 'size' bytes of slots need. */
 bool window_grow(struct window *w, size_t size);
@@ -678,7 +731,7 @@ void edges_write(unsigned char *guards);
 
 /* As window_take and window_give, for host_ops.edge_get and edge_put. */
 int edges_take(struct trace_run *run, const struct thread *t, struct mem_seg *seg);
-void edges_give(struct trace_run *run, const struct mem_seg *seg);
+void edges_give(const struct space *space, const struct mem_seg *seg);
 
 /* }========================================================================= */
 

@@ -1,11 +1,15 @@
 /*
 ** window.c - the sealed window and the scratch memory of each program
 **
-** The window is a memfd that we have mapped for writing and then sealed: no one
-** else can ever write it. Each new program gets it mapped read-only, the first page
+** A window is a memfd that we have mapped for writing and then sealed: no one
+** else can ever write it. Each new program gets one of its own mapped read-only, the first page
 ** (the stub) executable, before its first instruction has run. The descriptor
 ** travels by an answer to a system call that only we know how to make, so that
-** nothing in the cage can put another in its place.
+** nothing in the cage can put another in its place. What is mapped then is asked of the kernel: calls
+** that are made in a cage's name have the results that its filters let them have.
+**
+** Who forks shares the window with its child, until that executes a program: what is in it is readable for
+** both while their calls are on, and erased when they are over.
 */
 
 #include "trace_int.h"
@@ -13,16 +17,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/seccomp.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
-#include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #ifndef MFD_EXEC
@@ -131,7 +134,7 @@ static int memory_file(void) {
   return fd;
 }
 
-/* Another description of the file, which can only be read. */
+/* Another description of the file, which can only be read: what the program gets. */
 static int reopen_readonly(int fd) {
   char path[48];
   snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
@@ -147,42 +150,48 @@ bool window_grow(struct window *w, size_t size) {
   if (size <= w->backed) return true;
   if (size < 2 * w->backed && 2 * w->backed <= w->size) size = 2 * w->backed;
   if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || PAGE + size > limit.rlim_cur) return false;
-  if (ftruncate(w->grow_fd, (off_t)(PAGE + size)) != 0) return false;
+  if (ftruncate(w->fd, (off_t)(PAGE + size)) != 0) return false;
   w->backed = size;
   return true;
 }
 
 static bool window_try(struct window *w, size_t size) {
   const int seals = F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_SEAL;
-  void *data = mmap(NULL, PAGE + size, PROT_READ | PROT_WRITE, MAP_SHARED, w->grow_fd, 0);
+  void *data = mmap(NULL, PAGE + size, PROT_READ | PROT_WRITE, MAP_SHARED, w->fd, 0);
   if (data == MAP_FAILED) return false;
   w->data = data;
   w->size = size;
-  if (!window_grow(w, WINDOW_SMALL) || fcntl(w->grow_fd, F_ADD_SEALS, seals) != 0) return false;
+  if (!window_grow(w, WINDOW_SMALL) || fcntl(w->fd, F_ADD_SEALS, seals) != 0) return false;
   memcpy(data, trace_stub, trace_stub_size);
   edges_write((unsigned char *)data + trace_guards_at);
-  w->fd = reopen_readonly(w->grow_fd);
-  return w->fd >= 0;
+  return true;
 }
 
-void window_open(struct trace_run *run) {
-  struct window *w = &run->window;
-  if (!run->wanted) return;
-  w->grow_fd = memory_file();
-  if (w->grow_fd >= 0 && window_try(w, WINDOW_BIG)) return;
-  if (w->grow_fd >= 0 && w->data == NULL && window_try(w, WINDOW_SMALL)) return;
-  w->lack = "no memory can be shared, memfd_create";
-  w->lack_err = errno;
-}
-
-void window_close(struct trace_run *run) {
-  struct window *w = &run->window;
+void window_unref(struct trace_run *run, struct window *w) {
+  if (w == NULL || --w->refs > 0) return;
   slots_free(run->st, &w->slots);
   if (w->data != NULL) munmap(w->data, PAGE + w->size);
   if (w->fd >= 0) close(w->fd);
-  if (w->grow_fd >= 0) close(w->grow_fd);
-  w->data = NULL;
-  w->fd = w->grow_fd = -1;
+  state_free(run->st, w, sizeof *w);
+}
+
+static void lacks(struct trace_run *run, const char *why, int err) {
+  run->window = (struct no_window){why, err};
+}
+
+static struct window *window_new(struct trace_run *run) {
+  struct window *w = state_new(run->st, sizeof *w);
+  if (w == NULL) {
+    lacks(run, "no memory for it", ENOMEM);
+    return NULL;
+  }
+  w->refs = 1;
+  w->fd = memory_file();
+  if (w->fd >= 0 && window_try(w, WINDOW_BIG)) return w;
+  if (w->fd >= 0 && w->data == NULL && window_try(w, WINDOW_SMALL)) return w;
+  lacks(run, "no memory can be shared, memfd_create", errno);
+  window_unref(run, w);
+  return NULL;
 }
 
 static int window_full(struct trace_run *run, const struct thread *t, size_t size) {
@@ -192,27 +201,28 @@ static int window_full(struct trace_run *run, const struct thread *t, size_t siz
 
 int window_take(struct trace_run *run, const struct thread *t, struct mem_seg *seg) {
   const struct space *space = t->proc->space;
+  struct window *w = space->ours;
   size_t offset, first = edges_first();
-  if (space->window_size <= first || !slots_get(run->st, &run->window.slots, seg->size,
-                                                edges_last(space->window_size) - first, &offset))
+  if (w == NULL || space->window_size <= first ||
+      !slots_get(run->st, &w->slots, seg->size, edges_last(space->window_size) - first, &offset))
     return window_full(run, t, seg->size);
-  if (!window_grow(&run->window, first + offset + seg->size)) {
-    slots_put(&run->window.slots, offset);
+  if (!window_grow(w, first + offset + seg->size)) {
+    slots_put(&w->slots, offset);
     return window_full(run, t, seg->size);
   }
   offset += first;
 #ifdef LENCASE_HARD
-  memset(run->window.data + PAGE + offset, 0xdb,
+  memset(w->data + PAGE + offset, 0xdb,
          (seg->size + SLOT_ALIGN - 1) / SLOT_ALIGN * SLOT_ALIGN); /* up to the next call's bytes */
 #endif
   seg->addr = space->window + PAGE + offset;
-  seg->data = run->window.data + PAGE + offset;
+  seg->data = w->data + PAGE + offset;
   return LENCASE_OK;
 }
 
-void window_give(struct trace_run *run, const struct mem_seg *seg) {
-  size_t at = (size_t)((unsigned char *)seg->data - run->window.data);
-  slots_put(&run->window.slots, at - PAGE - edges_first());
+void window_give(const struct space *space, const struct mem_seg *seg) {
+  memset(seg->data, 0, seg->size);
+  slots_put(&space->ours->slots, seg->addr - space->window - PAGE - edges_first());
 }
 
 /* }========================================================================= */
@@ -243,8 +253,11 @@ static void end_intruder(const struct steps *s, const struct seccomp_notif *note
   refuse(s->run->listener, note->id, ENOSYS);
 }
 
-/* Answers the call of the thread with the window's descriptor. False: it was another's call. */
-static bool hand_over(const struct steps *s) {
+/*
+** Answers the call of the thread with the window's descriptor, whose number there is *got; -1: it cannot be
+** had. False: it was another's call.
+*/
+static bool hand_over(const struct steps *s, int window_fd, int *got) {
   union notification note;
   struct seccomp_notif_addfd add = {.flags = SECCOMP_ADDFD_FLAG_SEND};
   memset(note.room, 0, sizeof note.room);
@@ -254,39 +267,38 @@ static bool hand_over(const struct steps *s) {
     return false;
   }
   add.id = note.n.id;
-  add.srcfd = (uint32_t)s->run->window.fd;
+  add.srcfd = (uint32_t)window_fd;
   add.newfd_flags = O_CLOEXEC;
-  if (ioctl(s->run->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add) < 0)
-    refuse(s->run->listener, note.n.id, errno);
+  *got = ioctl(s->run->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
+  if (*got < 0) refuse(s->run->listener, note.n.id, errno);
   return true;
 }
 
-/* True when the call waits for an answer; false when the thread went another way. */
-static bool call_waits(struct steps *s) {
-  struct pollfd pfd = {.fd = s->run->listener, .events = POLLIN};
-  siginfo_t info;
-  for (;;) {
-    if (poll(&pfd, 1, 100) > 0) return (pfd.revents & POLLIN) != 0;
-    info.si_pid = 0;
-    if (waitid(P_PID, (id_t)s->t->tid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) != 0)
-      return false;
-    if (info.si_pid != 0) return false;
-  }
-}
-
-static int64_t fetch_descriptor(struct steps *s, uint64_t site) {
+/* The call with the cookie: the number of the descriptor that it was answered with, or a negative errno. */
+static int64_t fetch_descriptor(struct steps *s, uint64_t site, int window_fd) {
   uint64_t words[LENCASE_MAXARGS] = {0};
+  enum steps_news news;
+  int status, got = -1;
+  int64_t result;
   memcpy(words, s->run->cookie, sizeof s->run->cookie);
   if (!steps_enter(s, site, s->run->window_call, words)) return -ESRCH;
   if (ptrace(PTRACE_SYSCALL, s->t->tid, 0, 0) != 0) return -ESRCH;
-  while (call_waits(s) && !hand_over(s))
-    ;
-  return steps_stop(s, PTRACE_SYSCALL, STOP_SYSCALL) ? steps_result(s) : -ESRCH;
+  do news = steps_wait(s, s->run->listener, &status);
+  while (news == NEWS_FILE && !hand_over(s, window_fd, &got));
+  if (news == NEWS_NONE) return -ESRCH;
+  if (news == NEWS_STOP) queue_told(s->run, s->t->tid, status); /* steps_stop takes it */
+  if (!steps_stop(s, PTRACE_SYSCALL, STOP_SYSCALL)) return -ESRCH;
+  result = steps_result(s);
+  return result >= 0 && result != got ? -EPERM : result;
 }
 
 /* }========================================================================= */
 
 /* {================================= mapping =============================== */
+
+static uint64_t scratch_of(uint64_t stub, const struct window *w) {
+  return stub + PAGE + w->size + WINDOW_SMALL;
+}
 
 /* Maps the stub where there is room: its address, or a negative errno. */
 static int64_t map_stub(struct steps *s, uint64_t site, int64_t fd) {
@@ -300,65 +312,134 @@ static int64_t map_stub(struct steps *s, uint64_t site, int64_t fd) {
 }
 
 /* Lets the thread run the set-up of the stub; its registers are in *regs then. */
-static bool run_setup(struct steps *s, uint64_t stub, int64_t fd, struct user_regs_struct *regs) {
+static bool run_setup(struct steps *s, const struct window *w, uint64_t stub, int64_t fd,
+                      struct user_regs_struct *regs) {
   *regs = s->regs;
   regs->orig_rax = (unsigned long long)-1;
   regs->rip = stub + trace_setup_at;
   regs->rbx = stub;
-  regs->r12 = s->run->window.size;
+  regs->r12 = w->size;
   regs->r13 = WINDOW_SMALL;
-  regs->r14 = stub + PAGE + s->run->window.size + WINDOW_SMALL;
+  regs->r14 = scratch_of(stub, w);
   regs->rbp = SCRATCH_SIZE;
   regs->r15 = (uint64_t)fd;
   if (!regs_set(s->t, regs)) return false;
   do { /* calls of the set-up may be named in an interface, too */
     if (!steps_go(s, PTRACE_CONT, STOP_SECCOMP) || !regs_get(s->t, regs)) return false;
-  } while (regs->orig_rax != SYS_sched_getaffinity || regs->rip != stub + trace_setup_end);
-  return true;
+  } while (regs->rip - stub < trace_setup_end);
+  return (regs->orig_rax == SYS_sched_getaffinity && regs->rip == stub + trace_setup_end) ||
+         steps_refuse(s, "it did not run what was made for it");
 }
 
-static void note_space(struct space *space, const struct user_regs_struct *regs) {
-  space->window = regs->rbx;
-  if (regs->r13 == regs->rbx + PAGE) space->window_size = regs->r12;
-  if (regs->r14 >> 63 != 0) return;
+/*
+** What of the window's file is mapped where it belongs, from 'addr' on: where that ends; -EPERM: something else is there, or
+** it is mapped otherwise than 'flags' say; another errno: it cannot be known.
+*/
+static int64_t window_end(const struct thread *t, const struct window *w, uint64_t stub,
+                          uint64_t addr, uint32_t flags) {
+  struct mapping m;
+  struct stat st;
+  int err = fstat(w->fd, &st) == 0 ? memory_mapping(t, addr, &m) : -errno;
+  if (err != 0) return err == -ENOMEM ? -EPERM : err;
+  return m.start == addr && m.offset == addr - stub && m.flags == flags && m.inode == st.st_ino &&
+                 m.dev_major == major(st.st_dev) && m.dev_minor == minor(st.st_dev)
+             ? (int64_t)m.end
+             : -EPERM;
+}
+
+static int is_stub(const struct thread *t, const struct window *w, uint64_t stub) {
+  int64_t end = window_end(t, w, stub, stub, MAPPED_READ | MAPPED_EXEC | MAPPED_SHARED);
+  if (end < 0) return (int)end;
+  return (uint64_t)end == stub + PAGE ? 0 : -EPERM;
+}
+
+/* Guards lie between them. */
+static int are_slots(const struct thread *t, const struct window *w) {
+  const struct space *space = t->proc->space;
+  uint64_t at = space->window + PAGE, last = at + space->window_size;
+  while (at < last) {
+    int64_t end = window_end(t, w, space->window, at, MAPPED_READ | MAPPED_SHARED);
+    if (end == -EPERM) end = window_end(t, w, space->window, at, MAPPED_SHARED);
+    if (end < 0) return (int)end;
+    at = (uint64_t)end;
+  }
+  return at == last ? 0 : -EPERM;
+}
+
+static void note_space(struct space *space, const struct window *w, uint64_t stub,
+                       const struct user_regs_struct *regs) {
+  space->window = stub;
+  if (regs->r13 == stub + PAGE) space->window_size = regs->r12;
+  if (regs->r14 != scratch_of(stub, w)) return;
   space->scratch = regs->r14;
   space->scratch_size = SCRATCH_SIZE;
 }
 
-/* The thread stands at a syscall instruction that is ours until 'old' is put back. */
-static void map_all(struct steps *s, uint64_t site, long old) {
+/* It executes our stub from now on, and reads our slots. */
+static void use_stub(struct steps *s, const struct window *w, uint64_t stub, int64_t fd) {
   struct user_regs_struct regs;
+  if (!run_setup(s, w, stub, fd, &regs)) return;
+  note_space(s->t->proc->space, w, stub, &regs);
+  if (are_slots(s->t, w) != 0) steps_refuse(s, "what it maps is not the window it was given");
+}
+
+/* The stub mapped where it can be relied on: its address, or a negative errno. */
+static int64_t map_checked_stub(struct steps *s, const struct window *w, uint64_t site,
+                                int64_t fd) {
+  int64_t stub = map_stub(s, site, fd);
+  int err = stub >= 0 ? is_stub(s->t, w, (uint64_t)stub) : 0;
+  if (err == -EPERM) steps_refuse(s, "what it maps is not the window it was given");
+  return err != 0 ? err : stub;
+}
+
+/* The thread stands at a syscall instruction that is ours until 'old' is put back. */
+static void map_all(struct steps *s, const struct window *w, uint64_t site, long old) {
   uint64_t words[LENCASE_MAXARGS] = {0};
-  struct window *w = &s->run->window;
-  int64_t stub, fd = fetch_descriptor(s, site);
-  w->lack = fd < 0 ? "its descriptor cannot be handed over" : "it cannot be mapped";
-  w->lack_err = (int)-fd;
-  stub = fd >= 0 ? map_stub(s, site, fd) : fd;
-  if (fd >= 0) w->lack_err = stub < 0 ? (int)-stub : 0;
+  int window_fd = reopen_readonly(w->fd);
+  int64_t stub, fd = window_fd >= 0 ? fetch_descriptor(s, site, window_fd) : -errno;
+  if (window_fd >= 0) close(window_fd);
+  stub = fd >= 0 ? map_checked_stub(s, w, site, fd) : fd;
+  if (fd < 0)
+    lacks(s->run, "its descriptor cannot be handed over", (int)-fd);
+  else
+    lacks(s->run, "it cannot be mapped", stub < 0 ? (int)-stub : 0);
   if (fd >= 0 && stub < 0) {
     words[0] = (uint64_t)fd;
     steps_call(s, site, SYS_close, words);
   }
-  ptrace(PTRACE_POKETEXT, s->t->tid, site, old);
-  if (stub > 0 && run_setup(s, (uint64_t)stub, fd, &regs)) note_space(s->t->proc->space, &regs);
+  if (!s->t->queued) ptrace(PTRACE_POKETEXT, s->t->tid, site, old);
+  if (stub > 0) use_stub(s, w, (uint64_t)stub, fd);
+}
+
+/* False: the thread's memory cannot be written. */
+static bool poke_syscall(const struct thread *t, uint64_t site, long *old) {
+  errno = 0;
+  *old = ptrace(PTRACE_PEEKTEXT, t->tid, site, 0);
+  return errno == 0 && ptrace(PTRACE_POKETEXT, t->tid, site, (*old & ~0xffffL) | 0x050f) == 0;
+}
+
+static void map_window(struct steps *s, struct window *w) {
+  struct thread *t = s->t;
+  long old;
+  if (!poke_syscall(t, s->regs.rip, &old)) return;
+  thread_mask(t);
+  map_all(s, w, s->regs.rip, old);
+  if (t->queued) return;
+  s->regs.orig_rax = (unsigned long long)-1;
+  regs_set(t, &s->regs);
+  thread_unmask(t);
+  if (s->stopped_by != 0) syscall(SYS_tgkill, t->proc->tgid, t->tid, s->stopped_by);
 }
 
 void window_map(struct trace_run *run, struct thread *t) {
   struct steps s = {.run = run, .t = t};
-  long old;
-  if (run->window.fd < 0 || run->listener < 0 || t->proc->own_filters || !regs_get(t, &s.regs))
-    return;
-  errno = 0;
-  old = ptrace(PTRACE_PEEKTEXT, t->tid, s.regs.rip, 0);
-  if (errno != 0) return;
-  if (ptrace(PTRACE_POKETEXT, t->tid, s.regs.rip, (old & ~0xffffL) | 0x050f) != 0) return;
-  thread_mask(t);
-  map_all(&s, s.regs.rip, old);
-  if (t->ended) return;
-  s.regs.orig_rax = (unsigned long long)-1;
-  regs_set(t, &s.regs);
-  thread_unmask(t);
-  if (s.stopped_by != 0) syscall(SYS_tgkill, t->proc->tgid, t->tid, s.stopped_by);
+  struct space *space = t->proc->space;
+  if (!run->wanted || run->listener < 0 || t->proc->own_filters || !regs_get(t, &s.regs)) return;
+  space->ours = window_new(run);
+  if (space->ours != NULL) map_window(&s, space->ours);
+  if (space->window != 0) return;
+  window_unref(run, space->ours);
+  space->ours = NULL;
 }
 
 /* }========================================================================= */
