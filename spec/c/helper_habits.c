@@ -4,8 +4,11 @@
 ** habits NAME: does one of them and prints what it saw. The same with grates and without.
 */
 
+#include "raw_call.h"
+
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <fenv.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -301,13 +304,12 @@ static void storms(void) {
 }
 
 /* By an instruction of its own: it is always dispatched, and never patched. */
+static long direct5(long nr, long a, long b, long c, long d, long e) {
+  return raw(nr, (uint64_t)a, (uint64_t)b, (uint64_t)c, (uint64_t)d, (uint64_t)e, 0);
+}
+
 static long direct(long nr, long a, const void *b, long c) {
-  long result;
-  __asm__ volatile("syscall"
-                   : "=a"(result)
-                   : "a"(nr), "D"(a), "S"(b), "d"(c)
-                   : "rcx", "r11", "memory");
-  return result;
+  return direct5(nr, a, (long)b, c, 0, 0);
 }
 
 static long up_there(void) {
@@ -436,6 +438,7 @@ static void disarmed(int sig, siginfo_t *info, void *context) {
   stack_t now;
   (void)sig, (void)info;
   say("saved", saved->ss_sp == alternate && saved->ss_size == sizeof alternate);
+  say("as", saved->ss_flags);
   say("get", sigaltstack(NULL, &now));
   say("now", now.ss_flags);
 }
@@ -443,8 +446,12 @@ static void disarmed(int sig, siginfo_t *info, void *context) {
 static void disarms(void) {
   struct sigaction sa = {.sa_sigaction = disarmed, .sa_flags = SA_SIGINFO | SA_ONSTACK};
   stack_t s = {.ss_sp = alternate, .ss_size = sizeof alternate, .ss_flags = 1 << 31}, old;
-  say("set", sigaltstack(&s, NULL));
+  const stack_t none = {.ss_size = 0};
   sigaction(SIGUSR1, &sa, NULL);
+  raise(SIGUSR1);
+  say("no change", sigaltstack(&none, NULL));
+  say("set", sigaltstack(&s, NULL));
+  say("no change", sigaltstack(&s, NULL));
   raise(SIGUSR1);
   raise(SIGUSR1);
   say("get", sigaltstack(NULL, &old));
@@ -788,6 +795,28 @@ static void clones(void) {
   say("shared", shared);
 }
 
+/* A child or thread that ends at once, and needs no stack for that. */
+static long make_brief(uint64_t flags, const void *stack) {
+  const uint64_t words[6] = {flags, (uintptr_t)stack};
+  return raw_fork(SYS_clone, words);
+}
+
+/* Stacks that are given are the program's own, whatever they are. */
+static void stackless(void) {
+  static char stack[16384];
+  const uint64_t thread = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
+  size_t i, same = 0;
+  long tid;
+  memset(stack, 'a', sizeof stack);
+  wait_for((pid_t)make_brief(CLONE_VM | SIGCHLD, stack + sizeof stack / 2));
+  for (i = 0; i < sizeof stack; i++) same += stack[i] == 'a';
+  say("untouched", (long)same);
+  wait_for((pid_t)make_brief(CLONE_VM | SIGCHLD, (const char *)64));
+  tid = make_brief(thread, NULL);
+  while (tid > 0 && syscall(SYS_tgkill, getpid(), tid, 0) == 0) sched_yield();
+  say("thread", tid > 0);
+}
+
 static void pipes(void) {
   char line[64] = "";
   FILE *f = popen("echo one; cat /dev/null; echo two | tr a-z A-Z", "r");
@@ -802,6 +831,25 @@ static void execs(void) {
   say("EACCES", execv("/etc/passwd", argv) == -1 && errno == EACCES);
   say("EFAULT", syscall(SYS_execve, "/bin/sh", 16, 0) == -1 && errno == EFAULT);
   execl("/bin/echo", "echo", "executed", (char *)NULL);
+}
+
+/* Descriptors that it has not opened, in every order of checks. */
+static void strangers(void) {
+  long fd;
+  for (fd = 1000; fd < 1004; fd++) {
+    say("write", direct5(SYS_write, fd, (long)"x", 1, 0, 0));
+    say("getsockname", direct5(SYS_getsockname, fd, 8, 8, 0, 0));
+    say("fchdir", direct5(SYS_fchdir, fd, 0, 0, 0, 0));
+    say("F_GETFD", direct5(SYS_fcntl, fd, F_GETFD, 0, 0, 0));
+    say("sendfile", direct5(SYS_sendfile, 1, fd, 0, 1, 0));
+    say("openat", direct5(SYS_openat, fd, (long)"there", O_RDONLY, 0, 0));
+    say("openat /", direct5(SYS_openat, fd, (long)"/nowhere", O_RDONLY, 0, 0));
+    say("dup2", direct5(SYS_dup2, fd, 5, 0, 0, 0));
+    say("dup3", direct5(SYS_dup3, fd, fd, 0, 0, 0));
+    say("close", direct5(SYS_close, fd, 0, 0, 0, 0));
+    say("anonymous", direct5(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, fd) > 0);
+    say("mmap", direct5(SYS_mmap, 0, 4096, PROT_READ, MAP_PRIVATE, fd));
+  }
 }
 
 /* The auxiliary vector, where the kernel puts it: behind the environment. */
@@ -841,8 +889,10 @@ static const struct {
     {"vforks", vforks},
     {"spawns", spawns},
     {"clones", clones},
+    {"stackless", stackless},
     {"pipes", pipes},
     {"execs", execs},
+    {"strangers", strangers},
     {"storms", storms},
     {"heights", heights},
     {"queues", queues},

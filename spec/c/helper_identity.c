@@ -24,6 +24,8 @@
 ** call that needs one (t, so that a call on ".." does nothing to the worker).
 */
 
+#include "raw_call.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -131,38 +133,6 @@ static void fail(const char *what) {
   dprintf(2, "helper_identity: %s: %s\n", what, strerror(errno));
   _exit(NOT_MADE);
 }
-
-/* {================================== calls ================================ */
-
-static long raw(long nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f) {
-  register uint64_t r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
-  long result;
-  __asm__ volatile("syscall"
-                   : "=a"(result)
-                   : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                   : "rcx", "r11", "memory");
-  return result;
-}
-
-/* A call that makes a process or thread: the new one, whose stack may be anywhere, ends at once. */
-static long raw_fork(long nr, const uint64_t w[6]) {
-  register uint64_t r10 __asm__("r10") = w[3], r8 __asm__("r8") = w[4], r9 __asm__("r9") = w[5];
-  long result;
-  __asm__ volatile("syscall\n\t"
-                   "test %%rax, %%rax\n\t"
-                   "jnz 1f\n\t"
-                   "mov %[exit], %%eax\n\t"
-                   "xor %%edi, %%edi\n\t"
-                   "syscall\n"
-                   "1:"
-                   : "=a"(result)
-                   : "a"(nr), "D"(w[0]), "S"(w[1]), "d"(w[2]), "r"(r10), "r"(r8),
-                     "r"(r9), [exit] "i"(SYS_exit)
-                   : "rcx", "r11", "memory");
-  return result;
-}
-
-/* }========================================================================== */
 
 /* {================================= the plan ============================== */
 
@@ -507,7 +477,10 @@ static long look_at_effects(void) {
 
 /* Waits for what a call has made: it may have words to write into the arena when it ends. */
 static void wait_for_new(long id) {
-  if (raw(SYS_wait4, (uint64_t)id, 0, __WALL, 0, 0, 0) == id) return;
+  long ended;
+  do ended = raw(SYS_wait4, (uint64_t)id, 0, __WALL, 0, 0, 0);
+  while (ended == -EINTR);
+  if (ended == id) return;
   while (raw(SYS_tkill, (uint64_t)id, 0, 0, 0, 0, 0) == 0) raw(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 }
 

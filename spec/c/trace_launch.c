@@ -8,6 +8,7 @@
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -44,6 +45,50 @@ static int cage_affinity(void) {
   must(waitpid(pid, &status, 0) == pid);
   must(WEXITSTATUS(status) == want);
   return want;
+}
+
+/* Forks from now on; what children are told of CPUs, and their parents after that. */
+static void fork_many(int want) {
+  int i, n, status;
+  for (i = 0; i < 100; i++) {
+    pid_t pid;
+    for (n = 0; n < 10; n++) must(getppid() > 0);
+    pid = fork();
+    if (pid == 0) _exit(affinity_count());
+    must(waitpid(pid, &status, 0) == pid);
+    must(WEXITSTATUS(status) == want);
+  }
+}
+
+/* Each is bound now and then when it begins to fork; others stop before the fork is reported, which ends it. */
+static int cage_affinity_children(void) {
+  int i, want = affinity_count(), status;
+  for (i = 0; i < 6; i++) {
+    pid_t pid = fork();
+    must(pid >= 0);
+    if (pid == 0) {
+      fork_many(want);
+      _exit(0);
+    }
+  }
+  while (wait(&status) > 0) must(status == 0);
+  return 0;
+}
+
+static void *execute_after_many(void *argv) {
+  int i;
+  for (i = 0; i < 100; i++) must(getppid() > 0);
+  execv("/proc/self/exe", argv);
+  _exit(98);
+}
+
+/* A thread that is bound executes a program, and with that is another thread by number. */
+static int cage_affinity_exec(void) {
+  static char name[] = "trace_launch", word[] = "cage", what[] = "affinity_count";
+  static char *argv[] = {name, word, what, NULL};
+  pthread_t thread;
+  must(pthread_create(&thread, NULL, execute_after_many, argv) == 0);
+  for (;;) pause();
 }
 
 static int cage_own_affinity(void) {
@@ -158,6 +203,9 @@ static int cage_leaves(void) {
 static const struct cage_program cage_programs[] = {
     {"descriptors", cage_descriptors},
     {"affinity", cage_affinity},
+    {"affinity_children", cage_affinity_children},
+    {"affinity_exec", cage_affinity_exec},
+    {"affinity_count", affinity_count},
     {"own_affinity", cage_own_affinity},
     {"many", cage_many},
     {"little_space", cage_little_space},
@@ -365,6 +413,8 @@ int main(int argc, char **argv) {
   fixture_begin(argc, argv);
   test_program("descriptors", run_native("descriptors"));
   test_program("affinity", run_native("affinity"));
+  test_program("affinity_children", 0);
+  test_program("affinity_exec", run_native("affinity"));
   test_program("own_affinity", 0);
   test_program("sandboxed", 0);
   test_program("traps", 0);

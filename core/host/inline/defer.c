@@ -83,7 +83,9 @@ void inline_let_in(struct trap *t) {
 int64_t inline_await(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   struct inline_slot *s = t->slot;
   struct trap *outer = s->awaiting;
+  uint64_t own[LENCASE_MAXARGS];
   int64_t result;
+  words = inline_without_kept(t->h, nr, words, own);
   s->awaiting = t;
   s->at_gate = false;
   inline_let_in(t);

@@ -256,57 +256,14 @@ static int64_t carry_io_uring(struct trap *t, int64_t nr, const uint64_t words[L
   return t->h->wants ? -ENOSYS : inline_carry_plain(t, nr, words);
 }
 
-/* The first of our descriptors from 'first' to 'last'; 'last' + 1: there is none. */
-static uint64_t kept_from(const struct trap *t, uint64_t first, uint64_t last) {
-  const struct inline_place *p = &t->h->place;
-  int ours[INLINE_CHANNELS + 3] = {p->kept, t->h->pipe[0], t->h->pipe[1]};
-  uint64_t next = last + 1;
-  size_t i;
-  for (i = 0; i < p->nchannels; i++) ours[3 + i] = p->channels[i].fd;
-  for (i = 0; i < sizeof ours / sizeof *ours; i++)
-    if (ours[i] > 0 && (uint64_t)ours[i] >= first && (uint64_t)ours[i] < next)
-      next = (uint64_t)ours[i];
-  return next;
-}
-
-static bool is_kept(const struct trap *t, uint64_t fd) {
-  return kept_from(t, (uint32_t)fd, (uint32_t)fd) == (uint32_t)fd;
-}
-
-/* To the program our descriptors are not there. */
-static int64_t carry_close(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  if (is_kept(t, words[0])) return -EBADF;
-  return inline_carry_plain(t, nr, words);
-}
-
-static int64_t carry_dup(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  if (is_kept(t, words[0]) || is_kept(t, words[1])) return -EBADF;
-  return inline_carry_plain(t, nr, words);
-}
-
-/* Around our descriptors, when they are in between. */
-static int64_t carry_close_range(struct trap *t, int64_t nr,
-                                 const uint64_t words[LENCASE_MAXARGS]) {
-  uint64_t first = (uint32_t)words[0], last = (uint32_t)words[1], kept;
-  int64_t result = 0;
-  if (kept_from(t, first, last) > last) return inline_carry_plain(t, nr, words);
-  for (; first <= last && result == 0; first = kept + 1) {
-    uint64_t own[LENCASE_MAXARGS] = {first, 0, words[2]};
-    kept = kept_from(t, first, last);
-    own[1] = kept - 1;
-    if (first < kept) result = inline_carry_plain(t, nr, own);
-  }
-  return result;
-}
-
 static const struct {
   int16_t nr;
   inline_carrier carrier;
 } carriers[] = {
-    {SYS_close, carry_close},        {SYS_dup2, carry_dup},
-    {SYS_dup3, carry_dup},           {SYS_close_range, carry_close_range},
-    {SYS_prctl, carry_prctl},        {SYS_io_uring_setup, carry_io_uring},
-    {SYS_execve, inline_carry_exec}, {SYS_execveat, inline_carry_exec},
+    {SYS_prctl, carry_prctl},
+    {SYS_io_uring_setup, carry_io_uring},
+    {SYS_execve, inline_carry_exec},
+    {SYS_execveat, inline_carry_exec},
 };
 
 static inline_carrier carrier_of(int64_t nr) {
@@ -314,7 +271,8 @@ static inline_carrier carrier_of(int64_t nr) {
   size_t i;
   for (i = 0; i < sizeof carriers / sizeof *carriers; i++)
     if (carriers[i].nr == nr) return carriers[i].carrier;
-  carrier = inline_tracer_carrier(nr);
+  carrier = inline_kept_carrier(nr);
+  if (carrier == NULL) carrier = inline_tracer_carrier(nr);
   if (carrier == NULL) carrier = inline_signal_carrier(nr);
   return carrier != NULL ? carrier : inline_process_carrier(nr);
 }

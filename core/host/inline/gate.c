@@ -253,7 +253,7 @@ void inline_engine(struct inline_host *h, void (*fn)(void *), void *arg) {
 
 /* {================================= threads =============================== */
 
-/* What a new thread finds on its stack, in the order of gate_newborn. */
+/* What a new thread begins at, on its work stack (stack.c), in the order of gate_newborn. */
 struct newborn {
   uint64_t entry; /* the gate's 'ret' takes it */
   const struct inline_host *h;
@@ -280,9 +280,12 @@ int64_t inline_raw_clone(const struct trap *t, const uint64_t words[LENCASE_MAXA
   const greg_t *g = t->uc->uc_mcontext.gregs;
   const struct _libc_fpstate *fpu = t->uc->uc_mcontext.fpregs;
   uint64_t own[LENCASE_MAXARGS];
+  uint64_t sp = words[1] != 0 ? words[1] : (uint64_t)g[REG_RSP];
+  uint64_t *top = (uint64_t *)inline_work(slot); /* NOLINT */
   struct newborn *n;
-  uintptr_t at = words[1] - sizeof *n - 256;         /* below it lies nothing that anybody reads */
-  n = (struct newborn *)((at & ~(uintptr_t)15) + 8); /* NOLINT */
+  uintptr_t at = (uintptr_t)(top - 1) - sizeof *n;
+  n = (struct newborn *)((at & ~(uintptr_t)15) - 8); /* NOLINT */
+  top[-1] = sp;
   *n = (struct newborn){.entry = (uintptr_t)gate_newborn,
                         .h = t->h,
                         .slot = slot,
@@ -302,7 +305,7 @@ int64_t inline_raw_clone(const struct trap *t, const uint64_t words[LENCASE_MAXA
                         .r14 = (uint64_t)g[REG_R14],
                         .r15 = (uint64_t)g[REG_R15],
                         .rip = (uint64_t)g[REG_RIP],
-                        .rsp = words[1]};
+                        .rsp = sp};
   memcpy(own, words, sizeof own);
   own[1] = (uintptr_t)n;
   return inline_raw(t->h, SYS_clone, own);

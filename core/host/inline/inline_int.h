@@ -187,12 +187,13 @@ struct inline_host {
   bool unpatchable, patched_all;
   struct {
     uint32_t after, count;
-  } sites[INLINE_SITES];         /* how often they have raised SIGSYS */
-  uint8_t slow[INLINE_NRS / 8];  /* calls that are somebody's: a grate's, or the host's own */
-  uint8_t aside[INLINE_NRS / 8]; /* calls that go by SIGSYS, always */
-  struct kernel_action sigsys;   /* what the program believes to have installed */
-  bool unslotted;                /* there are threads that share a thread pointer */
-  struct inline_slot *areas;     /* all of them */
+  } sites[INLINE_SITES];           /* how often they have raised SIGSYS */
+  uint8_t slow[INLINE_NRS / 8];    /* calls that are somebody's: a grate's, or the host's own */
+  uint8_t aside[INLINE_NRS / 8];   /* calls that go by SIGSYS, always */
+  uint8_t descriptors[INLINE_NRS]; /* kept.c: of each call, which arguments may be one */
+  struct kernel_action sigsys;     /* what the program believes to have installed */
+  bool unslotted;                  /* there are threads that share a thread pointer */
+  struct inline_slot *areas;       /* all of them */
   struct inline_found found[INLINE_FOUND];
   struct inline_handler handlers[INLINE_SIGNALS];
 };
@@ -212,8 +213,8 @@ int64_t inline_raw_awaited(struct trap *t, int64_t nr, const uint64_t words[LENC
 ** call, or will begin it anew. */
 bool inline_not_begun(const struct inline_host *h, uint64_t rip);
 
-/* The same for words that make a thread on another stack: there it goes on with the trap's registers, in an area of
-** its own. */
+/* The same for words that make a thread: there it goes on with the trap's registers, in an area of its own. The
+** stack that it is given is not touched, and may be none. */
 int64_t inline_raw_clone(const struct trap *t, const uint64_t words[LENCASE_MAXARGS],
                          struct inline_slot *slot);
 
@@ -389,12 +390,19 @@ int64_t inline_carry(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MA
 /* The same for calls that need nothing done about them. */
 int64_t inline_carry_plain(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
+/* What the kernel is given for a call's words, where they name descriptors of ours: 'own', or else the words. */
+void inline_kept_open(struct inline_host *h);
+const uint64_t *inline_without_kept(const struct inline_host *h, int64_t nr,
+                                    const uint64_t words[LENCASE_MAXARGS],
+                                    uint64_t own[LENCASE_MAXARGS]);
+
 typedef int64_t (*inline_carrier)(struct trap *t, int64_t nr,
                                   const uint64_t words[LENCASE_MAXARGS]);
 
 inline_carrier inline_signal_carrier(int64_t nr);  /* signal.c; NULL: none */
 inline_carrier inline_process_carrier(int64_t nr); /* process.c */
 inline_carrier inline_tracer_carrier(int64_t nr);  /* tracer.c */
+inline_carrier inline_kept_carrier(int64_t nr);    /* kept.c */
 int64_t inline_carry_exec(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
 /* In the engine: the process that makes this call; NULL: no memory. */

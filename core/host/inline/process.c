@@ -276,9 +276,10 @@ static int64_t clone_apart(struct trap *t, const uint64_t words[LENCASE_MAXARGS]
 
 static int64_t carry_clone(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   if (t->uc == NULL) return -ENOSYS; /* a grate makes it in place of a call of another kind */
-  if ((words[0] & CLONE_VM) == 0 || words[1] == 0) return clone_apart(t, words);
   (void)nr;
-  return (words[0] & CLONE_THREAD) != 0 ? clone_thread(t, words) : clone_sharing(t, words);
+  if ((words[0] & CLONE_VM) == 0) return clone_apart(t, words);
+  if ((words[0] & CLONE_THREAD) != 0) return clone_thread(t, words);
+  return words[1] != 0 ? clone_sharing(t, words) : clone_apart(t, words);
 }
 
 /* Thread pointers may go from thread to thread now: none is told by them any more. */

@@ -131,17 +131,19 @@ static int64_t carry_sigreturn(struct trap *t, int64_t nr, const uint64_t words[
   inline_return(t);
 }
 
-/* The kernel has one of ours: stack.c. */
+/* The kernel has one of ours: stack.c. What is told has no padding but zeros. */
 static int64_t carry_altstack(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   const stack_t old = inline_alternate(t->slot, t->sp);
+  const uint64_t told[] = {(uintptr_t)old.ss_sp, (uint32_t)old.ss_flags, old.ss_size};
   stack_t new;
   int64_t result = 0;
   (void)nr;
+  _Static_assert(sizeof told == sizeof old, "an image of it");
   if (words[0] != 0) {
     if (inline_peek(t->h, words[0], &new, sizeof new) != sizeof new) return -EFAULT;
     result = inline_alternate_set(t->slot, &new, t->sp);
   }
-  if (result == 0 && words[1] != 0) result = poke(t, words[1], &old, sizeof old);
+  if (result == 0 && words[1] != 0) result = poke(t, words[1], told, sizeof told);
   return result;
 }
 

@@ -300,10 +300,15 @@ stack_t inline_alternate(const struct inline_slot *s, uint64_t sp) {
   return stack;
 }
 
+static bool is_same(const stack_t *a, const stack_t *b) {
+  return a->ss_sp == b->ss_sp && a->ss_size == b->ss_size && a->ss_flags == b->ss_flags;
+}
+
 int inline_alternate_set(struct inline_slot *s, const stack_t *stack, uint64_t sp) {
   int mode = stack->ss_flags & ~AUTODISARM;
   if (inline_is_high(s, sp)) return -EPERM;
   if (mode != SS_DISABLE && mode != SS_ONSTACK && mode != 0) return -EINVAL;
+  if (is_same(stack, &s->alternate)) return 0;
   if (mode != SS_DISABLE && stack->ss_size < SMALLEST) return -ENOMEM;
   s->alternate = *stack;
   if (mode == SS_DISABLE) {

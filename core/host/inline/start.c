@@ -45,11 +45,17 @@ static void note_wanted(struct inline_host *h, const struct lencase_cage *cage) 
   }
 }
 
-/* The first thread has the alternate stack that it had, but for the kernel. */
+/*
+** The first thread has the alternate stack that it had, but for the kernel. When that is none the flags
+** that it tells are not those that it has: to set what there is already is no error.
+*/
 static bool host_land(struct inline_host *h) {
   struct inline_slot *s = inline_slot_new(h);
+  const stack_t none = {0};
   if (s == NULL) return false;
   inline_raw3(h, SYS_sigaltstack, 0, (uintptr_t)&s->alternate, 0);
+  if (s->alternate.ss_size == 0 && inline_raw3(h, SYS_sigaltstack, (uintptr_t)&none, 0, 0) == 0)
+    s->alternate = none;
   inline_slot_land(h, s);
   return true;
 }
@@ -65,6 +71,7 @@ static int host_open(struct inline_host *h) {
   note_wanted(h, proc->cage);
   inline_the_host = h;
   if (!host_land(h)) return state_fail(h->st, LENCASE_ENOMEM, "no memory for a thread's stack");
+  inline_kept_open(h);
   inline_patch_open(h);
   inline_adopt_handlers(h);
   return inline_install(h);

@@ -38,27 +38,37 @@ void affinity_close(struct affinity *a) {
   a->usable = false;
 }
 
-/* Somebody else may have chosen CPUs for it meanwhile: then that holds. */
-static bool still_ours(const struct affinity *a) {
+/* The thread that is bound: one that executes a program is its process's first from then on. */
+static pid_t bound(const struct affinity *a) {
   cpu_set_t mask;
-  return get_mask(a->tid, &mask) == 0 && CPU_COUNT(&mask) == 1 && CPU_ISSET((size_t)a->cpu, &mask);
+  return get_mask(a->tid, &mask) == 0 ? a->tid : a->tgid;
+}
+
+/* Another CPU may have been chosen for it meanwhile: then that holds. */
+static bool is_on(pid_t tid, int cpu) {
+  cpu_set_t mask;
+  return get_mask(tid, &mask) == 0 && CPU_COUNT(&mask) == 1 && CPU_ISSET((size_t)cpu, &mask);
 }
 
 void affinity_release(struct affinity *a) {
   a->streak = 0;
   if (!a->pinned) return;
-  if (still_ours(a)) set_mask(a->tid, &a->theirs);
+  if (is_on(bound(a), a->cpu)) set_mask(bound(a), &a->theirs);
   set_mask(0, &a->home);
   a->pinned = false;
 }
 
-static void affinity_pin(struct affinity *a) {
-  a->cpu = sched_getcpu();
-  if (a->cpu < 0 || get_mask(a->tid, &a->theirs) != 0) return;
-  if (CPU_COUNT(&a->theirs) < 2 || !CPU_ISSET((size_t)a->cpu, &a->theirs)) return;
+static void affinity_pin(struct affinity *a, pid_t tgid) {
+  int cpu = sched_getcpu();
+  cpu_set_t theirs;
+  if (cpu < 0 || get_mask(a->tid, &theirs) != 0) return;
+  if (CPU_COUNT(&theirs) < 2 || !CPU_ISSET((size_t)cpu, &theirs)) return;
+  a->theirs = theirs;
+  a->cpu = cpu;
+  a->tgid = tgid;
   set_one(0, a->cpu);
   set_one(a->tid, a->cpu);
-  a->pinned = true;
+  a->pinned = a->used = true;
 }
 
 void affinity_stop(struct affinity *a, const struct thread *t) {
@@ -66,9 +76,17 @@ void affinity_stop(struct affinity *a, const struct thread *t) {
   if (t->tid != a->tid || a->streak >= PIN_UNTIL) affinity_release(a);
   a->tid = t->tid;
   a->streak++;
-  if (a->streak == PIN_AFTER && t->proc != NULL && !t->proc->keeps_mask) affinity_pin(a);
+  if (a->streak == PIN_AFTER && t->proc != NULL && !t->proc->keeps_mask)
+    affinity_pin(a, t->proc->tgid);
 }
 
+/* The parent was bound when it began to make the child, and is perhaps no more. */
 void affinity_child(const struct affinity *a, pid_t parent, pid_t child) {
-  if (a->pinned && a->tid == parent) set_mask(child, &a->theirs);
+  cpu_set_t now, theirs;
+  if (!a->used || get_mask(child, &now) != 0 || CPU_COUNT(&now) > 1) return;
+  if (a->pinned && bound(a) == parent)
+    theirs = a->theirs;
+  else if (get_mask(parent, &theirs) != 0)
+    return;
+  set_mask(child, &theirs);
 }

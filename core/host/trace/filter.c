@@ -32,6 +32,9 @@ static const struct {
     {SYS_prctl, {TEST_EQ, 0, 0xffffffff, PR_SET_SECCOMP}},
 };
 
+/* The first callnum of an author's own. */
+enum { OWN_NRS = 2000 };
+
 enum { API_NOTIFY = 5 }; /* seccomp_api_get(3) */
 
 /*
@@ -99,6 +102,7 @@ static void note_kind(struct trace_run *run, int32_t nr, uint8_t kind) {
     run->kinds[nr] |= kind;
   else if (kind == KIND_WANTED)
     run->far_wanted = true;
+  if (kind == KIND_WANTED && nr >= OWN_NRS) run->own_wanted = true;
 }
 
 /* {================================= traps ================================= */

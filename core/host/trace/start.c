@@ -210,13 +210,18 @@ static int receive_descriptor(int gate) {
   return fd;
 }
 
-/* What a filter that is not whole means; NULL: it is whole. */
+/* Why not all that is wanted would stop by the filter; NULL: it would. */
 static const char *shortcoming(const struct launch *l) {
   switch (l->filtered) {
     case FILTER_NONE: return "seccomp filters are refused here";
     case FILTER_WATCHED: return "an outer seccomp filter has a listener, which may let calls go on";
     default: return NULL;
   }
+}
+
+/* A list of what is allowed has no callnum of the author's own: an outer filter answers those. */
+static bool answered_outside(const struct trace_run *run) {
+  return run->own_wanted && prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == SECCOMP_MODE_FILTER;
 }
 
 void start_ready(struct trace_run *run) {
@@ -227,11 +232,11 @@ void start_ready(struct trace_run *run) {
     run->window.lack = "seccomp gives no listener";
     run->window.lack_err = l->refused;
   }
+  run->every = run->filters_short = why != NULL || answered_outside(run);
   if (why == NULL) return;
-  run->every = run->filters_short = true;
   state_log(run->st,
-            "%s (seccomp: %s): every call of the program stops, which is slow; `lencase "
-            "doctor` tells more",
+            "%s (seccomp: %s): every call of the program stops, which is slow; `lencase doctor` "
+            "tells more",
             why, strerror(l->refused));
 }
 

@@ -230,9 +230,11 @@ struct no_window {
 struct affinity {
   cpu_set_t home, theirs; /* masks to put back */
   pid_t tid;              /* whose stops make the streak */
+  pid_t tgid;             /* of the thread that is pinned */
   unsigned streak;
   int cpu;
   bool usable, pinned;
+  bool used; /* some thread was pinned */
 };
 
 /* The thread that hands on signals. Constant while it runs but for 'over'. */
@@ -284,6 +286,7 @@ struct trace_run {
   uint64_t cookie[TRACE_COOKIE]; /* ... these words */
   uint8_t kinds[TRACE_KINDS];    /* by callnum: why the filter traps it; KIND_... */
   bool far_wanted;               /* an interface names a callnum beyond them */
+  bool own_wanted;               /* an interface names a callnum of its author's */
   struct traps traps;
   bool filters_short; /* some process has not all of the filters */
   bool told_lent;     /* that there is a program without a window was said */

@@ -1,0 +1,103 @@
+/*
+** kept.c - descriptors that are ours: to the program they are not there
+**
+** A call of the program's that names one is made with a number that no process can have open, so that the kernel
+** says EBADF where it would. What names descriptors in memory (poll, select, SCM_RIGHTS) is not looked at, nor
+** is a call from a patched site that is nothing to us.
+*/
+
+#include "inline_int.h"
+
+#include <string.h>
+#include <sys/syscall.h>
+
+#define NEVER_OPEN ((uint64_t)INT32_MAX)
+
+/* The first of ours from 'first' to 'last'; 'last' + 1: there is none. */
+static uint64_t kept_from(const struct inline_host *h, uint64_t first, uint64_t last) {
+  const struct inline_place *p = &h->place;
+  int ours[INLINE_CHANNELS + 3] = {p->kept, h->pipe[0], h->pipe[1]};
+  uint64_t next = last + 1;
+  size_t i;
+  for (i = 0; i < p->nchannels; i++) ours[3 + i] = p->channels[i].fd;
+  for (i = 0; i < sizeof ours / sizeof *ours; i++)
+    if (ours[i] > 0 && (uint64_t)ours[i] >= first && (uint64_t)ours[i] < next)
+      next = (uint64_t)ours[i];
+  return next;
+}
+
+/* By its name in the prototype. */
+static bool is_descriptor(const struct sig_param *p) {
+  static const char *const names[] = {
+      "fd",       "oldfd",       "newfd",    "sockfd",   "fd_in",      "fd_out",   "in_fd",
+      "out_fd",   "dirfd",       "olddirfd", "newdirfd", "from_dirfd", "to_dirfd", "epfd",
+      "mount_fd", "fanotify_fd", "pidfd",    "src_fd",   "group_fd"};
+  size_t i = 0, n = sizeof names / sizeof *names;
+  if (p->kind != SIG_INT) return false;
+  while (i < n && strcmp(p->name, names[i]) != 0) i++;
+  return i < n;
+}
+
+static uint8_t descriptors_of(const struct sig_variant *v) {
+  unsigned args = 0, i;
+  for (i = 0; i < v->nparams; i++)
+    if (is_descriptor(&v->params[i])) args |= 1u << i;
+  return (uint8_t)args;
+}
+
+void inline_kept_open(struct inline_host *h) {
+  const struct signature *sig;
+  int32_t nr;
+  uint8_t i;
+  for (nr = 0; nr < INLINE_NRS; nr++)
+    if ((sig = sig_by_nr(nr)) != NULL)
+      for (i = 0; i < sig->nvariants; i++) h->descriptors[nr] |= descriptors_of(&sig->variants[i]);
+}
+
+/* Which arguments are descriptors of ours, of those in 'args'. */
+static unsigned kept_among(const struct inline_host *h, unsigned args,
+                           const uint64_t words[LENCASE_MAXARGS]) {
+  unsigned i, kept = 0;
+  for (i = 0; args >> i != 0; i++)
+    if (args >> i & 1 && kept_from(h, (uint32_t)words[i], (uint32_t)words[i]) == (uint32_t)words[i])
+      kept |= 1u << i;
+  return kept;
+}
+
+const uint64_t *inline_without_kept(const struct inline_host *h, int64_t nr,
+                                    const uint64_t words[LENCASE_MAXARGS],
+                                    uint64_t own[LENCASE_MAXARGS]) {
+  unsigned kept, i;
+  if (nr < 0 || nr >= INLINE_NRS || h->descriptors[nr] == 0) return words;
+  kept = kept_among(h, h->descriptors[nr], words);
+  if (kept != 0) kept &= descriptors_of(sig_select(sig_by_nr((int32_t)nr), words, false));
+  if (kept == 0) return words;
+  for (i = 0; i < LENCASE_MAXARGS; i++) own[i] = kept >> i & 1 ? NEVER_OPEN : words[i];
+  return own;
+}
+
+/* Around our descriptors, when they are in between. */
+static int64_t carry_close_range(struct trap *t, int64_t nr,
+                                 const uint64_t words[LENCASE_MAXARGS]) {
+  uint64_t first = (uint32_t)words[0], last = (uint32_t)words[1], kept;
+  int64_t result = 0;
+  if (kept_from(t->h, first, last) > last) return inline_carry_plain(t, nr, words);
+  for (; first <= last && result == 0; first = kept + 1) {
+    uint64_t own[LENCASE_MAXARGS] = {first, 0, words[2]};
+    kept = kept_from(t->h, first, last);
+    own[1] = kept - 1;
+    if (first < kept) result = inline_carry_plain(t, nr, own);
+  }
+  return result;
+}
+
+/* What would take them from us comes here from patched sites, too. */
+inline_carrier inline_kept_carrier(int64_t nr) {
+  switch (nr) {
+    case SYS_close:
+    case SYS_dup2:
+    case SYS_dup3: return inline_carry_plain;
+    case SYS_close_range: return carry_close_range;
+    default: return NULL;
+  }
+}
