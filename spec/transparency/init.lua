@@ -16,7 +16,9 @@ local transparency = {}
 
 transparency.hosts = { "trace", "inline" }
 
-local GRATE = "spec/identity/grate.lua copy"
+local function absolute(path) return path:find "^/" and path or support.pwd .. "/" .. path end
+
+local GRATE = quote(absolute "spec/identity/grate.lua") .. " copy"
 local USER = 1000
 local SECONDS = 60 -- a job that takes longer hangs, if it does not say how long it may
 local HUNG = 124 -- timeout(1)
@@ -68,8 +70,7 @@ end
 -- What is before a job's command: nothing natively.
 local function before_of(host, grate)
   if not host then return "" end
-  local absolute = support.lencase:find "^/" and support.lencase or support.pwd .. "/" .. support.lencase
-  return ("%s run %s %s/%s --"):format(quote(absolute), host == "inline" and "--inline" or "", quote(support.pwd), grate or GRATE)
+  return ("%s run %s %s --"):format(quote(absolute(support.lencase)), host == "inline" and "--inline" or "", grate or GRATE)
 end
 
 -- }==========================================================================
@@ -137,14 +138,15 @@ end
 
 -- The lines that no row knows, and the rows that know none: these no longer differ.
 local function sort(lines, rows)
-  local new, seen, left = {}, {}, {}
+  local new, seen, left, instead = {}, {}, {}, false
   for _, line in ipairs(lines) do
     local known = false
     for _, row in ipairs(rows) do
-      if line:find(row.lines) then known, seen[row] = true, true end
+      if line:find(row.lines or row.instead) then known, seen[row], instead = true, true, instead or row.instead end
     end
     if not known then table.insert(new, line) end
   end
+  if instead then new = {} end
   for _, row in ipairs(rows) do
     if not seen[row] and not row.now_and_then then table.insert(left, row) end
   end
@@ -163,7 +165,14 @@ end
 ---@field ignore? string "out", "err" or both: what is not compared
 ---@field normal? string[][] pairs for string.gsub, of what is not the same each time
 ---@field short? boolean whether it is in `make test`
----@field known? { why: string, hosts: string, lines: string, now_and_then: boolean? }[] what differs, by pattern
+---@field known? transparency.known[] what is known to differ
+
+---@class transparency.known
+---@field why string
+---@field hosts string "trace", "inline" or both
+---@field lines? string pattern of the lines that differ
+---@field instead? string pattern of a line that is there instead of all of the program
+---@field now_and_then boolean? whether it may be missing
 
 ---@class transparency.result
 ---@field host string
