@@ -13,6 +13,7 @@
 #   make attacks      [TRIES=2000] programs that try to get round a grate, for long (make test: a few tries)
 #   make asan         tests under the address and undefined-behaviour sanitizers
 #   make check-identity  [CALLS=100000] [SEED=1] odd calls natively and in a cage, compared
+#   make transparency [JOBS=git,cargo] [HOSTS=trace,inline] [INSTALL=1] real programs natively and in a cage, compared
 #   make ubsan        those of the inline host under the latter alone
 #   make tsan         the test with threads under the thread sanitizer
 #   make wasm-objects what a grate of Lind's is made of, compiled for wasm32
@@ -73,7 +74,7 @@ COMPLETION = $(BUILD)/completion/lencase
 COMMAND = $(BUILD)/bin/lencase
 
 # Before a first build, but not for goals that install what is missing, or build nothing.
-ifeq ($(filter demo test test-namespace test-fresh test-docker check check-hard asan ubsan tsan wasm-objects fuzz valgrind uninstall clean,$(MAKECMDGOALS))$(wildcard $(BUILD)/liblencase.so),)
+ifeq ($(filter demo test test-namespace test-fresh test-docker check check-hard asan ubsan tsan wasm-objects fuzz transparency valgrind uninstall clean,$(MAKECMDGOALS))$(wildcard $(BUILD)/liblencase.so),)
 MISSING := $(shell scripts/missing-needs '$(CC)' '$(PKG_CONFIG)' '$(LUA)')
 ifneq ($(MISSING),)
 $(error a build needs what is not here: $(MISSING); `make demo` installs what is missing)
@@ -243,6 +244,17 @@ check-identity:
 	@scripts/install-deps test
 	@$(MAKE) -s all $(C_HELPERS)
 	@LENCASE_BUILD=$(BUILD) $(LUA) spec/identity/run.lua --seed $(SEED) --calls $$(($(CALLS) / 8))
+
+# Real programs; INSTALL=1 has the large ones installed, too, which else are left out where they are not here.
+HOSTS = trace,inline
+INSTALL =
+
+.PHONY: transparency
+transparency:
+	@scripts/install-deps test transparency
+	@$(MAKE) -s all
+	@$(if $(INSTALL),LENCASE_BUILD=$(BUILD) scripts/install-deps transparency-large)
+	@LENCASE_BUILD=$(BUILD) $(LUA) spec/transparency/run.lua $(if $(JOBS),--jobs $(JOBS)) --hosts $(HOSTS)
 
 # As in a container of Docker's: its seccomp profile, and root with the capabilities that it gives.
 DOCKER_CAPS = -all,+chown,+dac_override,+fsetid,+fowner,+mknod,+net_raw,+setgid,+setuid,+setfcap,+setpcap,+net_bind_service,+sys_chroot,+kill,+audit_write

@@ -7,6 +7,7 @@
 -- is made again, natively and in a cage: natively it must have been the same each time.
 
 local generate = require "spec.identity.generate"
+local namespace = require "spec.namespace"
 local outcome = require "spec.identity.outcome"
 local support = require "spec.support"
 
@@ -28,19 +29,8 @@ mkdir bin && mount -t tmpfs identity bin && cp "$2" bin/x && mount -o remount,bi
 to=$1; shift 2
 "$@" < /dev/null; status=$?; cat out > "$to"; exit $status]]):gsub("WORK", WORK)
 
-local ROOT = "unshare --mount --uts --ipc --net --pid --fork --kill-child --mount-proc "
-local ORDINARY = "unshare --user --map-root-user --mount --uts --ipc --net --pid --fork --kill-child --mount-proc "
-local AS_USER = ("unshare --user --map-user=%d --map-group=%d "):format(USER, USER)
-
-local function is_root() return (support.sh "id -u"):find "^0" ~= nil end
-
 --- Why it cannot run here; nil: it can.
----@return string?
-function identity.missing()
-  local start = is_root() and ROOT .. "true" or ORDINARY .. AS_USER .. "true"
-  local _, err, status = support.sh(start)
-  if status ~= 0 then return "no namespaces here: " .. err end
-end
+identity.missing = namespace.missing
 
 -- {================================= running ================================
 
@@ -79,9 +69,8 @@ local function run_plan(run, calls, seconds)
     support.write_file(dir .. "/plan", table.concat(lines))
     support.write_file(dir .. "/outcomes", "")
     support.sh(("chmod -R a+rX %s"):format(dir))
-    local start = is_root() and ROOT or ORDINARY
-    local command = (is_root() and "" or AS_USER) .. command_of(run, dir .. "/plan")
-    local _, err, status = support.sh(("timeout -k 5 %d %s sh -c %s sh %s/outcomes %s %s"):format(seconds, start, quote(INSIDE), dir,
+    local command = (namespace.of_root and "" or namespace.as_user(USER)) .. command_of(run, dir .. "/plan")
+    local _, err, status = support.sh(("timeout -k 5 %d %s sh -c %s sh %s/outcomes %s %s"):format(seconds, namespace.start, quote(INSIDE), dir,
       quote(tester_of(run)), command))
     assert(status == 0, ("a run ended with status %s: %s"):format(status, err))
     list, said = outcomes_of(dir .. "/outcomes"), err
