@@ -16,6 +16,7 @@
 
 void flight_close(struct trace_run *run, struct flight *f, bool dropped) {
   struct call *call = f->call;
+  foreign_forget(run, f);
   if (f->own.size != 0) window_give(run, &f->own);
   f->own.size = 0;
   f->call = NULL;
@@ -51,14 +52,25 @@ static void down_in_place(struct thread *t) {
   thread_resume(t, 0);
 }
 
+/* Where the instruction is that an injected call is made with: the stub, or that of the call itself. */
+static uint64_t injection_site(const struct thread *t) {
+  const struct flight *f = &t->now;
+  uint64_t stub = t->proc->space->window;
+  return stub != 0 && foreign_allows(t, stub, f->nr, f->words) ? stub : f->site;
+}
+
+bool flight_bears(const struct thread *t) {
+  const struct flight *f = &t->now;
+  return foreign_bears(t, f->in_place ? f->site : injection_site(t), f->nr, f->words);
+}
+
 static void down_injected(struct thread *t) {
   struct flight *f = &t->now;
   struct user_regs_struct regs = f->regs;
-  uint64_t stub = t->proc->space->window;
   regs_set_call(&regs, f->nr, f->words);
   regs.rax = regs.orig_rax;
   regs.orig_rax = (unsigned long long)-1;
-  regs.rip = stub != 0 ? stub : f->site;
+  regs.rip = injection_site(t);
   thread_mask(t);
   regs_set(t, &regs);
   f->changed = true;
@@ -146,6 +158,7 @@ void flight_exited(struct trace_run *run, struct thread *t, int status) {
   struct flight *f = &t->now;
   (void)status;
   if (!f->skipped && !down_result(t, &f->result)) return;
+  foreign_over(t, f->result);
   t->state = THREAD_RUN;
   t->entered = false;
   if (f->skipped) {
@@ -182,8 +195,9 @@ static void give_in_frame(struct thread *t, int64_t result) {
   if (f->changed) regs_set(t, &f->regs);
 }
 
-void flight_skip(const struct flight *f, struct user_regs_struct *regs) {
-  regs->orig_rax = f->by_entry ? SYS_getpid : (unsigned long long)-1;
+void flight_skip(const struct thread *t, struct user_regs_struct *regs) {
+  regs->orig_rax =
+      t->now.by_entry ? (unsigned long long)foreign_harmless(t) : (unsigned long long)-1;
 }
 
 /* Stopped at its entry the thread gets its result at the exit of the call that is made instead. */
@@ -191,7 +205,7 @@ static void finish_at_exit(struct trace_run *run, struct thread *t, int64_t resu
   struct flight *f = &t->now;
   struct user_regs_struct regs = f->regs;
   uint8_t ends = f->ends;
-  flight_skip(f, &regs);
+  flight_skip(t, &regs);
   flight_close(run, f, false);
   regs_set(t, &regs);
   f->ends = ends;

@@ -115,7 +115,7 @@ static int ops_scratch_get(struct call *call, struct mem_seg *seg) {
   size_t offset;
   int rc = LENCASE_OK;
   if (space->scratch == 0) rc = lend_memory(trace_run_of(call->cage), call->thread);
-  if (rc != LENCASE_OK) return rc;
+  if (rc != LENCASE_OK) return rc == LENCASE_ENOENT ? LENCASE_ENOMEM : rc;
   if (!slots_get(st, &space->scratch_slots, seg->size, space->scratch_size, &offset))
     return state_fail(st, LENCASE_ENOMEM, "the scratch memory of cage %d has no %zu bytes left",
                       (int)call->cage->pid, seg->size);
@@ -144,6 +144,8 @@ static enum verdict ops_carry_out(struct call *call, int32_t nr,
   t->now.nr = nr;
   memcpy(t->now.words, words, sizeof t->now.words);
   if (!tame(run, t, result)) return VERDICT_DONE;
+  *result = -EPERM; /* who asks for that is a handler */
+  if (!flight_bears(t)) return VERDICT_DONE;
   *result = -EFAULT;
   if (window_missing(space_of(call)) && !lend_flush(call)) return VERDICT_DONE;
   t->now.wants = true;

@@ -93,7 +93,7 @@ static int64_t inject_at_call(struct steps *s, uint64_t site, int32_t nr,
                               const uint64_t words[LENCASE_MAXARGS]) {
   int64_t result;
   struct user_regs_struct regs = s->regs;
-  flight_skip(&s->t->now, &regs);
+  flight_skip(s->t, &regs);
   if (!regs_set(s->t, &regs) || !steps_go(s, PTRACE_SYSCALL, STOP_SYSCALL)) return -ESRCH;
   if (s->t->ended) return -ESRCH;
   result = steps_call(s, site, nr, words);

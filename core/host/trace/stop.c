@@ -44,7 +44,7 @@ static void on_seccomp_run(struct trace_run *run, struct thread *t, int status) 
 
 /* restart_syscall goes on with a call that arrived before. */
 static bool arrives_here(const struct thread *t, const struct __ptrace_syscall_info *info) {
-  return (t->run->every || signal_awaits_entry(t)) && info->entry.nr != SYS_restart_syscall;
+  return (thread_each(t) || signal_awaits_entry(t)) && info->entry.nr != SYS_restart_syscall;
 }
 
 static void on_syscall_run(struct trace_run *run, struct thread *t, int status) {
@@ -68,7 +68,7 @@ static void on_syscall_returning(struct trace_run *run, struct thread *t, int st
   struct __ptrace_syscall_info info;
   if (thread_entry(t, &info)) {
     signal_watch(run, t, &info);
-    t->entered = run->every;
+    t->entered = thread_each(t);
     if (t->entered) t->state = THREAD_RUN;
   }
   go_on(run, t, status);

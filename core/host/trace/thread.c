@@ -157,6 +157,7 @@ void thread_drop(struct trace_run *run, struct thread *t) {
   thread_drop_calls(run, t);
   relay_awake(run, t);
   cut_over(t);
+  foreign_gone(t);
   if (t->state == THREAD_NEW && t->stopped && t->proc == NULL) run->held_back--;
   if (t->proc != NULL) thread_leave(t);
   table_unlink(&run->threads, t);
@@ -189,13 +190,17 @@ void thread_table_close(struct trace_run *run) {
   table->buckets = NULL;
 }
 
+bool thread_each(const struct thread *t) {
+  return t->run->every || t->listened || t->strict;
+}
+
 static const bool goes_to_syscall[THREAD_STATES] = {
     [THREAD_DOWN] = true,        [THREAD_ENTER] = true,  [THREAD_INJECTED] = true,
     [THREAD_INTERRUPTED] = true, [THREAD_EXECED] = true,
 };
 
 bool thread_resume(struct thread *t, int sig) {
-  bool stops = goes_to_syscall[t->state] || t->nheld > 0 || t->entered || t->run->every ||
+  bool stops = goes_to_syscall[t->state] || t->nheld > 0 || t->entered || thread_each(t) ||
                cut_awaits_stop(t);
   if (t->run->halted) {
     t->waits = true;

@@ -18,6 +18,7 @@
 ** memory.c   reading and writing a tracee
 ** lend.c     memory that a program lends us where there is no window
 ** slots.c    who has which bytes of a window
+** foreign.c  seccomp filters that a program loads itself
 ** edges.c    parts of a window that end at a page which nobody can read
 ** vdso.c     the clock without a system call
 ** ops.c      host_ops
@@ -31,6 +32,8 @@
 #ifndef TRACE_INT_H
 #define TRACE_INT_H
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -83,9 +86,11 @@ struct space {
   uint64_t window, scratch; /* where; 0: not there */
   size_t window_size, scratch_size;
   struct slots scratch_slots;
-  uint64_t site; /* a syscall instruction of its program's, where no window is */
-  int mem, maps; /* its files in /proc, once they are needed; -1: not open */
-  uint8_t way;   /* how its memory is reached: memory.c */
+  uint64_t site;    /* a syscall instruction of its program's, where no window is */
+  int mem, maps;    /* its files in /proc, once they are needed; -1: not open */
+  uint8_t way;      /* how its memory is reached: memory.c */
+  bool told_own;    /* that nothing can be replaced in it was said */
+  const char *lack; /* why it has no window, where that is of its own */
 };
 
 /* A process: the host's part of a cage. */
@@ -96,7 +101,7 @@ struct process {
   struct space *space;
   struct thread *threads;
   bool keeps_mask;  /* the program chose its CPUs: hands off */
-  bool own_filters; /* seccomp filters of its own, which might kill an injected call */
+  bool own_filters; /* some thread of it has, or had, seccomp filters of its own */
   bool
       owes_interrupt; /* a SIGINT of the terminal's that others of its group told of is on its way */
 };
@@ -126,17 +131,18 @@ struct flight {
   uint64_t site;                /* the syscall instruction that made the call */
   int32_t nr;                   /* the downcall under way */
   uint64_t words[LENCASE_MAXARGS];
-  int64_t result;     /* what the thread will see if nothing is written */
-  uint64_t result_at; /* the result's place in a signal frame; 0: it is in rax */
-  uint64_t frame;     /* rsp at the start of the handler that interrupted it */
-  struct mem_seg own; /* a part of the window of the host's own; size 0: none */
-  bool changed;       /* the thread's registers are not 'regs' now */
-  bool wants;         /* carry_out asked for nr and words */
-  bool in_place;      /* stopped at the entry of the call: the next downcall is put there */
-  bool returned;      /* its handler came back: the next call is the restart */
-  bool by_entry;      /* it arrived at its entry, and not by the filter: so does its restart */
-  bool skipped;       /* it has 'result', and a harmless call is made in its place */
-  uint8_t ends;       /* enum flight_ends */
+  int64_t result;            /* what the thread will see if nothing is written */
+  uint64_t result_at;        /* the result's place in a signal frame; 0: it is in rax */
+  uint64_t frame;            /* rsp at the start of the handler that interrupted it */
+  struct mem_seg own;        /* a part of the window of the host's own; size 0: none */
+  struct foreign_load *load; /* it loads a seccomp filter: foreign.c; NULL: it does not */
+  bool changed;              /* the thread's registers are not 'regs' now */
+  bool wants;                /* carry_out asked for nr and words */
+  bool in_place;             /* stopped at the entry of the call: the next downcall is put there */
+  bool returned;             /* its handler came back: the next call is the restart */
+  bool by_entry; /* it arrived at its entry, and not by the filter: so does its restart */
+  bool skipped;  /* it has 'result', and a harmless call is made in its place */
+  uint8_t ends;  /* enum flight_ends */
 };
 
 /* A call that was cut short by what the program does not see: cut.c. */
@@ -155,13 +161,17 @@ struct thread {
   pid_t tid;
   uint8_t state; /* enum thread_state */
   uint8_t nheld;
-  bool stopped;    /* THREAD_NEW: its first stop came, with 'status' */
-  bool masked;     /* all signals are blocked, 'mask' is the thread's own */
-  bool listening;  /* in a group-stop */
-  bool takes_regs; /* THREAD_NEW: begins with now.regs */
-  bool ended;      /* waitpid told 'status' outside of the loop */
-  bool entered;    /* its call arrived at its entry: the filter's stop for it is silent */
-  bool queued;     /* waitpid told 'told', which is not dealt with yet */
+  bool stopped;            /* THREAD_NEW: its first stop came, with 'status' */
+  bool masked;             /* all signals are blocked, 'mask' is the thread's own */
+  bool listening;          /* in a group-stop */
+  bool takes_regs;         /* THREAD_NEW: begins with now.regs */
+  bool ended;              /* waitpid told 'status' outside of the loop */
+  bool entered;            /* its call arrived at its entry: the filter's stop for it is silent */
+  bool queued;             /* waitpid told 'told', which is not dealt with yet */
+  struct foreign *filters; /* its own, the newest first: foreign.c */
+  bool unjudged;           /* it has some that are not known */
+  bool listened;           /* one has a listener: its calls arrive at their entry */
+  bool strict;             /* it is in seccomp's strict mode: the same */
   /* What follows is of runs that somebody looks on (live.c). */
   bool waits;       /* it would run, with signal 'sig', if the run were not halted */
   bool shown;       /* it waits at a call that whoever looks on was told of */
@@ -408,6 +418,9 @@ void regs_set_call(struct user_regs_struct *regs, int32_t nr,
 /* Whether two calls are the same: number, arguments, place and stack. */
 bool regs_same_call(const struct user_regs_struct *a, const struct user_regs_struct *b);
 
+/* Whether each of its calls arrives, at its entry. */
+bool thread_each(const struct thread *t);
+
 /* True at the entry of a call. */
 bool thread_entry(const struct thread *t, struct __ptrace_syscall_info *info);
 
@@ -460,6 +473,9 @@ bool tame(struct trace_run *run, struct thread *t, int64_t *result);
 /* Acts on a verdict about t->now. */
 void flight_act(struct trace_run *run, struct thread *t, enum verdict verdict);
 
+/* Whether the program's own filters let it live when t->now.nr and words are carried out. */
+bool flight_bears(const struct thread *t);
+
 /* Carries out t->now.nr and words: in place or injected. */
 void flight_down(struct trace_run *run, struct thread *t);
 
@@ -472,7 +488,7 @@ void flight_exited(struct trace_run *run, struct thread *t, int status);
 ** none (-1). At its entry the filters are still to come, and an outer one that is a list of what is allowed
 ** would answer -1 in our place, or kill: a call that all allow is made instead.
 */
-void flight_skip(const struct flight *f, struct user_regs_struct *regs);
+void flight_skip(const struct thread *t, struct user_regs_struct *regs);
 
 /* Gives the thread its result and lets it go on. */
 void flight_finish(struct trace_run *run, struct thread *t, int64_t result);
@@ -629,6 +645,49 @@ int lend_memory(struct trace_run *run, struct thread *t);
 int lend_take(struct trace_run *run, struct thread *t, struct mem_seg *seg);
 void lend_give(struct trace_run *run, struct space *space, const struct mem_seg *seg);
 bool lend_flush(const struct call *call);
+
+/* }========================================================================= */
+
+/* {================================ foreign.c ============================== */
+
+/*
+** Whether a thread's own filters let it make a call, with the syscall instruction at 'site'. foreign_bears:
+** whether what a handler asks for in its name leaves it alive, if only with an errno; the program's own call, as it
+** made it, is its own affair.
+*/
+bool foreign_allows(const struct thread *t, uint64_t site, int32_t nr,
+                    const uint64_t words[LENCASE_MAXARGS]);
+bool foreign_bears(const struct thread *t, uint64_t site, int32_t nr,
+                   const uint64_t words[LENCASE_MAXARGS]);
+
+/* A call that does nothing, and that they let be made in the place of t->now. */
+int32_t foreign_harmless(const struct thread *t);
+
+/* For tame(): a call of seccomp(2), and of prctl(2) with PR_SET_SECCOMP. */
+bool foreign_seccomp(struct thread *t, int64_t *result);
+bool foreign_prctl(struct thread *t, int64_t *result);
+
+/* What PR_GET_SECCOMP says where we are not; -1: that cannot be known. */
+int foreign_mode(const struct thread *t);
+
+/* What is carried out for t->now has that result; it will have none. */
+void foreign_over(struct thread *t, int64_t result);
+void foreign_forget(struct trace_run *run, struct flight *f);
+
+/* A new thread: of which parent, or of a process that is gone. A thread is no more. */
+void foreign_inherit(struct thread *t, const struct thread *parent);
+void foreign_orphan(struct thread *t, const struct process *parent);
+void foreign_gone(struct thread *t);
+
+/* True when a call that arrived ends the thread: it is in strict mode. */
+bool foreign_strict(struct trace_run *run, struct thread *t);
+
+/*
+** What a filter says of a call, and whether it is one that this can be asked of: its instructions, and where they
+** reach.
+*/
+uint32_t foreign_answer(const struct sock_filter *code, const struct seccomp_data *data);
+bool foreign_is_sound(const struct sock_filter *code, size_t n);
 
 /* }========================================================================= */
 
