@@ -651,7 +651,7 @@ static bool any_cut(const struct snapshot *snap) {
   return false;
 }
 
-/* All that is to be laid out is what the caller has at the same place. */
+/* All that is to be laid out is what the caller has at that address. */
 static bool all_callers(const struct sig_variant *v, const struct snapshot *const *laid,
                         const uint64_t words[LENCASE_MAXARGS]) {
   int i;
