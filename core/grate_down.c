@@ -120,9 +120,9 @@ static void put_nil(lua_State *L, struct put *u, int i) {
 /* Bytes that are the caller's are not replaced: where nothing can be, its own are handed on. */
 static bool is_unchanged(const struct put *u, int i) {
   const struct snapshot *own = &u->f->call->snaps[i], *new = &u->snaps[i];
-  return caller_has(u, i) && own->state == SNAP_HELD && own->cut == CUT_NONE && own->nparts == 0 &&
-         new->nparts == 0 && new->size == own->size &&
-         memcmp(new->data, own->data, own->size) == 0;
+  return caller_has(u, i) && own->size > 0 && own->state == SNAP_HELD && own->cut == CUT_NONE &&
+         own->nparts == 0 && new->nparts == 0 &&
+         new->size == own->size &&memcmp(new->data, own->data, own->size) == 0;
 }
 
 static void put_bytes(lua_State *L, struct put *u, int i) {

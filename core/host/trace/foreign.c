@@ -33,10 +33,12 @@ struct foreign {
   struct sock_filter code[];
 };
 
+#define NOWHERE UINT64_C(0xfffffffffffff000) /* no program has anything there */
+
 /* A call that loads one, under way. */
 struct foreign_load {
-  struct foreign *filter; /* NULL: strict mode */
-  bool all_threads, listened;
+  struct foreign *filter; /* NULL: strict mode, or none that the kernel will take */
+  bool strict, all_threads, listened;
   struct mem_seg seg; /* what the kernel reads */
   struct space *space;
 };
@@ -334,12 +336,17 @@ void foreign_forget(struct trace_run *run, struct flight *f) {
   f->load = NULL;
 }
 
-/* What the program has there, copied once. *err: why not; 0: it cannot be read. */
+/* What the program has there, copied once; NULL: *err, or (0) it is no filter, or cannot be read. */
 static struct foreign *copy_filter(struct thread *t, const struct sock_fprog *prog, int *err) {
   size_t bytes = prog->len * sizeof *prog->filter;
-  struct foreign *f = state_new(t->run->st, sizeof *f + bytes);
-  *err = f == NULL ? ENOMEM : 0;
-  if (f == NULL) return NULL;
+  struct foreign *f = NULL;
+  *err = 0;
+  if (prog->len == 0 || prog->len > BPF_MAXINSNS) return NULL;
+  f = state_new(t->run->st, sizeof *f + bytes);
+  if (f == NULL) {
+    *err = ENOMEM;
+    return NULL;
+  }
   f->refs = 1;
   f->n = prog->len;
   if (thread_read(t, (uintptr_t)prog->filter, f->code, bytes)) return f;
@@ -347,50 +354,25 @@ static struct foreign *copy_filter(struct thread *t, const struct sock_fprog *pr
   return NULL;
 }
 
-/* Lays the copy where the kernel is to read it: the address of its head, 0: there is no place. */
-static uint64_t place_filter(struct thread *t, struct foreign_load *load) {
+/*
+** Lays the copy where the kernel is to read it: the address of its head, 0: there is no place. Without one, a
+** head for the kernel to refuse: it finds nothing behind it, whatever has come there since.
+*/
+static uint64_t place_filter(struct thread *t, struct foreign_load *load,
+                             const struct sock_fprog *prog) {
   const struct foreign *f = load->filter;
-  size_t bytes = f->n * sizeof *f->code;
-  struct mem_seg seg = {.size = sizeof(struct sock_fprog) + bytes};
-  struct sock_fprog head = {.len = (unsigned short)f->n};
+  size_t bytes = f != NULL ? f->n * sizeof *f->code : 0;
+  struct mem_seg seg = {.size = sizeof *prog + bytes};
+  struct sock_fprog head = {.len = prog->len};
   bool lent = t->proc->space->window_size == 0;
+  uint64_t code = prog->filter != NULL ? NOWHERE : 0;
   if ((lent ? lend_take(t->run, t, &seg) : window_take(t->run, t, &seg)) != LENCASE_OK) return 0;
-  head.filter = (struct sock_filter *)(uintptr_t)(seg.addr + sizeof head);
+  if (f != NULL) code = seg.addr + sizeof head;
+  head.filter = (struct sock_filter *)(uintptr_t)code;
   memcpy(seg.data, &head, sizeof head);
-  memcpy((char *)seg.data + sizeof head, f->code, bytes);
+  if (f != NULL) memcpy((char *)seg.data + sizeof head, f->code, bytes);
   load->seg = seg;
   return !lent || thread_write(t, seg.addr, seg.data, seg.size) ? seg.addr : 0;
-}
-
-/* The kernel finds nothing there either. */
-static bool load_unreadable(struct thread *t) {
-  t->now.words[2] = (uint64_t)-4096;
-  return true;
-}
-
-/* 'flags' as of seccomp(2). */
-static bool load_copy(struct thread *t, const struct sock_fprog *prog, uint32_t flags,
-                      int64_t *result) {
-  struct foreign_load *load = load_new(t);
-  uint64_t at;
-  int err = ENOMEM;
-  if (load != NULL) load->filter = copy_filter(t, prog, &err);
-  *result = -err;
-  if (err != 0) return false;
-  if (load->filter == NULL) {
-    foreign_forget(t->run, &t->now);
-    return load_unreadable(t);
-  }
-  load->all_threads = (flags & SECCOMP_FILTER_FLAG_TSYNC) != 0;
-  load->listened = (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) != 0;
-  at = place_filter(t, load);
-  if (at != 0) {
-    t->now.words[2] = at;
-  } else { /* the kernel reads what may not be what we have */
-    t->unjudged = t->proc->own_filters = true;
-    foreign_forget(t->run, &t->now);
-  }
-  return true;
 }
 
 /* The kernel lets one filter of a chain have a listener. */
@@ -408,6 +390,28 @@ static void give_up_listener(const struct thread *t) {
             (int)t->proc->tgid);
 }
 
+/* 'flags' as of seccomp(2). */
+static bool load_copy(struct thread *t, const struct sock_fprog *prog, uint32_t flags,
+                      int64_t *result) {
+  struct foreign_load *load = load_new(t);
+  uint64_t at;
+  int err = ENOMEM;
+  if (load != NULL) load->filter = copy_filter(t, prog, &err);
+  *result = -err;
+  if (err != 0) return false;
+  load->all_threads = (flags & SECCOMP_FILTER_FLAG_TSYNC) != 0;
+  load->listened = (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) != 0;
+  at = place_filter(t, load, prog);
+  if (at != 0) {
+    t->now.words[2] = at;
+    if (load->filter != NULL && load->listened && t->run->listener >= 0) give_up_listener(t);
+  } else { /* the kernel reads what may not be what we have */
+    t->unjudged = t->proc->own_filters = true;
+    foreign_forget(t->run, &t->now);
+  }
+  return true;
+}
+
 static bool load_filter(struct thread *t, uint32_t flags, int64_t *result) {
   const uint32_t listened = SECCOMP_FILTER_FLAG_NEW_LISTENER;
   const uint32_t listened_all = SECCOMP_FILTER_FLAG_TSYNC | listened;
@@ -415,9 +419,10 @@ static bool load_filter(struct thread *t, uint32_t flags, int64_t *result) {
   *result = -EBUSY; /* threads that run would get a filter that could let their calls go on */
   if ((flags & listened_all) == listened_all && t->proc->threads->others != NULL && t->run->wanted)
     return false;
-  if (!thread_read(t, t->now.words[2], &prog, sizeof prog)) return load_unreadable(t);
-  if (prog.len == 0 || prog.len > BPF_MAXINSNS) return true; /* EINVAL */
-  if ((flags & listened) && t->run->listener >= 0) give_up_listener(t);
+  if (!thread_read(t, t->now.words[2], &prog, sizeof prog)) {
+    t->now.words[2] = NOWHERE;
+    return true;
+  }
   return load_copy(t, &prog, flags, result);
 }
 
@@ -430,6 +435,7 @@ static bool set_strict(struct thread *t, int64_t *result) {
   if (foreign_mode(t) != 0) return true;
   *result = -ENOMEM;
   if (load_new(t) == NULL) return false;
+  t->now.load->strict = true;
   t->now.nr = SYS_prctl;
   memcpy(t->now.words, words, sizeof words);
   return true;
@@ -488,10 +494,8 @@ static void has_filter(struct thread *t, struct foreign_load *load) {
 void foreign_over(struct thread *t, int64_t result) {
   struct foreign_load *load = t->now.load;
   if (load == NULL) return;
-  if (has_loaded(load, result) && load->filter == NULL)
-    t->strict = true;
-  else if (has_loaded(load, result))
-    has_filter(t, load);
+  if (has_loaded(load, result) && load->filter != NULL) has_filter(t, load);
+  if (load->strict && result == 0) t->strict = true;
   foreign_forget(t->run, &t->now);
 }
 
