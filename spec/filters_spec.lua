@@ -180,5 +180,18 @@ describe("what others may not look into", function()
     local _, out, err = both(REPLACES, as .. UNREAD .. "cat other", { prefix = prefix })
     assert.are.equal("hello\n", out, err)
     assert.is_truthy(err:find("^" .. unread .. "$"), err)
+    _, out, err = both('return require "lencase".grate { time = function() return 5 end }', as .. UNREAD .. "cat word", { prefix = prefix })
+    assert.are.equal("hello\n", out, err)
+    assert.is_truthy(err:find "^lencase: cage %d+ executes a program that cannot be read: [^\n]+clock_gettime[^\n]+not seen\n$", err)
+  end)
+
+  it("a program's directories, which paths are resolved against", function()
+    local shows = [[
+local lencase = require "lencase"
+return lencase.grate { open = { "copy pathname", function(pathname) if pathname:find "word$" then print(pathname) end end } }
+]]
+    local _, out, err = both(shows, HELPER .. "beneath . word", { prefix = prefix })
+    assert.is_truthy(out:find "^word\nhello\n0 0\n/[^\n]+/word\nhello\n$", out .. err)
+    assert.are.equal("", err)
   end)
 end)

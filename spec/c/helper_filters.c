@@ -329,6 +329,19 @@ static void do_user(char **args) {
   if (args[1] != NULL) execv(args[1], args + 1);
 }
 
+/* A directory, and a path in it. */
+static void do_beneath(char **args) {
+  char text[64];
+  int dir = open(args[0], O_RDONLY | O_DIRECTORY), fd;
+  long n;
+  open_and_say(args[1]);
+  say("%d ", prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
+  say("%d\n", prctl(PR_GET_DUMPABLE, 0, 0, 0, 0));
+  fd = openat(dir, args[1], O_RDONLY);
+  n = fd >= 0 ? read(fd, text, sizeof text) : made(fd);
+  if (n > 0) say("%.*s", (int)n, text);
+}
+
 static void do_cat(char **args) {
   open_and_say(args[0]);
 }
@@ -339,9 +352,9 @@ static const struct {
   const char *name;
   void (*run)(char **args);
 } habits[] = {
-    {"mode", do_mode},       {"strict", do_strict}, {"bad", do_bad},
-    {"threads", do_threads}, {"origin", do_origin}, {"undumpable", do_undumpable},
-    {"user", do_user},       {"cat", do_cat},
+    {"mode", do_mode},       {"strict", do_strict},   {"bad", do_bad},
+    {"threads", do_threads}, {"origin", do_origin},   {"undumpable", do_undumpable},
+    {"user", do_user},       {"beneath", do_beneath}, {"cat", do_cat},
 };
 
 int main(int argc, char **argv) {

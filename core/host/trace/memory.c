@@ -221,8 +221,8 @@ static int64_t inject_prctl(struct thread *t, int option, uint64_t value) {
   return steps_inject(t->run, t, prctl_site(t), SYS_prctl, words);
 }
 
-/* What move_undumpable does, to its end. */
-static bool may_undump(const struct thread *t) {
+/* All that is injected for it, to its end. */
+static bool may_unveil(const struct thread *t) {
   static const uint64_t words[][LENCASE_MAXARGS] = {
       {PR_GET_DUMPABLE}, {PR_SET_DUMPABLE, 1}, {PR_SET_DUMPABLE, 0}};
   size_t i = 0;
@@ -231,28 +231,32 @@ static bool may_undump(const struct thread *t) {
   return t->now.in_place && i == sizeof words / sizeof *words;
 }
 
-/*
-** A process that is not dumpable is made so for the moment, by calls in its name; it is stopped at a
-** call of its own. A file that is opened then stays good. Where the process was dumpable all the
-** time the page was not there.
-*/
-static ssize_t move_undumpable(struct thread *t, const struct iovec *local,
-                               const struct iovec *remote, size_t n, bool write) {
-  int64_t was = inject_prctl(t, PR_GET_DUMPABLE, 0);
+enum veil memory_unveil(struct thread *t) {
+  int64_t was = may_unveil(t) ? inject_prctl(t, PR_GET_DUMPABLE, 0) : -EPERM;
+  if (was == 1) return VEIL_NONE;
+  return was >= 0 && inject_prctl(t, PR_SET_DUMPABLE, 1) == 0 ? VEIL_LIFTED : VEIL_STAYS;
+}
+
+void memory_veil(struct thread *t) {
+  inject_prctl(t, PR_SET_DUMPABLE, 0);
+}
+
+/* A file that is opened then stays good. Where the process was open all the time the page was not there. */
+static ssize_t move_unveiled(struct thread *t, const struct iovec *local,
+                             const struct iovec *remote, size_t n, bool write) {
+  enum veil veil = memory_unveil(t);
   ssize_t moved;
-  if (was == 1) return -EFAULT;
-  if (was < 0 || inject_prctl(t, PR_SET_DUMPABLE, 1) != 0) return -EPERM;
+  if (veil != VEIL_LIFTED) return veil == VEIL_NONE ? -EFAULT : -EPERM;
   t->proc->space->way = WAY_FILE;
   moved = move(t, local, remote, n, write);
-  if (was == 0) inject_prctl(t, PR_SET_DUMPABLE, 0);
+  memory_veil(t);
   return moved;
 }
 
 static ssize_t move_somehow(struct thread *t, const struct iovec *local, const struct iovec *remote,
                             size_t n, bool write) {
   ssize_t moved = move(t, local, remote, n, write);
-  if (!is_refusal(moved) || !may_undump(t)) return moved;
-  return move_undumpable(t, local, remote, n, write);
+  return is_refusal(moved) ? move_unveiled(t, local, remote, n, write) : moved;
 }
 
 ssize_t memory_read(struct thread *t, const struct iovec *local, const struct iovec *remote,

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -168,20 +167,38 @@ static void fd_link(const struct lencase_cage *cage, int fd, char *path, size_t 
     snprintf(path, size, "/proc/%d/fd/%d", reader, fd);
 }
 
-static int ops_fd_path(struct lencase_cage *cage, int fd, char *buf, size_t size) {
+/* Whether what /proc says is about us, and not about the descriptor: it may hide the process at all (hidepid). */
+static bool is_veiled(const struct lencase_cage *cage, int err) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d", (int)process_of(cage)->reader);
+  return err == EACCES || err == EPERM || (err == ENOENT && access(path, F_OK) != 0);
+}
+
+/* As readlink(2), with -errno. */
+static ssize_t read_link(struct lencase_cage *cage, int fd, char *buf, size_t size) {
+  struct thread *reader = reader_of(cage);
   char path[64];
   ssize_t n;
   fd_link(cage, fd, path, sizeof path);
   n = readlink(path, buf, size);
-  if (n < 0) return errno == ENOENT ? -EBADF : -errno;
+  if (n >= 0) return n;
+  n = -errno;
+  if (reader == NULL || !is_veiled(cage, errno) || memory_unveil(reader) != VEIL_LIFTED) return n;
+  n = readlink(path, buf, size);
+  if (n < 0) n = -errno;
+  memory_veil(reader);
+  return n;
+}
+
+static int ops_fd_path(struct lencase_cage *cage, int fd, char *buf, size_t size) {
+  ssize_t n = read_link(cage, fd, buf, size);
+  if (n < 0) return n == -ENOENT ? -EBADF : (int)n;
   return (size_t)n < size ? (int)n : -ENAMETOOLONG;
 }
 
 static bool ops_fd_open(struct lencase_cage *cage, int fd) {
-  char path[64];
-  struct stat st;
-  fd_link(cage, fd, path, sizeof path);
-  return lstat(path, &st) == 0;
+  char byte;
+  return read_link(cage, fd, &byte, sizeof byte) >= 0;
 }
 
 static int ops_comm(struct lencase_cage *cage, char *buf, size_t size) {

@@ -288,6 +288,7 @@ struct trace_run {
   struct traps traps;
   bool filters_short; /* some process has not all of the filters */
   bool told_lent;     /* that there is a program without a window was said */
+  bool told_clock;    /* that the clock of one is not seen */
   struct launch *launch;
   struct window window;
   struct affinity affinity;
@@ -592,7 +593,7 @@ void birth_exec_exit(struct trace_run *run, struct thread *t, int status);
 /* {================================= vdso.c ================================ */
 
 /* A new program, stopped before its first instruction, makes the calls that somebody handles. */
-void vdso_hide(const struct trace_run *run, struct thread *t);
+void vdso_hide(struct trace_run *run, struct thread *t);
 
 /* }========================================================================= */
 
@@ -703,6 +704,14 @@ ssize_t memory_read(struct thread *t, const struct iovec *local, const struct io
 ssize_t memory_write(struct thread *t, const struct iovec *local, const struct iovec *remote,
                      size_t n);
 void memory_close(struct space *space);
+
+/*
+** A process that others may not look into (it is not dumpable) is opened for the moment, by calls in its name: a thread of
+** it stands at a call of its own. Where the veil is lifted memory_veil lets it down again.
+*/
+enum veil { VEIL_NONE, VEIL_LIFTED, VEIL_STAYS };
+enum veil memory_unveil(struct thread *t);
+void memory_veil(struct thread *t);
 
 /* }========================================================================= */
 
