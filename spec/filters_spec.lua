@@ -145,6 +145,17 @@ describe("a filter of a program's own", function()
     assert.are.equal("", err)
   end)
 
+  it("is known of each thread and child", function()
+    local _, out, err = both(ASKS, HELPER .. "everyone word")
+    assert.are.equal("load 0\n" .. ("-1\ttrue\nhello\n"):rep(3) .. "in a child 0\n", out)
+    assert.are.equal("", err)
+  end)
+
+  it("is known as the kernel has it, whoever changes it while it is loaded", function()
+    local _, out, err = both(ASKS:gsub("if pathname:find[^\n]+", ""), HELPER .. "changing")
+    assert.are.same({ "100\n", "" }, { out, err })
+  end)
+
   it("may have a listener, which lets nothing go on that a grate is to see", function()
     is_same(LISTENED, both(COPIES, CONFINE .. "-n openat -- " .. HELPER .. "cat word"))
     local _, out, err = both(DENIES, CONFINE .. "-n openat -- " .. HELPER .. "cat word")

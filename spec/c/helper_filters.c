@@ -266,6 +266,69 @@ static void do_threads(char **args) {
   if (args[0] != NULL) execv(args[0], args);
 }
 
+static void *open_in_thread(void *path) {
+  char byte;
+  if (read(gates.to[0], &byte, 1) == 1) open_and_say(path);
+  return NULL;
+}
+
+static void open_in_child(void) {
+  open_and_say("word");
+}
+
+/* A filter that ends who asks for its user, which the program does not: there for each thread, and each child. */
+static void do_everyone(char **args) {
+  struct sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getuid, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  pthread_t before, after;
+  if (pipe(gates.to) != 0) exit(1);
+  pthread_create(&before, NULL, open_in_thread, args[0]);
+  say("load %ld\n", load(code, sizeof code / sizeof *code, SECCOMP_FILTER_FLAG_TSYNC));
+  if (write(gates.to[1], "oo", 2) != 2) exit(1);
+  pthread_join(before, NULL);
+  pthread_create(&after, NULL, open_in_thread, args[0]);
+  pthread_join(after, NULL);
+  say("in a child %d\n", child(open_in_child));
+}
+
+static struct sock_filter *shared_code;
+
+static void load_shared(void) {
+  int fd;
+  if (load(shared_code, 4, 0) != 0) _exit(1);
+  fd = open("word", O_RDONLY);
+  _exit(fd >= 0 ? 0 : 2);
+}
+
+/* The same or one that allows all: another process changes it while it is loaded. */
+static void do_changing(char **args) {
+  const struct sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getuid, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  int i, good = 0;
+  pid_t changer;
+  (void)args;
+  shared_code = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  memcpy(shared_code, code, sizeof code);
+  changer = fork();
+  while (changer == 0) {
+    volatile uint32_t *k = &shared_code[2].k;
+    *k = SECCOMP_RET_ALLOW;
+    *k = SECCOMP_RET_KILL_PROCESS;
+  }
+  for (i = 0; i < 100; i++) good += child(load_shared) == 0;
+  kill(changer, SIGKILL);
+  waitpid(changer, NULL, 0);
+  say("%d\n", good);
+}
+
 /* Allows calls alone that are made by instructions of this program. */
 static void do_origin(char **args) {
   extern char __executable_start[], etext[];
@@ -352,9 +415,10 @@ static const struct {
   const char *name;
   void (*run)(char **args);
 } habits[] = {
-    {"mode", do_mode},       {"strict", do_strict},   {"bad", do_bad},
-    {"threads", do_threads}, {"origin", do_origin},   {"undumpable", do_undumpable},
-    {"user", do_user},       {"beneath", do_beneath}, {"cat", do_cat},
+    {"mode", do_mode},       {"strict", do_strict},     {"bad", do_bad},
+    {"threads", do_threads}, {"origin", do_origin},     {"undumpable", do_undumpable},
+    {"user", do_user},       {"everyone", do_everyone}, {"changing", do_changing},
+    {"beneath", do_beneath}, {"cat", do_cat},
 };
 
 int main(int argc, char **argv) {

@@ -415,7 +415,7 @@ static bool load_copy(struct thread *t, const struct sock_fprog *prog, uint32_t 
 static bool load_filter(struct thread *t, uint32_t flags, int64_t *result) {
   const uint32_t listened = SECCOMP_FILTER_FLAG_NEW_LISTENER;
   const uint32_t listened_all = SECCOMP_FILTER_FLAG_TSYNC | listened;
-  struct sock_fprog prog;
+  struct sock_fprog prog = {0};
   *result = -EBUSY; /* threads that run would get a filter that could let their calls go on */
   if ((flags & listened_all) == listened_all && t->proc->threads->others != NULL && t->run->wanted)
     return false;
