@@ -161,6 +161,8 @@ describe("a filter of a program's own", function()
     local _, out, err = both(DENIES, CONFINE .. "-n openat -- " .. HELPER .. "cat word")
     assert.are.equal("word: -18\n", out, err)
     assert.is_truthy(err:find("^" .. LISTENER), err)
+    _, out, err = both(DENIES, CONFINE .. "-n openat -k getpid -- " .. HELPER .. "cat word")
+    assert.are.equal("word: -18\n", out, err) -- another call is made in the place of the one refused
   end)
 end)
 
