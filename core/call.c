@@ -651,6 +651,15 @@ static bool any_cut(const struct snapshot *snap) {
   return false;
 }
 
+/* All that is to be laid out is what the caller has at that address. */
+static bool all_callers(const struct sig_variant *v, const struct snapshot *const *laid,
+                        const uint64_t words[LENCASE_MAXARGS]) {
+  int i;
+  for (i = 0; i < v->nparams; i++)
+    if (laid[i] != NULL && (laid[i]->addr == 0 || laid[i]->addr != words[i])) return false;
+  return true;
+}
+
 int call_place(struct call *call, const struct sig_variant *v, unsigned which,
                const struct snapshot snaps[LENCASE_MAXARGS], uint64_t words[LENCASE_MAXARGS]) {
   const struct snapshot *laid[LENCASE_MAXARGS];
@@ -677,6 +686,7 @@ int call_place(struct call *call, const struct sig_variant *v, unsigned which,
   }
   if (size == 0) size = ALIGNMENT; /* empty bytes have an address too */
   if (status == LENCASE_OK && any) status = call_window(call, size);
+  if (status == LENCASE_ENOENT) return all_callers(v, laid, words) ? LENCASE_OK : LENCASE_ENOMEM;
   for (i = 0; i < v->nparams && status == LENCASE_OK; i++)
     if (laid[i] != NULL) words[i] = marshal_place(&v->params[i], laid[i], &call->window, &used);
   return status;

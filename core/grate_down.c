@@ -117,6 +117,14 @@ static void put_nil(lua_State *L, struct put *u, int i) {
     luaL_error(L, "%s: %s is missing (lencase.NULL is a null pointer)", u->name, p->name);
 }
 
+/* Bytes that are the caller's are not replaced: where nothing can be, its own are handed on. */
+static bool is_unchanged(const struct put *u, int i) {
+  const struct snapshot *own = &u->f->call->snaps[i], *new = &u->snaps[i];
+  return caller_has(u, i) && own->size > 0 && own->state == SNAP_HELD && own->cut == CUT_NONE &&
+         own->nparts == 0 && new->nparts == 0 &&
+         new->size == own->size &&memcmp(new->data, own->data, own->size) == 0;
+}
+
 static void put_bytes(lua_State *L, struct put *u, int i) {
   const struct sig_param *p = &u->v->params[i];
   struct value_of of = {p, u->name};
@@ -128,6 +136,7 @@ static void put_bytes(lua_State *L, struct put *u, int i) {
     u->where[i] = caller_has(u, i) && u->words[i] != 0 ? PUT_CALLER : PUT_SCRATCH;
   else
     u->where[i] = PUT_WINDOW;
+  if (is_unchanged(u, i)) u->snaps[i].addr = u->f->call->words[i];
 }
 
 /* The handler hands back the view it was shown, as it was. */

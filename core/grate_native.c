@@ -281,7 +281,7 @@ LENCASE_PUBLIC int lencase_call_window(lencase_call *call, size_t size, void **d
                                        uint64_t *addr) {
   struct call *c = call_of(call);
   int status = c->window.size > 0 ? twice(c, "window") : call_window(c, size);
-  if (status != LENCASE_OK) return status;
+  if (status != LENCASE_OK) return status == LENCASE_ENOENT ? LENCASE_ENOMEM : status;
   *data = c->window.data;
   *addr = c->window.addr;
   return LENCASE_OK;

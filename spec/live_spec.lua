@@ -296,6 +296,26 @@ asked, pids.echo, pids.python3
     assert.truthy(out:find "stopped before its first instruction\nT/T  getppid%(%)\n2\n", out)
     assert.truthy(out:find "execve[^\n]*\n3\nchild\nend\n[^\n]*exit 0\n2  true  true\n$", out)
   end)
+
+  it("has its calls handled behind a filter of its own, which lets us load one or would end it", function()
+    for options, loaded in pairs { ["-e getppid=EPERM"] = 3, ["-k seccomp"] = 2 } do
+      local out = output([[
+function filters() for l in io.lines("/proc/" .. where.pid .. "/status") do
+  local n = l:match "Seccomp_filters:%s*(%d+)" if n then return tonumber(n) end
+end end
+step("execve")
+asked = 0
+on("readlink", function() asked = asked + 1 end)
+on("openat", function(dirfd, pathname, flags, mode) asked = asked + 10 return lencase.sys.openat(dirfd, nil, flags, mode) end)
+step("close")
+filters()
+run()
+asked
+]], ("%s/spec/helper_confine %s -- %s/spec/helper_filters cat /etc/passwd"):format(support.build, options, support.build))
+      assert.truthy(out:find("close%(fd = 3%)\n" .. loaded .. "\n"), out)
+      assert.truthy(out:find "exit 0\n11\n$", out)
+    end
+  end)
 end)
 
 describe("a process that runs already", function()

@@ -54,7 +54,8 @@ struct host_ops {
   /*
   ** Memory of ours that the cage can read and not write (the window), for what
   ** replaces arguments. seg->size says how many bytes; fills in addr and data.
-  ** The call owns it until window_put(). LENCASE_ENOMEM, LENCASE_EGONE.
+  ** The call owns it until window_put(). LENCASE_ENOENT: there is no such memory for this cage, whose own is
+  ** handed on where nothing replaces it. LENCASE_ENOMEM, LENCASE_EGONE.
   */
   int (*window_get)(struct call *call, struct mem_seg *seg);
   void (*window_put)(struct call *call, const struct mem_seg *seg);

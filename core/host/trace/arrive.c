@@ -21,7 +21,7 @@ void arrive_pass(struct trace_run *run, struct thread *t) {
   memcpy(f->words, words, sizeof words);
   if (!tame(run, t, &result)) {
     flight_finish(run, t, result);
-  } else if (memcmp(f->words, words, sizeof words) != 0) {
+  } else if (f->load != NULL || memcmp(f->words, words, sizeof words) != 0) {
     flight_down(run, t);
   } else {
     flight_pass(t);
@@ -57,5 +57,6 @@ void arrive(struct trace_run *run, struct thread *t) {
   f->site = f->regs.rip - 2;
   f->in_place = true;
   t->proc->reader = t->tid;
+  if (t->strict && foreign_strict(run, t)) return;
   if (run->live == NULL || !live_shows(run, t)) arrive_ask(run, t);
 }

@@ -57,6 +57,8 @@ static struct space *space_copy(struct trace_run *run, const struct space *space
   if (copy == NULL) return NULL;
   copy->ours = space->ours;
   if (copy->ours != NULL) copy->ours->refs++;
+  copy->lack = space->lack;
+  copy->told_own = space->told_own;
   copy->window = space->window;
   copy->window_size = space->window_size;
   copy->scratch = space->scratch;
@@ -133,6 +135,7 @@ static void birth(struct trace_run *run, struct thread *parent, struct thread *t
     t->takes_regs = true;
   }
   affinity_child(&run->affinity, parent->tid, t->tid);
+  foreign_inherit(t, parent);
   if (in_process(parent->proc->tgid, t->tid)) {
     belongs(run, t, parent->proc);
     return;
@@ -234,7 +237,10 @@ void birth_adopt(struct trace_run *run, struct process *parent) {
   size_t i;
   for (i = 0; i < run->threads.nbuckets; i++)
     for (t = run->threads.buckets[i]; t != NULL; t = t->chain)
-      if (is_orphan_of(run, t, parent)) belongs(run, t, process_child(run, t->tid, parent, none));
+      if (is_orphan_of(run, t, parent)) {
+        foreign_orphan(t, parent);
+        belongs(run, t, process_child(run, t->tid, parent, none));
+      }
 }
 
 /* }========================================================================= */

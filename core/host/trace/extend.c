@@ -7,8 +7,8 @@
 ** without asking anybody.
 **
 ** Where that is not possible every call is stopped for instead (PTRACE_SYSCALL), which is dear and as
-** right: for programs that are not ours (attach.c), those with filters of their own, which might kill
-** what we inject, those that the kernel holds, and those that may not load a filter. The
+** right: for programs that are not ours (attach.c), those whose own filters refuse what we would
+** inject, those that the kernel holds, and those that may not load a filter. The
 ** last have given up a privilege: prctl(PR_SET_NO_NEW_PRIVS) would help and change what they are.
 */
 
@@ -32,7 +32,7 @@ struct program {
 
 static struct thread *injectable(const struct process *proc) {
   struct thread *t = proc->threads;
-  if (proc->own_filters || proc->space->window == 0) return NULL;
+  if (proc->space->window == 0) return NULL;
   while (t != NULL && !steps_possible(t)) t = t->others;
   return t;
 }
@@ -43,13 +43,14 @@ static bool load(struct trace_run *run, struct thread *t, const struct program *
   struct sock_fprog head = {.len = (unsigned short)n};
   uint64_t words[LENCASE_MAXARGS] = {SECCOMP_SET_MODE_FILTER,
                                      SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_SPEC_ALLOW};
-  int64_t result;
+  int64_t result = -EPERM;
   if (window_take(run, t, &seg) != LENCASE_OK) return false;
   words[2] = seg.addr;
   head.filter = (struct sock_filter *)(uintptr_t)(seg.addr + sizeof head);
   memcpy(seg.data, &head, sizeof head);
   memcpy((char *)seg.data + sizeof head, p->code, n * sizeof *p->code);
-  result = steps_inject(run, t, t->proc->space->window, SYS_seccomp, words);
+  if (foreign_allows(t, t->proc->space->window, SYS_seccomp, words))
+    result = steps_inject(run, t, t->proc->space->window, SYS_seccomp, words);
   window_give(t->proc->space, &seg);
   return result == 0;
 }

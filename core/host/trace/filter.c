@@ -30,6 +30,7 @@ static const struct {
     {SYS_sched_setaffinity, {TEST_ALWAYS, 0, 0, 0}},
     {SYS_seccomp, {TEST_ALWAYS, 0, 0, 0}},
     {SYS_prctl, {TEST_EQ, 0, 0xffffffff, PR_SET_SECCOMP}},
+    {SYS_prctl, {TEST_EQ, 0, 0xffffffff, PR_GET_SECCOMP}},
 };
 
 /* The first callnum of an author's own. */

@@ -22,6 +22,7 @@ void flight_pass(struct thread *t) {
 
 void flight_close(struct thread *t, struct flight *f, bool dropped) {
   struct call *call = f->call;
+  foreign_forget(t->run, f);
   if (f->own.size != 0) window_give(t->proc->space, &f->own);
   f->own.size = 0;
   f->call = NULL;
@@ -59,8 +60,14 @@ static void down_in_place(struct thread *t) {
 
 /* Where the instruction is that an injected call is made with: the stub, or that of the call itself. */
 static uint64_t injection_site(const struct thread *t) {
+  const struct flight *f = &t->now;
   uint64_t stub = t->proc->space->window;
-  return stub != 0 ? stub : t->now.site;
+  return stub != 0 && foreign_allows(t, stub, f->nr, f->words) ? stub : f->site;
+}
+
+bool flight_bears(const struct thread *t) {
+  const struct flight *f = &t->now;
+  return foreign_bears(t, f->in_place ? f->site : injection_site(t), f->nr, f->words);
 }
 
 static void down_injected(struct thread *t) {
@@ -172,6 +179,7 @@ void flight_exited(struct trace_run *run, struct thread *t, int status) {
   struct flight *f = &t->now;
   (void)status;
   if (!down_result(t, &f->result)) return;
+  foreign_over(t, f->result);
   t->state = THREAD_RUN;
   f->result = cut_result(t, f->result);
   if (signal_woke(f->result))
@@ -203,17 +211,17 @@ static void give_in_frame(struct thread *t, int64_t result) {
   if (f->changed) regs_set(t, &f->regs);
 }
 
-void flight_skip(const struct flight *f, struct user_regs_struct *regs) {
-  regs->orig_rax = f->by_entry ? SYS_getpid : (unsigned long long)-1;
+void flight_skip(const struct thread *t, struct user_regs_struct *regs) {
+  regs->orig_rax =
+      t->now.by_entry ? (unsigned long long)foreign_harmless(t) : (unsigned long long)-1;
 }
 
 /* A filter may trap what is made instead. */
 void flight_skip_trapped(struct trace_run *run, struct thread *t, int status) {
   struct user_regs_struct regs = t->now.regs;
-  const struct flight entry = {.by_entry = true};
   (void)run;
   (void)status;
-  flight_skip(&entry, &regs);
+  regs.orig_rax = (unsigned long long)foreign_harmless(t);
   if (thread_at_regs(t, &regs))
     thread_resume(t, 0);
   else
@@ -230,7 +238,7 @@ static void finish_at_exit(struct thread *t, int64_t result) {
   struct flight *f = &t->now;
   struct user_regs_struct regs = f->regs;
   uint8_t ends = f->ends;
-  flight_skip(f, &regs);
+  flight_skip(t, &regs);
   flight_close(t, f, false);
   regs_set(t, &regs);
   f->ends = ends;

@@ -2,13 +2,14 @@
 ** lend.c - memory that a program lends us, where no window could be mapped
 **
 ** A program that is not ours gets no window, nor does one where the window's descriptor cannot be
-** handed over (no memfd, an outer listener). What replaces arguments then lies in memory of its own, mapped by a call
+** handed over (no memfd, an outer listener), or that cannot be read, or whose own filters refuse what maps one. What replaces arguments then lies in memory of its own, mapped by a call
 ** in its name when it is first needed: the program's threads could change it.
 */
 
 #include "trace_int.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -19,12 +20,33 @@ static const uint64_t sizes[] = {64 << 20, 1 << 20};
 /* Said once, and not of programs that are attached to: those never have a window. */
 static void tell_lent(struct trace_run *run, const struct process *proc) {
   const struct no_window *w = &run->window;
+  char why[160];
   if (run->attached || run->told_lent) return;
   run->told_lent = true;
+  if (proc->space->lack != NULL)
+    snprintf(why, sizeof why, "%s", proc->space->lack);
+  else
+    snprintf(why, sizeof why, "%s: %s", w->lack, strerror(w->lack_err));
   state_log(run->st,
-            "cage %d has no window (%s: %s): what replaces its arguments lies in memory of its "
+            "cage %d has no window (%s): what replaces its arguments lies in memory of its "
             "own, which its threads could change",
-            (int)proc->tgid, w->lack, strerror(w->lack_err));
+            (int)proc->tgid, why);
+}
+
+/* Said once a program, and on the way to each call that something is replaced in: LENCASE_ENOENT. */
+static int not_lent(struct trace_run *run, const struct process *proc) {
+  if (!proc->space->told_own)
+    state_log(
+        run->st,
+        "cage %d lets no memory be mapped for its arguments (seccomp filters of its own): what "
+        "is copied is handed on where it lies, which its threads could change, and nothing can "
+        "be replaced",
+        (int)proc->tgid);
+  proc->space->told_own = true;
+  return state_fail(run->st, LENCASE_ENOENT,
+                    "nothing can be replaced in cage %d: it has no window (seccomp filters of its "
+                    "own leave no room for one)",
+                    (int)proc->tgid);
 }
 
 int lend_memory(struct trace_run *run, struct thread *t) {
@@ -34,12 +56,8 @@ int lend_memory(struct trace_run *run, struct thread *t) {
   int64_t at = -ENOMEM;
   size_t i;
   if (space->scratch != 0) return LENCASE_OK;
-  if (t->proc->own_filters)
-    return state_fail(
-        run->st, LENCASE_ENOMEM,
-        "nothing can be replaced in cage %d: it has no window (seccomp filters of its "
-        "own leave no room for one)",
-        (int)t->proc->tgid);
+  words[1] = sizes[0];
+  if (!foreign_allows(t, t->now.site, SYS_mmap, words)) return not_lent(run, t->proc);
   tell_lent(run, t->proc);
   for (i = 0; i < sizeof sizes / sizeof *sizes && at == -ENOMEM; i++) {
     words[1] = sizes[i];

@@ -42,6 +42,11 @@ static bool is_refusal(ssize_t moved) {
          moved == -ENFILE;
 }
 
+/* Where /proc hides what may not be looked at (hidepid), its files are no sign. */
+static bool is_gone(pid_t tid) {
+  return kill(tid, 0) != 0 && errno == ESRCH;
+}
+
 static int open_proc(pid_t tid, const char *name, int flags) {
   char path[48];
   snprintf(path, sizeof path, "/proc/%d/%s", (int)tid, name);
@@ -148,7 +153,7 @@ static ssize_t file_move(const struct thread *t, uint64_t addr, const struct iov
   struct space *space = t->proc->space;
   ssize_t moved;
   if (space->mem < 0) space->mem = open_proc(t->tid, "mem", O_RDWR);
-  if (space->mem < 0) return errno == ENOENT ? -ESRCH : -errno;
+  if (space->mem < 0) return errno == ENOENT && is_gone(t->tid) ? -ESRCH : -EACCES;
   if (addr > INT64_MAX) return -EFAULT;
   moved = write ? pwrite(space->mem, local->iov_base, size, (off_t)addr)
                 : pread(space->mem, local->iov_base, size, (off_t)addr);
@@ -225,34 +230,51 @@ static ssize_t move(const struct thread *t, const struct iovec *local, const str
   return moved;
 }
 
-static int64_t inject_prctl(struct thread *t, int option, uint64_t value) {
-  const uint64_t words[LENCASE_MAXARGS] = {(uint64_t)option, value};
-  uint64_t window = t->proc->space->window;
-  return steps_inject(t->run, t, window != 0 ? window : t->now.site, SYS_prctl, words);
+static uint64_t prctl_site(const struct thread *t) {
+  return t->proc->space->window != 0 ? t->proc->space->window : t->now.site;
 }
 
-/*
-** A process that is not dumpable is made so for the moment, by calls in its name; it is stopped at a
-** call of its own. A file that is opened then stays good. Where the process was dumpable all the
-** time the page was not there.
-*/
-static ssize_t move_undumpable(struct thread *t, const struct iovec *local,
-                               const struct iovec *remote, size_t n, bool write) {
-  int64_t was = inject_prctl(t, PR_GET_DUMPABLE, 0);
+static int64_t inject_prctl(struct thread *t, int option, uint64_t value) {
+  const uint64_t words[LENCASE_MAXARGS] = {(uint64_t)option, value};
+  return steps_inject(t->run, t, prctl_site(t), SYS_prctl, words);
+}
+
+/* All that is injected for it, to its end. */
+static bool may_unveil(const struct thread *t) {
+  static const uint64_t words[][LENCASE_MAXARGS] = {
+      {PR_GET_DUMPABLE}, {PR_SET_DUMPABLE, 1}, {PR_SET_DUMPABLE, 0}};
+  size_t i = 0;
+  while (i < sizeof words / sizeof *words && foreign_allows(t, prctl_site(t), SYS_prctl, words[i]))
+    i++;
+  return t->now.in_place && i == sizeof words / sizeof *words;
+}
+
+enum veil memory_unveil(struct thread *t) {
+  int64_t was = may_unveil(t) ? inject_prctl(t, PR_GET_DUMPABLE, 0) : -EPERM;
+  if (was == 1) return VEIL_NONE;
+  return was >= 0 && inject_prctl(t, PR_SET_DUMPABLE, 1) == 0 ? VEIL_LIFTED : VEIL_STAYS;
+}
+
+void memory_veil(struct thread *t) {
+  inject_prctl(t, PR_SET_DUMPABLE, 0);
+}
+
+/* A file that is opened then stays good. Where the process was open all the time the page was not there. */
+static ssize_t move_unveiled(struct thread *t, const struct iovec *local,
+                             const struct iovec *remote, size_t n, bool write) {
+  enum veil veil = memory_unveil(t);
   ssize_t moved;
-  if (was == 1) return -EFAULT;
-  if (was < 0 || inject_prctl(t, PR_SET_DUMPABLE, 1) != 0) return -EPERM;
+  if (veil != VEIL_LIFTED) return veil == VEIL_NONE ? -EFAULT : -EPERM;
   t->proc->space->way = WAY_FILE;
   moved = move(t, local, remote, n, write);
-  if (was == 0) inject_prctl(t, PR_SET_DUMPABLE, 0);
+  memory_veil(t);
   return moved;
 }
 
 static ssize_t move_somehow(struct thread *t, const struct iovec *local, const struct iovec *remote,
                             size_t n, bool write) {
   ssize_t moved = move(t, local, remote, n, write);
-  if (!is_refusal(moved) || !t->now.in_place || t->proc->own_filters) return moved;
-  return move_undumpable(t, local, remote, n, write);
+  return is_refusal(moved) ? move_unveiled(t, local, remote, n, write) : moved;
 }
 
 ssize_t memory_read(struct thread *t, const struct iovec *local, const struct iovec *remote,

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -114,7 +113,7 @@ static int ops_scratch_get(struct call *call, struct mem_seg *seg) {
   size_t offset;
   int rc = LENCASE_OK;
   if (space->scratch == 0) rc = lend_memory(trace_run_of(call->cage), call->thread);
-  if (rc != LENCASE_OK) return rc;
+  if (rc != LENCASE_OK) return rc == LENCASE_ENOENT ? LENCASE_ENOMEM : rc;
   if (!slots_get(st, &space->scratch_slots, seg->size, space->scratch_size, &offset))
     return state_fail(st, LENCASE_ENOMEM, "the scratch memory of cage %d has no %zu bytes left",
                       (int)call->cage->pid, seg->size);
@@ -143,6 +142,8 @@ static enum verdict ops_carry_out(struct call *call, int32_t nr,
   t->now.nr = nr;
   memcpy(t->now.words, words, sizeof t->now.words);
   if (!tame(run, t, result)) return VERDICT_DONE;
+  *result = -EPERM; /* who asks for that is a handler */
+  if (!flight_bears(t)) return VERDICT_DONE;
   *result = -EFAULT;
   if (window_missing(space_of(call)) && !lend_flush(call)) return VERDICT_DONE;
   t->now.wants = true;
@@ -165,20 +166,38 @@ static void fd_link(const struct lencase_cage *cage, int fd, char *path, size_t 
     snprintf(path, size, "/proc/%d/fd/%d", reader, fd);
 }
 
-static int ops_fd_path(struct lencase_cage *cage, int fd, char *buf, size_t size) {
+/* Whether what /proc says is about us, and not about the descriptor: it may hide the process at all (hidepid). */
+static bool is_veiled(const struct lencase_cage *cage, int err) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d", (int)process_of(cage)->reader);
+  return err == EACCES || err == EPERM || (err == ENOENT && access(path, F_OK) != 0);
+}
+
+/* As readlink(2), with -errno. */
+static ssize_t read_link(struct lencase_cage *cage, int fd, char *buf, size_t size) {
+  struct thread *reader = reader_of(cage);
   char path[64];
   ssize_t n;
   fd_link(cage, fd, path, sizeof path);
   n = readlink(path, buf, size);
-  if (n < 0) return errno == ENOENT ? -EBADF : -errno;
+  if (n >= 0) return n;
+  n = -errno;
+  if (reader == NULL || !is_veiled(cage, errno) || memory_unveil(reader) != VEIL_LIFTED) return n;
+  n = readlink(path, buf, size);
+  if (n < 0) n = -errno;
+  memory_veil(reader);
+  return n;
+}
+
+static int ops_fd_path(struct lencase_cage *cage, int fd, char *buf, size_t size) {
+  ssize_t n = read_link(cage, fd, buf, size);
+  if (n < 0) return n == -ENOENT ? -EBADF : (int)n;
   return (size_t)n < size ? (int)n : -ENAMETOOLONG;
 }
 
 static bool ops_fd_open(struct lencase_cage *cage, int fd) {
-  char path[64];
-  struct stat st;
-  fd_link(cage, fd, path, sizeof path);
-  return lstat(path, &st) == 0;
+  char byte;
+  return read_link(cage, fd, &byte, sizeof byte) >= 0;
 }
 
 static int ops_comm(struct lencase_cage *cage, char *buf, size_t size) {

@@ -187,7 +187,7 @@ static int64_t inject_at_call(struct steps *s, uint64_t site, int32_t nr,
   int64_t result;
   uint64_t own[LENCASE_MAXARGS];
   struct user_regs_struct regs = s->regs;
-  flight_skip(&s->t->now, &regs);
+  flight_skip(s->t, &regs);
   regs_words(&regs, own);
   expect(s, (int32_t)regs.orig_rax, own, regs.rip);
   if (!regs_set(s->t, &regs) || !steps_go(s, PTRACE_SYSCALL, STOP_SYSCALL)) return -ESRCH;

@@ -60,7 +60,7 @@ static void on_seccomp_passing(struct trace_run *run, struct thread *t, int stat
 
 /* restart_syscall goes on with a call that arrived before. */
 static bool arrives_here(const struct thread *t, const struct __ptrace_syscall_info *info) {
-  return (t->run->every || signal_awaits_entry(t)) && info->entry.nr != SYS_restart_syscall;
+  return (thread_each(t) || signal_awaits_entry(t)) && info->entry.nr != SYS_restart_syscall;
 }
 
 /* Numbers of other tables: the filter refuses them, where there is one. */

@@ -58,16 +58,25 @@ static bool tame_setaffinity(struct trace_run *run, struct thread *t, int64_t *r
   return tame_getaffinity(run, t, result);
 }
 
-/* From now on a filter of its own may kill what we inject. */
+/* From now on a filter of its own answers what we inject. */
 static bool tame_seccomp(struct trace_run *run, struct thread *t, int64_t *result) {
   (void)run;
-  (void)result;
-  t->proc->own_filters = true;
-  return true;
+  return foreign_seccomp(t, result);
+}
+
+/* Ours is not there for a program that asks; its own may have an answer. */
+static bool tame_get_seccomp(struct thread *t, int64_t *result) {
+  *result = foreign_mode(t);
+  return *result < 0 || !foreign_allows(t, t->now.site, SYS_prctl, t->now.words);
 }
 
 static bool tame_prctl(struct trace_run *run, struct thread *t, int64_t *result) {
-  return (uint32_t)t->now.words[0] != PR_SET_SECCOMP || tame_seccomp(run, t, result);
+  (void)run;
+  switch ((uint32_t)t->now.words[0]) {
+    case PR_SET_SECCOMP: return foreign_prctl(t, result);
+    case PR_GET_SECCOMP: return tame_get_seccomp(t, result);
+    default: return true;
+  }
 }
 
 /* Opens files without a system call that could be seen: never forwarded. */

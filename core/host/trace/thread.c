@@ -160,6 +160,7 @@ void thread_drop(struct trace_run *run, struct thread *t) {
   thread_drop_calls(t);
   relay_awake(run, t);
   cut_over(t);
+  foreign_gone(t);
   if (t->state == THREAD_BORN) run->held_back--;
   if (t->proc != NULL) thread_leave(t);
   table_unlink(&run->threads, t);
@@ -192,6 +193,10 @@ void thread_table_close(struct trace_run *run) {
   table->buckets = NULL;
 }
 
+bool thread_each(const struct thread *t) {
+  return t->run->every || t->listened || t->strict;
+}
+
 static const bool goes_to_syscall[THREAD_STATES] = {
     [THREAD_PASSING] = true,   [THREAD_DOWN] = true,     [THREAD_SKIPPED] = true,
     [THREAD_ENTER] = true,     [THREAD_INJECTED] = true, [THREAD_INTERRUPTED] = true,
@@ -199,7 +204,7 @@ static const bool goes_to_syscall[THREAD_STATES] = {
 };
 
 bool thread_resume(struct thread *t, int sig) {
-  bool stops = goes_to_syscall[t->state] || t->nheld > 0 || t->run->every || cut_awaits_stop(t);
+  bool stops = goes_to_syscall[t->state] || t->nheld > 0 || thread_each(t) || cut_awaits_stop(t);
   if (t->queued) return false; /* it is in another stop than the one that we think of */
   if (t->run->halted) {
     t->waits = true;

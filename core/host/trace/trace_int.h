@@ -18,6 +18,7 @@
 ** memory.c   reading and writing a tracee
 ** lend.c     memory that a program lends us where there is no window
 ** slots.c    who has which bytes of a window
+** foreign.c  seccomp filters that a program loads itself
 ** edges.c    parts of a window that end at a page which nobody can read
 ** vdso.c     the clock without a system call
 ** ops.c      host_ops
@@ -31,6 +32,8 @@
 #ifndef TRACE_INT_H
 #define TRACE_INT_H
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -103,9 +106,11 @@ struct space {
   uint64_t window, scratch; /* where; 0: not there */
   size_t window_size, scratch_size;
   struct slots scratch_slots;
-  uint64_t site; /* a syscall instruction of its program's, where no window is */
-  int mem, maps; /* its files in /proc, once they are needed; -1: not open */
-  uint8_t way;   /* how its memory is reached: memory.c */
+  uint64_t site;    /* a syscall instruction of its program's, where no window is */
+  int mem, maps;    /* its files in /proc, once they are needed; -1: not open */
+  uint8_t way;      /* how its memory is reached: memory.c */
+  bool told_own;    /* that nothing can be replaced in it was said */
+  const char *lack; /* why it has no window, where that is of its own */
 };
 
 /* A process: the host's part of a cage. */
@@ -116,7 +121,7 @@ struct process {
   struct space *space;
   struct thread *threads;
   bool keeps_mask;  /* the program chose its CPUs: hands off */
-  bool own_filters; /* seccomp filters of its own, which might kill an injected call */
+  bool own_filters; /* some thread of it has, or had, seccomp filters of its own */
   bool
       owes_interrupt; /* a SIGINT of the terminal's that others of its group told of is on its way */
 };
@@ -149,16 +154,17 @@ struct flight {
   uint64_t site;                /* the syscall instruction that made the call */
   int32_t nr;                   /* the downcall under way */
   uint64_t words[LENCASE_MAXARGS];
-  int64_t result;     /* what the thread will see if nothing is written */
-  uint64_t result_at; /* the result's place in a signal frame; 0: it is in rax */
-  uint64_t frame;     /* rsp at the start of the handler that interrupted it */
-  struct mem_seg own; /* a part of the window of the host's own; size 0: none */
-  bool changed;       /* the thread's registers are not 'regs' now */
-  bool wants;         /* carry_out asked for nr and words */
-  bool in_place;      /* stopped at the entry of the call: the next downcall is put there */
-  bool returned;      /* its handler came back: the next call is the restart */
-  bool by_entry;      /* it arrived at its entry, and not by the filter: so does its restart */
-  uint8_t ends;       /* enum flight_ends */
+  int64_t result;            /* what the thread will see if nothing is written */
+  uint64_t result_at;        /* the result's place in a signal frame; 0: it is in rax */
+  uint64_t frame;            /* rsp at the start of the handler that interrupted it */
+  struct mem_seg own;        /* a part of the window of the host's own; size 0: none */
+  struct foreign_load *load; /* it loads a seccomp filter: foreign.c; NULL: it does not */
+  bool changed;              /* the thread's registers are not 'regs' now */
+  bool wants;                /* carry_out asked for nr and words */
+  bool in_place;             /* stopped at the entry of the call: the next downcall is put there */
+  bool returned;             /* its handler came back: the next call is the restart */
+  bool by_entry; /* it arrived at its entry, and not by the filter: so does its restart */
+  uint8_t ends;  /* enum flight_ends */
 };
 
 /* A call that was cut short by what the program does not see: cut.c. */
@@ -181,6 +187,10 @@ struct thread {
   bool listening;  /* in a group-stop */
   bool takes_regs; /* THREAD_NEW: begins with now.regs */
   bool queued;     /* waitpid told 'told', which is not dealt with yet: it is in no other stop */
+  struct foreign *filters; /* its own, the newest first: foreign.c */
+  bool unjudged;           /* it has some that are not known */
+  bool listened;           /* one has a listener: its calls arrive at their entry */
+  bool strict;             /* it is in seccomp's strict mode: the same */
   /* What follows is of runs that somebody looks on (live.c). */
   bool waits;       /* it would run, with signal 'sig', if the run were not halted */
   bool shown;       /* it waits at a call that whoever looks on was told of */
@@ -290,6 +300,7 @@ struct trace_run {
   struct traps traps;
   bool filters_short; /* some process has not all of the filters */
   bool told_lent;     /* that there is a program without a window was said */
+  bool told_clock;    /* that the clock of one is not seen */
   struct launch *launch;
   struct no_window window;
   struct affinity affinity;
@@ -428,6 +439,9 @@ void regs_set_call(struct user_regs_struct *regs, int32_t nr,
 /* Whether two calls are the same: number, arguments, place and stack. */
 bool regs_same_call(const struct user_regs_struct *a, const struct user_regs_struct *b);
 
+/* Whether each of its calls arrives, at its entry. */
+bool thread_each(const struct thread *t);
+
 /* True at the entry of a call. */
 bool thread_entry(const struct thread *t, struct __ptrace_syscall_info *info);
 
@@ -500,6 +514,9 @@ void flight_act(struct trace_run *run, struct thread *t, enum verdict verdict);
 /* The call that a thread stands at goes on as it is. */
 void flight_pass(struct thread *t);
 
+/* Whether the program's own filters let it live when t->now.nr and words are carried out. */
+bool flight_bears(const struct thread *t);
+
 /* Carries out t->now.nr and words: in place or injected. */
 void flight_down(struct trace_run *run, struct thread *t);
 
@@ -515,7 +532,7 @@ void flight_skipped(struct trace_run *run, struct thread *t, int status);
 ** none (-1). At its entry the filters are still to come, and an outer one that is a list of what is allowed
 ** would answer -1 in our place, or kill: a call that all allow is made instead.
 */
-void flight_skip(const struct flight *f, struct user_regs_struct *regs);
+void flight_skip(const struct thread *t, struct user_regs_struct *regs);
 
 /* Gives the thread its result and lets it go on. */
 void flight_finish(struct trace_run *run, struct thread *t, int64_t result);
@@ -619,7 +636,7 @@ void birth_exec_exit(struct trace_run *run, struct thread *t, int status);
 /* {================================= vdso.c ================================ */
 
 /* A new program, stopped before its first instruction, makes the calls that somebody handles. */
-void vdso_hide(const struct trace_run *run, struct thread *t);
+void vdso_hide(struct trace_run *run, struct thread *t);
 
 /* }========================================================================= */
 
@@ -686,6 +703,49 @@ bool lend_flush(const struct call *call);
 
 /* }========================================================================= */
 
+/* {================================ foreign.c ============================== */
+
+/*
+** Whether a thread's own filters let it make a call, with the syscall instruction at 'site'. foreign_bears:
+** whether what a handler asks for in its name leaves it alive, if only with an errno; the program's own call, as it
+** made it, is its own affair.
+*/
+bool foreign_allows(const struct thread *t, uint64_t site, int32_t nr,
+                    const uint64_t words[LENCASE_MAXARGS]);
+bool foreign_bears(const struct thread *t, uint64_t site, int32_t nr,
+                   const uint64_t words[LENCASE_MAXARGS]);
+
+/* A call that does nothing, and that they let be made in the place of t->now. */
+int32_t foreign_harmless(const struct thread *t);
+
+/* For tame(): a call of seccomp(2), and of prctl(2) with PR_SET_SECCOMP. */
+bool foreign_seccomp(struct thread *t, int64_t *result);
+bool foreign_prctl(struct thread *t, int64_t *result);
+
+/* What PR_GET_SECCOMP says where we are not; -1: that cannot be known. */
+int foreign_mode(const struct thread *t);
+
+/* What is carried out for t->now has that result; it will have none. */
+void foreign_over(struct thread *t, int64_t result);
+void foreign_forget(struct trace_run *run, struct flight *f);
+
+/* A new thread: of which parent, or of a process that is gone. A thread is no more. */
+void foreign_inherit(struct thread *t, const struct thread *parent);
+void foreign_orphan(struct thread *t, const struct process *parent);
+void foreign_gone(struct thread *t);
+
+/* True when a call that arrived ends the thread: it is in strict mode. */
+bool foreign_strict(struct trace_run *run, struct thread *t);
+
+/*
+** What a filter says of a call, and whether it is one that this can be asked of: its instructions, and where they
+** reach.
+*/
+uint32_t foreign_answer(const struct sock_filter *code, const struct seccomp_data *data);
+bool foreign_is_sound(const struct sock_filter *code, size_t n);
+
+/* }========================================================================= */
+
 /* {================================ memory.c =============================== */
 
 /*
@@ -709,6 +769,14 @@ enum { MAPPED_READ = 1, MAPPED_WRITE = 2, MAPPED_EXEC = 4, MAPPED_SHARED = 8 };
 /* The file of a thread's mappings, or -1; what is at an address there. False: nothing. */
 int memory_maps(const struct thread *t);
 bool memory_mapping(const struct thread *t, int maps, uint64_t addr, struct mapping *m);
+
+/*
+** A process that others may not look into (it is not dumpable) is opened for the moment, by calls in its name: a thread of
+** it stands at a call of its own. Where the veil is lifted memory_veil lets it down again.
+*/
+enum veil { VEIL_NONE, VEIL_LIFTED, VEIL_STAYS };
+enum veil memory_unveil(struct thread *t);
+void memory_veil(struct thread *t);
 
 /* }========================================================================= */
 

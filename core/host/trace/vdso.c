@@ -41,12 +41,24 @@ static uint64_t auxiliary_vector(struct thread *t) {
   return behind_null(t, env);
 }
 
-void vdso_hide(const struct trace_run *run, struct thread *t) {
+/* Said once, and not of a program that has ended. */
+static void tell_shown(struct trace_run *run, const struct thread *t) {
+  struct user_regs_struct regs;
+  if (run->told_clock || !regs_get(t, &regs)) return;
+  run->told_clock = true;
+  state_log(run->st,
+            "cage %d executes a program that cannot be read: what it asks of the clock without a "
+            "system call (clock_gettime, gettimeofday, time, getcpu, clock_getres) is not seen",
+            (int)t->proc->tgid);
+}
+
+void vdso_hide(struct trace_run *run, struct thread *t) {
   const uint64_t ignore = AT_IGNORE;
   Elf64_auxv_t entry = {.a_type = AT_IGNORE};
   uint64_t at;
   if (!any_wanted(run)) return;
   at = auxiliary_vector(t);
+  if (at == 0) tell_shown(run, t);
   while (at != 0 && entry.a_type != AT_NULL && thread_read(t, at, &entry, sizeof entry)) {
     if (entry.a_type == AT_SYSINFO_EHDR) thread_write(t, at, &ignore, sizeof ignore);
     at += sizeof entry;

@@ -425,7 +425,10 @@ static bool poke_syscall(const struct thread *t, uint64_t site, long *old) {
 static void map_window(struct steps *s, struct window *w) {
   struct thread *t = s->t;
   long old;
-  if (!poke_syscall(t, s->regs.rip, &old)) return;
+  if (!poke_syscall(t, s->regs.rip, &old)) {
+    t->proc->space->lack = "its program cannot be read";
+    return;
+  }
   thread_mask(t);
   map_all(s, w, s->regs.rip, old);
   if (t->queued) return;
@@ -435,12 +438,54 @@ static void map_window(struct steps *s, struct window *w) {
   if (s->stopped_by != 0) syscall(SYS_tgkill, t->proc->tgid, t->tid, s->stopped_by);
 }
 
+/* The offset of the n-th syscall instruction of the set-up. */
+static uint64_t setup_site(size_t n) {
+  static const unsigned char instruction[] = {0x0f, 0x05};
+  uint64_t at = trace_setup_at;
+  while (memcmp(trace_stub + at, instruction, sizeof instruction) != 0 || n-- > 0) at++;
+  return at;
+}
+
+/* Whether filters of its own let a new program make all that maps a window, at its usual place. */
+static bool filters_allow(const struct steps *s, uint64_t site, uint64_t size) {
+  const uint64_t *c = s->run->cookie, stub = WINDOW_BASE, fd = 3;
+  const struct {
+    int32_t nr;
+    uint64_t site, words[LENCASE_MAXARGS];
+  } calls[] = {
+      {s->run->window_call, site, {c[0], c[1], c[2], c[3], c[4]}},
+      {SYS_mmap,
+       site,
+       {stub, PAGE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0}},
+      {SYS_close, site, {fd}},
+      {SYS_mmap,
+       stub + setup_site(0),
+       {stub + PAGE, size, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, PAGE}},
+      {SYS_mmap,
+       stub + setup_site(1),
+       {stub + PAGE, WINDOW_SMALL, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, PAGE}},
+      {SYS_mprotect, stub + setup_site(2), {stub + PAGE + edges_first() - PAGE, PAGE, PROT_NONE}},
+      {SYS_madvise, stub + setup_site(3), {stub, PAGE + size, MADV_DONTDUMP}},
+      {SYS_mmap,
+       stub + setup_site(4),
+       {stub + PAGE + size + WINDOW_SMALL, SCRATCH_SIZE, PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, UINT64_MAX, 0}},
+      {SYS_close, stub + setup_site(5), {fd}},
+      {SYS_sched_getaffinity, stub + setup_site(6), {fd}},
+  };
+  size_t i = 0, n = sizeof calls / sizeof *calls;
+  while (i < n && foreign_allows(s->t, calls[i].site, calls[i].nr, calls[i].words)) i++;
+  if (i < n) s->t->proc->space->lack = "seccomp filters of its own";
+  return i == n;
+}
+
 void window_map(struct trace_run *run, struct thread *t) {
   struct steps s = {.run = run, .t = t};
   struct space *space = t->proc->space;
-  if (!run->wanted || run->listener < 0 || t->proc->own_filters || !regs_get(t, &s.regs)) return;
+  if (!run->wanted || run->listener < 0 || !regs_get(t, &s.regs)) return;
   space->ours = window_new(run);
-  if (space->ours != NULL) map_window(&s, space->ours);
+  if (space->ours != NULL && filters_allow(&s, s.regs.rip, space->ours->size))
+    map_window(&s, space->ours);
   if (space->window != 0) return;
   window_unref(run, space->ours);
   space->ours = NULL;

@@ -1,0 +1,526 @@
+/*
+** foreign.c - seccomp filters that a program loads itself
+**
+** They add up, stay through fork and exec, and answer what we have a thread do in its program's name as they
+** answer its own calls: with an errno, or by killing it. So each is kept as it was loaded, a copy of ours being
+** what the kernel is given, and is run here on a call before that is injected. Where the filters do
+** not let it, the host goes another way: memory that the program lends instead of a window, its own arguments
+** instead of that.
+**
+** A filter may have a listener, which can let a call go on that ours would have stopped for: the kernel
+** lets one filter in a chain have one, and we give ours up for the program's. The calls of its threads
+** then stop at their entry, before all filters.
+**
+** Strict mode, which the kernel does not offer to who has a filter, is kept to here, at the same stops.
+*/
+
+#include "trace_int.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* One filter, with those that its thread had before it. */
+struct foreign {
+  unsigned refs;
+  struct foreign *before;
+  size_t n;
+  struct sock_filter code[];
+};
+
+#define NOWHERE UINT64_C(0xfffffffffffff000) /* no program has anything there */
+
+/* A call that loads one, under way. */
+struct foreign_load {
+  struct foreign *filter; /* NULL: strict mode, or none that the kernel will take */
+  bool strict, all_threads, listened;
+  struct mem_seg seg; /* what the kernel reads */
+  struct space *space;
+};
+
+/* {============================= running a filter ========================== */
+
+static uint32_t alu_add(uint32_t a, uint32_t b) {
+  return a + b;
+}
+
+static uint32_t alu_sub(uint32_t a, uint32_t b) {
+  return a - b;
+}
+
+static uint32_t alu_mul(uint32_t a, uint32_t b) {
+  return a * b;
+}
+
+static uint32_t alu_div(uint32_t a, uint32_t b) {
+  return a / b;
+}
+
+static uint32_t alu_or(uint32_t a, uint32_t b) {
+  return a | b;
+}
+
+static uint32_t alu_and(uint32_t a, uint32_t b) {
+  return a & b;
+}
+
+static uint32_t alu_xor(uint32_t a, uint32_t b) {
+  return a ^ b;
+}
+
+static uint32_t alu_lsh(uint32_t a, uint32_t b) {
+  return a << (b & 31);
+}
+
+static uint32_t alu_rsh(uint32_t a, uint32_t b) {
+  return a >> (b & 31);
+}
+
+static uint32_t alu_neg(uint32_t a, uint32_t b) {
+  (void)b;
+  return -a;
+}
+
+/* By bits 4 to 7 of an instruction's code. */
+static uint32_t (*const alus[16])(uint32_t a, uint32_t b) = {
+    [BPF_ADD >> 4] = alu_add, [BPF_SUB >> 4] = alu_sub, [BPF_MUL >> 4] = alu_mul,
+    [BPF_DIV >> 4] = alu_div, [BPF_OR >> 4] = alu_or,   [BPF_AND >> 4] = alu_and,
+    [BPF_XOR >> 4] = alu_xor, [BPF_LSH >> 4] = alu_lsh, [BPF_RSH >> 4] = alu_rsh,
+    [BPF_NEG >> 4] = alu_neg,
+};
+
+static bool holds(unsigned op, uint32_t a, uint32_t b) {
+  switch (op) {
+    case BPF_JEQ: return a == b;
+    case BPF_JGT: return a > b;
+    case BPF_JGE: return a >= b;
+    default: return (a & b) != 0; /* BPF_JSET */
+  }
+}
+
+/* What an instruction's k has to be. */
+enum k_rule { K_UNKNOWN, K_ANY, K_OFFSET, K_SLOT, K_DIVISOR, K_SHIFT, K_JUMP, K_BRANCH };
+
+/* Every instruction that the kernel lets a seccomp filter have (seccomp_check_filter). */
+static const uint8_t k_rules[256] = {
+    [BPF_LD | BPF_W | BPF_ABS] = K_OFFSET,
+    [BPF_LD | BPF_W | BPF_LEN] = K_ANY,
+    [BPF_LDX | BPF_W | BPF_LEN] = K_ANY,
+    [BPF_LD | BPF_IMM] = K_ANY,
+    [BPF_LDX | BPF_IMM] = K_ANY,
+    [BPF_LD | BPF_MEM] = K_SLOT,
+    [BPF_LDX | BPF_MEM] = K_SLOT,
+    [BPF_ST] = K_SLOT,
+    [BPF_STX] = K_SLOT,
+    [BPF_MISC | BPF_TAX] = K_ANY,
+    [BPF_MISC | BPF_TXA] = K_ANY,
+    [BPF_RET | BPF_K] = K_ANY,
+    [BPF_RET | BPF_A] = K_ANY,
+    [BPF_ALU | BPF_ADD | BPF_K] = K_ANY,
+    [BPF_ALU | BPF_ADD | BPF_X] = K_ANY,
+    [BPF_ALU | BPF_SUB | BPF_K] = K_ANY,
+    [BPF_ALU | BPF_SUB | BPF_X] = K_ANY,
+    [BPF_ALU | BPF_MUL | BPF_K] = K_ANY,
+    [BPF_ALU | BPF_MUL | BPF_X] = K_ANY,
+    [BPF_ALU | BPF_DIV | BPF_K] = K_DIVISOR,
+    [BPF_ALU | BPF_DIV | BPF_X] = K_ANY,
+    [BPF_ALU | BPF_AND | BPF_K] = K_ANY,
+    [BPF_ALU | BPF_AND | BPF_X] = K_ANY,
+    [BPF_ALU | BPF_OR | BPF_K] = K_ANY,
+    [BPF_ALU | BPF_OR | BPF_X] = K_ANY,
+    [BPF_ALU | BPF_XOR | BPF_K] = K_ANY,
+    [BPF_ALU | BPF_XOR | BPF_X] = K_ANY,
+    [BPF_ALU | BPF_LSH | BPF_K] = K_SHIFT,
+    [BPF_ALU | BPF_LSH | BPF_X] = K_ANY,
+    [BPF_ALU | BPF_RSH | BPF_K] = K_SHIFT,
+    [BPF_ALU | BPF_RSH | BPF_X] = K_ANY,
+    [BPF_ALU | BPF_NEG] = K_ANY,
+    [BPF_JMP | BPF_JA] = K_JUMP,
+    [BPF_JMP | BPF_JEQ | BPF_K] = K_BRANCH,
+    [BPF_JMP | BPF_JEQ | BPF_X] = K_BRANCH,
+    [BPF_JMP | BPF_JGT | BPF_K] = K_BRANCH,
+    [BPF_JMP | BPF_JGT | BPF_X] = K_BRANCH,
+    [BPF_JMP | BPF_JGE | BPF_K] = K_BRANCH,
+    [BPF_JMP | BPF_JGE | BPF_X] = K_BRANCH,
+    [BPF_JMP | BPF_JSET | BPF_K] = K_BRANCH,
+    [BPF_JMP | BPF_JSET | BPF_X] = K_BRANCH,
+};
+
+/* 'left': how many instructions follow it. */
+static bool is_sound(const struct sock_filter *i, size_t left) {
+  switch (i->code < sizeof k_rules ? k_rules[i->code] : K_UNKNOWN) {
+    case K_UNKNOWN: return false;
+    case K_OFFSET: return i->k % sizeof i->k == 0 && i->k < sizeof(struct seccomp_data);
+    case K_SLOT: return i->k < BPF_MEMWORDS;
+    case K_DIVISOR: return i->k != 0;
+    case K_SHIFT: return i->k < 32;
+    case K_JUMP: return i->k < left;
+    case K_BRANCH: return i->jt < left && i->jf < left;
+    default: return true;
+  }
+}
+
+bool foreign_is_sound(const struct sock_filter *code, size_t n) {
+  size_t i;
+  for (i = 0; i < n; i++)
+    if (!is_sound(&code[i], n - 1 - i)) return false;
+  return n > 0 && BPF_CLASS(code[n - 1].code) == BPF_RET;
+}
+
+struct machine {
+  uint32_t a, x, mem[BPF_MEMWORDS];
+};
+
+static uint32_t loaded(const struct machine *m, const struct sock_filter *i,
+                       const struct seccomp_data *data) {
+  uint32_t word;
+  switch (BPF_MODE(i->code)) {
+    case BPF_IMM: return i->k;
+    case BPF_MEM: return m->mem[i->k];
+    case BPF_LEN: return sizeof *data;
+    default: memcpy(&word, (const char *)data + i->k, sizeof word); return word; /* BPF_ABS */
+  }
+}
+
+uint32_t foreign_answer(const struct sock_filter *code, const struct seccomp_data *data) {
+  struct machine m = {0};
+  const struct sock_filter *i;
+  for (i = code;; i++) { /* jumps lead forward, and the last instruction returns */
+    uint32_t b = BPF_SRC(i->code) == BPF_X ? m.x : i->k;
+    switch (BPF_CLASS(i->code)) {
+      case BPF_LD: m.a = loaded(&m, i, data); break;
+      case BPF_LDX: m.x = loaded(&m, i, data); break;
+      case BPF_ST: m.mem[i->k] = m.a; break;
+      case BPF_STX: m.mem[i->k] = m.x; break;
+      case BPF_ALU:
+        if (BPF_OP(i->code) == BPF_DIV && b == 0) return 0; /* it ends there, says the kernel */
+        m.a = alus[BPF_OP(i->code) >> 4](m.a, b);
+        break;
+      case BPF_JMP:
+        if (BPF_OP(i->code) == BPF_JA)
+          i += i->k;
+        else
+          i += holds(BPF_OP(i->code), m.a, b) ? i->jt : i->jf;
+        break;
+      case BPF_RET: return BPF_RVAL(i->code) == BPF_A ? m.a : i->k;
+      default: /* BPF_MISC */
+        if (BPF_MISCOP(i->code) == BPF_TAX)
+          m.x = m.a;
+        else
+          m.a = m.x;
+    }
+  }
+}
+
+/* }========================================================================= */
+
+/* {================================= judging =============================== */
+
+/* As the kernel has it: the lower comes first. */
+static int32_t rank(uint32_t answer) {
+  return (int32_t)(answer & SECCOMP_RET_ACTION_FULL);
+}
+
+/* What all of a thread's filters say of a call that is made by the instruction at 'site'. */
+static uint32_t judge(const struct thread *t, uint64_t site, int32_t nr,
+                      const uint64_t words[LENCASE_MAXARGS]) {
+  struct seccomp_data data = {.nr = nr, .arch = AUDIT_ARCH_X86_64, .instruction_pointer = site + 2};
+  uint32_t answer = SECCOMP_RET_ALLOW;
+  const struct foreign *f;
+  memcpy(data.args, words, sizeof data.args);
+  for (f = t->filters; f != NULL; f = f->before) {
+    uint32_t one = foreign_answer(f->code, &data);
+    if (rank(one) < rank(answer)) answer = one;
+  }
+  return answer & SECCOMP_RET_ACTION_FULL;
+}
+
+bool foreign_allows(const struct thread *t, uint64_t site, int32_t nr,
+                    const uint64_t words[LENCASE_MAXARGS]) {
+  uint32_t answer;
+  if (t->unjudged) return false;
+  answer = judge(t, site, nr, words);
+  return answer == SECCOMP_RET_ALLOW || answer == SECCOMP_RET_LOG;
+}
+
+/* Whether the call does more than fail. */
+static bool ends_program(uint32_t answer) {
+  return answer != SECCOMP_RET_ALLOW && answer != SECCOMP_RET_LOG && answer != SECCOMP_RET_TRACE &&
+         answer != SECCOMP_RET_USER_NOTIF && answer != SECCOMP_RET_ERRNO;
+}
+
+bool foreign_bears(const struct thread *t, uint64_t site, int32_t nr,
+                   const uint64_t words[LENCASE_MAXARGS]) {
+  const struct user_regs_struct *regs = &t->now.regs;
+  uint64_t own[LENCASE_MAXARGS];
+  if (t->filters == NULL || t->unjudged) return true;
+  regs_words(regs, own);
+  if (nr == (int32_t)regs->orig_rax && memcmp(own, words, sizeof own) == 0) return true;
+  return !ends_program(judge(t, site, nr, words));
+}
+
+int32_t foreign_harmless(const struct thread *t) {
+  static const int32_t calls[] = {SYS_getpid, SYS_gettid,  SYS_getuid,  SYS_geteuid,
+                                  SYS_getgid, SYS_getppid, SYS_getpgrp, SYS_sched_yield};
+  uint64_t words[LENCASE_MAXARGS];
+  size_t i;
+  regs_words(&t->now.regs, words);
+  for (i = 0; i < sizeof calls / sizeof *calls; i++)
+    if (foreign_allows(t, t->now.regs.rip - 2, calls[i], words)) return calls[i];
+  return calls[0];
+}
+
+/* }========================================================================= */
+
+/* {================================== chains =============================== */
+
+static void filters_unref(struct trace_run *run, struct foreign *f) {
+  while (f != NULL && --f->refs == 0) {
+    struct foreign *before = f->before;
+    state_free(run->st, f, sizeof *f + f->n * sizeof *f->code);
+    f = before;
+  }
+}
+
+static void filters_set(struct thread *t, struct foreign *f) {
+  if (f != NULL) f->refs++;
+  filters_unref(t->run, t->filters);
+  t->filters = f;
+}
+
+void foreign_inherit(struct thread *t, const struct thread *parent) {
+  filters_set(t, parent->filters);
+  t->unjudged = parent->unjudged;
+  t->listened = parent->listened;
+  t->strict = parent->strict;
+}
+
+void foreign_orphan(struct thread *t, const struct process *parent) {
+  t->unjudged = parent->own_filters;
+  t->listened = parent->own_filters && t->run->wanted && t->run->listener < 0;
+}
+
+void foreign_gone(struct thread *t) {
+  filters_set(t, NULL);
+}
+
+/* }========================================================================= */
+
+/* {================================= loading =============================== */
+
+static struct foreign_load *load_new(struct thread *t) {
+  struct foreign_load *load = state_new(t->run->st, sizeof *load);
+  if (load == NULL) return NULL;
+  foreign_forget(t->run, &t->now);
+  load->space = t->proc->space;
+  load->space->refs++;
+  t->now.load = load;
+  return load;
+}
+
+void foreign_forget(struct trace_run *run, struct flight *f) {
+  struct foreign_load *load = f->load;
+  if (load == NULL) return;
+  if (load->seg.size > 0 && load->space->window_size > 0)
+    window_give(load->space, &load->seg);
+  else if (load->seg.size > 0)
+    lend_give(run, load->space, &load->seg);
+  if (load->filter != NULL) filters_unref(run, load->filter);
+  space_unref(run, load->space);
+  state_free(run->st, load, sizeof *load);
+  f->load = NULL;
+}
+
+/* What the program has there, copied once; NULL: *err, or (0) it is no filter, or cannot be read. */
+static struct foreign *copy_filter(struct thread *t, const struct sock_fprog *prog, int *err) {
+  size_t bytes = prog->len * sizeof *prog->filter;
+  struct foreign *f = NULL;
+  *err = 0;
+  if (prog->len == 0 || prog->len > BPF_MAXINSNS) return NULL;
+  f = state_new(t->run->st, sizeof *f + bytes);
+  if (f == NULL) {
+    *err = ENOMEM;
+    return NULL;
+  }
+  f->refs = 1;
+  f->n = prog->len;
+  if (thread_read(t, (uintptr_t)prog->filter, f->code, bytes)) return f;
+  filters_unref(t->run, f);
+  return NULL;
+}
+
+/*
+** Lays the copy where the kernel is to read it: the address of its head, 0: there is no place. Without one, a
+** head for the kernel to refuse: it finds nothing behind it, whatever has come there since.
+*/
+static uint64_t place_filter(struct thread *t, struct foreign_load *load,
+                             const struct sock_fprog *prog) {
+  const struct foreign *f = load->filter;
+  size_t bytes = f != NULL ? f->n * sizeof *f->code : 0;
+  struct mem_seg seg = {.size = sizeof *prog + bytes};
+  struct sock_fprog head = {.len = prog->len};
+  bool lent = t->proc->space->window_size == 0;
+  uint64_t code = prog->filter != NULL ? NOWHERE : 0;
+  if ((lent ? lend_take(t->run, t, &seg) : window_take(t->run, t, &seg)) != LENCASE_OK) return 0;
+  if (f != NULL) code = seg.addr + sizeof head;
+  head.filter = (struct sock_filter *)(uintptr_t)code;
+  memcpy(seg.data, &head, sizeof head);
+  if (f != NULL) memcpy((char *)seg.data + sizeof head, f->code, bytes);
+  load->seg = seg;
+  return !lent || thread_write(t, seg.addr, seg.data, seg.size) ? seg.addr : 0;
+}
+
+/* The kernel lets one filter of a chain have a listener. */
+static void give_up_listener(const struct thread *t) {
+  struct trace_run *run = t->run;
+  close(run->listener);
+  run->listener = -1;
+  run->window.lack = "a program has a seccomp listener of its own";
+  run->window.lack_err = EBUSY;
+  if (!run->wanted) return;
+  state_log(run->st,
+            "cage %d loads a seccomp filter with a listener, which could let calls go on: every "
+            "call of that program "
+            "stops from now on, which is slow",
+            (int)t->proc->tgid);
+}
+
+/* 'flags' as of seccomp(2). */
+static bool load_copy(struct thread *t, const struct sock_fprog *prog, uint32_t flags,
+                      int64_t *result) {
+  struct foreign_load *load = load_new(t);
+  uint64_t at;
+  int err = ENOMEM;
+  if (load != NULL) load->filter = copy_filter(t, prog, &err);
+  *result = -err;
+  if (err != 0) return false;
+  load->all_threads = (flags & SECCOMP_FILTER_FLAG_TSYNC) != 0;
+  load->listened = (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) != 0;
+  at = place_filter(t, load, prog);
+  if (at != 0) {
+    t->now.words[2] = at;
+    if (load->filter != NULL && load->listened && t->run->listener >= 0) give_up_listener(t);
+  } else { /* the kernel reads what may not be what we have */
+    t->unjudged = t->proc->own_filters = true;
+    foreign_forget(t->run, &t->now);
+  }
+  return true;
+}
+
+static bool load_filter(struct thread *t, uint32_t flags, int64_t *result) {
+  const uint32_t listened = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+  const uint32_t listened_all = SECCOMP_FILTER_FLAG_TSYNC | listened;
+  struct sock_fprog prog = {0};
+  *result = -EBUSY; /* threads that run would get a filter that could let their calls go on */
+  if ((flags & listened_all) == listened_all && t->proc->threads->others != NULL && t->run->wanted)
+    return false;
+  if (!thread_read(t, t->now.words[2], &prog, sizeof prog)) {
+    t->now.words[2] = NOWHERE;
+    return true;
+  }
+  return load_copy(t, &prog, flags, result);
+}
+
+/*
+** There are filters: the kernel says EINVAL. Else it would make the clock unreadable (rdtsc), which a call of
+** that name does: it is made instead.
+*/
+static bool set_strict(struct thread *t, int64_t *result) {
+  static const uint64_t words[LENCASE_MAXARGS] = {PR_SET_TSC, PR_TSC_SIGSEGV};
+  if (foreign_mode(t) != 0) return true;
+  *result = -ENOMEM;
+  if (load_new(t) == NULL) return false;
+  t->now.load->strict = true;
+  t->now.nr = SYS_prctl;
+  memcpy(t->now.words, words, sizeof words);
+  return true;
+}
+
+bool foreign_seccomp(struct thread *t, int64_t *result) {
+  const uint64_t *words = t->now.words;
+  switch ((uint32_t)words[0]) {
+    case SECCOMP_SET_MODE_FILTER: return load_filter(t, (uint32_t)words[1], result);
+    case SECCOMP_SET_MODE_STRICT:
+      return (uint32_t)words[1] != 0 || words[2] != 0 || set_strict(t, result);
+    default: return true;
+  }
+}
+
+bool foreign_prctl(struct thread *t, int64_t *result) {
+  switch (t->now.words[1]) {
+    case SECCOMP_MODE_FILTER: return load_filter(t, 0, result);
+    case SECCOMP_MODE_STRICT: return set_strict(t, result);
+    default: return true;
+  }
+}
+
+int foreign_mode(const struct thread *t) {
+  return t->filters != NULL || t->unjudged ? SECCOMP_MODE_FILTER : prctl(PR_GET_SECCOMP);
+}
+
+/* With a listener its descriptor is the result. */
+static bool has_loaded(const struct foreign_load *load, int64_t result) {
+  return load->listened ? result >= 0 : result == 0;
+}
+
+static void load_into(struct thread *t, const struct thread *from) {
+  filters_set(t, from->filters);
+  t->unjudged = from->unjudged;
+  t->listened = from->listened;
+}
+
+/* It is in force: of instructions that this kernel has and we do not know nothing can be said. */
+static void has_filter(struct thread *t, struct foreign_load *load) {
+  struct foreign *f = load->filter;
+  struct thread *other;
+  t->proc->own_filters = true;
+  t->listened = t->listened || (load->listened && t->run->wanted);
+  if (foreign_is_sound(f->code, f->n)) {
+    load->filter = NULL;
+    f->before = t->filters; /* with the reference that was the thread's */
+    t->filters = f;
+  } else {
+    t->unjudged = true;
+  }
+  for (other = t->proc->threads; load->all_threads && other != NULL; other = other->others)
+    if (other != t) load_into(other, t);
+}
+
+void foreign_over(struct thread *t, int64_t result) {
+  struct foreign_load *load = t->now.load;
+  if (load == NULL) return;
+  if (has_loaded(load, result) && load->filter != NULL) has_filter(t, load);
+  if (load->strict && result == 0) t->strict = true;
+  foreign_forget(t->run, &t->now);
+}
+
+/* }========================================================================= */
+
+/* {=============================== strict mode ============================= */
+
+bool foreign_strict(struct trace_run *run, struct thread *t) {
+  struct flight *f = &t->now;
+  switch ((int32_t)f->regs.orig_rax) {
+    case SYS_read:
+    case SYS_write:
+    case SYS_exit:
+    case SYS_rt_sigreturn: return false;
+    default: break;
+  }
+  if (t->proc->threads->others == NULL) {
+    kill(t->proc->tgid, SIGKILL);
+    return true;
+  }
+  f->nr = SYS_exit; /* the thread alone ends */
+  memset(f->words, 0, sizeof f->words);
+  f->words[0] = SIGKILL;
+  flight_down(run, t);
+  return true;
+}
+
+/* }========================================================================= */
