@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,6 +49,7 @@ bool probe_partner(struct probe_trial *trial, struct probe_partner *p, int (*f)(
   if (!probe_went(trial, pipe2(gate, O_CLOEXEC) == 0, "pipe2")) return false;
   p->pid = fork();
   if (p->pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a probe that is given up answers none of its calls */
     close(gate[1]);
     if (read(gate[0], &go, 1) != 1) _exit(1);
     _exit(f != NULL ? f(ud) : 0);
