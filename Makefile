@@ -13,7 +13,7 @@
 #   make attacks      [TRIES=2000] programs that try to get round a grate, for long (make test: a few tries)
 #   make asan         tests under the address and undefined-behaviour sanitizers
 #   make check-identity  [CALLS=100000] [SEED=1] odd calls natively and in a cage, compared
-#   make transparency [JOBS=git,cargo] [HOSTS=trace,inline] [INSTALL=1] real programs natively and in a cage, compared
+#   make transparency [JOBS=git,cargo] [HOSTS=trace,inline] [LARGE=1] real programs natively and in a cage, compared
 #   make ubsan        those of the inline host under the latter alone
 #   make tsan         the test with threads under the thread sanitizer
 #   make wasm-objects what a grate of Lind's is made of, compiled for wasm32
@@ -245,15 +245,15 @@ check-identity:
 	@$(MAKE) -s all $(C_HELPERS)
 	@LENCASE_BUILD=$(BUILD) $(LUA) spec/identity/run.lua --seed $(SEED) --calls $$(($(CALLS) / 8))
 
-# Real programs; INSTALL=1 has the large ones installed, too, which else are left out where they are not here.
+# Real programs; LARGE=1 has the large ones installed, too, which else are left out where they are not here.
 HOSTS = trace,inline
-INSTALL =
+LARGE =
 
 .PHONY: transparency
 transparency:
 	@scripts/install-deps test transparency
 	@$(MAKE) -s all
-	@$(if $(INSTALL),LENCASE_BUILD=$(BUILD) scripts/install-deps transparency-large)
+	@$(if $(LARGE),LENCASE_BUILD=$(BUILD) scripts/install-deps transparency-large)
 	@LENCASE_BUILD=$(BUILD) $(LUA) spec/transparency/run.lua $(if $(JOBS),--jobs $(JOBS)) --hosts $(HOSTS)
 
 # As in a container of Docker's: its seccomp profile, and root with the capabilities that it gives.
