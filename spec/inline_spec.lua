@@ -137,6 +137,28 @@ int luaopen_locks(lua_State *L) { lua_pushcfunction(L, try); return 1; }
     end)
   end)
 
+  it("leaves nothing behind of a signal handler on an alternate stack that returns", function()
+    local out, err = inline('local sys = require "lencase".sys\n'
+                              .. 'return require "lencase".grate { rt_sigreturn = function() return sys.rt_sigreturn() end }',
+      [[/usr/bin/python3 -S -c '
+import faulthandler, os, signal
+faulthandler.enable()  # has a stack for handlers
+count = 0
+def handler(*args):
+    global count
+    count += 1
+def used():
+    return int(open("/proc/self/statm").read().split()[1]) * 4
+signal.signal(signal.SIGUSR1, handler)
+def send(n):
+    for _ in range(n): os.kill(os.getpid(), signal.SIGUSR1)
+send(500)
+before = used()
+send(6000)
+print(count, "grown" if used() > before + 4096 else "as large as before")']])
+    assert.are.equal("6500 as large as before\n", out, err)
+  end)
+
   it("gets a second thread's calls while one waits", function()
     local out = inline(busy, [[/usr/bin/python3 -c '
 import os, threading

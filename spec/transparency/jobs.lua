@@ -5,6 +5,7 @@
 
 local jobs = {}
 
+local FDS_INLINE = "descriptors 1000 and 1001 are lencase's, and seen in /proc/self/fd (core/host/inline/README.md)"
 local SECCOMP_INLINE = "a filter of the program's own kills it for what the host itself calls: process_vm_readv (core/host/inline/README.md)"
 
 local function job(row) table.insert(jobs, row) end
@@ -19,7 +20,8 @@ for case in ET.parse("report.xml").iter("testcase"):
 END]]
 
 for module, row in pairs {
-  os = {}, subprocess = {}, signal = {}, threading = {}, socket = {}, asyncio = { seconds = 600 },
+  os = {}, signal = {}, threading = {}, socket = {},
+  subprocess = { known = { { why = FDS_INLINE, hosts = "inline", lines = "test_pass_fds_redirected run" } } }, asyncio = { seconds = 600 },
   select = { short = true }, poll = { short = true }, epoll = {}, posix = {}, fcntl = { short = true }, mmap = {},
   pty = {}, selectors = {}, tempfile = {}, shutil = {},
 } do
@@ -119,7 +121,8 @@ open(my $missing, "<", "none") or print "error: $!\n"; open(my $bad, ">", "/proc
 my $set = POSIX::SigSet->new(SIGUSR2); sigprocmask(SIG_BLOCK, $set); my $usr2 = 0; $SIG{USR2} = sub { $usr2++ }; kill USR2 => $$; print "blocked $usr2\n";
 sigprocmask(SIG_UNBLOCK, $set); print "delivered $usr2\n"; my @l = localtime 0; print "@l\n"; print "umask ", umask 027, "\n";
 local $SIG{CHLD} = 'IGNORE'; my $p = fork; exit 0 if !$p; print waitpid($p, 0), " $!\n"; $SIG{CHLD} = 'DEFAULT';
-if (!($p = fork)) { kill KILL => $$ } waitpid $p, 0; print "killed by ", $? & 127, "\n"; system("kill -TERM \$\$"); print "killed by ", $? & 127, "\n"; exec "sh", "-c", "echo executed";
+if (!($p = fork)) { kill KILL => $$ } waitpid $p, 0; print "killed by ", $? & 127, "\n";
+system("kill -TERM \$\$"); print "killed by ", $? & 127, "\n"; exec "sh", "-c", "echo executed";
 END
 perl a.pl]],
   check = "ls -ln | awk '{ print $1, $5, $9 }'" }
@@ -305,7 +308,8 @@ daemon off; worker_processes 2; pid nginx.pid; error_log logs/error.log notice;
 events { worker_connections 100; }
 http { client_body_temp_path t/a; proxy_temp_path t/b; fastcgi_temp_path t/c; uwsgi_temp_path t/d; scgi_temp_path t/e; access_log logs/access.log combined;
   sendfile on; gzip on; gzip_types text/plain; default_type text/plain; etag off;
-  server { listen 127.0.0.1:8080; root www; location /up { proxy_pass http://127.0.0.1:8080/numbers; } location /put { root .; client_max_body_size 9m; proxy_pass http://127.0.0.1:8080/; } } }
+  server { listen 127.0.0.1:8080; root www; location /up { proxy_pass http://127.0.0.1:8080/numbers; }
+    location /put { root .; client_max_body_size 9m; proxy_pass http://127.0.0.1:8080/; } } }
 END
 cat > client.py <<'END'
 import concurrent.futures, hashlib, time, urllib.error, urllib.request
@@ -339,7 +343,8 @@ psql -Atc 'select count(*) from pgbench_history; select (select sum(abalance) fr
 PGHOST=127.0.0.1 psql -Atc "select count(*), sum(n), md5(string_agg(n::text, ',')) from generate_series(1, 200000) n; set work_mem = '64kB';
   select count(*) from (select n from generate_series(1, 200000) n order by n desc offset 10) t; notify a; select pg_sleep(0.2); checkpoint"; psql -Atc 'vacuum analyze'
 psql -Atc "set statement_timeout = 300; select pg_sleep(60)" || echo "status $?"
-psql -Atc "set max_parallel_workers_per_gather = 2; set parallel_setup_cost = 0; set min_parallel_table_scan_size = 0; select count(*) from pgbench_accounts where abalance is not null"
+psql -Atc "set max_parallel_workers_per_gather = 2; set parallel_setup_cost = 0;
+  set min_parallel_table_scan_size = 0; select count(*) from pgbench_accounts where abalance is not null"
 pg_dump -t pgbench_branches | grep -c COPY; pg_ctl -D data -m fast stop; trap - EXIT; pg_controldata data | grep state]],
   check = [[grep -cE 'PANIC|FATAL|crash' log || :]] }
 
@@ -354,9 +359,11 @@ echo "[127.0.0.1]:2222 $(cat host.pub)" > known]],
 s="ssh -F none -q -i key -o UserKnownHostsFile=$PWD/known -o IdentitiesOnly=yes -p 2222 user@127.0.0.1"
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do if $s true; then break; fi; sleep 0.2; done
 $s 'echo hello; id -u; pwd; echo to stderr >&2; exit 7' || echo "status $?"
-$s 'sha256sum' < numbers; $s "cat $PWD/numbers" | sha256sum;
+$s 'sha256sum' < numbers; $s "cat $PWD/numbers" | sha256sum
 $s -N -L 2223:127.0.0.1:2222 & forward=$!
-for i in 1 2 3 4 5 6 7 8 9 10; do if ssh -F none -q -i key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -p 2223 user@127.0.0.1 echo forwarded; then break; fi; sleep 0.3; done
+for i in 1 2 3 4 5 6 7 8 9 10; do
+  if ssh -F none -q -i key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -p 2223 user@127.0.0.1 echo forwarded; then break; fi; sleep 0.3
+done
 kill $forward; wait $forward || echo "status $?"; $s 'kill -TERM $$' || echo "status $?"; kill $server; wait $server || echo "status $?"; trap - EXIT]],
   known = { { why = SECCOMP_INLINE, hosts = "inline", instead = "^> status: 255$" } } }
 
@@ -370,7 +377,7 @@ bwrap --ro-bind / / --dev /dev --proc /proc --bind /mnt/work /mnt/work --unshare
   --die-with-parent sh -c 'id -u; id -g; uname -n; ls /proc/self/fd | wc -l; echo $$ > pid; touch /usr/none || echo "status $?"; exit 5' || echo "status $?"
 bwrap --ro-bind / / --tmpfs /mnt/tmp --new-session --unshare-net sh -c 'ls /mnt/tmp; cat /proc/net/dev | wc -l']],
   check = "cat pid",
-  known = { { why = "descriptors 1000 and 1001 are lencase's (core/host/inline/README.md)", hosts = "inline", lines = "^[<>] out: [68]$" } } }
+  known = { { why = FDS_INLINE, hosts = "inline", lines = "^[<>] out: [68]$" } } }
 
 job { name = "bwrap-seccomp", needs = "bwrap perl", package = "bubblewrap",
   setup = [[perl -e 'print pack("SCCL", 0x20, 0, 0, 0), pack("SCCL", 0x15, 0, 1, 83), pack("SCCL", 6, 0, 0, 0x50001), pack("SCCL", 6, 0, 0, 0x7fff0000)' > filter]],

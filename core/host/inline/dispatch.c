@@ -107,6 +107,12 @@ static void step_carried(void *arg) {
   settle(s);
 }
 
+/* For a call that does not return: nothing would end its flight. */
+static void step_leave(void *arg) {
+  struct visit *s = arg;
+  inline_flight_drop(s->t->h, s->f);
+}
+
 static void end_killed(struct inline_host *h) {
   inline_process_end(h, SIGKILL);
   inline_raw3(h, SYS_kill, (uint64_t)inline_raw3(h, SYS_getpid, 0, 0, 0), SIGKILL, 0);
@@ -139,11 +145,12 @@ static int64_t ask(struct trap *t) {
     uint64_t words[LENCASE_MAXARGS];
     int32_t nr = s.f->nr;
     memcpy(words, s.f->words, sizeof words);
+    if (nr == SYS_rt_sigreturn) take_step(&s, step_leave);
     inline_unlock(t->h);
     s.result = inline_carry(t, nr, words);
     inline_lock(t->h);
     if (s.f->id != s.id)
-      s.verdict = VERDICT_DONE; /* dropped meanwhile: we are the child of a fork */
+      s.verdict = VERDICT_DONE; /* dropped meanwhile: as above, or we are the child of a fork */
     if (s.verdict == VERDICT_PARKED) take_step(&s, step_carried);
   }
   inline_unlock(t->h);
