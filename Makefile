@@ -289,7 +289,7 @@ SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omi
 ASAN_SPECS = env LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0
 
 # What uses the ordinary build, and the host whose link namespace no sanitizer's runtime fits into.
-NOT_ASAN = spec/install_spec.lua spec/embed_spec.lua spec/readme_spec.lua spec/inline_spec.lua spec/doctor_spec.lua spec/inline_confined_spec.lua
+NOT_ASAN = spec/install_spec.lua spec/embed_spec.lua spec/readme_spec.lua spec/inline_spec.lua spec/doctor_spec.lua spec/inline_confined_spec.lua spec/transparency_spec.lua
 
 asan:
 	@scripts/install-deps test

@@ -22,7 +22,7 @@ END]]
 for module, row in pairs {
   os = {}, signal = {}, threading = {}, socket = {},
   subprocess = { known = { { why = FDS_INLINE, hosts = "inline", lines = "test_pass_fds_redirected run" } } }, asyncio = { seconds = 600 },
-  select = { short = true }, poll = { short = true }, epoll = {}, posix = {}, fcntl = { short = true }, mmap = {},
+  select = { short = true }, poll = {}, epoll = {}, posix = {}, fcntl = { short = true }, mmap = {},
   pty = {}, selectors = {}, tempfile = {}, shutil = {},
 } do
   row.name = "python-" .. module
