@@ -8,8 +8,8 @@
 
 enum { PAGE = 4096, TRIES = 64 };
 
-/* Nobody was found to use this part of the address space; else one of the next. */
-#define RESERVE_BASE ((uintptr_t)0x7c0000000000)
+/* A part of the address space that programs leave alone, and ThreadSanitizer takes for theirs; else one of the next. */
+#define RESERVE_BASE ((uintptr_t)0x7ea000000000)
 #define RESERVE_STEP ((uintptr_t)1 << 32)
 
 /* The pages that hold 'size' bytes. */
