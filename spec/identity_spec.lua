@@ -104,6 +104,7 @@ describe("identity:", function()
   end
 
   it("what is known to differ still does", function()
+    if support.sanitized then return pending "no inline host under a sanitizer: its rows cannot be seen" end
     assert.same({}, known.left_over(found.differences))
   end)
 end)
