@@ -42,6 +42,7 @@ describe("a program that attacks its grate", function()
   end)
 
   it("makes another call in the place of those that set its child's program up", function()
+    if support.filtered then return pending "not tried in a container" end
     local out, err, status = attack("exec", 100)
     is_lost(out, err, status)
     assert.is_truthy(err:find "another call came than the one made for it: ended", err)
