@@ -383,6 +383,12 @@ static void *with_little(void *arg) {
   return arg;
 }
 
+/* One that comes before the call it is meant for is made up for by the next. */
+static void during_a_read(int sig) {
+  during(sig);
+  if (storm < 50) next_signal();
+}
+
 /* Signals that come into a call, too. */
 static void littles(void) {
   pthread_t t;
@@ -391,9 +397,9 @@ static void littles(void) {
   pthread_create(&t, NULL, with_little, NULL);
   pthread_join(t, NULL);
   stormy = 1;
-  on(SIGALRM, during, SA_ONSTACK);
+  on(SIGALRM, during_a_read, SA_ONSTACK);
+  next_signal();
   while (storm < 50) {
-    another_signal();
     if (read(ends[0], &c, 1) != 1 && errno != EINTR) break;
   }
   say("storm", storm >= 50);
