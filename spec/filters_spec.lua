@@ -181,7 +181,7 @@ describe("what others may not look into", function()
 
   if ROOT then
     it("a program that becomes another user's", function()
-    if support.filtered then return pending "in a container it is said that there is no window" end
+      if support.filtered then return pending "in a container it is said that there is no window" end
       is_same(nil, both(COPIES, HELPER .. "user word ", { prefix = prefix }))
       is_same(nil, both(COPIES, HELPER .. "user word helper_filters cat word", { prefix = prefix }))
       is_same(nil, both(COPIES, NOBODY .. HELPER .. "undumpable word", { prefix = prefix }))
@@ -189,7 +189,7 @@ describe("what others may not look into", function()
   end
 
   it("a program that cannot be read", function()
-    if support.filtered then return pending "in a container it is said that there is no window" end
+      if support.filtered then return pending "in a container it is said that there is no window" end
     if support.sanitized then return pending "the sanitizer's runtime is in that program, too, and wants to read itself" end
     local as = (ROOT and NOBODY or "") .. [[sh -c 'exec "$@"' sh ]] -- setpriv itself may still read it
     is_same(unread, both(COPIES, as .. UNREAD .. "undumpable word", { prefix = prefix }))

@@ -81,6 +81,11 @@ local here = assert(io.popen "pwd")
 support.pwd = here:read "l"
 here:close()
 
+--- Why a program of another user's cannot use this build (a checkout in /root): a reason for `pending`; nil: it can.
+support.private = not os.execute((
+  'setpriv --reuid 65534 --clear-groups test -r "$(realpath %s/liblencase-engine.so)" 2>/dev/null'):format(support.build))
+  and "other users cannot read this checkout"
+
 -- }==========================================================================
 
 -- {================================== cages =================================
