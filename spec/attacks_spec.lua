@@ -42,9 +42,9 @@ describe("a program that attacks its grate", function()
   end)
 
   it("makes another call in the place of those that set its child's program up", function()
-    if support.filtered then return pending "not tried in a container" end
     local out, err, status = attack("exec", 100)
     is_lost(out, err, status)
+    if support.filtered then return end -- a container's profile refuses process_vm_writev: its tries change nothing
     assert.is_truthy(err:find "another call came than the one made for it: ended", err)
   end)
 

@@ -268,7 +268,7 @@ static ssize_t move_unveiled(struct thread *t, const struct iovec *local,
   t->proc->space->way = WAY_FILE;
   moved = move(t, local, remote, n, write);
   memory_veil(t);
-  return moved;
+  return t->proc->space->way == WAY_PEEK && is_refusal(moved) ? -EFAULT : moved;
 }
 
 static ssize_t move_somehow(struct thread *t, const struct iovec *local, const struct iovec *remote,

@@ -404,6 +404,8 @@ static void map_all(struct steps *s, const struct window *w, uint64_t site, long
   stub = fd >= 0 ? map_checked_stub(s, site, fd, &sought) : fd;
   if (fd < 0)
     lacks(s->run, "its descriptor cannot be handed over", (int)-fd);
+  else if (sought.maps < 0)
+    lacks(s->run, "its mappings cannot be asked for", EACCES);
   else
     lacks(s->run, "it cannot be mapped", stub < 0 ? (int)-stub : 0);
   if (fd >= 0 && stub < 0) {
