@@ -2,11 +2,12 @@
 ** neighbour.c - what another cage's calls say
 **
 ** Paths that lencase hands to the kernel lie in memory that the program can read. That of another program is not to be
-** found there, nor that of a child of the same program once its call is over.
+** found there, nor that of a child or the parent of the same program.
 */
 
 #include "attack.h"
 
+#include <sys/prctl.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
@@ -38,13 +39,22 @@ static int finds(const char *word) {
   return found;
 }
 
-/* Opens a pipe, which takes until we are its writer. */
-static pid_t reader(int executes) {
+/* Opens a pipe, which takes until there is a writer. */
+static void wait_for_writer(void) {
+  if (open("pipe-of-another", O_RDONLY) < 0) fails("pipe-of-another");
+}
+
+static void read_in_another_program(void) {
+  execl("/proc/self/exe", "reader", "0", NULL);
+}
+
+static pid_t child(void (*run)(void)) {
   pid_t pid = fork();
   if (pid < 0) fails("fork");
   if (pid > 0) return pid;
-  if (executes) execl("/proc/self/exe", "reader", "0", NULL);
-  _exit(open("pipe-of-another", O_RDONLY) < 0);
+  prctl(PR_SET_PDEATHSIG, SIGKILL); /* who has won waits for no one */
+  run();
+  _exit(0);
 }
 
 static void let_go(void) {
@@ -58,22 +68,42 @@ static void let_go(void) {
 }
 
 /* What our own calls leave would be found, too: the word is put together here. */
-static void try(int i) {
+static int looks(void) {
   char word[32];
+  int i, found = 0;
   snprintf(word, sizeof word, "%s-of-another", "pipe");
-  pid_t pid = reader(1);
-  int looks;
-  for (looks = 0; looks < 50; looks++) {
-    if (finds(word)) won("with the path of another program", i);
+  for (i = 0; i < 50 && !found; i++) {
+    found = finds(word);
     pause_us(1000);
   }
+  return found;
+}
+
+/* The parent is in the call; the child has had a call of its own, and so a window. */
+static void look_at_parent(void) {
+  int found;
+  close(open("/dev/null", O_RDONLY));
+  found = looks();
+  let_go();
+  _exit(found);
+}
+
+static void beside(void (*reads)(void), const char *what, int i) {
+  pid_t pid = child(reads);
+  if (looks()) won(what, i);
   let_go();
   waitpid(pid, NULL, 0);
-  pid = reader(0);
-  pause_us(1000);
-  let_go();
-  waitpid(pid, NULL, 0);
-  if (finds(word)) won("with the path of a call that is over", i);
+}
+
+static void try(int i) {
+  int status;
+  pid_t pid;
+  beside(read_in_another_program, "with the path of another program", i);
+  beside(wait_for_writer, "with the path of a child", i);
+  pid = child(look_at_parent);
+  wait_for_writer();
+  if (waitpid(pid, &status, 0) != pid || status != 0) won("with the path of its parent", i);
+  if (looks()) won("with the path of a call that is over", i);
 }
 
 int main(int argc, char *argv[]) {

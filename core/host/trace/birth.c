@@ -51,16 +51,14 @@ static bool shares(int what, const struct thread *parent, pid_t child, uint64_t 
   return order < 0 ? (flags_of(parent) & flag) != 0 : order == 0;
 }
 
-/* The same mappings, in memory of its own. */
+/* The same mappings in memory of its own, but for the window's slots. */
 static struct space *space_copy(struct trace_run *run, const struct space *space) {
   struct space *copy = space_new(run);
   if (copy == NULL) return NULL;
-  copy->ours = space->ours;
-  if (copy->ours != NULL) copy->ours->refs++;
   copy->lack = space->lack;
   copy->told_own = space->told_own;
   copy->window = space->window;
-  copy->window_size = space->window_size;
+  copy->forked = space->forked || space->window_size > 0;
   copy->scratch = space->scratch;
   copy->scratch_size = space->scratch_size;
   return copy;

@@ -364,7 +364,7 @@ static uint64_t place_filter(struct thread *t, struct foreign_load *load,
   size_t bytes = f != NULL ? f->n * sizeof *f->code : 0;
   struct mem_seg seg = {.size = sizeof *prog + bytes};
   struct sock_fprog head = {.len = prog->len};
-  bool lent = t->proc->space->window_size == 0;
+  bool lent = !window_ready(t->run, t);
   uint64_t code = prog->filter != NULL ? NOWHERE : 0;
   if ((lent ? lend_take(t->run, t, &seg) : window_take(t->run, t, &seg)) != LENCASE_OK) return 0;
   if (f != NULL) code = seg.addr + sizeof head;
@@ -433,6 +433,7 @@ static bool load_filter(struct thread *t, uint32_t flags, int64_t *result) {
 static bool set_strict(struct thread *t, int64_t *result) {
   static const uint64_t words[LENCASE_MAXARGS] = {PR_SET_TSC, PR_TSC_SIGSEGV};
   if (foreign_mode(t) != 0) return true;
+  window_ready(t->run, t); /* nothing can be mapped afterwards */
   *result = -ENOMEM;
   if (load_new(t) == NULL) return false;
   t->now.load->strict = true;

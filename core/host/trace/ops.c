@@ -85,7 +85,7 @@ static bool window_missing(const struct space *space) {
 
 static int ops_window_get(struct call *call, struct mem_seg *seg) {
   struct trace_run *run = trace_run_of(call->cage);
-  if (window_missing(space_of(call))) return lend_take(run, call->thread, seg);
+  if (!window_ready(run, call->thread)) return lend_take(run, call->thread, seg);
   return window_take(run, call->thread, seg);
 }
 
@@ -99,7 +99,7 @@ static void ops_window_put(struct call *call, const struct mem_seg *seg) {
 /* Without a window nothing is safe from the program's threads, and its own memory is handed on. */
 static int ops_edge_get(struct call *call, struct mem_seg *seg) {
   struct trace_run *run = trace_run_of(call->cage);
-  if (window_missing(space_of(call))) return LENCASE_ENOENT;
+  if (!window_ready(run, call->thread)) return LENCASE_ENOENT;
   return edges_take(run, call->thread, seg);
 }
 

@@ -182,8 +182,7 @@ static bool stand_again(struct steps *s) {
 }
 
 /* The call that the thread is about to make is skipped first: flight_skip. */
-static int64_t inject_at_call(struct steps *s, uint64_t site, int32_t nr,
-                              const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t detour_at_call(struct steps *s, steps_fn body, void *ud) {
   int64_t result;
   uint64_t own[LENCASE_MAXARGS];
   struct user_regs_struct regs = s->regs;
@@ -191,32 +190,48 @@ static int64_t inject_at_call(struct steps *s, uint64_t site, int32_t nr,
   regs_words(&regs, own);
   expect(s, (int32_t)regs.orig_rax, own, regs.rip);
   if (!regs_set(s->t, &regs) || !steps_go(s, PTRACE_SYSCALL, STOP_SYSCALL)) return -ESRCH;
-  result = steps_call(s, site, nr, words);
+  result = body(s, ud);
+  if (s->over) return -ESRCH;
   if (stand_again(s)) return result;
   steps_refuse(s, "it does not come back to its own call");
   return -ESRCH;
 }
 
 /* What the thread was in goes on as the kernel sees fit, which it does behind a stop. */
-static int64_t inject_anywhere(struct steps *s, uint64_t site, int32_t nr,
-                               const uint64_t words[LENCASE_MAXARGS]) {
-  int64_t result = steps_call(s, site, nr, words);
+static int64_t detour_anywhere(struct steps *s, steps_fn body, void *ud) {
+  int64_t result = body(s, ud);
   if (!regs_set(s->t, &s->regs)) return -ESRCH;
   if (ptrace(PTRACE_INTERRUPT, s->t->tid, 0, 0) == 0) s->t->interrupted = true;
   return result;
 }
 
-int64_t steps_inject(struct trace_run *run, struct thread *t, uint64_t site, int32_t nr,
-                     const uint64_t words[LENCASE_MAXARGS]) {
+int64_t steps_detour(struct trace_run *run, struct thread *t, steps_fn body, void *ud) {
   struct steps s = {.run = run, .t = t};
   int64_t result;
   if (!regs_get(t, &s.regs)) return -ESRCH;
   thread_mask(t);
-  result = at_entry(t) ? inject_at_call(&s, site, nr, words) : inject_anywhere(&s, site, nr, words);
+  result = at_entry(t) ? detour_at_call(&s, body, ud) : detour_anywhere(&s, body, ud);
   if (t->queued) return -ESRCH;
   thread_unmask(t);
   if (s.stopped_by != 0) syscall(SYS_tgkill, t->proc->tgid, t->tid, s.stopped_by);
   return result;
+}
+
+struct one_call {
+  uint64_t site;
+  int32_t nr;
+  const uint64_t *words;
+};
+
+static int64_t make_call(struct steps *s, void *ud) {
+  const struct one_call *c = ud;
+  return steps_call(s, c->site, c->nr, c->words);
+}
+
+int64_t steps_inject(struct trace_run *run, struct thread *t, uint64_t site, int32_t nr,
+                     const uint64_t words[LENCASE_MAXARGS]) {
+  struct one_call call = {site, nr, words};
+  return steps_detour(run, t, make_call, &call);
 }
 
 bool steps_possible(const struct thread *t) {

@@ -95,7 +95,7 @@ struct space *space_new(struct trace_run *run) {
 void space_unref(struct trace_run *run, struct space *space) {
   if (space == NULL || --space->refs > 0) return;
   memory_close(space);
-  window_unref(run, space->ours);
+  window_free(run, space->ours);
   slots_free(run->st, &space->scratch_slots);
   state_free(run->st, space, sizeof *space);
 }

@@ -90,7 +90,6 @@ enum { WINDOW_EDGES = 6 };
 ** it until they execute programs.
 */
 struct window {
-  unsigned refs;
   int fd; /* writable, to make the file longer; -1: there is none */
   unsigned char *data;
   size_t size;   /* of all slots */
@@ -109,6 +108,7 @@ struct space {
   uint64_t site;    /* a syscall instruction of its program's, where no window is */
   int mem, maps;    /* its files in /proc, once they are needed; -1: not open */
   uint8_t way;      /* how its memory is reached: memory.c */
+  bool forked;      /* it has the stub of its parent, and no slots yet: window_ready */
   bool told_own;    /* that nothing can be replaced in it was said */
   const char *lack; /* why it has no window, where that is of its own */
 };
@@ -676,9 +676,12 @@ bool steps_enter(struct steps *s, uint64_t site, int32_t nr, const uint64_t word
 int64_t steps_result(struct steps *s);
 
 /*
-** A call in the name of a thread of a halted run, by the syscall instruction at 'site': wherever it is, it is there
-** again afterwards. The result; -ESRCH. steps_possible: it is where that can be done.
+** 'body' has a stopped thread make calls: wherever it is, it is there again afterwards. What body says; -ESRCH:
+** it is over. A body begins and ends with a thread that stands behind a call. steps_inject: one
+** call, by the syscall instruction at 'site': its result. steps_possible: whether a thread of a halted run is where that can be done.
 */
+typedef int64_t (*steps_fn)(struct steps *s, void *ud);
+int64_t steps_detour(struct trace_run *run, struct thread *t, steps_fn body, void *ud);
 bool steps_possible(const struct thread *t);
 int64_t steps_inject(struct trace_run *run, struct thread *t, uint64_t site, int32_t nr,
                      const uint64_t words[LENCASE_MAXARGS]);
@@ -784,10 +787,13 @@ void memory_veil(struct thread *t);
 
 /* Maps a window and scratch memory in a new program, stopped at the exit of its execve. */
 void window_map(struct trace_run *run, struct thread *t);
-void window_unref(struct trace_run *run, struct window *w);
+void window_free(struct trace_run *run, struct window *w);
+
+/* Whether the program of a stopped thread has a window: a forked one gets its own now. False: it never will. */
+bool window_ready(struct trace_run *run, struct thread *t);
 
 /* A part of the window that a thread can read: a status. window_give takes seg->data; nothing of it stays readable. */
-int window_take(struct trace_run *run, const struct thread *t, struct mem_seg *seg);
+int window_take(struct trace_run *run, struct thread *t, struct mem_seg *seg);
 void window_give(const struct space *space, const struct mem_seg *seg);
 
 /* Makes the file as long as 'size' bytes of slots need. */

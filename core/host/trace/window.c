@@ -8,8 +8,8 @@
 ** nothing in the cage can put another in its place. What is mapped then is asked of the kernel: calls
 ** that are made in a cage's name have the results that its filters let them have.
 **
-** Who forks shares the window with its child, until that executes a program: what is in it is readable for
-** both while their calls are on, and erased when they are over.
+** A child that a program forks has the stub and no slots (MADV_DONTFORK): it gets a window of its own when it
+** first needs one, before it loads a filter that could keep it from that.
 */
 
 #include "trace_int.h"
@@ -97,6 +97,11 @@ __asm__(".pushsection .rodata\n"
         "  mov $16, %edx\n"
         "  mov $28, %eax\n"
         "  syscall\n"
+        "  lea 4096(%rbx), %rdi\n" /* madvise(window + 4096, r12, MADV_DONTFORK) */
+        "  mov %r12, %rsi\n"
+        "  mov $10, %edx\n"
+        "  mov $28, %eax\n"
+        "  syscall\n"
         "  mov %r14, %rdi\n" /* mmap(r14, rbp, PROT_READ | PROT_WRITE, */
         "  mov %rbp, %rsi\n"
         "  mov $3, %edx\n"
@@ -167,8 +172,8 @@ static bool window_try(struct window *w, size_t size) {
   return true;
 }
 
-void window_unref(struct trace_run *run, struct window *w) {
-  if (w == NULL || --w->refs > 0) return;
+void window_free(struct trace_run *run, struct window *w) {
+  if (w == NULL) return;
   slots_free(run->st, &w->slots);
   if (w->data != NULL) munmap(w->data, PAGE + w->size);
   if (w->fd >= 0) close(w->fd);
@@ -185,12 +190,11 @@ static struct window *window_new(struct trace_run *run) {
     lacks(run, "no memory for it", ENOMEM);
     return NULL;
   }
-  w->refs = 1;
   w->fd = memory_file();
   if (w->fd >= 0 && window_try(w, WINDOW_BIG)) return w;
   if (w->fd >= 0 && w->data == NULL && window_try(w, WINDOW_SMALL)) return w;
   lacks(run, "no memory can be shared, memfd_create", errno);
-  window_unref(run, w);
+  window_free(run, w);
   return NULL;
 }
 
@@ -199,11 +203,13 @@ static int window_full(struct trace_run *run, const struct thread *t, size_t siz
                     (int)t->proc->tgid, size);
 }
 
-int window_take(struct trace_run *run, const struct thread *t, struct mem_seg *seg) {
+int window_take(struct trace_run *run, struct thread *t, struct mem_seg *seg) {
   const struct space *space = t->proc->space;
-  struct window *w = space->ours;
+  struct window *w;
   size_t offset, first = edges_first();
-  if (w == NULL || space->window_size <= first ||
+  bool ready = window_ready(run, t);
+  w = space->ours;
+  if (!ready || space->window_size <= first ||
       !slots_get(run->st, &w->slots, seg->size, edges_last(space->window_size) - first, &offset))
     return window_full(run, t, seg->size);
   if (!window_grow(w, first + offset + seg->size)) {
@@ -374,9 +380,17 @@ static void note_space(struct space *space, const struct window *w, uint64_t stu
   space->scratch_size = SCRATCH_SIZE;
 }
 
+/* The call that ends the set-up is not made. */
+static bool end_setup(struct steps *s) {
+  struct user_regs_struct regs;
+  if (s->over || !regs_get(s->t, &regs)) return false;
+  regs.orig_rax = (unsigned long long)-1;
+  return regs_set(s->t, &regs) && steps_go(s, PTRACE_SYSCALL, STOP_SYSCALL);
+}
+
 static const char changed[] = "what it maps is not the window it was given";
 
-/* It executes our stub from now on, and reads our slots. */
+/* It reads our slots from now on. The thread stands before the call that ends the set-up. */
 static void use_stub(struct steps *s, const struct window *w, const struct sought *sought,
                      int64_t fd) {
   struct user_regs_struct regs;
@@ -394,19 +408,34 @@ static int64_t map_checked_stub(struct steps *s, uint64_t site, int64_t fd, stru
   return s->over ? -ESRCH : stub;
 }
 
+/* The descriptor of the window in the program, or a negative errno. */
+static int64_t descriptor_of(struct steps *s, const struct window *w, uint64_t site) {
+  int window_fd = reopen_readonly(w->fd);
+  int64_t fd = window_fd >= 0 ? fetch_descriptor(s, site, window_fd) : -errno;
+  if (window_fd >= 0) close(window_fd);
+  if (fd < 0) lacks(s->run, "its descriptor cannot be handed over", (int)-fd);
+  return fd;
+}
+
+static void sought_open(struct sought *sought, const struct thread *t, const struct window *w) {
+  *sought = (struct sought){.t = t, .maps = memory_maps(t)};
+  if (fstat(w->fd, &sought->file) != 0) sought->file.st_ino = 0; /* which is no file's */
+}
+
+static void sought_close(const struct sought *sought) {
+  if (sought->maps >= 0) close(sought->maps);
+}
+
 /* The thread stands at a syscall instruction that is ours until 'old' is put back. */
 static void map_all(struct steps *s, const struct window *w, uint64_t site, long old) {
-  struct sought sought = {.t = s->t, .maps = memory_maps(s->t)};
+  struct sought sought;
   uint64_t words[LENCASE_MAXARGS] = {0};
-  int window_fd = fstat(w->fd, &sought.file) == 0 ? reopen_readonly(w->fd) : -1;
-  int64_t stub, fd = window_fd >= 0 ? fetch_descriptor(s, site, window_fd) : -errno;
-  if (window_fd >= 0) close(window_fd);
+  int64_t stub, fd = descriptor_of(s, w, site);
+  sought_open(&sought, s->t, w);
   stub = fd >= 0 ? map_checked_stub(s, site, fd, &sought) : fd;
-  if (fd < 0)
-    lacks(s->run, "its descriptor cannot be handed over", (int)-fd);
-  else if (sought.maps < 0)
+  if (sought.maps < 0)
     lacks(s->run, "its mappings cannot be asked for", EACCES);
-  else
+  else if (fd >= 0)
     lacks(s->run, "it cannot be mapped", stub < 0 ? (int)-stub : 0);
   if (fd >= 0 && stub < 0) {
     words[0] = (uint64_t)fd;
@@ -414,7 +443,7 @@ static void map_all(struct steps *s, const struct window *w, uint64_t site, long
   }
   if (!s->t->queued) ptrace(PTRACE_POKETEXT, s->t->tid, site, old);
   if (stub > 0) use_stub(s, w, &sought, fd);
-  if (sought.maps >= 0) close(sought.maps);
+  sought_close(&sought);
 }
 
 /* False: the thread's memory cannot be written. */
@@ -448,14 +477,15 @@ static uint64_t setup_site(size_t n) {
   return at;
 }
 
-/* Whether filters of its own let a new program make all that maps a window, at its usual place. */
-static bool filters_allow(const struct steps *s, uint64_t site, uint64_t size) {
-  const uint64_t *c = s->run->cookie, stub = WINDOW_BASE, fd = 3;
+/* Whether filters of its own let a program make all that maps a window of 'size' bytes at 'stub'. */
+static bool filters_allow(const struct trace_run *run, const struct thread *t, uint64_t site,
+                          uint64_t stub, uint64_t size) {
+  const uint64_t *c = run->cookie, fd = 3;
   const struct {
     int32_t nr;
     uint64_t site, words[LENCASE_MAXARGS];
   } calls[] = {
-      {s->run->window_call, site, {c[0], c[1], c[2], c[3], c[4]}},
+      {run->window_call, site, {c[0], c[1], c[2], c[3], c[4]}},
       {SYS_mmap,
        site,
        {stub, PAGE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0}},
@@ -468,17 +498,26 @@ static bool filters_allow(const struct steps *s, uint64_t site, uint64_t size) {
        {stub + PAGE, WINDOW_SMALL, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, PAGE}},
       {SYS_mprotect, stub + setup_site(2), {stub + PAGE + edges_first() - PAGE, PAGE, PROT_NONE}},
       {SYS_madvise, stub + setup_site(3), {stub, PAGE + size, MADV_DONTDUMP}},
+      {SYS_madvise, stub + setup_site(4), {stub + PAGE, size, MADV_DONTFORK}},
       {SYS_mmap,
-       stub + setup_site(4),
+       stub + setup_site(5),
        {stub + PAGE + size + WINDOW_SMALL, SCRATCH_SIZE, PROT_READ | PROT_WRITE,
         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, UINT64_MAX, 0}},
-      {SYS_close, stub + setup_site(5), {fd}},
-      {SYS_sched_getaffinity, stub + setup_site(6), {fd}},
+      {SYS_close, stub + setup_site(6), {fd}},
+      {SYS_sched_getaffinity, stub + setup_site(7), {fd}},
   };
   size_t i = 0, n = sizeof calls / sizeof *calls;
-  while (i < n && foreign_allows(s->t, calls[i].site, calls[i].nr, calls[i].words)) i++;
-  if (i < n) s->t->proc->space->lack = "seccomp filters of its own";
+  while (i < n && foreign_allows(t, calls[i].site, calls[i].nr, calls[i].words)) i++;
+  if (i < n) t->proc->space->lack = "seccomp filters of its own";
   return i == n;
+}
+
+/* False: what 'w' was to be is not there. */
+static bool keep_mapped(struct trace_run *run, struct space *space) {
+  if (space->ours != NULL && space->window_size > 0) return true;
+  window_free(run, space->ours);
+  space->ours = NULL;
+  return false;
 }
 
 void window_map(struct trace_run *run, struct thread *t) {
@@ -486,11 +525,37 @@ void window_map(struct trace_run *run, struct thread *t) {
   struct space *space = t->proc->space;
   if (!run->wanted || run->listener < 0 || !regs_get(t, &s.regs)) return;
   space->ours = window_new(run);
-  if (space->ours != NULL && filters_allow(&s, s.regs.rip, space->ours->size))
+  if (space->ours != NULL && filters_allow(run, t, s.regs.rip, WINDOW_BASE, space->ours->size))
     map_window(&s, space->ours);
-  if (space->window != 0) return;
-  window_unref(run, space->ours);
-  space->ours = NULL;
+  keep_mapped(run, space);
+}
+
+/* The slots alone, where the stub is. */
+static int64_t map_slots(struct steps *s, void *ud) {
+  const struct window *w = ud;
+  struct sought sought;
+  int64_t fd = descriptor_of(s, w, s->t->proc->space->window);
+  if (fd < 0) return fd;
+  sought_open(&sought, s->t, w);
+  sought.stub = s->t->proc->space->window;
+  if (sought.maps < 0) {
+    lacks(s->run, "its mappings cannot be asked for", EACCES);
+    steps_call(s, sought.stub, SYS_close, (uint64_t[LENCASE_MAXARGS]){(uint64_t)fd});
+    return -EACCES;
+  }
+  use_stub(s, w, &sought, fd);
+  sought_close(&sought);
+  return end_setup(s) ? 0 : -ESRCH;
+}
+
+bool window_ready(struct trace_run *run, struct thread *t) {
+  struct space *space = t->proc->space;
+  if (!space->forked) return space->window_size > 0;
+  space->forked = false;
+  space->ours = run->listener >= 0 ? window_new(run) : NULL;
+  if (space->ours != NULL && filters_allow(run, t, space->window, space->window, space->ours->size))
+    steps_detour(run, t, map_slots, space->ours);
+  return keep_mapped(run, space);
 }
 
 /* }========================================================================= */
