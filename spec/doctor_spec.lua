@@ -145,6 +145,13 @@ describe("lencase doctor", function()
     assert.are.same(sorted(all), sorted(tested))
   end)
 
+  it("leaves no process behind, of those whose call it cannot answer", function()
+    local line = ("timeout 60 sh -c '%s -e prctl=EPERM -e ioctl=EPERM -- %s doctor --json | tail -c 1'"):format(
+      confine:match "^%S+", support.lencase)
+    local out, err, status = support.sh(line) -- tail waits for the last that has the pipe
+    assert.are.same({ "\n", "", 0 }, { out, err, status })
+  end)
+
   it("survives what kills a process", function()
     local p = newly_missing(examine(confine .. "-k ptrace")).ptrace
     assert.are.equal("SYS", p.signal)

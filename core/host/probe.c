@@ -95,6 +95,7 @@ static void child_main(const struct probe *probe, struct probe_trial *trial)
 
 static void child_main(const struct probe *probe, struct probe_trial *trial) {
   sigset_t none;
+  setpgid(0, 0);
   signal(SIGALRM, SIG_DFL);
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
@@ -103,10 +104,12 @@ static void child_main(const struct probe *probe, struct probe_trial *trial) {
   _exit(0);
 }
 
+/* A partner that it left in a call which is not answered any more is in its process group. */
 static void await_child(pid_t pid, struct probe_trial *trial) {
   int wstatus = 0;
   while (waitpid(pid, &wstatus, 0) < 0 && errno == EINTR)
     ;
+  kill(-pid, SIGKILL);
   if (!WIFSIGNALED(wstatus)) return;
   trial->state = PROBE_MISSING;
   trial->err = 0;
