@@ -127,7 +127,7 @@ static void fixture_begin(int argc, char **argv) {
     }                                                                                 \
   } while (0)
 
-/* In a cage: waits until a thread sleeps in the kernel. */
+/* In a cage: waits until a thread sleeps in the kernel, or has ended and is a zombie. */
 __attribute__((unused)) static void until_asleep(pid_t tid) {
   char path[64], text[256], state;
   do {
@@ -139,7 +139,7 @@ __attribute__((unused)) static void until_asleep(pid_t tid) {
     fclose(f);
     must(sscanf(strrchr(text, ')'), ") %c", &state) == 1);
     usleep(1000);
-  } while (state != 'S');
+  } while (state != 'S' && state != 'Z');
 }
 
 #endif
