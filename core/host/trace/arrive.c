@@ -44,7 +44,7 @@ void arrive_ask(struct trace_run *run, struct thread *t) {
     arrive_foreign(run, t);
   } else if (kind & KIND_WANTED) {
     regs_words(&f->regs, words);
-    if (run->live != NULL) t->asked = call_wanted(t->proc->cage, nr, words);
+    run->observer->asks(t, nr, words);
     flight_act(run, t, call_arrive(t->proc->cage, t, nr, words, &f->call));
   } else {
     arrive_pass(run, t);
@@ -58,5 +58,5 @@ void arrive(struct trace_run *run, struct thread *t) {
   f->in_place = true;
   t->proc->reader = t->tid;
   if (t->strict && foreign_strict(run, t)) return;
-  if (run->live == NULL || !live_shows(run, t)) arrive_ask(run, t);
+  if (!run->observer->shows(run, t)) arrive_ask(run, t);
 }

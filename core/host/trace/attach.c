@@ -63,7 +63,7 @@ static int refused(struct trace_run *run, pid_t pid, int err) {
 int attach_to(struct trace_run *run, pid_t pid) {
   int rc;
   run->root = pid;
-  run->attached = run->started = true;
+  run->attached = true;
   errno = 0;
   rc = pid > 0 ? take(run, pid) : 0;
   if (rc == 0) return refused(run, pid, pid > 0 ? errno : ESRCH);

@@ -264,7 +264,7 @@ static void exec_call_over(struct thread *t) {
   uint8_t ends = t->now.ends;
   t->now.ends = ENDS_UNHEARD;
   flight_close(t, &t->now, !done);
-  t->now.ends = ends; /* live_execed */
+  t->now.ends = ends; /* the observer hears of it when the new program is ready */
   while (t->nheld > 0) flight_close(t, &t->held[--t->nheld], true);
 }
 
@@ -331,7 +331,7 @@ void birth_exec_exit(struct trace_run *run, struct thread *t, int status) {
   vdso_hide(run, t);
   t->state = THREAD_RUN;
   call_cage_exec(t->proc->cage);
-  if (run->live != NULL) live_execed(run, t);
+  run->observer->execed(run, t);
   thread_resume(t, 0);
 }
 

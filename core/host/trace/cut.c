@@ -200,7 +200,7 @@ void cut_short(struct thread *t) {
   if (t->state != THREAD_RUN) return;
   cut->regs = regs;
   cut->there = signal_woke((int64_t)regs.rax) && (int64_t)regs.rax != RESTART_BLOCK;
-  cut->asked = t->run->live == NULL || (t->asked && regs_same_call(&t->now.regs, &regs));
+  cut->asked = t->run->observer->had_asked(t, &regs);
   if (!cut->there) cut_over(t);
 }
 

@@ -228,7 +228,7 @@ static int notify_window(struct trace_run *run, scmp_filter_ctx ctx) {
 static int add_rules(struct trace_run *run, scmp_filter_ctx ctx, const struct lencase_cage *cage) {
   int rc = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
   if (rc == 0) rc = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-  run->wanted = run->live != NULL; /* who looks on may come to handle any */
+  run->wanted = run->observer->handles_any;
   if (rc == 0) rc = choose_window_call(run, cage);
   if (rc == 0) rc = trap_wanted(run, ctx, cage);
   if (rc == 0) rc = trap_host(run, ctx);

@@ -27,7 +27,7 @@ void flight_close(struct thread *t, struct flight *f, bool dropped) {
   f->own.size = 0;
   f->call = NULL;
   f->result_at = 0;
-  if (dropped) live_lost(t->run, f->ends);
+  if (dropped) t->run->observer->lost(t->run, f->ends);
   f->ends = ENDS_UNHEARD;
   f->changed = f->wants = f->in_place = f->returned = f->by_entry = false;
   if (call == NULL) return;
@@ -102,7 +102,7 @@ static void down_sigreturn(struct trace_run *run, struct thread *t) {
     regs_set(t, &regs);
     t->state = THREAD_RETURNING;
   }
-  live_over(run, t, f->ends, 0);
+  run->observer->over(run, t, f->ends, 0);
   f->ends = ENDS_UNHEARD;
   flight_close(t, f, true);
   thread_resume(t, 0);
@@ -168,7 +168,7 @@ static bool down_result(struct thread *t, int64_t *result) {
 
 static void carried_out(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->now;
-  live_carried(run, t);
+  run->observer->carried(run, t);
   if (f->call == NULL)
     flight_finish(run, t, f->result);
   else
@@ -260,7 +260,7 @@ void flight_finish(struct trace_run *run, struct thread *t, int64_t result) {
     give_in_register(t, result);
   flight_close(t, &t->now, false);
   t->state = THREAD_RUN;
-  live_over(run, t, ends, result);
+  run->observer->over(run, t, ends, result);
   thread_resume(t, 0);
 }
 

@@ -1,5 +1,5 @@
 /*
-** live.c - a run that somebody looks on: stopping all of it, and one call at a time
+** live.c - the observer of a run that somebody looks on: stopping all of it, and one call at a time
 **
 ** To halt the run is to let no thread go on: thread_resume notes what it would do, and those
 ** that run are asked to stop. All else stays as in any run, so that calls in flight, signals and
@@ -26,6 +26,7 @@ struct live {
   struct trace_event event; /* why it is halted, not fetched yet */
   bool asked;               /* every thread was asked to stop */
   unsigned looks;           /* since then, for those that did not */
+  bool started;             /* the first program is before its first instruction, or behind it */
   bool inside;              /* of trace_live_go: not for handlers */
   bool closing;
 };
@@ -40,7 +41,8 @@ static void for_each(struct trace_run *run, thread_fn f) {
   }
 }
 
-void live_tell(struct trace_run *run, enum trace_told told, struct thread *t, int64_t result) {
+/* Something happened that whoever looks on is told: the run is halted. 't' may be NULL. */
+static void tell(struct trace_run *run, enum trace_told told, struct thread *t, int64_t result) {
   struct live *live = run->live;
   if (live->closing) return;
   run->halted = true;
@@ -59,7 +61,7 @@ static void ask(struct trace_run *run, struct thread *t) {
   if (!is_still(t) && ptrace(PTRACE_INTERRUPT, t->tid, 0, 0) == 0) t->interrupted = true;
 }
 
-bool live_is_still(struct trace_run *run) {
+static bool halted_and_still(const struct trace_run *run) {
   const struct thread *t;
   size_t i;
   if (!run->halted) return false;
@@ -139,13 +141,13 @@ static bool nothing_stopped(struct trace_run *run) {
   if (run->halted) {
     live->looks++;
     for_each(run, note_busy);
-    return live_is_still(run);
+    return halted_and_still(run);
   }
   if (live->closing) return false;
   if (live->looker.interrupt != NULL && *live->looker.interrupt)
-    live_tell(run, TOLD_INTERRUPT, NULL, 0);
+    tell(run, TOLD_INTERRUPT, NULL, 0);
   else if (run->stopped_by != 0 && all_listen(run))
-    live_tell(run, TOLD_STOPPED, NULL, run->stopped_by);
+    tell(run, TOLD_STOPPED, NULL, run->stopped_by);
   return run->halted;
 }
 
@@ -159,7 +161,7 @@ static void begin_wait(struct trace_run *run) {
   for_each(run, ask);
 }
 
-pid_t live_wait(struct trace_run *run, int *status) {
+static pid_t wait_or_halt(struct trace_run *run, int *status) {
   const struct timespec soon = {0, 1000000};
   sigset_t ours, before, waiting;
   pid_t tid;
@@ -190,11 +192,10 @@ static bool from_terminal(const struct thread *t) {
 }
 
 /* Ctrl-C in the program's terminal is for whoever looks on, once for all who were told of it. */
-bool live_takes(struct trace_run *run, struct thread *t, int sig) {
-  if (run->live == NULL || run->attached || sig != SIGINT || t->proc == NULL || !from_terminal(t))
-    return false;
+static bool takes_interrupt(struct trace_run *run, struct thread *t, int sig) {
+  if (run->attached || sig != SIGINT || t->proc == NULL || !from_terminal(t)) return false;
   cut_short(t);
-  if (!t->proc->owes_interrupt) live_tell(run, TOLD_INTERRUPT, t, 0);
+  if (!t->proc->owes_interrupt) tell(run, TOLD_INTERRUPT, t, 0);
   t->proc->owes_interrupt = false;
   return true;
 }
@@ -239,7 +240,7 @@ static void wait_at_call(struct thread *t, bool *how) {
 }
 
 /* While the run is being halted nothing is shown: that is done when it goes on. */
-bool live_shows(struct trace_run *run, struct thread *t) {
+static bool shows_call(struct trace_run *run, struct thread *t) {
   const struct trace_looker *looker = &run->live->looker;
   enum trace_notice notice = NOTICE_NONE;
   struct trace_thread at;
@@ -252,34 +253,43 @@ bool live_shows(struct trace_run *run, struct thread *t) {
   t->now.ends = notice == NOTICE_END ? ENDS_TOLD : ENDS_UNHEARD;
   if (notice != NOTICE_HALT) return false;
   wait_at_call(t, &t->shown);
-  live_tell(run, TOLD_CALL, t, 0);
+  tell(run, TOLD_CALL, t, 0);
   return true;
 }
 
-void live_over(struct trace_run *run, struct thread *t, uint8_t ends, int64_t result) {
-  if (ends == ENDS_UNHEARD) return;
-  if (run->live->looker.over != NULL) run->live->looker.over(run->live->looker.ud, t->tid, result);
-  if (ends == ENDS_STOPPED) live_tell(run, TOLD_RESULT, t, result);
+/* The handlers of now are asked: those that come while the run is halted are not. */
+static void note_asked(struct thread *t, int32_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  t->asked = call_wanted(t->proc->cage, nr, words);
 }
 
-void live_carried(struct trace_run *run, const struct thread *t) {
+static bool had_asked(const struct thread *t, const struct user_regs_struct *regs) {
+  return t->asked && regs_same_call(&t->now.regs, regs);
+}
+
+static void tell_over(struct trace_run *run, struct thread *t, uint8_t ends, int64_t result) {
+  if (ends == ENDS_UNHEARD) return;
+  if (run->live->looker.over != NULL) run->live->looker.over(run->live->looker.ud, t->tid, result);
+  if (ends == ENDS_STOPPED) tell(run, TOLD_RESULT, t, result);
+}
+
+static void tell_carried(struct trace_run *run, const struct thread *t) {
   const struct flight *f = &t->now;
   if (f->ends == ENDS_UNHEARD || run->live->looker.carried == NULL) return;
   run->live->looker.carried(run->live->looker.ud, t->tid, f->nr, f->result);
 }
 
-void live_lost(struct trace_run *run, uint8_t ends) {
-  if (ends == ENDS_STOPPED) live_tell(run, TOLD_LOST, NULL, 0);
+static void tell_lost(struct trace_run *run, uint8_t ends) {
+  if (ends == ENDS_STOPPED) tell(run, TOLD_LOST, NULL, 0);
 }
 
-void live_execed(struct trace_run *run, struct thread *t) {
+static void tell_execed(struct trace_run *run, struct thread *t) {
   uint8_t ends = t->now.ends;
   t->now.ends = ENDS_UNHEARD;
-  if (run->started)
-    live_over(run, t, ends, 0);
+  if (run->live->started)
+    tell_over(run, t, ends, 0);
   else
-    live_tell(run, TOLD_START, t, 0);
-  run->started = true;
+    tell(run, TOLD_START, t, 0);
+  run->live->started = true;
 }
 
 /* }========================================================================= */
@@ -378,7 +388,8 @@ static void on_child(int sig) {
   (void)sig; /* that it comes ends a wait */
 }
 
-void live_child(const struct trace_run *run) {
+/* Its process group and its input are not the prompt's. */
+static void own_group(const struct trace_run *run) {
   int fd;
   setpgid(0, 0);
   if (!run->live->looker.no_input) return;
@@ -386,6 +397,21 @@ void live_child(const struct trace_run *run) {
   if (fd > 0) dup2(fd, STDIN_FILENO);
   if (fd > 0) close(fd);
 }
+
+static const struct observer observer = {
+    .handles_any = true,
+    .child = own_group,
+    .is_still = halted_and_still,
+    .wait = wait_or_halt,
+    .shows = shows_call,
+    .asks = note_asked,
+    .had_asked = had_asked,
+    .carried = tell_carried,
+    .over = tell_over,
+    .lost = tell_lost,
+    .execed = tell_execed,
+    .takes = takes_interrupt,
+};
 
 static int live_begin(struct lencase_state *st, const struct trace_looker *looker,
                       struct trace_run **out) {
@@ -398,6 +424,7 @@ static int live_begin(struct lencase_state *st, const struct trace_looker *looke
   run->live = state_new(st, sizeof *run->live);
   if (run->live == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a run");
   run->live->looker = *looker;
+  run->observer = &observer;
   return rc;
 }
 
@@ -405,6 +432,7 @@ static void live_end(struct trace_run *run) {
   sigaction(SIGCHLD, &run->old_sigchld, NULL);
   state_free(run->st, run->live, sizeof *run->live);
   run->live = NULL;
+  run->observer = &run_unobserved;
   run_end(run);
 }
 
@@ -443,8 +471,9 @@ int trace_live_attach(struct lencase_state *st, const struct trace_looker *looke
   rc = live_begin(st, looker, run);
   if (rc == LENCASE_OK) rc = attach_to(*run, pid);
   if (*run == NULL || (*run)->threads.n == 0) return live_failed(run, rc);
+  (*run)->live->started = true;
   run_hide(*run);
-  live_tell(*run, TOLD_START, NULL, 0);
+  tell(*run, TOLD_START, NULL, 0);
   come_to_rest(*run, &event);
   if (rc == LENCASE_OK) rc = attach_check(*run);
   if (rc == LENCASE_OK) rc = check_there(*run, &event);

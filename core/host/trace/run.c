@@ -29,6 +29,8 @@ void run_hide(struct trace_run *run) {
               strerror(errno));
 }
 
+/* {=========================== a run left to itself ======================== */
+
 /*
 ** Children of other threads of this process are left alone; other children of this very thread
 ** would be reaped. 0: there is nothing to wait for but that we are continued.
@@ -46,10 +48,84 @@ static pid_t wait_stop(struct trace_run *run, int *status) {
   return tid;
 }
 
+static void child_as_it_is(const struct trace_run *run) {
+  (void)run;
+}
+
+static bool never_still(const struct trace_run *run) {
+  (void)run;
+  return false;
+}
+
+static bool shows_nothing(struct trace_run *run, struct thread *t) {
+  (void)run;
+  (void)t;
+  return false;
+}
+
+static void notes_nothing(struct thread *t, int32_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  (void)t;
+  (void)nr;
+  (void)words;
+}
+
+/* No handler comes while a call is cut short. */
+static bool had_always_asked(const struct thread *t, const struct user_regs_struct *regs) {
+  (void)t;
+  (void)regs;
+  return true;
+}
+
+static void carried_unheard(struct trace_run *run, const struct thread *t) {
+  (void)run;
+  (void)t;
+}
+
+static void over_unheard(struct trace_run *run, struct thread *t, uint8_t ends, int64_t result) {
+  (void)run;
+  (void)t;
+  (void)ends;
+  (void)result;
+}
+
+static void lost_unheard(struct trace_run *run, uint8_t ends) {
+  (void)run;
+  (void)ends;
+}
+
+static void execed_unheard(struct trace_run *run, struct thread *t) {
+  (void)run;
+  (void)t;
+}
+
+static bool takes_no_signal(struct trace_run *run, struct thread *t, int sig) {
+  (void)run;
+  (void)t;
+  (void)sig;
+  return false;
+}
+
+const struct observer run_unobserved = {
+    .handles_any = false,
+    .child = child_as_it_is,
+    .is_still = never_still,
+    .wait = wait_stop,
+    .shows = shows_nothing,
+    .asks = notes_nothing,
+    .had_asked = had_always_asked,
+    .carried = carried_unheard,
+    .over = over_unheard,
+    .lost = lost_unheard,
+    .execed = execed_unheard,
+    .takes = takes_no_signal,
+};
+
+/* }========================================================================= */
+
 /* False: nothing is there, and nothing will come. */
 static bool fetch(struct trace_run *run) {
   int status;
-  pid_t tid = run->live != NULL ? live_wait(run, &status) : wait_stop(run, &status);
+  pid_t tid = run->observer->wait(run, &status);
   if (tid <= 0) return tid == 0 || errno == EINTR;
   queue_add(run, tid, status);
   return true;
@@ -64,7 +140,7 @@ void run_loop(struct trace_run *run) {
     if (t != NULL)
       stop_handle(run, t, status);
     else
-      more = !live_is_still(run) && fetch(run);
+      more = !run->observer->is_still(run) && fetch(run);
   }
 }
 
@@ -90,6 +166,7 @@ int run_begin(struct lencase_state *st, struct trace_run **out) {
     return state_fail(st, rc, rc == LENCASE_EPERM ? "a run is on" : "no memory for a run");
   }
   run->st = st;
+  run->observer = &run_unobserved;
   run->listener = -1;
   st->run = *out = run;
   queue_open(&run->queue);

@@ -108,7 +108,7 @@ static void child_main(const struct trace_run *run, char *const argv[], int gate
   struct launch *l = run->launch;
   char go;
   int listener;
-  if (run->live != NULL) live_child(run);
+  run->observer->child(run);
   if (read(gate, &go, 1) != 1) _exit(127);
   listener = child_filter(l);
   if (listener >= 0) send_descriptor(gate, listener);

@@ -224,7 +224,7 @@ static void dispatch(struct trace_run *run, struct thread *t, int status) {
   relay_awake(run, t);
   t->disturbed = t->interrupted; /* any stop takes the place of one that was asked for */
   t->interrupted = false;
-  if (kind == STOP_SIGNAL && live_takes(run, t, WSTOPSIG(status))) fn = on_taken;
+  if (kind == STOP_SIGNAL && run->observer->takes(run, t, WSTOPSIG(status))) fn = on_taken;
   fn(run, t, status);
 }
 

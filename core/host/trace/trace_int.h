@@ -272,27 +272,55 @@ struct traps {
 
 enum { KIND_WANTED = 1, KIND_HOST = 2, TRACE_KINDS = 1024 };
 
+/*
+** Who controls a run, and is told of what happens in it: run_unobserved, which does nothing, or that
+** of live.c, which halts it.
+*/
+struct observer {
+  bool handles_any; /* it may come to handle any call */
+  /* In the child that is to become the program. */
+  void (*child)(const struct trace_run *run);
+  /* Nothing of the run moves any more. */
+  bool (*is_still)(const struct trace_run *run);
+  /* As waitpid; 0: something else happened. */
+  pid_t (*wait)(struct trace_run *run, int *status);
+  /* True when a call that arrived waits. */
+  bool (*shows)(struct trace_run *run, struct thread *t);
+  /* The handlers of a call are asked; whether those of the call in 'regs' were, or none has come since. */
+  void (*asks)(struct thread *t, int32_t nr, const uint64_t words[LENCASE_MAXARGS]);
+  bool (*had_asked)(const struct thread *t, const struct user_regs_struct *regs);
+  /* The kernel has carried something out for a call. */
+  void (*carried)(struct trace_run *run, const struct thread *t);
+  /* A call is over; it will have no end: its thread is gone, or a signal's handler left it. */
+  void (*over)(struct trace_run *run, struct thread *t, uint8_t ends, int64_t result);
+  void (*lost)(struct trace_run *run, uint8_t ends);
+  /* A program is before its first instruction. */
+  void (*execed)(struct trace_run *run, struct thread *t);
+  /* True when a signal stop is for the observer and not for the program. */
+  bool (*takes)(struct trace_run *run, struct thread *t, int sig);
+};
+
 struct live; /* live.c */
 
 struct trace_run {
   struct lencase_state *st;
-  struct live *live; /* NULL: nobody looks on */
+  const struct observer *observer;
+  struct live *live; /* the observer's own */
   struct thread_table threads;
   struct queue queue;
   pid_t root;
   int wstatus; /* of the root program */
   int listener;
-  size_t listening;    /* threads in a group-stop */
-  int stopped_by;      /* the signal of the last; 0: we have stopped for it */
-  size_t held_back;    /* THREAD_NEW threads whose parent has not reported */
-  bool launched;       /* the program runs */
-  bool wanted;         /* there is an interface */
-  bool every;          /* every call arrives, at its entry */
-  bool halted;         /* nothing is let go on */
-  bool started;        /* its first program is before its first instruction, or behind it */
-  bool leaving;        /* what stops is let go of */
-  bool attached;       /* its programs are not ours: whatever happens to us, they go on */
-  int32_t window_call; /* the call that fetches the window's descriptor, with ... */
+  size_t listening;              /* threads in a group-stop */
+  int stopped_by;                /* the signal of the last; 0: we have stopped for it */
+  size_t held_back;              /* THREAD_NEW threads whose parent has not reported */
+  bool launched;                 /* the program runs */
+  bool wanted;                   /* there is an interface */
+  bool every;                    /* every call arrives, at its entry */
+  bool halted;                   /* nothing is let go on */
+  bool leaving;                  /* what stops is let go of */
+  bool attached;                 /* its programs are not ours: whatever happens to us, they go on */
+  int32_t window_call;           /* the call that fetches the window's descriptor, with ... */
   uint64_t cookie[TRACE_COOKIE]; /* ... these words */
   uint8_t kinds[TRACE_KINDS];    /* by callnum: why the filter traps it; KIND_... */
   bool far_wanted;               /* an interface names a callnum beyond them */
@@ -319,6 +347,8 @@ struct trace_run {
 /* }========================================================================= */
 
 /* {================================== run.c ================================ */
+
+extern const struct observer run_unobserved;
 
 /* A run that is not of anything yet; the state is entered. A status. */
 int run_begin(struct lencase_state *st, struct trace_run **out);
@@ -867,38 +897,8 @@ void relay_stop(struct trace_run *run);
 
 /* {================================= live.c ================================ */
 
-/* In the child: its process group and its input are not the prompt's. */
-void live_child(const struct trace_run *run);
-
-/* The run is halted and nothing of it moves any more. */
-bool live_is_still(struct trace_run *run);
-
-/* As waitpid; 0: something else happened. */
-pid_t live_wait(struct trace_run *run, int *status);
-
-/* True when a call that arrived is shown, and waits. */
-bool live_shows(struct trace_run *run, struct thread *t);
-
-/* A call is over, of whose end somebody wants to know. */
-void live_over(struct trace_run *run, struct thread *t, uint8_t ends, int64_t result);
-
-/* The kernel has carried something out for it. */
-void live_carried(struct trace_run *run, const struct thread *t);
-
-/* It will have no end: its thread is gone, or a signal's handler left it. */
-void live_lost(struct trace_run *run, uint8_t ends);
-
-/* A program is before its first instruction. */
-void live_execed(struct trace_run *run, struct thread *t);
-
 /* Whether a thread may be in a call that makes another: one that runs is looked at again for a moment. */
 bool live_may_fork(pid_t tid);
-
-/* True when a signal stop is for us and not for the program. */
-bool live_takes(struct trace_run *run, struct thread *t, int sig);
-
-/* Something happened that whoever looks on is told: the run is halted. 't' may be NULL. */
-void live_tell(struct trace_run *run, enum trace_told told, struct thread *t, int64_t result);
 
 /* }========================================================================= */
 
