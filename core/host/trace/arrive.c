@@ -25,7 +25,7 @@ void arrive_pass(struct trace_run *run, struct thread *t) {
     flight_down(run, t);
   } else {
     flight_pass(t);
-    cut_passes(t);
+    restart_passes(t);
     thread_resume(t, 0);
   }
 }
@@ -53,7 +53,7 @@ void arrive_ask(struct trace_run *run, struct thread *t) {
 
 void arrive(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->now;
-  cut_over(t); /* whatever was cut short before */
+  restart_over(t); /* whatever was cut short before */
   f->site = f->regs.rip - 2;
   f->in_place = true;
   t->proc->reader = t->tid;

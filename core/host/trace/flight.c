@@ -181,9 +181,9 @@ void flight_exited(struct trace_run *run, struct thread *t, int status) {
   if (!down_result(t, &f->result)) return;
   foreign_over(t, f->result);
   t->state = THREAD_RUN;
-  f->result = cut_result(t, f->result);
-  if (signal_woke(f->result))
-    signal_interrupted(run, t, f->result);
+  f->result = restart_result(t, f->result);
+  if (restart_wanted(f->result))
+    restart_interrupted(run, t, f->result);
   else
     carried_out(run, t);
 }

@@ -5,7 +5,7 @@
 ** that run are asked to stop. All else stays as in any run, so that calls in flight, signals and
 ** births are dealt with while the threads come to rest.
 **
-** What our own stops do to a call in the kernel is undone: cut.c.
+** What our own stops do to a call in the kernel is undone: restart.c.
 */
 
 #include "trace_int.h"
@@ -175,7 +175,7 @@ static pid_t wait_or_halt(struct trace_run *run, int *status) {
   sigdelset(&waiting, SIGINT);
   while ((tid = waitpid(-1, status, __WALL | __WNOTHREAD | WNOHANG)) == 0 &&
          !nothing_stopped(run)) {
-    cut_wake(run);
+    restart_wake(run);
     ppoll(NULL, 0, run->halted ? &soon : NULL, &waiting);
   }
   pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -194,7 +194,7 @@ static bool from_terminal(const struct thread *t) {
 /* Ctrl-C in the program's terminal is for whoever looks on, once for all who were told of it. */
 static bool takes_interrupt(struct trace_run *run, struct thread *t, int sig) {
   if (run->attached || sig != SIGINT || t->proc == NULL || !from_terminal(t)) return false;
-  cut_short(t);
+  restart_short(t);
   if (!t->proc->owes_interrupt) tell(run, TOLD_INTERRUPT, t, 0);
   t->proc->owes_interrupt = false;
   return true;

@@ -38,7 +38,7 @@ void run_hide(struct trace_run *run) {
 static pid_t wait_stop(struct trace_run *run, int *status) {
   int flags = relay_all_stopped(run) ? WNOHANG : 0;
   pid_t tid;
-  cut_wake(run);
+  restart_wake(run);
   if (run->ndue > 0) relay_ticks(SIG_UNBLOCK);
   tid = waitpid(-1, status, __WALL | __WNOTHREAD | flags);
   if (run->ndue > 0) relay_ticks(SIG_BLOCK);
@@ -172,7 +172,7 @@ int run_begin(struct lencase_state *st, struct trace_run **out) {
   queue_open(&run->queue);
   rc = thread_table_open(run);
   affinity_open(&run->affinity);
-  cut_open(run);
+  restart_open(run);
   return rc;
 }
 
@@ -182,7 +182,7 @@ void run_end(struct trace_run *run) {
   start_close(run);
   filter_close(run);
   affinity_close(&run->affinity);
-  cut_close(run);
+  restart_close(run);
   supervise_show(run->dumpable);
   if (run->files_raised) setrlimit(RLIMIT_NOFILE, &run->files);
   st->run = NULL;

@@ -1,12 +1,9 @@
 /*
-** signal.c - what signals do to a call in flight
+** signal.c - what signals do, and the frames of their handlers
 **
-** A downcall that a signal wakes ends with a result that only the kernel may
-** see (-ERESTARTSYS and its like). The thread gets its own arguments back and the
-** kernel decides: it restarts the call (the restart is silent, and the downcall
-** is made again), lets it go on (restart_syscall), or sets up the frame of a
-** signal handler. The frame says whether the call ended with EINTR or will be
-** restarted after the handler; until then the call is held, innermost last.
+** A call in flight that a signal interrupted is the kernel's to make again, or not (restart.c). Where it
+** sets up the frame of a handler, that says whether the call ended with EINTR or will be made again
+** after the handler; until then the call is held, innermost last.
 **
 ** What a signal will do is asked before it is delivered, and another thread may change that meanwhile: so
 ** the thread is stepped in a way that stops it at any call and makes none.
@@ -30,10 +27,6 @@ enum { FRAME_CONTEXT = 8 + 40, CONTEXT_RAX = 13, CONTEXT_RIP = 16, CONTEXT_WORDS
 
 /* Stacks do not reach further than this, for telling one from another. */
 #define STACK_REACH UINT64_C(0x800000)
-
-bool signal_woke(int64_t result) {
-  return result == -512 || result == -513 || result == RESTART_UNSEEN || result == RESTART_BLOCK;
-}
 
 /* {============================== dispositions ============================= */
 
@@ -91,34 +84,7 @@ bool signal_waits(const struct thread *t) {
 
 /* }========================================================================= */
 
-/* {============================= interrupted calls ========================= */
-
-static void put_back(struct thread *t, int64_t result) {
-  struct flight *f = &t->now;
-  struct user_regs_struct regs = f->regs;
-  regs.rax = (unsigned long long)result;
-  if (f->changed || result == RESTART_UNSEEN) regs_set(t, &regs);
-  f->changed = false;
-}
-
-/* A call made at the start of a handler cannot be restarted from there: it ends with EINTR. */
-static void interrupted_in_frame(struct trace_run *run, struct thread *t) {
-  t->now.result = -EINTR;
-  flight_act(run, t, call_carried_out(t->now.call, -EINTR));
-}
-
-void signal_interrupted(struct trace_run *run, struct thread *t, int64_t result) {
-  if (t->now.result_at != 0) {
-    interrupted_in_frame(run, t);
-    return;
-  }
-  put_back(t, result);
-  if (t->now.call != NULL)
-    t->state = THREAD_INTERRUPTED;
-  else
-    flight_close(t, &t->now, false); /* the host's own change is made anew */
-  thread_resume(t, 0);
-}
+/* {================================= handlers ============================== */
 
 void signal_arrived(struct trace_run *run, struct thread *t, int status) {
   int sig = WSTOPSIG(status);
@@ -126,7 +92,7 @@ void signal_arrived(struct trace_run *run, struct thread *t, int status) {
   (void)run;
   if (action == SIGNAL_STOPS) t->cut.stopped = t->cut.plain;
   if (action == SIGNAL_CAUGHT) {
-    cut_over(t);
+    restart_over(t);
     t->state = THREAD_FRAME;
     ptrace(PTRACE_SYSEMU_SINGLESTEP, t->tid, 0, (long)sig);
   } else {
@@ -217,83 +183,6 @@ void signal_no_frame(struct trace_run *run, struct thread *t, int status) {
   regs_set(t, &regs);
   t->state = THREAD_INTERRUPTED;
   thread_resume(t, 0);
-}
-
-/* }========================================================================= */
-
-/* {================================ restarts =============================== */
-
-/* Whether the thread stands at the entry of a call that is now.regs, or 'nr' in its place. */
-static bool at_entry_of(const struct thread *t, const struct __ptrace_syscall_info *info,
-                        uint64_t nr) {
-  struct user_regs_struct regs = t->now.regs;
-  regs.orig_rax = nr;
-  return info->stack_pointer == regs.rsp && thread_at_regs(t, &regs);
-}
-
-/*
-** restart_syscall goes on with the downcall where it was; else the call comes again, and the filter stops
-** it; or the thread does something else. What is no entry is the end of a restart that a filter of its
-** own has answered.
-*/
-void signal_syscall(struct trace_run *run, struct thread *t, int status) {
-  struct __ptrace_syscall_info info;
-  bool entry = thread_entry(t, &info);
-  bool again = entry && at_entry_of(t, &info, t->now.regs.orig_rax);
-  if (again && t->now.by_entry) {
-    signal_restart(run, t, status);
-  } else if (entry && !again && !at_entry_of(t, &info, SYS_restart_syscall)) {
-    flight_close(t, &t->now, true);
-    t->state = THREAD_RUN;
-    stop_syscall(run, t, status);
-  } else {
-    if (entry && !again) t->state = THREAD_DOWN;
-    thread_resume(t, 0);
-  }
-}
-
-static void down_again(struct trace_run *run, struct thread *t) {
-  t->now.in_place = true;
-  flight_down(run, t);
-}
-
-/* Natively it is not made again: its program was stopped meanwhile. */
-static void ended_stopped(struct trace_run *run, struct thread *t) {
-  cut_over(t);
-  t->state = THREAD_RUN;
-  t->now.in_place = true;
-  t->now.result = -EINTR;
-  flight_act(run, t, call_carried_out(t->now.call, -EINTR));
-}
-
-void signal_restart(struct trace_run *run, struct thread *t, int status) {
-  struct user_regs_struct regs;
-  (void)status;
-  if (!regs_get(t, &regs)) return;
-  if (regs_same_call(&t->now.regs, &regs)) {
-    (t->cut.stopped ? ended_stopped : down_again)(run, t);
-    return;
-  }
-  flight_close(t, &t->now, true);
-  t->state = THREAD_RUN;
-  t->now.regs = regs;
-  arrive(run, t);
-}
-
-bool signal_awaits_entry(const struct thread *t) {
-  return t->nheld > 0 && t->held[t->nheld - 1].returned && t->held[t->nheld - 1].by_entry;
-}
-
-bool signal_resumes_held(struct trace_run *run, struct thread *t) {
-  struct flight *f = &t->held[t->nheld - 1];
-  bool by_entry = t->now.by_entry;
-  if (!f->returned || !regs_same_call(&f->regs, &t->now.regs)) return false;
-  t->now = *f;
-  t->now.returned = false;
-  t->now.by_entry = by_entry;
-  t->nheld--;
-  down_again(run, t);
-  return true;
 }
 
 /* Whether a call with stack pointer 'sp' shows that the handler was left without returning. */

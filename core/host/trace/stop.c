@@ -34,8 +34,8 @@ static void go_on(struct trace_run *run, struct thread *t, int status) {
 static void arrives(struct trace_run *run, struct thread *t, bool by_entry) {
   if (!regs_get(t, &t->now.regs)) return;
   t->now.by_entry = by_entry;
-  if (t->nheld > 0 && signal_resumes_held(run, t)) return;
-  if (cut_made_again(t)) {
+  if (t->nheld > 0 && restart_resumes_held(run, t)) return;
+  if (restart_made_again(t)) {
     flight_pass(t);
     thread_resume(t, 0);
   } else {
@@ -60,7 +60,7 @@ static void on_seccomp_passing(struct trace_run *run, struct thread *t, int stat
 
 /* restart_syscall goes on with a call that arrived before. */
 static bool arrives_here(const struct thread *t, const struct __ptrace_syscall_info *info) {
-  return (thread_each(t) || signal_awaits_entry(t)) && info->entry.nr != SYS_restart_syscall;
+  return (thread_each(t) || restart_awaits_entry(t)) && info->entry.nr != SYS_restart_syscall;
 }
 
 /* Numbers of other tables: the filter refuses them, where there is one. */
@@ -88,9 +88,9 @@ void stop_syscall(struct trace_run *run, struct thread *t, int status) {
   t->state = THREAD_RUN;
   if (entry) {
     signal_watch(t, &info);
-    cut_entry(t, &info);
+    restart_entry(t, &info);
   } else {
-    cut_exit(t);
+    restart_exit(t);
   }
   if (!entry || !arrives_here(t, &info))
     go_on(run, t, status);
@@ -122,7 +122,7 @@ static void on_syscall_returning(struct trace_run *run, struct thread *t, int st
 
 static void on_signal_any(struct trace_run *run, struct thread *t, int status) {
   (void)run;
-  cut_signal(t, WSTOPSIG(status));
+  restart_signal(t, WSTOPSIG(status));
   thread_resume(t, WSTOPSIG(status));
 }
 
@@ -135,7 +135,7 @@ static void on_signal_launch(struct trace_run *run, struct thread *t, int status
 
 static void on_group_any(struct trace_run *run, struct thread *t, int status) {
   int sig = WSTOPSIG(status);
-  cut_group(t, sig);
+  restart_group(t, sig);
   if (signal_stops(sig) && !run->leaving)
     relay_listen(run, t, sig);
   else
@@ -202,7 +202,7 @@ static const stop_fn on_stop[THREAD_STATES][STOP_KINDS] = {
     [THREAD_SKIPPED]     = ROW(flight_skipped,       flight_skip_trapped, cannot,           cannot,         cannot,         birth_execed),
     [THREAD_ENTER]       = ROW(flight_entered,       cannot,              on_signal_any,    on_group_any,   cannot,         birth_execed),
     [THREAD_INJECTED]    = ROW(flight_exited,        flight_trapped,      cannot,           cannot,         birth_reported, birth_execed),
-    [THREAD_INTERRUPTED] = ROW(signal_syscall,       signal_restart,      signal_arrived,   on_group_any,   cannot,         birth_execed),
+    [THREAD_INTERRUPTED] = ROW(restart_entered,       restart_trapped,      signal_arrived,   on_group_any,   cannot,         birth_execed),
     [THREAD_FRAME]       = ROW(signal_no_frame,      cannot,              signal_frame,     on_group_frame, cannot,         birth_execed),
     [THREAD_RETURNING]   = ROW(on_syscall_returning, cannot,              on_signal_any,    on_group_any,   cannot,         birth_execed),
     [THREAD_EXECED]      = ROW(birth_exec_exit,      cannot,              cannot,           cannot,         cannot,         cannot),

@@ -159,7 +159,7 @@ void thread_drop_calls(struct thread *t) {
 void thread_drop(struct trace_run *run, struct thread *t) {
   thread_drop_calls(t);
   relay_awake(run, t);
-  cut_over(t);
+  restart_over(t);
   foreign_gone(t);
   if (t->state == THREAD_BORN) run->held_back--;
   if (t->proc != NULL) thread_leave(t);
@@ -204,14 +204,15 @@ static const bool goes_to_syscall[THREAD_STATES] = {
 };
 
 bool thread_resume(struct thread *t, int sig) {
-  bool stops = goes_to_syscall[t->state] || t->nheld > 0 || thread_each(t) || cut_awaits_stop(t);
+  bool stops =
+      goes_to_syscall[t->state] || t->nheld > 0 || thread_each(t) || restart_awaits_stop(t);
   if (t->queued) return false; /* it is in another stop than the one that we think of */
   if (t->run->halted) {
     t->waits = true;
     t->sig = sig;
     return true;
   }
-  if (t->state == THREAD_DOWN || t->state == THREAD_INJECTED) cut_begins(t);
+  if (t->state == THREAD_DOWN || t->state == THREAD_INJECTED) restart_begins(t);
   return ptrace(stops ? PTRACE_SYSCALL : PTRACE_CONT, t->tid, 0, (long)sig) == 0;
 }
 

@@ -10,8 +10,8 @@
 ** arrive.c   a call arrives
 ** tame.c     calls that would get away from us
 ** flight.c   a call in flight: downcalls in place and injected, the end
-** signal.c   what signals do to a call in flight
-** cut.c      calls that are cut short by what the program does not see
+** signal.c   what signals do, and the frames of their handlers
+** restart.c  calls that are made again, or go on, after what cut them short
 ** birth.c    fork, vfork, clone and exec
 ** steps.c    steps of a stopped thread that are waited for
 ** window.c   the sealed window and the scratch memory of each program
@@ -167,7 +167,7 @@ struct flight {
   uint8_t ends;  /* enum flight_ends */
 };
 
-/* A call that was cut short by what the program does not see: cut.c. */
+/* A call that was cut short by what the program does not see: restart.c. */
 struct cut {
   bool there;   /* it is about to be made again, by a thread that is in no call of ours */
   bool asked;   /* it was handled, or there is no handler that has come since */
@@ -574,12 +574,6 @@ void flight_close(struct thread *t, struct flight *f, bool dropped);
 
 /* {================================ signal.c =============================== */
 
-/* -ERESTARTNOHAND: the call is made again, unless a handler of the program's runs. */
-enum { RESTART_UNSEEN = -514 };
-
-/* -ERESTART_RESTARTBLOCK: the kernel goes on with it by restart_syscall. */
-enum { RESTART_BLOCK = -516 };
-
 /* What becomes of a signal that is delivered to a thread. */
 enum signal_action { SIGNAL_ENDS, SIGNAL_IGNORED, SIGNAL_STOPS, SIGNAL_CAUGHT };
 enum signal_action signal_action(const struct thread *t, int sig);
@@ -590,62 +584,68 @@ bool signal_stops(int sig);
 /* Whether a signal that it does not block is on its way to a thread. */
 bool signal_waits(const struct thread *t);
 
-/* A result that says "restart me" (ERESTARTSYS ...): not one for the caller's eyes. */
-bool signal_woke(int64_t result);
-
-/* t->now ended with such a result. */
-void signal_interrupted(struct trace_run *run, struct thread *t, int64_t result);
-
-/* What comes after: the stops of THREAD_INTERRUPTED and THREAD_FRAME. */
+/* A signal's stop in THREAD_INTERRUPTED; what comes of its handler: the stops of THREAD_FRAME. */
 void signal_arrived(struct trace_run *run, struct thread *t, int status);
 void signal_frame(struct trace_run *run, struct thread *t, int status);
 void signal_no_frame(struct trace_run *run, struct thread *t, int status);
-void signal_syscall(struct trace_run *run, struct thread *t, int status);
-void signal_restart(struct trace_run *run, struct thread *t, int status);
 
 /* The entry of a call of a thread that runs with calls held. */
 void signal_watch(struct thread *t, const struct __ptrace_syscall_info *info);
 
-/* Whether the innermost call held has its restart at its entry, and the next entry may be it. */
-bool signal_awaits_entry(const struct thread *t);
-
-/* True when t->now.regs are the restart of a call held: it goes on then. */
-bool signal_resumes_held(struct trace_run *run, struct thread *t);
-
 /* }========================================================================= */
 
-/* {================================== cut.c ================================ */
+/* {================================ restart.c ============================== */
 
-void cut_open(struct trace_run *run);
-void cut_close(struct trace_run *run);
+/* -ERESTARTNOHAND: the call is made again, unless a handler of the program's runs. */
+enum { RESTART_UNSEEN = -514 };
+
+/* -ERESTART_RESTARTBLOCK: the kernel goes on with it by restart_syscall. */
+enum { RESTART_BLOCK = -516 };
+
+/* A result that says "restart me" (ERESTARTSYS ...): not one for the caller's eyes. */
+bool restart_wanted(int64_t result);
+
+void restart_open(struct trace_run *run);
+void restart_close(struct trace_run *run);
 
 /* Interrupts the calls whose time-out is over; our wait ends when the next is. */
-void cut_wake(struct trace_run *run);
+void restart_wake(struct trace_run *run);
 
 /* The thread's call, t->now, is carried out from now on; it is let through. */
-void cut_begins(struct thread *t);
-void cut_passes(struct thread *t);
+void restart_begins(struct thread *t);
+void restart_passes(struct thread *t);
 
-/* How a call in flight has ended: a result, or one of signal_woke. */
-int64_t cut_result(struct thread *t, int64_t result);
+/* How a call in flight has ended: a result, or one of restart_wanted, which leaves it to the kernel. */
+int64_t restart_result(struct thread *t, int64_t result);
+void restart_interrupted(struct trace_run *run, struct thread *t, int64_t result);
+
+/* What comes after: the stops of calls in THREAD_INTERRUPTED. */
+void restart_entered(struct trace_run *run, struct thread *t, int status);
+void restart_trapped(struct trace_run *run, struct thread *t, int status);
+
+/* Whether the innermost call held has its restart at its entry, and the next entry may be it. */
+bool restart_awaits_entry(const struct thread *t);
+
+/* True when t->now.regs are the restart of a call held: it goes on then. */
+bool restart_resumes_held(struct trace_run *run, struct thread *t);
 
 /* What stops a thread does not show: if it has cut a call short that is made again. */
-void cut_short(struct thread *t);
+void restart_short(struct thread *t);
 
 /* The same for the stops of signals, of job control, and behind a call. */
-void cut_signal(struct thread *t, int sig);
-void cut_group(struct thread *t, int sig);
-void cut_exit(struct thread *t);
+void restart_signal(struct thread *t, int sig);
+void restart_group(struct thread *t, int sig);
+void restart_exit(struct thread *t);
 
 /* A call is made, or the thread does something else: whether it is that one. */
-void cut_entry(struct thread *t, const struct __ptrace_syscall_info *info);
+void restart_entry(struct thread *t, const struct __ptrace_syscall_info *info);
 
 /* The next call and its end have to be seen. */
-bool cut_awaits_stop(const struct thread *t);
+bool restart_awaits_stop(const struct thread *t);
 
 /* True when the call that arrived, t->now.regs, is that one, and goes on as it was let through. */
-bool cut_made_again(struct thread *t);
-void cut_over(struct thread *t);
+bool restart_made_again(struct thread *t);
+void restart_over(struct thread *t);
 
 /* }========================================================================= */
 
@@ -876,7 +876,7 @@ void affinity_child(const struct affinity *a, pid_t parent, pid_t child);
 void relay_block(struct trace_run *run);
 void relay_unblock(struct trace_run *run);
 
-/* SIGCHLD, by which cut.c ends a wait: only while we wait (SIG_UNBLOCK, SIG_BLOCK). */
+/* SIGCHLD, by which restart.c ends a wait: only while we wait (SIG_UNBLOCK, SIG_BLOCK). */
 void relay_ticks(int how);
 
 int relay_open(struct trace_run *run);

@@ -1,5 +1,11 @@
 /*
-** cut.c - calls that are cut short by what the program does not see
+** restart.c - calls that are made again, or go on, after what cut them short
+**
+** A downcall that a signal wakes ends with a result that only the kernel may
+** see (-ERESTARTSYS and its like). The thread gets its own arguments back and the
+** kernel decides: it restarts the call (the restart is silent, and the downcall
+** is made again), lets it go on (restart_syscall), or sets up the frame of a
+** signal handler (signal.c); when that comes back the call held is made again.
 **
 ** A signal that is ignored wakes nothing natively; a traced thread it wakes, so that the tracer is told.
 ** So do our own stops. The kernel restarts most calls after them. Others end with a plain EINTR, as
@@ -25,6 +31,10 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+bool restart_wanted(int64_t result) {
+  return result == -512 || result == -513 || result == RESTART_UNSEEN || result == RESTART_BLOCK;
+}
 
 /* {================================= the table ============================= */
 
@@ -151,20 +161,20 @@ static void set_due(struct thread *t, int64_t at) {
   t->cut.due = at;
 }
 
-void cut_over(struct thread *t) {
+void restart_over(struct thread *t) {
   set_due(t, 0);
   t->cut.began = 0;
   t->cut.there = t->cut.plain = t->cut.stopped = false;
 }
 
-void cut_begins(struct thread *t) {
+void restart_begins(struct thread *t) {
   if (t->cut.began == 0 && wait_of(t->now.nr) != NULL) t->cut.began = now();
 }
 
-void cut_passes(struct thread *t) {
-  cut_over(t);
+void restart_passes(struct thread *t) {
+  restart_over(t);
   t->cut.regs = t->now.regs;
-  cut_begins(t);
+  restart_begins(t);
 }
 
 /* A call ended with EINTR: what it says instead. 'began' 0: that was not seen. */
@@ -185,12 +195,12 @@ static int64_t instead(struct thread *t, int32_t nr, const uint64_t *words, int6
 /* {============================== calls unseen ============================= */
 
 /* A thread that stands behind a call, and what has cut it short does not show. */
-void cut_short(struct thread *t) {
+void restart_short(struct thread *t) {
   struct cut *cut = &t->cut;
   struct user_regs_struct regs;
   uint64_t words[LENCASE_MAXARGS];
   if (!regs_get(t, &regs) || (int64_t)regs.orig_rax < 0) return;
-  if (t->state == THREAD_RUN && !regs_same_call(&cut->regs, &regs)) cut_over(t);
+  if (t->state == THREAD_RUN && !regs_same_call(&cut->regs, &regs)) restart_over(t);
   if ((int64_t)regs.rax == -EINTR && !is_once((int32_t)regs.orig_rax)) {
     regs_words(&regs, words);
     regs.rax = (unsigned long long)instead(t, (int32_t)regs.orig_rax, words, cut->began);
@@ -199,9 +209,9 @@ void cut_short(struct thread *t) {
   }
   if (t->state != THREAD_RUN) return;
   cut->regs = regs;
-  cut->there = signal_woke((int64_t)regs.rax) && (int64_t)regs.rax != RESTART_BLOCK;
+  cut->there = restart_wanted((int64_t)regs.rax) && (int64_t)regs.rax != RESTART_BLOCK;
   cut->asked = t->run->observer->had_asked(t, &regs);
-  if (!cut->there) cut_over(t);
+  if (!cut->there) restart_over(t);
 }
 
 /* EINTR is what the call ends with, whatever comes until the thread goes on. */
@@ -213,34 +223,34 @@ static void ends(struct thread *t) {
   regs.rax = (unsigned long long)-EINTR;
   regs.orig_rax = (unsigned long long)-1;
   regs_set(t, &regs);
-  cut_over(t);
+  restart_over(t);
 }
 
 /* Whether a call has just been cut short: else it does not matter what the signal does. */
 static bool is_cut(const struct thread *t) {
   struct user_regs_struct regs;
   return regs_get(t, &regs) && (int64_t)regs.orig_rax >= 0 &&
-         ((int64_t)regs.rax == -EINTR || signal_woke((int64_t)regs.rax));
+         ((int64_t)regs.rax == -EINTR || restart_wanted((int64_t)regs.rax));
 }
 
-void cut_signal(struct thread *t, int sig) {
+void restart_signal(struct thread *t, int sig) {
   enum signal_action action = is_cut(t) ? signal_action(t, sig) : SIGNAL_ENDS;
   if (action == SIGNAL_IGNORED)
-    cut_short(t);
+    restart_short(t);
   else if (action == SIGNAL_STOPS)
     ends(t);
   else
-    cut_over(t);
+    restart_over(t);
 }
 
-void cut_group(struct thread *t, int sig) {
+void restart_group(struct thread *t, int sig) {
   if (signal_stops(sig))
     ends(t);
   else if (t->disturbed || is_cut(t))
-    cut_short(t);
+    restart_short(t);
 }
 
-bool cut_made_again(struct thread *t) {
+bool restart_made_again(struct thread *t) {
   const struct user_regs_struct *regs = &t->now.regs;
   uint64_t words[LENCASE_MAXARGS];
   if (!t->cut.there) return false;
@@ -250,25 +260,25 @@ bool cut_made_again(struct thread *t) {
          (t->cut.asked || !call_wanted(t->proc->cage, (int32_t)regs->orig_rax, words));
 }
 
-bool cut_awaits_stop(const struct thread *t) {
+bool restart_awaits_stop(const struct thread *t) {
   return t->cut.there || t->cut.due != 0;
 }
 
-void cut_entry(struct thread *t, const struct __ptrace_syscall_info *info) {
+void restart_entry(struct thread *t, const struct __ptrace_syscall_info *info) {
   const struct user_regs_struct *regs = &t->cut.regs;
-  if (!cut_awaits_stop(t)) return;
-  if (info->entry.nr != regs->orig_rax || info->stack_pointer != regs->rsp) cut_over(t);
+  if (!restart_awaits_stop(t)) return;
+  if (info->entry.nr != regs->orig_rax || info->stack_pointer != regs->rsp) restart_over(t);
 }
 
 /*
 ** A stop that we asked for while the thread stood in another comes at the end of the call, and shows in
 ** nothing but that there is no signal to have ended it.
 */
-void cut_exit(struct thread *t) {
+void restart_exit(struct thread *t) {
   if (t->disturbed || (is_cut(t) && !signal_waits(t)))
-    cut_short(t);
-  else if (cut_awaits_stop(t) && !is_cut(t))
-    cut_over(t);
+    restart_short(t);
+  else if (restart_awaits_stop(t) && !is_cut(t))
+    restart_over(t);
 }
 
 /* }========================================================================= */
@@ -283,15 +293,119 @@ static bool was_woken(struct thread *t) {
   return t->disturbed || signal_waits(t);
 }
 
-int64_t cut_result(struct thread *t, int64_t result) {
+int64_t restart_result(struct thread *t, int64_t result) {
   struct flight *f = &t->now;
   t->cut.plain = result == -EINTR && f->result_at == 0 && !is_once(f->nr) && was_woken(t);
   if (t->cut.plain) {
     result = instead(t, f->nr, f->words, t->cut.began);
     f->changed = true; /* that is not what the register says */
   }
-  if (!signal_woke(result)) cut_over(t);
+  if (!restart_wanted(result)) restart_over(t);
   return result;
+}
+
+static void put_back(struct thread *t, int64_t result) {
+  struct flight *f = &t->now;
+  struct user_regs_struct regs = f->regs;
+  regs.rax = (unsigned long long)result;
+  if (f->changed || result == RESTART_UNSEEN) regs_set(t, &regs);
+  f->changed = false;
+}
+
+/* A call made at the start of a handler cannot be restarted from there: it ends with EINTR. */
+static void interrupted_in_frame(struct trace_run *run, struct thread *t) {
+  t->now.result = -EINTR;
+  flight_act(run, t, call_carried_out(t->now.call, -EINTR));
+}
+
+void restart_interrupted(struct trace_run *run, struct thread *t, int64_t result) {
+  if (t->now.result_at != 0) {
+    interrupted_in_frame(run, t);
+    return;
+  }
+  put_back(t, result);
+  if (t->now.call != NULL)
+    t->state = THREAD_INTERRUPTED;
+  else
+    flight_close(t, &t->now, false); /* the host's own change is made anew */
+  thread_resume(t, 0);
+}
+
+/* Whether the thread stands at the entry of a call that is now.regs, or 'nr' in its place. */
+static bool at_entry_of(const struct thread *t, const struct __ptrace_syscall_info *info,
+                        uint64_t nr) {
+  struct user_regs_struct regs = t->now.regs;
+  regs.orig_rax = nr;
+  return info->stack_pointer == regs.rsp && thread_at_regs(t, &regs);
+}
+
+/*
+** restart_syscall goes on with the downcall where it was; else the call comes again, and the filter stops
+** it; or the thread does something else. What is no entry is the end of a restart that a filter of its
+** own has answered.
+*/
+void restart_entered(struct trace_run *run, struct thread *t, int status) {
+  struct __ptrace_syscall_info info;
+  bool entry = thread_entry(t, &info);
+  bool again = entry && at_entry_of(t, &info, t->now.regs.orig_rax);
+  if (again && t->now.by_entry) {
+    restart_trapped(run, t, status);
+  } else if (entry && !again && !at_entry_of(t, &info, SYS_restart_syscall)) {
+    flight_close(t, &t->now, true);
+    t->state = THREAD_RUN;
+    stop_syscall(run, t, status);
+  } else {
+    if (entry && !again) t->state = THREAD_DOWN;
+    thread_resume(t, 0);
+  }
+}
+
+static void down_again(struct trace_run *run, struct thread *t) {
+  t->now.in_place = true;
+  flight_down(run, t);
+}
+
+/* Natively it is not made again: its program was stopped meanwhile. */
+static void ended_stopped(struct trace_run *run, struct thread *t) {
+  restart_over(t);
+  t->state = THREAD_RUN;
+  t->now.in_place = true;
+  t->now.result = -EINTR;
+  flight_act(run, t, call_carried_out(t->now.call, -EINTR));
+}
+
+void restart_trapped(struct trace_run *run, struct thread *t, int status) {
+  struct user_regs_struct regs;
+  (void)status;
+  if (!regs_get(t, &regs)) return;
+  if (regs_same_call(&t->now.regs, &regs)) {
+    (t->cut.stopped ? ended_stopped : down_again)(run, t);
+    return;
+  }
+  flight_close(t, &t->now, true);
+  t->state = THREAD_RUN;
+  t->now.regs = regs;
+  arrive(run, t);
+}
+
+/* }========================================================================= */
+
+/* {=============================== calls held ============================== */
+
+bool restart_awaits_entry(const struct thread *t) {
+  return t->nheld > 0 && t->held[t->nheld - 1].returned && t->held[t->nheld - 1].by_entry;
+}
+
+bool restart_resumes_held(struct trace_run *run, struct thread *t) {
+  struct flight *f = &t->held[t->nheld - 1];
+  bool by_entry = t->now.by_entry;
+  if (!f->returned || !regs_same_call(&f->regs, &t->now.regs)) return false;
+  t->now = *f;
+  t->now.returned = false;
+  t->now.by_entry = by_entry;
+  t->nheld--;
+  down_again(run, t);
+  return true;
 }
 
 /* }========================================================================= */
@@ -301,14 +415,14 @@ int64_t cut_result(struct thread *t, int64_t result) {
 /* A tick that comes before waitpid is called ends no wait: there is another soon. */
 enum { TICK = 5000000 };
 
-void cut_open(struct trace_run *run) {
+void restart_open(struct trace_run *run) {
   struct sigevent ev = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGCHLD};
   ev._sigev_un._tid = gettid();
   run->next_due = INT64_MAX;
   run->ticks = timer_create(CLOCK_MONOTONIC, &ev, &run->ticker) == 0;
 }
 
-void cut_close(struct trace_run *run) {
+void restart_close(struct trace_run *run) {
   if (run->ticks) timer_delete(run->ticker);
   run->ticks = false;
 }
@@ -330,7 +444,7 @@ static void tick(struct trace_run *run, int64_t at) {
   timer_settime(run->ticker, TIMER_ABSTIME, &when, NULL);
 }
 
-void cut_wake(struct trace_run *run) {
+void restart_wake(struct trace_run *run) {
   struct thread *t;
   int64_t next = INT64_MAX, at;
   if (!run->ticks || (run->ndue == 0 && run->next_due == INT64_MAX)) return;
