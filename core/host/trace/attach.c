@@ -74,7 +74,7 @@ int attach_to(struct trace_run *run, pid_t pid) {
 int attach_check(const struct trace_run *run) {
   const struct thread *t = thread_find(run, run->root);
   struct user_regs_struct regs;
-  if (t == NULL || !t->waits || !regs_get(t, &regs) || regs.cs == 0x33) return LENCASE_OK;
+  if (t == NULL || !thread_waits(t) || !regs_get(t, &regs) || regs.cs == 0x33) return LENCASE_OK;
   return state_fail(run->st, LENCASE_EHOST, "process %d is a 32-bit program", (int)run->root);
 }
 
@@ -111,7 +111,7 @@ static void put_right(struct thread *t) {
 
 static void leave(struct thread *t) {
   put_right(t);
-  ptrace(PTRACE_DETACH, t->tid, 0, (long)t->sig);
+  ptrace(PTRACE_DETACH, t->tid, 0, (long)(t->stand == STAND_WAITS ? t->sig : 0));
 }
 
 void attach_leave(struct trace_run *run, struct process *proc) {
@@ -127,11 +127,8 @@ static void stop_listening(struct trace_run *run) {
   size_t i;
   run->leaving = true;
   for (i = 0; i < run->threads.nbuckets; i++)
-    for (t = run->threads.buckets[i]; t != NULL; t = t->chain) {
-      if (!t->listening || ptrace(PTRACE_INTERRUPT, t->tid, 0, 0) != 0) continue;
-      relay_awake(run, t);
-      t->waits = false;
-    }
+    for (t = run->threads.buckets[i]; t != NULL; t = t->chain)
+      if (t->stand == STAND_LISTENS && thread_interrupt(t)) thread_move(t);
   run_loop(run);
 }
 

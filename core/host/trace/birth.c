@@ -254,6 +254,7 @@ static struct thread *exec_leader(struct trace_run *run, struct thread *leader) 
   if (t == NULL || t == leader || t->proc != leader->proc) return leader;
   thread_drop(run, leader);
   thread_rename(run, t, t->proc->tgid);
+  thread_move(t); /* the kernel may have held it until the others had ended */
   return t;
 }
 
@@ -299,7 +300,6 @@ static void exec_refused(struct trace_run *run, struct thread *t, const char *wh
 static void exec_left(struct trace_run *run, struct thread *t) {
   state_log(run->st, "cage %d executes a 32-bit program: left alone", (int)t->tid);
   t->now.ends = ENDS_UNHEARD;
-  t->sig = 0;
   attach_leave(run, t->proc);
 }
 

@@ -53,12 +53,12 @@ static void tell(struct trace_run *run, enum trace_told told, struct thread *t, 
 /* {================================ stopping =============================== */
 
 static bool is_still(const struct thread *t) {
-  return t->waits || t->listening || t->busy || t->state == THREAD_BORN;
+  return t->stand != STAND_RUNS || t->state == THREAD_BORN;
 }
 
 static void ask(struct trace_run *run, struct thread *t) {
   (void)run;
-  if (!is_still(t) && ptrace(PTRACE_INTERRUPT, t->tid, 0, 0) == 0) t->interrupted = true;
+  if (!is_still(t)) thread_interrupt(t);
 }
 
 static bool halted_and_still(const struct trace_run *run) {
@@ -122,8 +122,9 @@ static void note_busy(struct trace_run *run, struct thread *t) {
   char state;
   if (is_still(t)) return;
   state = state_of(t->tid);
-  t->busy = state == 'Z' || state == 'X' ||
-            (state == 'D' && (in_vfork(t->tid) || run->live->looks > PATIENCE));
+  if (state == 'Z' || state == 'X' ||
+      (state == 'D' && (in_vfork(t->tid) || run->live->looks > PATIENCE)))
+    thread_rest(t, STAND_BUSY);
 }
 
 static bool all_listen(const struct trace_run *run) {
@@ -218,9 +219,9 @@ static void note_owed(struct trace_run *run, struct thread *t) {
 /* {================================= calls ================================= */
 
 static enum trace_place place_of(const struct thread *t) {
-  if (t->shown || t->arrived) return PLACE_CALL;
-  if (t->busy) return PLACE_KERNEL;
-  if (t->listening) return PLACE_STOPPED;
+  if (thread_waits_at_call(t)) return PLACE_CALL;
+  if (t->stand == STAND_BUSY) return PLACE_KERNEL;
+  if (t->stand == STAND_LISTENS) return PLACE_STOPPED;
   return t->now.call != NULL ? PLACE_DOWN : PLACE_ANYWHERE;
 }
 
@@ -234,25 +235,20 @@ static void describe(const struct thread *t, struct trace_thread *out) {
   regs_words(&t->now.regs, out->words);
 }
 
-static void wait_at_call(struct thread *t, bool *how) {
-  t->waits = *how = true;
-  t->sig = 0;
-}
-
 /* While the run is being halted nothing is shown: that is done when it goes on. */
 static bool shows_call(struct trace_run *run, struct thread *t) {
   const struct trace_looker *looker = &run->live->looker;
   enum trace_notice notice = NOTICE_NONE;
   struct trace_thread at;
   if (run->halted) {
-    wait_at_call(t, &t->arrived);
+    thread_rest(t, STAND_ARRIVED);
     return true;
   }
   describe(t, &at);
   if (looker->arrived != NULL) notice = looker->arrived(looker->ud, &at);
   t->now.ends = notice == NOTICE_END ? ENDS_TOLD : ENDS_UNHEARD;
   if (notice != NOTICE_HALT) return false;
-  wait_at_call(t, &t->shown);
+  thread_rest(t, STAND_SHOWN);
   tell(run, TOLD_CALL, t, 0);
   return true;
 }
@@ -297,30 +293,27 @@ static void tell_execed(struct trace_run *run, struct thread *t) {
 /* {=============================== going on ================================ */
 
 static void let_go(struct trace_run *run, struct thread *t) {
-  bool arrived = t->arrived, shown = t->shown;
-  if (!t->waits || run->halted) return;
-  t->waits = t->arrived = t->shown = false;
-  if (arrived)
-    arrive(run, t);
-  else if (shown)
-    arrive_ask(run, t);
-  else
-    thread_resume(t, t->sig);
+  if (!thread_waits(t) || run->halted) return;
+  switch (thread_move(t)) {
+    case STAND_ARRIVED: arrive(run, t); break;
+    case STAND_SHOWN: arrive_ask(run, t); break;
+    default: thread_resume(t, t->sig);
+  }
 }
 
 /* Calls that nobody was shown come first: one may halt the run again. */
 static void let_go_arrived(struct trace_run *run, struct thread *t) {
-  if (t->arrived) let_go(run, t);
+  if (t->stand == STAND_ARRIVED) let_go(run, t);
 }
 
 static void forget(struct trace_run *run, struct thread *t) {
   (void)run;
-  t->busy = false;
+  if (t->stand == STAND_BUSY) thread_move(t);
 }
 
 static void continue_stopped(struct trace_run *run, struct thread *t) {
   (void)run;
-  if (t->listening && t->proc != NULL) kill(t->proc->tgid, SIGCONT);
+  if (t->stand == STAND_LISTENS && t->proc != NULL) kill(t->proc->tgid, SIGCONT);
 }
 
 static void go(struct trace_run *run, bool every) {
@@ -364,10 +357,10 @@ int trace_live_answer(struct trace_run *run, pid_t tid, const struct route_entry
   uint64_t words[LENCASE_MAXARGS];
   if (run->live->inside)
     return state_fail(run->st, LENCASE_EPERM, "the program is at work: this is not for handlers");
-  if (t == NULL || !(t->shown || t->arrived))
+  if (t == NULL || !thread_waits_at_call(t))
     return state_fail(run->st, LENCASE_EINVAL, "thread %d is not at a call", (int)tid);
   f = &t->now;
-  t->waits = t->shown = t->arrived = false;
+  thread_move(t);
   f->ends = ENDS_STOPPED;
   regs_words(&f->regs, words);
   run->live->inside = true;
@@ -524,7 +517,7 @@ void trace_live_each(const struct trace_run *run, void *ud,
 
 bool trace_live_regs(const struct trace_run *run, pid_t tid, struct user_regs_struct *regs) {
   const struct thread *t = thread_find(run, tid);
-  return t != NULL && t->waits && regs_get(t, regs);
+  return t != NULL && thread_waits(t) && regs_get(t, regs);
 }
 
 pid_t trace_live_pid(const struct trace_run *run) {

@@ -141,8 +141,7 @@ void relay_close(struct trace_run *run) {
 
 void relay_listen(struct trace_run *run, struct thread *t, int sig) {
   if (ptrace(PTRACE_LISTEN, t->tid, 0, 0) != 0) return;
-  t->listening = true;
-  run->listening++;
+  thread_rest(t, STAND_LISTENS);
   run->stopped_by = sig;
 }
 
@@ -154,12 +153,6 @@ void relay_stop(struct trace_run *run) {
   int sig = run->stopped_by;
   run->stopped_by = 0;
   supervise_stop(sig, run->root, run->relay.pidfd);
-}
-
-void relay_awake(struct trace_run *run, struct thread *t) {
-  if (!t->listening) return;
-  t->listening = false;
-  run->listening--;
 }
 
 /* }========================================================================= */

@@ -246,7 +246,7 @@ void restart_signal(struct thread *t, int sig) {
 void restart_group(struct thread *t, int sig) {
   if (signal_stops(sig))
     ends(t);
-  else if (t->disturbed || is_cut(t))
+  else if (t->stop == ASKED_CAME || is_cut(t))
     restart_short(t);
 }
 
@@ -275,7 +275,7 @@ void restart_entry(struct thread *t, const struct __ptrace_syscall_info *info) {
 ** nothing but that there is no signal to have ended it.
 */
 void restart_exit(struct thread *t) {
-  if (t->disturbed || (is_cut(t) && !signal_waits(t)))
+  if (t->stop == ASKED_CAME || (is_cut(t) && !signal_waits(t)))
     restart_short(t);
   else if (restart_awaits_stop(t) && !is_cut(t))
     restart_over(t);
@@ -290,7 +290,7 @@ static bool was_woken(struct thread *t) {
   const struct flight *f = &t->now;
   const struct wait *w = wait_of(f->nr);
   if (w != NULL && (w->limit < LIMIT_RECEIVE || time_out(t, w, f->words) >= 0)) return true;
-  return t->disturbed || signal_waits(t);
+  return t->stop == ASKED_CAME || signal_waits(t);
 }
 
 int64_t restart_result(struct thread *t, int64_t result) {
@@ -429,10 +429,10 @@ void restart_close(struct trace_run *run) {
 
 /* When the time-out of a thread's call is over; when it is, the call is interrupted. */
 static int64_t expire(struct thread *t, int64_t at) {
-  bool runs = !t->waits && !t->listening && !t->queued && !t->interrupted;
+  bool runs = t->stand == STAND_RUNS && !t->queued && t->stop != ASKED_COMING;
   if (!runs || t->cut.due == 0) return INT64_MAX;
   if (t->cut.due > at) return t->cut.due;
-  if (ptrace(PTRACE_INTERRUPT, t->tid, 0, 0) == 0) t->interrupted = true;
+  thread_interrupt(t);
   return INT64_MAX;
 }
 

@@ -201,7 +201,7 @@ static int64_t detour_at_call(struct steps *s, steps_fn body, void *ud) {
 static int64_t detour_anywhere(struct steps *s, steps_fn body, void *ud) {
   int64_t result = body(s, ud);
   if (!regs_set(s->t, &s->regs)) return -ESRCH;
-  if (ptrace(PTRACE_INTERRUPT, s->t->tid, 0, 0) == 0) s->t->interrupted = true;
+  thread_interrupt(s->t);
   return result;
 }
 
@@ -236,8 +236,8 @@ int64_t steps_inject(struct trace_run *run, struct thread *t, uint64_t site, int
 
 bool steps_possible(const struct thread *t) {
   struct user_regs_struct regs;
-  if (!t->waits || t->state != THREAD_RUN) return false;
-  if (t->shown || t->arrived || !at_entry(t)) return true;
+  if (!thread_waits(t) || t->state != THREAD_RUN) return false;
+  if (thread_waits_at_call(t) || !at_entry(t)) return true;
   return regs_get(t, &regs) && (int64_t)regs.orig_rax < 0;
 }
 

@@ -221,9 +221,7 @@ static void dispatch(struct trace_run *run, struct thread *t, int status) {
   enum stop_kind kind = stop_kind(status);
   stop_fn fn = on_stop[t->state][kind];
   affinity_stop(&run->affinity, t);
-  relay_awake(run, t);
-  t->disturbed = t->interrupted; /* any stop takes the place of one that was asked for */
-  t->interrupted = false;
+  thread_stopped(t);
   if (kind == STOP_SIGNAL && run->observer->takes(run, t, WSTOPSIG(status))) fn = on_taken;
   fn(run, t, status);
 }

@@ -158,7 +158,7 @@ void thread_drop_calls(struct thread *t) {
 
 void thread_drop(struct trace_run *run, struct thread *t) {
   thread_drop_calls(t);
-  relay_awake(run, t);
+  thread_move(t);
   restart_over(t);
   foreign_gone(t);
   if (t->state == THREAD_BORN) run->held_back--;
@@ -197,6 +197,41 @@ bool thread_each(const struct thread *t) {
   return t->run->every || t->listened || t->strict;
 }
 
+bool thread_interrupt(struct thread *t) {
+  if (ptrace(PTRACE_INTERRUPT, t->tid, 0, 0) != 0) return false;
+  t->stop = ASKED_COMING;
+  return true;
+}
+
+void thread_stopped(struct thread *t) {
+  thread_move(t);
+  t->stop = t->stop == ASKED_COMING ? ASKED_CAME : ASKED_NOT;
+}
+
+void thread_rest(struct thread *t, enum thread_stand how) {
+  if (t->stand != STAND_RUNS) {
+    thread_refuse(t, "it is to rest where it rests already");
+    return;
+  }
+  t->stand = how;
+  t->run->listening += how == STAND_LISTENS;
+}
+
+enum thread_stand thread_move(struct thread *t) {
+  enum thread_stand stood = t->stand;
+  t->run->listening -= stood == STAND_LISTENS;
+  t->stand = STAND_RUNS;
+  return stood;
+}
+
+bool thread_waits(const struct thread *t) {
+  return t->stand >= STAND_WAITS;
+}
+
+bool thread_waits_at_call(const struct thread *t) {
+  return t->stand >= STAND_ARRIVED;
+}
+
 static const bool goes_to_syscall[THREAD_STATES] = {
     [THREAD_PASSING] = true,   [THREAD_DOWN] = true,     [THREAD_SKIPPED] = true,
     [THREAD_ENTER] = true,     [THREAD_INJECTED] = true, [THREAD_INTERRUPTED] = true,
@@ -208,8 +243,8 @@ bool thread_resume(struct thread *t, int sig) {
       goes_to_syscall[t->state] || t->nheld > 0 || thread_each(t) || restart_awaits_stop(t);
   if (t->queued) return false; /* it is in another stop than the one that we think of */
   if (t->run->halted) {
-    t->waits = true;
     t->sig = sig;
+    thread_rest(t, STAND_WAITS);
     return true;
   }
   if (t->state == THREAD_DOWN || t->state == THREAD_INJECTED) restart_begins(t);

@@ -144,6 +144,23 @@ enum thread_state {
   THREAD_STATES
 };
 
+/* Whether a thread runs, as far as the run is concerned: thread_rest and thread_move. */
+enum thread_stand {
+  STAND_RUNS,    /* it was let go on, or its stop is being dealt with */
+  STAND_LISTENS, /* it is in a group-stop */
+  STAND_BUSY,    /* the run is being halted, and the kernel holds it: it cannot stop now */
+  STAND_WAITS,   /* from here on: in a halted run. It would go on, with signal 'sig' */
+  STAND_ARRIVED, /* from here on: at a call. The observer was not told of it yet */
+  STAND_SHOWN    /* it was */
+};
+
+/* A stop of a thread that we ask for: thread_interrupt. */
+enum stop_asked {
+  ASKED_NOT,
+  ASKED_COMING, /* it is on its way */
+  ASKED_CAME    /* the stop that has come is that one, or has taken its place */
+};
+
 /* Who wants to know of the end of a call. */
 enum flight_ends { ENDS_UNHEARD, ENDS_TOLD, ENDS_STOPPED };
 
@@ -183,23 +200,17 @@ struct thread {
   pid_t tid;
   uint8_t state; /* enum thread_state */
   uint8_t nheld;
+  uint8_t stand;   /* enum thread_stand */
+  uint8_t stop;    /* enum stop_asked */
   bool masked;     /* all signals are blocked, 'mask' is the thread's own */
-  bool listening;  /* in a group-stop */
   bool takes_regs; /* THREAD_NEW: begins with now.regs */
   bool queued;     /* waitpid told 'told', which is not dealt with yet: it is in no other stop */
   struct foreign *filters; /* its own, the newest first: foreign.c */
   bool unjudged;           /* it has some that are not known */
   bool listened;           /* one has a listener: its calls arrive at their entry */
   bool strict;             /* it is in seccomp's strict mode: the same */
-  /* What follows is of runs that somebody looks on (live.c). */
-  bool waits;       /* it would run, with signal 'sig', if the run were not halted */
-  bool shown;       /* it waits at a call that whoever looks on was told of */
-  bool arrived;     /* it waits at a call that nobody was told of yet */
-  bool interrupted; /* a stop that we asked for is on its way */
-  bool disturbed;   /* the stop that has come is that one, or has taken its place */
-  bool busy;        /* it cannot stop now: the kernel holds it */
-  int sig;
-  bool asked; /* the call that arrived last was somebody's */
+  int sig;                 /* STAND_WAITS: what it goes on with */
+  bool asked;              /* the call that arrived last was somebody's */
   struct cut cut;
   int status, told; /* of its first stop; queued */
   uint64_t mask;
@@ -459,6 +470,23 @@ void space_unref(struct trace_run *run, struct space *space);
 
 /* Lets a stopped thread go on, with a signal or 0. False when it is gone. */
 bool thread_resume(struct thread *t, int sig);
+
+/* Asks a thread to stop. False when it is gone. */
+bool thread_interrupt(struct thread *t);
+
+/* A stop of it is dealt with from now on. */
+void thread_stopped(struct thread *t);
+
+/*
+** A thread that runs rests from now on, or does not any more: how it stood. There is no way from one rest to
+** another: one that takes it ends the cage.
+*/
+void thread_rest(struct thread *t, enum thread_stand how);
+enum thread_stand thread_move(struct thread *t);
+
+/* Whether it waits for a halted run to go on; and that at a call. */
+bool thread_waits(const struct thread *t);
+bool thread_waits_at_call(const struct thread *t);
 
 bool regs_get(const struct thread *t, struct user_regs_struct *regs);
 bool regs_set(const struct thread *t, const struct user_regs_struct *regs);
@@ -885,9 +913,8 @@ void relay_close(struct trace_run *run);
 /* The process that /proc/'name' is about, when it is one that 'tracer' traces; else 0. */
 pid_t relay_traced(pid_t tracer, const char *name);
 
-/* A thread is in a group-stop by 'sig', or out of it again. */
+/* A thread is in a group-stop by 'sig'. */
 void relay_listen(struct trace_run *run, struct thread *t, int sig);
-void relay_awake(struct trace_run *run, struct thread *t);
 
 /* Nothing runs any more, and we have not stopped for it yet. Stops us until we are continued. */
 bool relay_all_stopped(const struct trace_run *run);
