@@ -55,7 +55,7 @@ void arrive(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->now;
   restart_over(t); /* whatever was cut short before */
   f->site = f->regs.rip - 2;
-  f->in_place = true;
+  f->at = AT_ENTRY;
   t->proc->reader = t->tid;
   if (t->strict && foreign_strict(run, t)) return;
   if (!run->observer->shows(run, t)) arrive_ask(run, t);

@@ -16,7 +16,7 @@
 
 void flight_pass(struct thread *t) {
   struct flight *f = &t->now;
-  f->in_place = false;
+  f->at = AT_BEHIND;
   t->state = f->by_entry ? THREAD_PASSING : THREAD_RUN;
 }
 
@@ -29,7 +29,8 @@ void flight_close(struct thread *t, struct flight *f, bool dropped) {
   f->result_at = 0;
   if (dropped) t->run->observer->lost(t->run, f->ends);
   f->ends = ENDS_UNHEARD;
-  f->changed = f->wants = f->in_place = f->returned = f->by_entry = false;
+  f->at = AT_BEHIND;
+  f->changed = f->wants = f->by_entry = false;
   if (call == NULL) return;
   if (dropped)
     call_drop(call);
@@ -47,7 +48,7 @@ static bool same_call(const struct flight *f) {
 
 static void down_in_place(struct thread *t) {
   struct flight *f = &t->now;
-  f->in_place = false;
+  f->at = AT_BEHIND;
   if (!same_call(f)) {
     struct user_regs_struct regs = f->regs;
     regs_set_call(&regs, f->nr, f->words);
@@ -67,7 +68,7 @@ static uint64_t injection_site(const struct thread *t) {
 
 bool flight_bears(const struct thread *t) {
   const struct flight *f = &t->now;
-  return foreign_bears(t, f->in_place ? f->site : injection_site(t), f->nr, f->words);
+  return foreign_bears(t, f->at == AT_ENTRY ? f->site : injection_site(t), f->nr, f->words);
 }
 
 static void down_injected(struct thread *t) {
@@ -90,7 +91,7 @@ static void down_injected(struct thread *t) {
 */
 static void down_sigreturn(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->now;
-  if (f->in_place) {
+  if (f->at == AT_ENTRY) {
     flight_pass(t);
   } else {
     struct user_regs_struct regs = f->regs;
@@ -112,7 +113,7 @@ void flight_down(struct trace_run *run, struct thread *t) {
   t->now.wants = false;
   if (t->now.nr == SYS_rt_sigreturn)
     down_sigreturn(run, t);
-  else if (t->now.in_place)
+  else if (t->now.at == AT_ENTRY)
     down_in_place(t);
   else
     down_injected(t);
@@ -198,7 +199,7 @@ void flight_exited(struct trace_run *run, struct thread *t, int status) {
 */
 static void give_in_register(struct thread *t, int64_t result) {
   struct flight *f = &t->now;
-  if (!f->in_place && !f->changed && result == f->result) return;
+  if (f->at != AT_ENTRY && !f->changed && result == f->result) return;
   f->regs.rax = (unsigned long long)result;
   f->regs.orig_rax = (unsigned long long)-1;
   regs_set(t, &f->regs);
@@ -250,7 +251,7 @@ static void finish_at_exit(struct thread *t, int64_t result) {
 
 void flight_finish(struct trace_run *run, struct thread *t, int64_t result) {
   uint8_t ends = t->now.ends;
-  if (t->now.in_place && t->now.by_entry) {
+  if (t->now.at == AT_ENTRY && t->now.by_entry) {
     finish_at_exit(t, result);
     return;
   }
@@ -276,9 +277,9 @@ void flight_act(struct trace_run *run, struct thread *t, enum verdict verdict) {
   struct flight *f = &t->now;
   if (verdict == VERDICT_DONE)
     flight_finish(run, t, f->call != NULL ? f->call->result : -ENOMEM);
-  else if (verdict == VERDICT_PASS && f->in_place && f->ends != ENDS_UNHEARD)
+  else if (verdict == VERDICT_PASS && f->at == AT_ENTRY && f->ends != ENDS_UNHEARD)
     carry_out_bare(run, t);
-  else if (verdict == VERDICT_PASS && f->in_place)
+  else if (verdict == VERDICT_PASS && f->at == AT_ENTRY)
     arrive_pass(run, t);
   else if (verdict == VERDICT_PASS)
     flight_finish(run, t, f->result);

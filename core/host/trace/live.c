@@ -255,11 +255,11 @@ static bool shows_call(struct trace_run *run, struct thread *t) {
 
 /* The handlers of now are asked: those that come while the run is halted are not. */
 static void note_asked(struct thread *t, int32_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  t->asked = call_wanted(t->proc->cage, nr, words);
+  t->now.asked = call_wanted(t->proc->cage, nr, words);
 }
 
 static bool had_asked(const struct thread *t, const struct user_regs_struct *regs) {
-  return t->asked && regs_same_call(&t->now.regs, regs);
+  return t->now.asked && regs_same_call(&t->now.regs, regs);
 }
 
 static void tell_over(struct trace_run *run, struct thread *t, uint8_t ends, int64_t result) {

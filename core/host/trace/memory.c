@@ -246,7 +246,7 @@ static bool may_unveil(const struct thread *t) {
   size_t i = 0;
   while (i < sizeof words / sizeof *words && foreign_allows(t, prctl_site(t), SYS_prctl, words[i]))
     i++;
-  return t->now.in_place && i == sizeof words / sizeof *words;
+  return t->now.at == AT_ENTRY && i == sizeof words / sizeof *words;
 }
 
 enum veil memory_unveil(struct thread *t) {

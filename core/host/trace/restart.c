@@ -164,7 +164,11 @@ static void set_due(struct thread *t, int64_t at) {
 void restart_over(struct thread *t) {
   set_due(t, 0);
   t->cut.began = 0;
-  t->cut.there = t->cut.plain = t->cut.stopped = false;
+  t->cut.how = CUT_NOT;
+}
+
+void restart_stopped(struct thread *t) {
+  if (t->cut.how == CUT_EINTR) t->cut.how = CUT_STOPPED;
 }
 
 void restart_begins(struct thread *t) {
@@ -199,27 +203,34 @@ void restart_short(struct thread *t) {
   struct cut *cut = &t->cut;
   struct user_regs_struct regs;
   uint64_t words[LENCASE_MAXARGS];
+  bool eintr;
   if (!regs_get(t, &regs) || (int64_t)regs.orig_rax < 0) return;
   if (t->state == THREAD_RUN && !regs_same_call(&cut->regs, &regs)) restart_over(t);
-  if ((int64_t)regs.rax == -EINTR && !is_once((int32_t)regs.orig_rax)) {
+  eintr = (int64_t)regs.rax == -EINTR && !is_once((int32_t)regs.orig_rax);
+  if (eintr) {
     regs_words(&regs, words);
     regs.rax = (unsigned long long)instead(t, (int32_t)regs.orig_rax, words, cut->began);
-    cut->plain = true;
     regs_set(t, &regs);
   }
   if (t->state != THREAD_RUN) return;
+  if (!restart_wanted((int64_t)regs.rax) || (int64_t)regs.rax == RESTART_BLOCK) {
+    restart_over(t);
+    return;
+  }
+  if (eintr)
+    cut->how = CUT_EINTR;
+  else if (cut->how == CUT_NOT)
+    cut->how = CUT_RESTARTED;
   cut->regs = regs;
-  cut->there = restart_wanted((int64_t)regs.rax) && (int64_t)regs.rax != RESTART_BLOCK;
   cut->asked = t->run->observer->had_asked(t, &regs);
-  if (!cut->there) restart_over(t);
 }
 
 /* EINTR is what the call ends with, whatever comes until the thread goes on. */
 static void ends(struct thread *t) {
   struct user_regs_struct regs;
-  if (t->state == THREAD_INTERRUPTED) t->cut.stopped = t->cut.plain;
+  if (t->state == THREAD_INTERRUPTED) restart_stopped(t);
   if (t->state != THREAD_RUN || !regs_get(t, &regs) || (int64_t)regs.orig_rax < 0) return;
-  if ((int64_t)regs.rax != -EINTR && !(t->cut.there && t->cut.plain)) return;
+  if ((int64_t)regs.rax != -EINTR && t->cut.how != CUT_EINTR) return;
   regs.rax = (unsigned long long)-EINTR;
   regs.orig_rax = (unsigned long long)-1;
   regs_set(t, &regs);
@@ -253,15 +264,15 @@ void restart_group(struct thread *t, int sig) {
 bool restart_made_again(struct thread *t) {
   const struct user_regs_struct *regs = &t->now.regs;
   uint64_t words[LENCASE_MAXARGS];
-  if (!t->cut.there) return false;
-  t->cut.there = false;
+  if (t->cut.how == CUT_NOT) return false;
+  t->cut.how = CUT_NOT;
   regs_words(regs, words);
   return regs_same_call(regs, &t->cut.regs) &&
          (t->cut.asked || !call_wanted(t->proc->cage, (int32_t)regs->orig_rax, words));
 }
 
 bool restart_awaits_stop(const struct thread *t) {
-  return t->cut.there || t->cut.due != 0;
+  return t->cut.how != CUT_NOT || t->cut.due != 0;
 }
 
 void restart_entry(struct thread *t, const struct __ptrace_syscall_info *info) {
@@ -295,8 +306,9 @@ static bool was_woken(struct thread *t) {
 
 int64_t restart_result(struct thread *t, int64_t result) {
   struct flight *f = &t->now;
-  t->cut.plain = result == -EINTR && f->result_at == 0 && !is_once(f->nr) && was_woken(t);
-  if (t->cut.plain) {
+  bool eintr = result == -EINTR && f->result_at == 0 && !is_once(f->nr) && was_woken(t);
+  t->cut.how = eintr ? CUT_EINTR : CUT_NOT;
+  if (eintr) {
     result = instead(t, f->nr, f->words, t->cut.began);
     f->changed = true; /* that is not what the register says */
   }
@@ -324,10 +336,12 @@ void restart_interrupted(struct trace_run *run, struct thread *t, int64_t result
     return;
   }
   put_back(t, result);
-  if (t->now.call != NULL)
+  if (t->now.call != NULL) {
     t->state = THREAD_INTERRUPTED;
-  else
-    flight_close(t, &t->now, false); /* the host's own change is made anew */
+  } else { /* the host's own change is made anew */
+    flight_close(t, &t->now, false);
+    restart_over(t);
+  }
   thread_resume(t, 0);
 }
 
@@ -352,6 +366,7 @@ void restart_entered(struct trace_run *run, struct thread *t, int status) {
     restart_trapped(run, t, status);
   } else if (entry && !again && !at_entry_of(t, &info, SYS_restart_syscall)) {
     flight_close(t, &t->now, true);
+    restart_over(t);
     t->state = THREAD_RUN;
     stop_syscall(run, t, status);
   } else {
@@ -361,7 +376,7 @@ void restart_entered(struct trace_run *run, struct thread *t, int status) {
 }
 
 static void down_again(struct trace_run *run, struct thread *t) {
-  t->now.in_place = true;
+  t->now.at = AT_ENTRY;
   flight_down(run, t);
 }
 
@@ -369,7 +384,7 @@ static void down_again(struct trace_run *run, struct thread *t) {
 static void ended_stopped(struct trace_run *run, struct thread *t) {
   restart_over(t);
   t->state = THREAD_RUN;
-  t->now.in_place = true;
+  t->now.at = AT_ENTRY;
   t->now.result = -EINTR;
   flight_act(run, t, call_carried_out(t->now.call, -EINTR));
 }
@@ -379,7 +394,7 @@ void restart_trapped(struct trace_run *run, struct thread *t, int status) {
   (void)status;
   if (!regs_get(t, &regs)) return;
   if (regs_same_call(&t->now.regs, &regs)) {
-    (t->cut.stopped ? ended_stopped : down_again)(run, t);
+    (t->cut.how == CUT_STOPPED ? ended_stopped : down_again)(run, t);
     return;
   }
   flight_close(t, &t->now, true);
@@ -393,15 +408,14 @@ void restart_trapped(struct trace_run *run, struct thread *t, int status) {
 /* {=============================== calls held ============================== */
 
 bool restart_awaits_entry(const struct thread *t) {
-  return t->nheld > 0 && t->held[t->nheld - 1].returned && t->held[t->nheld - 1].by_entry;
+  return t->nheld > 0 && t->held[t->nheld - 1].at == AT_RESTART && t->held[t->nheld - 1].by_entry;
 }
 
 bool restart_resumes_held(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->held[t->nheld - 1];
   bool by_entry = t->now.by_entry;
-  if (!f->returned || !regs_same_call(&f->regs, &t->now.regs)) return false;
+  if (f->at != AT_RESTART || !regs_same_call(&f->regs, &t->now.regs)) return false;
   t->now = *f;
-  t->now.returned = false;
   t->now.by_entry = by_entry;
   t->nheld--;
   down_again(run, t);

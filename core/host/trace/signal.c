@@ -90,7 +90,7 @@ void signal_arrived(struct trace_run *run, struct thread *t, int status) {
   int sig = WSTOPSIG(status);
   enum signal_action action = signal_action(t, sig);
   (void)run;
-  if (action == SIGNAL_STOPS) t->cut.stopped = t->cut.plain;
+  if (action == SIGNAL_STOPS) restart_stopped(t);
   if (action == SIGNAL_CAUGHT) {
     restart_over(t);
     t->state = THREAD_FRAME;
@@ -107,8 +107,9 @@ static void hold(struct thread *t, uint64_t frame) {
     memmove(&t->held[0], &t->held[1], (TRACE_HELD - 1) * sizeof t->held[0]);
     t->nheld--;
   }
-  t->now.frame = frame;
-  t->held[t->nheld++] = t->now;
+  t->held[t->nheld] = t->now;
+  t->held[t->nheld].frame = frame;
+  t->held[t->nheld++].at = AT_HANDLER;
   t->now.call = NULL;
   t->now.own.size = 0;
   t->now.ends = ENDS_UNHEARD;
@@ -194,9 +195,10 @@ static bool frame_left(const struct flight *f, uint64_t sp) {
 
 /* What the entry of a call says of the innermost call held: true when that is over. */
 static bool held_over(struct flight *f, const struct __ptrace_syscall_info *info) {
-  if (f->returned) return info->entry.nr != f->regs.orig_rax || info->stack_pointer != f->regs.rsp;
+  if (f->at == AT_RESTART)
+    return info->entry.nr != f->regs.orig_rax || info->stack_pointer != f->regs.rsp;
   if (info->entry.nr == SYS_rt_sigreturn && info->stack_pointer == f->frame + 8) {
-    f->returned = true;
+    f->at = AT_RESTART;
     return false;
   }
   return frame_left(f, info->stack_pointer);

@@ -161,6 +161,14 @@ enum stop_asked {
   ASKED_CAME    /* the stop that has come is that one, or has taken its place */
 };
 
+/* Where a thread is with a call that we hold. */
+enum flight_at {
+  AT_BEHIND,  /* past its entry: what is made for it is injected */
+  AT_ENTRY,   /* stopped at the entry of the call: the next downcall is put there */
+  AT_HANDLER, /* the call is set aside while a signal handler of the program's runs */
+  AT_RESTART  /* that came back: the next call is the restart */
+};
+
 /* Who wants to know of the end of a call. */
 enum flight_ends { ENDS_UNHEARD, ENDS_TOLD, ENDS_STOPPED };
 
@@ -178,18 +186,24 @@ struct flight {
   struct foreign_load *load; /* it loads a seccomp filter: foreign.c; NULL: it does not */
   bool changed;              /* the thread's registers are not 'regs' now */
   bool wants;                /* carry_out asked for nr and words */
-  bool in_place;             /* stopped at the entry of the call: the next downcall is put there */
-  bool returned;             /* its handler came back: the next call is the restart */
   bool by_entry; /* it arrived at its entry, and not by the filter: so does its restart */
+  bool asked;    /* a handler wanted it when it arrived: noted by live.c */
+  uint8_t at;    /* enum flight_at */
   uint8_t ends;  /* enum flight_ends */
 };
 
-/* A call that was cut short by what the program does not see: restart.c. */
+/* How a call was cut short by what the program does not see. */
+enum cut_how {
+  CUT_NOT,
+  CUT_RESTARTED, /* the kernel makes it again */
+  CUT_EINTR,     /* it had ended with EINTR, and we have the kernel make it again */
+  CUT_STOPPED /* the same, in flight; but a stop signal has come since, so EINTR is how it ends */
+};
+
+/* Such a call, which is about to be made again: restart.c. */
 struct cut {
-  bool there;   /* it is about to be made again, by a thread that is in no call of ours */
-  bool asked;   /* it was handled, or there is no handler that has come since */
-  bool plain;   /* it had ended with EINTR */
-  bool stopped; /* in flight: a stop signal has come, and EINTR is how it ends */
+  uint8_t how; /* enum cut_how */
+  bool asked;  /* it was handled, or there is no handler that has come since */
   int64_t began,
       due; /* when, and when its time-out is over, in nanoseconds; 0: that is not known, there is none */
   struct user_regs_struct regs;
@@ -210,7 +224,6 @@ struct thread {
   bool listened;           /* one has a listener: its calls arrive at their entry */
   bool strict;             /* it is in seccomp's strict mode: the same */
   int sig;                 /* STAND_WAITS: what it goes on with */
-  bool asked;              /* the call that arrived last was somebody's */
   struct cut cut;
   int status, told; /* of its first stop; queued */
   uint64_t mask;
@@ -674,6 +687,9 @@ bool restart_awaits_stop(const struct thread *t);
 /* True when the call that arrived, t->now.regs, is that one, and goes on as it was let through. */
 bool restart_made_again(struct thread *t);
 void restart_over(struct thread *t);
+
+/* A stop signal has come while the call in flight was to be made again. */
+void restart_stopped(struct thread *t);
 
 /* }========================================================================= */
 
