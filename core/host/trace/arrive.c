@@ -57,6 +57,6 @@ void arrive(struct trace_run *run, struct thread *t) {
   f->site = f->regs.rip - 2;
   f->at = AT_ENTRY;
   t->proc->reader = t->tid;
-  if (t->strict && foreign_strict(run, t)) return;
+  if (t->seccomp.strict && foreign_strict(run, t)) return;
   if (!run->observer->shows(run, t)) arrive_ask(run, t);
 }

@@ -97,13 +97,14 @@ static void birth_fails(struct trace_run *run, struct thread *t) {
 /* The registers it begins with, where its parent's were ours when it was made. */
 static void take_regs(struct thread *t) {
   struct user_regs_struct now, *regs = &t->now.regs;
-  if (!t->takes_regs || !regs_get(t, &now)) return;
+  if (!t->now.changed || !regs_get(t, &now)) return;
   regs->rsp = now.rsp;
   regs->fs_base = now.fs_base;
   regs->gs_base = now.gs_base;
   regs->rax = 0;
   regs->orig_rax = (unsigned long long)-1;
   regs_set(t, regs);
+  t->now.changed = false;
 }
 
 static void let_run(struct trace_run *run, struct thread *t) {
@@ -130,7 +131,7 @@ static void birth(struct trace_run *run, struct thread *parent, struct thread *t
   struct kinship kin;
   if (parent->now.changed) {
     t->now.regs = parent->now.regs;
-    t->takes_regs = true;
+    t->now.changed = true;
   }
   affinity_child(&run->affinity, parent->tid, t->tid);
   foreign_inherit(t, parent);
@@ -327,7 +328,7 @@ void birth_execed(struct trace_run *run, struct thread *t, int status) {
 void birth_exec_exit(struct trace_run *run, struct thread *t, int status) {
   (void)status;
   window_map(run, t);
-  if (t->queued) return; /* it has ended meanwhile */
+  if (t->queue.told) return; /* it has ended meanwhile */
   vdso_hide(run, t);
   t->state = THREAD_RUN;
   call_cage_exec(t->proc->cage);

@@ -65,7 +65,7 @@ static bool extend_process(struct trace_run *run, struct process *proc, const st
 static bool extend_all(struct trace_run *run, const struct program *p, size_t n) {
   struct thread *t;
   bool all = true;
-  for (t = TAILQ_FIRST(&run->queue.threads); t != NULL; t = TAILQ_NEXT(t, by_turn))
+  for (t = TAILQ_FIRST(&run->queue.threads); t != NULL; t = TAILQ_NEXT(t, queue.by_turn))
     if (t->proc == NULL)
       all = false;
     else if (t->tid == t->proc->tgid)

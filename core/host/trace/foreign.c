@@ -233,7 +233,7 @@ static uint32_t judge(const struct thread *t, uint64_t site, int32_t nr,
   uint32_t answer = SECCOMP_RET_ALLOW;
   const struct foreign *f;
   memcpy(data.args, words, sizeof data.args);
-  for (f = t->filters; f != NULL; f = f->before) {
+  for (f = t->seccomp.filters; f != NULL; f = f->before) {
     uint32_t one = foreign_answer(f->code, &data);
     if (rank(one) < rank(answer)) answer = one;
   }
@@ -243,7 +243,7 @@ static uint32_t judge(const struct thread *t, uint64_t site, int32_t nr,
 bool foreign_allows(const struct thread *t, uint64_t site, int32_t nr,
                     const uint64_t words[LENCASE_MAXARGS]) {
   uint32_t answer;
-  if (t->unjudged) return false;
+  if (t->seccomp.unjudged) return false;
   answer = judge(t, site, nr, words);
   return answer == SECCOMP_RET_ALLOW || answer == SECCOMP_RET_LOG;
 }
@@ -258,7 +258,7 @@ bool foreign_bears(const struct thread *t, uint64_t site, int32_t nr,
                    const uint64_t words[LENCASE_MAXARGS]) {
   const struct user_regs_struct *regs = &t->now.regs;
   uint64_t own[LENCASE_MAXARGS];
-  if (t->filters == NULL || t->unjudged) return true;
+  if (t->seccomp.filters == NULL || t->seccomp.unjudged) return true;
   regs_words(regs, own);
   if (nr == (int32_t)regs->orig_rax && memcmp(own, words, sizeof own) == 0) return true;
   return !ends_program(judge(t, site, nr, words));
@@ -289,20 +289,18 @@ static void filters_unref(struct trace_run *run, struct foreign *f) {
 
 static void filters_set(struct thread *t, struct foreign *f) {
   if (f != NULL) f->refs++;
-  filters_unref(t->run, t->filters);
-  t->filters = f;
+  filters_unref(t->run, t->seccomp.filters);
+  t->seccomp.filters = f;
 }
 
 void foreign_inherit(struct thread *t, const struct thread *parent) {
-  filters_set(t, parent->filters);
-  t->unjudged = parent->unjudged;
-  t->listened = parent->listened;
-  t->strict = parent->strict;
+  filters_set(t, parent->seccomp.filters);
+  t->seccomp = parent->seccomp;
 }
 
 void foreign_orphan(struct thread *t, const struct process *parent) {
-  t->unjudged = parent->own_filters;
-  t->listened = parent->own_filters && t->run->wanted && t->run->listener < 0;
+  t->seccomp.unjudged = parent->own_filters;
+  t->seccomp.listened = parent->own_filters && t->run->wanted && t->run->listener < 0;
 }
 
 void foreign_gone(struct thread *t) {
@@ -406,7 +404,7 @@ static bool load_copy(struct thread *t, const struct sock_fprog *prog, uint32_t 
     t->now.words[2] = at;
     if (load->filter != NULL && load->listened && t->run->listener >= 0) give_up_listener(t);
   } else { /* the kernel reads what may not be what we have */
-    t->unjudged = t->proc->own_filters = true;
+    t->seccomp.unjudged = t->proc->own_filters = true;
     foreign_forget(t->run, &t->now);
   }
   return true;
@@ -461,7 +459,8 @@ bool foreign_prctl(struct thread *t, int64_t *result) {
 }
 
 int foreign_mode(const struct thread *t) {
-  return t->filters != NULL || t->unjudged ? SECCOMP_MODE_FILTER : prctl(PR_GET_SECCOMP);
+  return t->seccomp.filters != NULL || t->seccomp.unjudged ? SECCOMP_MODE_FILTER
+                                                           : prctl(PR_GET_SECCOMP);
 }
 
 /* With a listener its descriptor is the result. */
@@ -469,34 +468,31 @@ static bool has_loaded(const struct foreign_load *load, int64_t result) {
   return load->listened ? result >= 0 : result == 0;
 }
 
-static void load_into(struct thread *t, const struct thread *from) {
-  filters_set(t, from->filters);
-  t->unjudged = from->unjudged;
-  t->listened = from->listened;
-}
-
-/* It is in force: of instructions that this kernel has and we do not know nothing can be said. */
+/*
+** It is in force: of instructions that this kernel has and we do not know nothing can be said. By TSYNC the others
+** have what this thread has; where one is in strict mode the kernel refuses that.
+*/
 static void has_filter(struct thread *t, struct foreign_load *load) {
   struct foreign *f = load->filter;
   struct thread *other;
   t->proc->own_filters = true;
-  t->listened = t->listened || (load->listened && t->run->wanted);
+  t->seccomp.listened = t->seccomp.listened || (load->listened && t->run->wanted);
   if (foreign_is_sound(f->code, f->n)) {
     load->filter = NULL;
-    f->before = t->filters; /* with the reference that was the thread's */
-    t->filters = f;
+    f->before = t->seccomp.filters; /* with the reference that was the thread's */
+    t->seccomp.filters = f;
   } else {
-    t->unjudged = true;
+    t->seccomp.unjudged = true;
   }
   for (other = t->proc->threads; load->all_threads && other != NULL; other = other->others)
-    if (other != t) load_into(other, t);
+    if (other != t) foreign_inherit(other, t);
 }
 
 void foreign_over(struct thread *t, int64_t result) {
   struct foreign_load *load = t->now.load;
   if (load == NULL) return;
   if (has_loaded(load, result) && load->filter != NULL) has_filter(t, load);
-  if (load->strict && result == 0) t->strict = true;
+  if (load->strict && result == 0) t->seccomp.strict = true;
   foreign_forget(t->run, &t->now);
 }
 

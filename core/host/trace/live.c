@@ -36,7 +36,7 @@ typedef void (*thread_fn)(struct trace_run *run, struct thread *t);
 static void for_each(struct trace_run *run, thread_fn f) {
   struct thread *t, *next;
   for (t = TAILQ_FIRST(&run->queue.threads); t != NULL; t = next) {
-    next = TAILQ_NEXT(t, by_turn);
+    next = TAILQ_NEXT(t, queue.by_turn);
     f(run, t);
   }
 }

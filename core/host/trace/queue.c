@@ -26,19 +26,19 @@ void queue_open(struct queue *q) {
 }
 
 void queue_join(struct queue *q, struct thread *t) {
-  TAILQ_INSERT_HEAD(&q->threads, t, by_turn);
+  TAILQ_INSERT_HEAD(&q->threads, t, queue.by_turn);
 }
 
 void queue_leave(struct queue *q, struct thread *t) {
-  if (q->next == t) q->next = TAILQ_NEXT(t, by_turn);
-  TAILQ_REMOVE(&q->threads, t, by_turn);
-  q->waiting -= t->queued;
+  if (q->next == t) q->next = TAILQ_NEXT(t, queue.by_turn);
+  TAILQ_REMOVE(&q->threads, t, queue.by_turn);
+  q->waiting -= t->queue.told;
 }
 
 static void enter(struct queue *q, struct thread *t, int status) {
-  q->waiting += !t->queued;
-  t->queued = true;
-  t->told = status;
+  q->waiting += !t->queue.told;
+  t->queue.told = true;
+  t->queue.status = status;
 }
 
 /* NULL: it is none of ours. */
@@ -64,8 +64,8 @@ static bool look(struct trace_run *run, pid_t which) {
 /* To ask for one thread costs the same however many there are, to find one goes past many. */
 static void look_at_each(struct trace_run *run) {
   const struct thread *t;
-  for (t = TAILQ_FIRST(&run->queue.threads); t != NULL; t = TAILQ_NEXT(t, by_turn))
-    if (!t->queued) look(run, t->tid);
+  for (t = TAILQ_FIRST(&run->queue.threads); t != NULL; t = TAILQ_NEXT(t, queue.by_turn))
+    if (!t->queue.told) look(run, t->tid);
 }
 
 void queue_collect(struct trace_run *run) {
@@ -91,15 +91,15 @@ void queue_add(struct trace_run *run, pid_t tid, int status) {
   if (t == NULL) return;
   enter(q, t, status);
   q->next = t;
-  if (t->turn <= q->round) return; /* its first of this round */
+  if (t->queue.turn <= q->round) return; /* its first of this round */
   queue_collect(run);
   q->round = q->turn;
 }
 
 bool queue_take(struct thread *t, int *status) {
-  if (!t->queued) return false;
-  *status = t->told;
-  t->queued = false;
+  if (!t->queue.told) return false;
+  *status = t->queue.status;
+  t->queue.told = false;
   t->run->queue.waiting--;
   return true;
 }
@@ -113,12 +113,12 @@ struct thread *queue_next(struct queue *q, int *status) {
   struct thread *t;
   int since;
   if (q->waiting == 0) return NULL;
-  while (!q->next->queued) q->next = TAILQ_NEXT(q->next, by_turn);
+  while (!q->next->queue.told) q->next = TAILQ_NEXT(q->next, queue.by_turn);
   t = q->next;
   queue_take(t, status);
   queue_leave(q, t);
-  TAILQ_INSERT_TAIL(&q->threads, t, by_turn);
-  t->turn = ++q->turn;
+  TAILQ_INSERT_TAIL(&q->threads, t, queue.by_turn);
+  t->queue.turn = ++q->turn;
   if (may_be_another(t) && waitpid(t->tid, &since, __WALL | WNOHANG) == t->tid) *status = since;
   return t;
 }

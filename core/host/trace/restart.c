@@ -443,7 +443,7 @@ void restart_close(struct trace_run *run) {
 
 /* When the time-out of a thread's call is over; when it is, the call is interrupted. */
 static int64_t expire(struct thread *t, int64_t at) {
-  bool runs = t->stand == STAND_RUNS && !t->queued && t->stop != ASKED_COMING;
+  bool runs = t->stand == STAND_RUNS && !t->queue.told && t->stop != ASKED_COMING;
   if (!runs || t->cut.due == 0) return INT64_MAX;
   if (t->cut.due > at) return t->cut.due;
   thread_interrupt(t);
@@ -463,7 +463,7 @@ void restart_wake(struct trace_run *run) {
   int64_t next = INT64_MAX, at;
   if (!run->ticks || (run->ndue == 0 && run->next_due == INT64_MAX)) return;
   at = now();
-  for (t = TAILQ_FIRST(&run->queue.threads); t != NULL; t = TAILQ_NEXT(t, by_turn)) {
+  for (t = TAILQ_FIRST(&run->queue.threads); t != NULL; t = TAILQ_NEXT(t, queue.by_turn)) {
     int64_t due = expire(t, at);
     if (due < next) next = due;
   }

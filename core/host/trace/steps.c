@@ -211,7 +211,7 @@ int64_t steps_detour(struct trace_run *run, struct thread *t, steps_fn body, voi
   if (!regs_get(t, &s.regs)) return -ESRCH;
   thread_mask(t);
   result = at_entry(t) ? detour_at_call(&s, body, ud) : detour_anywhere(&s, body, ud);
-  if (t->queued) return -ESRCH;
+  if (t->queue.told) return -ESRCH;
   thread_unmask(t);
   if (s.stopped_by != 0) syscall(SYS_tgkill, t->proc->tgid, t->tid, s.stopped_by);
   return result;

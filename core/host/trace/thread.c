@@ -194,7 +194,7 @@ void thread_table_close(struct trace_run *run) {
 }
 
 bool thread_each(const struct thread *t) {
-  return t->run->every || t->listened || t->strict;
+  return t->run->every || t->seccomp.listened || t->seccomp.strict;
 }
 
 bool thread_interrupt(struct thread *t) {
@@ -241,7 +241,7 @@ static const bool goes_to_syscall[THREAD_STATES] = {
 bool thread_resume(struct thread *t, int sig) {
   bool stops =
       goes_to_syscall[t->state] || t->nheld > 0 || thread_each(t) || restart_awaits_stop(t);
-  if (t->queued) return false; /* it is in another stop than the one that we think of */
+  if (t->queue.told) return false; /* it is in another stop than the one that we think of */
   if (t->run->halted) {
     t->sig = sig;
     thread_rest(t, STAND_WAITS);
@@ -260,7 +260,7 @@ bool regs_get(const struct thread *t, struct user_regs_struct *regs) {
 }
 
 bool regs_set(const struct thread *t, const struct user_regs_struct *regs) {
-  return !t->queued && ptrace(PTRACE_SETREGS, t->tid, 0, regs) == 0;
+  return !t->queue.told && ptrace(PTRACE_SETREGS, t->tid, 0, regs) == 0;
 }
 
 void regs_words(const struct user_regs_struct *regs, uint64_t words[LENCASE_MAXARGS]) {
@@ -319,7 +319,7 @@ bool thread_at_regs(const struct thread *t, const struct user_regs_struct *regs)
 
 void thread_refuse(const struct thread *t, const char *what) {
   struct user_regs_struct regs;
-  if (t->queued || !regs_get(t, &regs)) return;
+  if (t->queue.told || !regs_get(t, &regs)) return;
   state_log(t->run->st, "cage %d, thread %d: %s: ended",
             (int)(t->proc != NULL ? t->proc->tgid : t->tid), (int)t->tid, what);
   kill(t->proc != NULL ? t->proc->tgid : t->tid, SIGKILL);

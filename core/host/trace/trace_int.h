@@ -209,29 +209,39 @@ struct cut {
   struct user_regs_struct regs;
 };
 
-struct thread {
-  struct trace_run *run;
-  pid_t tid;
-  uint8_t state; /* enum thread_state */
-  uint8_t nheld;
-  uint8_t stand;   /* enum thread_stand */
-  uint8_t stop;    /* enum stop_asked */
-  bool masked;     /* all signals are blocked, 'mask' is the thread's own */
-  bool takes_regs; /* THREAD_NEW: begins with now.regs */
-  bool queued;     /* waitpid told 'told', which is not dealt with yet: it is in no other stop */
-  struct foreign *filters; /* its own, the newest first: foreign.c */
+/* A thread's own seccomp filters and mode: foreign.c. */
+struct own_seccomp {
+  struct foreign *filters; /* the newest first */
   bool unjudged;           /* it has some that are not known */
   bool listened;           /* one has a listener: its calls arrive at their entry */
-  bool strict;             /* it is in seccomp's strict mode: the same */
-  int sig;                 /* STAND_WAITS: what it goes on with */
-  struct cut cut;
-  int status, told; /* of its first stop; queued */
-  uint64_t mask;
-  struct process *proc;
+  bool strict;             /* it is in strict mode: the same */
+};
+
+/* A thread in the queue: queue.c. */
+struct queued {
   TAILQ_ENTRY(thread) by_turn;
-  uint64_t turn;         /* its last */
+  uint64_t turn; /* its last */
+  bool told;     /* waitpid told 'status', which is not dealt with yet: it is in no other stop */
+  int status;
+};
+
+struct thread {
+  struct trace_run *run;
+  struct process *proc;
   struct thread *chain;  /* of the hash table */
   struct thread *others; /* of the process */
+  pid_t tid;
+  uint8_t state; /* enum thread_state */
+  uint8_t stand; /* enum thread_stand */
+  uint8_t stop;  /* enum stop_asked */
+  uint8_t nheld;
+  bool masked; /* all signals are blocked, 'mask' is the thread's own */
+  uint64_t mask;
+  int sig;    /* STAND_WAITS: what it goes on with */
+  int status; /* of its first stop */
+  struct queued queue;
+  struct own_seccomp seccomp;
+  struct cut cut;
   struct flight now;
   struct flight held[TRACE_HELD]; /* interrupted by handlers that run, innermost last */
 };
@@ -806,7 +816,7 @@ int foreign_mode(const struct thread *t);
 void foreign_over(struct thread *t, int64_t result);
 void foreign_forget(struct trace_run *run, struct flight *f);
 
-/* A new thread: of which parent, or of a process that is gone. A thread is no more. */
+/* A thread has what another has: a new one what its parent has; or of a process that is gone. It is no more. */
 void foreign_inherit(struct thread *t, const struct thread *parent);
 void foreign_orphan(struct thread *t, const struct process *parent);
 void foreign_gone(struct thread *t);

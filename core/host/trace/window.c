@@ -441,7 +441,7 @@ static void map_all(struct steps *s, const struct window *w, uint64_t site, long
     words[0] = (uint64_t)fd;
     steps_call(s, site, SYS_close, words);
   }
-  if (!s->t->queued) ptrace(PTRACE_POKETEXT, s->t->tid, site, old);
+  if (!s->t->queue.told) ptrace(PTRACE_POKETEXT, s->t->tid, site, old);
   if (stub > 0) use_stub(s, w, &sought, fd);
   sought_close(&sought);
 }
@@ -462,7 +462,7 @@ static void map_window(struct steps *s, struct window *w) {
   }
   thread_mask(t);
   map_all(s, w, s->regs.rip, old);
-  if (t->queued) return;
+  if (t->queue.told) return;
   s->regs.orig_rax = (unsigned long long)-1;
   regs_set(t, &s->regs);
   thread_unmask(t);
