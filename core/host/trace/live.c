@@ -1,5 +1,5 @@
 /*
-** live.c - the observer of a run that somebody looks on: stopping all of it, and one call at a time
+** live.c - the observer of a run under control: stopping all of it, and one call at a time
 **
 ** To halt the run is to let no thread go on: thread_resume notes what it would do, and those
 ** that run are asked to stop. All else stays as in any run, so that calls in flight, signals and

@@ -24,7 +24,7 @@
 ** ops.c      host_ops
 ** affinity.c which CPU
 ** relay.c    signals to the supervisor, job control
-** live.c     a run that somebody looks on: stopping all of it, and one call at a time
+** live.c     the observer of a run under control: stopping all of it, and one call at a time
 ** attach.c   programs that run already
 ** extend.c   calls that are handled from now on
 */
