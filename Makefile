@@ -271,7 +271,7 @@ test-docker:
 
 check-hard:
 	@scripts/install-deps test
-	@$(MAKE) -s BUILD=build-hard VARIANT=-DLENCASE_HARD run-tests
+	@$(MAKE) -s BUILD=build-hard VARIANT=-DLENCASE_HARD SPECS='$(filter-out $(ORDINARY),$(SPECS))' run-tests
 
 TRIES = 2000
 
@@ -288,8 +288,9 @@ stress: $(BUILD)/spec/c/trace_stress
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 ASAN_SPECS = env LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0
 
-# What uses the ordinary build, and the host whose link namespace no sanitizer's runtime fits into.
-NOT_ASAN = spec/install_spec.lua spec/embed_spec.lua spec/readme_spec.lua spec/inline_spec.lua spec/doctor_spec.lua spec/inline_confined_spec.lua spec/transparency_spec.lua
+# What uses the ordinary build; and the host whose link namespace no sanitizer's runtime fits into.
+ORDINARY = spec/install_spec.lua spec/embed_spec.lua spec/readme_spec.lua spec/doctor_spec.lua spec/transparency_spec.lua
+NOT_ASAN = $(ORDINARY) spec/inline_spec.lua spec/inline_confined_spec.lua
 
 asan:
 	@scripts/install-deps test
