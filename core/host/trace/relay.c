@@ -36,14 +36,15 @@ void relay_ticks(int how) {
 void relay_block(struct trace_run *run) {
   struct sigaction sa = {.sa_handler = on_child, .sa_flags = SA_NOCLDSTOP};
   supervise_set(&run->relay.set);
-  pthread_sigmask(SIG_BLOCK, &run->relay.set, &run->mask);
+  supervise_bear(&run->mask);
+  pthread_sigmask(SIG_BLOCK, &run->relay.set, NULL);
   relay_ticks(SIG_BLOCK);
   sigaction(SIGCHLD, &sa, &run->old_sigchld); /* ignored, it would eat statuses */
 }
 
 void relay_unblock(struct trace_run *run) {
   sigaction(SIGCHLD, &run->old_sigchld, NULL);
-  pthread_sigmask(SIG_SETMASK, &run->mask, NULL);
+  supervise_unbear(&run->mask);
 }
 
 /* {================================ handing on ============================= */

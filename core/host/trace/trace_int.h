@@ -272,6 +272,12 @@ struct traps {
 
 enum { KIND_WANTED = 1, KIND_HOST = 2, TRACE_KINDS = 1024 };
 
+/* A limit as it was before a run, when it has been raised. */
+struct raised {
+  struct rlimit before;
+  bool done;
+};
+
 struct live; /* live.c */
 
 struct trace_run {
@@ -312,8 +318,7 @@ struct trace_run {
   sigset_t mask;                /* of the calling thread */
   struct sigaction old_sigchld; /* of the process */
   int dumpable;
-  struct rlimit files; /* of the process, when it has been raised */
-  bool files_raised;
+  struct raised raised[2]; /* limits of the process: run.c */
 };
 
 /* }========================================================================= */
