@@ -13,9 +13,8 @@
 
 /* {================================= waiting =============================== */
 
-/* Nanoseconds: looked for without a pause, then with pauses, up to the longest; and no longer than the last. */
+/* Nanoseconds: looked for without a pause, then with pauses, up to the longest. */
 enum { LOOK = 200000, PAUSE_FIRST = 50000, PAUSE_MOST = 5000000 };
-static const int64_t patience = INT64_C(10000000000);
 
 static int64_t now(void) {
   struct timespec ts;
@@ -52,7 +51,8 @@ static enum steps_news look(struct steps *s, int fd, int *status) {
 ** program waits for the ends of the other threads of its process, and has the leader's number only then.
 */
 static enum steps_news await(struct steps *s, int fd, int *status) {
-  int64_t began = now(), pause = PAUSE_FIRST;
+  int64_t began = now(), pause = PAUSE_FIRST,
+          patience = s->run->st->config.step_ms * INT64_C(1000000);
   enum steps_news news = look(s, fd, status);
   while (news == NEWS_NONE && !s->over) {
     int64_t waited = now() - began;
