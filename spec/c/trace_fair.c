@@ -75,7 +75,8 @@ static int count_stopped(pid_t pid) {
   snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
   dir = opendir(path);
   need(dir != NULL);
-  while ((entry = readdir(dir)) != NULL) n += atoi(entry->d_name) != pid && is_stopped(atoi(entry->d_name));
+  while ((entry = readdir(dir)) != NULL)
+    n += atoi(entry->d_name) != pid && is_stopped(atoi(entry->d_name));
   closedir(dir);
   return n;
 }

@@ -57,6 +57,7 @@ void arrive(struct trace_run *run, struct thread *t) {
   f->site = f->regs.rip - 2;
   f->in_place = true;
   t->proc->reader = t->tid;
+  if (run->attached && (t->unread || t->proc->own_filters)) foreign_read(t);
   if (t->strict && foreign_strict(run, t)) return;
   if (run->live == NULL || !live_shows(run, t)) arrive_ask(run, t);
 }

@@ -11,6 +11,9 @@
 ** lets one filter in a chain have one, and we give ours up for the program's. The calls of its threads
 ** then stop at their entry, before all filters.
 **
+** Those of a program that was attached to are read when they are asked for, where the kernel lets us. Of a thread
+** with others nothing is known: nothing is made in its name then but the calls that are its own.
+**
 ** Strict mode, which the kernel does not offer to who has a filter, is kept to here, at the same stops.
 */
 
@@ -258,10 +261,10 @@ bool foreign_bears(const struct thread *t, uint64_t site, int32_t nr,
                    const uint64_t words[LENCASE_MAXARGS]) {
   const struct user_regs_struct *regs = &t->now.regs;
   uint64_t own[LENCASE_MAXARGS];
-  if (t->filters == NULL || t->unjudged) return true;
+  if (t->filters == NULL && !t->unjudged) return true;
   regs_words(regs, own);
   if (nr == (int32_t)regs->orig_rax && memcmp(own, words, sizeof own) == 0) return true;
-  return !ends_program(judge(t, site, nr, words));
+  return !t->unjudged && !ends_program(judge(t, site, nr, words));
 }
 
 int32_t foreign_harmless(const struct thread *t) {
@@ -298,6 +301,7 @@ void foreign_inherit(struct thread *t, const struct thread *parent) {
   t->unjudged = parent->unjudged;
   t->listened = parent->listened;
   t->strict = parent->strict;
+  t->unread = true;
 }
 
 void foreign_orphan(struct thread *t, const struct process *parent) {
@@ -307,6 +311,53 @@ void foreign_orphan(struct thread *t, const struct process *parent) {
 
 void foreign_gone(struct thread *t) {
   filters_set(t, NULL);
+}
+
+static void filters_push(struct thread *t, struct foreign *f) {
+  f->before = t->filters; /* with the reference that was the thread's */
+  t->filters = f;
+}
+
+/* The filter that so many came before, or NULL: errno is ENOENT when there is none. */
+static struct foreign *filter_of_kernel(const struct thread *t, size_t nth) {
+  long n = ptrace(PTRACE_SECCOMP_GET_FILTER, t->tid, nth, NULL);
+  struct foreign *f = n > 0 ? state_new(t->run->st, sizeof *f + (size_t)n * sizeof *f->code) : NULL;
+  if (n > 0 && f == NULL) errno = ENOMEM;
+  if (f == NULL) return NULL;
+  f->refs = 1;
+  f->n = (size_t)n;
+  if (ptrace(PTRACE_SECCOMP_GET_FILTER, t->tid, nth, f->code) == n &&
+      foreign_is_sound(f->code, f->n))
+    return f;
+  filters_unref(t->run, f);
+  errno = EIO;
+  return NULL;
+}
+
+static void tell_unread(struct trace_run *run, const struct thread *t) {
+  if (!run->told_unread)
+    state_log(
+        run->st,
+        "process %d has seccomp filters that cannot be read here (root may, where lencase has none "
+        "itself): nothing is done in its name, and a call that is answered is getpid to them, "
+        "which "
+        "they may end it for",
+        (int)t->proc->tgid);
+  run->told_unread = true;
+}
+
+void foreign_read(struct thread *t) {
+  struct foreign *f;
+  size_t n = 0;
+  for (f = t->filters; f != NULL; f = f->before) n++;
+  while ((f = filter_of_kernel(t, n)) != NULL) {
+    filters_push(t, f);
+    n++;
+  }
+  t->unjudged = errno != ENOENT && thread_status(t->tid, "Seccomp:") != SECCOMP_MODE_DISABLED;
+  t->unread = false;
+  if (n > 0 || t->unjudged) t->proc->own_filters = true;
+  if (t->unjudged) tell_unread(t->run, t);
 }
 
 /* }========================================================================= */
@@ -482,8 +533,7 @@ static void has_filter(struct thread *t, struct foreign_load *load) {
   t->listened = t->listened || (load->listened && t->run->wanted);
   if (foreign_is_sound(f->code, f->n)) {
     load->filter = NULL;
-    f->before = t->filters; /* with the reference that was the thread's */
-    t->filters = f;
+    filters_push(t, f);
   } else {
     t->unjudged = true;
   }

@@ -306,8 +306,8 @@ static void let_go_arrived(struct trace_run *run, struct thread *t) {
 }
 
 static void forget(struct trace_run *run, struct thread *t) {
-  (void)run;
   t->busy = false;
+  t->unread = t->unread || !run->every;
 }
 
 static void continue_stopped(struct trace_run *run, struct thread *t) {

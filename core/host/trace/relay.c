@@ -12,8 +12,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -50,18 +48,8 @@ void relay_unblock(struct trace_run *run) {
 /* {================================ handing on ============================= */
 
 pid_t relay_traced(pid_t tracer, const char *name) {
-  char path[64], text[1024], *line;
-  ssize_t n = -1;
-  int fd;
-  snprintf(path, sizeof path, "/proc/%.20s/status", name);
-  fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd >= 0) {
-    n = read(fd, text, sizeof text - 1);
-    close(fd);
-  }
-  text[n > 0 ? n : 0] = '\0';
-  line = strstr(text, "\nTracerPid:");
-  return line != NULL && atoi(line + 11) == tracer ? atoi(name) : 0;
+  pid_t pid = atoi(name);
+  return pid > 0 && thread_status(pid, "TracerPid:") == tracer ? pid : 0;
 }
 
 /* To what the program left behind: without it a run could not be ended by hand. */

@@ -206,13 +206,25 @@ static int64_t inject_anywhere(struct steps *s, uint64_t site, int32_t nr,
   return result;
 }
 
+/* Filters of its own do not end it for what is made in the place of its call. */
+static bool may_skip(const struct steps *s) {
+  uint64_t own[LENCASE_MAXARGS];
+  struct user_regs_struct regs = s->regs;
+  flight_skip(s->t, &regs);
+  regs_words(&regs, own);
+  return (int64_t)regs.orig_rax < 0 ||
+         foreign_allows(s->t, regs.rip - 2, (int32_t)regs.orig_rax, own);
+}
+
 int64_t steps_inject(struct trace_run *run, struct thread *t, uint64_t site, int32_t nr,
                      const uint64_t words[LENCASE_MAXARGS]) {
   struct steps s = {.run = run, .t = t};
+  bool entry = at_entry(t);
   int64_t result;
   if (!regs_get(t, &s.regs)) return -ESRCH;
+  if (entry && !may_skip(&s)) return -EPERM;
   thread_mask(t);
-  result = at_entry(t) ? inject_at_call(&s, site, nr, words) : inject_anywhere(&s, site, nr, words);
+  result = entry ? inject_at_call(&s, site, nr, words) : inject_anywhere(&s, site, nr, words);
   if (t->queued) return -ESRCH;
   thread_unmask(t);
   if (s.stopped_by != 0) syscall(SYS_tgkill, t->proc->tgid, t->tid, s.stopped_by);

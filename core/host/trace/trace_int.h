@@ -189,6 +189,7 @@ struct thread {
   bool queued;     /* waitpid told 'told', which is not dealt with yet: it is in no other stop */
   struct foreign *filters; /* its own, the newest first: foreign.c */
   bool unjudged;           /* it has some that are not known */
+  bool unread;             /* of a program that was attached to: it may have others by now */
   bool listened;           /* one has a listener: its calls arrive at their entry */
   bool strict;             /* it is in seccomp's strict mode: the same */
   /* What follows is of runs that somebody looks on (live.c). */
@@ -307,6 +308,7 @@ struct trace_run {
   bool filters_short; /* some process has not all of the filters */
   bool told_lent;     /* that there is a program without a window was said */
   bool told_clock;    /* that the clock of one is not seen */
+  bool told_unread;   /* that the filters of one cannot be read */
   struct launch *launch;
   struct no_window window;
   struct affinity affinity;
@@ -443,6 +445,9 @@ void regs_set_call(struct user_regs_struct *regs, int32_t nr,
 
 /* Whether two calls are the same: number, arguments, place and stack. */
 bool regs_same_call(const struct user_regs_struct *a, const struct user_regs_struct *b);
+
+/* The number behind 'name' in /proc/TID/status, like "PPid:"; 0: there is none. */
+int thread_status(pid_t tid, const char *name);
 
 /* Whether each of its calls arrives, at its entry. */
 bool thread_each(const struct thread *t);
@@ -738,6 +743,12 @@ void foreign_forget(struct trace_run *run, struct flight *f);
 void foreign_inherit(struct thread *t, const struct thread *parent);
 void foreign_orphan(struct thread *t, const struct process *parent);
 void foreign_gone(struct thread *t);
+
+/*
+** A program that was attached to loads filters without us, and had some before: what the kernel tells of those of a
+** stopped thread. It tells the superuser alone, and nobody who has a filter himself.
+*/
+void foreign_read(struct thread *t);
 
 /* True when a call that arrived ends the thread: it is in strict mode. */
 bool foreign_strict(struct trace_run *run, struct thread *t);
