@@ -218,6 +218,7 @@ void birth_adopt(struct trace_run *run, struct process *parent) {
   for (i = 0; i < run->threads.nbuckets; i++)
     for (t = run->threads.buckets[i]; t != NULL; t = t->chain)
       if (is_orphan_of(run, t, parent)) {
+        affinity_orphan(&run->affinity, parent, t->tid);
         foreign_orphan(t, parent);
         belongs(run, t, process_child(run, t->tid, parent, none));
       }

@@ -848,6 +848,9 @@ void affinity_release(struct affinity *a);
 /* A child of a thread gets the mask that it would have. */
 void affinity_child(const struct affinity *a, pid_t parent, pid_t child);
 
+/* The same, where no thread of its parent's is left to tell of it. */
+void affinity_orphan(const struct affinity *a, const struct process *parent, pid_t child);
+
 /* }========================================================================= */
 
 /* {================================= relay.c =============================== */
