@@ -753,13 +753,6 @@ void foreign_read(struct thread *t);
 /* True when a call that arrived ends the thread: it is in strict mode. */
 bool foreign_strict(struct trace_run *run, struct thread *t);
 
-/*
-** What a filter says of a call, and whether it is one that this can be asked of: its instructions, and where they
-** reach.
-*/
-uint32_t foreign_answer(const struct sock_filter *code, const struct seccomp_data *data);
-bool foreign_is_sound(const struct sock_filter *code, size_t n);
-
 /* }========================================================================= */
 
 /* {================================ memory.c =============================== */
