@@ -12,7 +12,8 @@
 enum {
   DEFAULT_STRING = 128 * 1024, /* one argument of execve(2): MAX_ARG_STRLEN */
   DEFAULT_DEPTH = 64,
-  DEFAULT_HANDLER_MS = 10000
+  DEFAULT_HANDLER_MS = 10000,
+  DEFAULT_STEP_MS = 10000
 };
 #define DEFAULT_CALL_BYTES (UINT64_C(256) << 20)
 #define DEFAULT_GRATE_BYTES (UINT64_C(1) << 30)
@@ -35,6 +36,7 @@ static lencase_config complete(const lencase_config *given) {
   if (c.max_string == 0) c.max_string = DEFAULT_STRING;
   if (c.max_depth == 0) c.max_depth = DEFAULT_DEPTH;
   if (c.handler_ms == 0) c.handler_ms = DEFAULT_HANDLER_MS;
+  if (c.step_ms == 0) c.step_ms = DEFAULT_STEP_MS;
   return c;
 }
 

@@ -111,6 +111,7 @@ typedef struct lencase_config {
   uint32_t handler_ms;      /* processor time of one handler run; 10000 ms */
   uint32_t reload_on_hup;   /* not 0: SIGHUP reloads the grates and is not handed on */
   uint32_t quiet;           /* not 0: what programs do wrong with their calls is not told */
+  uint32_t step_ms; /* a call made in the name of a program ends, or that is ended; 10000 ms */
 } lencase_config;
 
 /*

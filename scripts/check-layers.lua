@@ -21,6 +21,7 @@ local ROOMS = {
   { "^core/host/host%.h$", "host" },
   { "^core/host/supervise%.[ch]$", "host" },
   { "^core/host/edge%.[ch]$", "host" },
+  { "^core/host/bpf%.[ch]$", "host" },
   { "^core/host/probe[%w_]*%.[ch]$", "host" },
   { "^core/host/(%w+)/[%w_]+%.[ch]$", "host/%1" },
   { "^core/host/inline/preload/[%w_]+%.[ch]$", "host/inline" },

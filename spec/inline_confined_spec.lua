@@ -104,6 +104,33 @@ describe("a program inline behind a filter", function()
     end)
   end
 
+  -- Loaded by a program that runs inline, which executes another, which forks.
+  local OWN = support.build .. "/spec/dynamic_confine "
+
+  for what, rules in pairs { ["for copies"] = "kill process_vm_readv\nkill process_vm_writev",
+                             ["for memory that is made executable"] = "kill mprotect 2,masked,4,4" } do
+    it("of its own, which would end it " .. what .. ", is right, too", function()
+      with_grate(function(run, dir)
+        local file = support.write_file(dir .. "/rules", "default allow\n" .. rules)
+        local out, err, n = support.sh(run .. OWN .. "-f " .. file .. " -- " .. program)
+        assert.are.same({ wanted[1], 0 }, { out, n })
+        assert.is_truthy(err:find "^copied %d+ \n", err)
+        assert.is_nil(err:find "lencase:")
+      end)
+    end)
+  end
+
+  it("of its own, which would end it for what cannot be left out, is told of by the launcher, once", function()
+    with_grate(function(run, dir)
+      local file = support.write_file(dir .. "/rules", "default allow\nkill rt_sigreturn\nkill process_vm_readv\nkill pipe2")
+      local script = ("for i in 1 2; do %s -f %s -- cat /dev/null 2>/dev/null; echo $?; done"):format(OWN, file)
+      local out, err = support.sh(run .. "sh -c " .. support.quote(script))
+      assert.are.equal("159\n159\n", out)
+      assert.are.equal(1, select(2, err:gsub("lencase: process %d+ loads a seccomp filter that may end it for calls which "
+        .. "lencase makes in it %(process_vm_readv, rt_sigreturn%): run the program traced, without %-%-inline\n", "")), err)
+    end)
+  end)
+
   it("keeps the pipe that it copies by from programs that close everything", function()
     with_grate(function(run)
       local out, err, n = support.sh(CONFINE .. "-e process_vm_readv=EPERM -e process_vm_writev=EPERM -- " .. run .. python [[

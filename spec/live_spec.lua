@@ -321,11 +321,12 @@ end)
 
 describe("a process that runs already", function()
   -- Runs f(pid, read_line) beside a program that says "up" when it is; then what it printed after SIGUSR1.
-  local function beside(text, f)
+  local function beside(text, f, prefix)
     support.in_folder(function(dir)
       support.write_file(dir .. "/p.py", text)
-      sh(("mkfifo %s/up; %s %s/p.py > %s/out 2>&1 3> %s/up & echo $! > %s/pid; head -c 1 %s/up > /dev/null")
-        :format(dir, PYTHON, dir, dir, dir, dir, dir))
+      if prefix then sh(("chmod a+rx %s; chmod a+r %s/p.py"):format(dir, dir)) end
+      sh(("mkfifo %s/up; %s %s %s/p.py > %s/out 2>&1 3> %s/up & echo $! > %s/pid; head -c 1 %s/up > /dev/null")
+        :format(dir, prefix or "", PYTHON, dir, dir, dir, dir, dir))
       local pid = support.read_file(dir .. "/pid"):match "%d+"
       local fine, message = pcall(f, pid)
       sh(("kill -USR1 %s; tail --pid=%s -f /dev/null"):format(pid, pid))
@@ -362,9 +363,70 @@ print("TracerPid:\t0\n" in status, "Seccomp_filters:\t0\n" in status)
 print("rw-p 00000000 00:00 0 \n" * 0 + "ended right")
 ]]
 
-  local function attached(pid, lines)
-    return sh(("printf %%s %s | timeout 10 %s repl -p %s"):format(quote(lines), support.lencase, pid))
+  local function attached(pid, lines, prefix)
+    return sh(("printf %%s %s | %s timeout 10 %s repl -p %s"):format(quote(lines), prefix or "", support.lencase, pid))
   end
+
+  describe("with seccomp filters", function()
+    local NOBODY = "setpriv --reuid=nobody --regid=nogroup --clear-groups "
+    local CONFINE = support.build .. "/spec/helper_confine "
+    local filtered_program = [[
+import os, signal, time
+over = []
+signal.signal(signal.SIGUSR1, lambda *_: over.append(1))
+os.write(3, b"x")
+while not over:
+    os.getppid()
+    try: os.close(os.open("/etc/hostname", os.O_RDONLY))
+    except OSError as e: pass
+    time.sleep(0.001)
+print("ended right")
+]]
+    -- Calls that are answered, replaced, and made for a handler.
+    local lines = [[
+step("getppid")
+ret(7)
+step("open").pathname
+call{ pathname = "/etc/passwd" }
+on("getppid", function() asked = { sys.getsid(0) } return 7 end)
+step(function() return asked end).name ~= nil
+asked[1], asked[2] and asked[2] == lencase.errno.EPERM
+]]
+
+    local function decided(filter, prefix)
+      local out, err, status
+      beside(filtered_program, function(pid)
+        out, err, status = attached(pid, lines, prefix)
+        out = nameless(out):gsub("^%d+", "T")
+      end, (prefix or "") .. CONFINE .. filter .. " -- ")
+      assert.equal(0, status)
+      return out:match "getppid%(%)\n(.-)\nT %(", err
+    end
+
+    local NO_MEMORY = "lencase: cage %d+ lets no memory be mapped[^\n]+\n[^\n]+nothing can be replaced in cage[^\n]+EIO\n$"
+
+    it("is read by root: what they would end it for is not made", function()
+      if support.sh("id -u") ~= "0\n" or support.filtered then return pending "root alone, and without filters" end
+      support.in_folder(function(dir)
+        local rules = support.write_file(dir .. "/rules", ("default allow\nkill mmap 1,eq,%d\nkill getpid\nkill getsid\n")
+          :format(64 << 20))
+        local out, err = decided("-f " .. rules)
+        assert.equal('7\n"/etc/hostname"\n-1  "EIO"\ntrue\n-1  true', out)
+        assert.truthy(err:find("^" .. NO_MEMORY), err)
+        out, err = decided "-e uname=EPERM"
+        assert.truthy(out:find '^7\n"/etc/hostname"\n%d\ntrue\n%d+  nil', out)
+        assert.equal("", err)
+      end)
+    end)
+
+    it("is not read by another user: nothing is made in its name", function()
+      local prefix = support.sh("id -u") == "0\n" and NOBODY or nil
+      if prefix and support.private then return pending(support.private) end
+      local out, err = decided("-e uname=EPERM", prefix)
+      assert.equal('7\n"/etc/hostname"\n-1  "EIO"\ntrue\n-1  true', out)
+      assert.truthy(err:find("^lencase: process %d+ has seccomp filters that cannot be read here[^\n]+\n" .. NO_MEMORY), err)
+    end)
+  end)
 
   it("is stepped, answered and handled, and goes on as before", function()
     beside(program, function(pid)

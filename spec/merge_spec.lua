@@ -194,6 +194,13 @@ describe("what processes tell", function()
     assert.are.same({ "process 1: what it sent is no message", "process 2: what it sent is no message" }, told)
   end)
 
+  it("names calls that a seccomp filter may end a process for, once", function()
+    local _, told = gathered { { 1, "F\27[2J" }, { 2, "Frt_sigreturn, futex" }, { 3, "Ffutex" } }
+    assert.are.equal(2, #told)
+    assert.are.equal("process 1: what it sent is no message", told[1])
+    assert.is_truthy(told[2]:find("^process 2 loads a seccomp filter[^\n]+%(rt_sigreturn, futex%)"))
+  end)
+
   it("counts processes that ended without a report", function()
     assert.are.equal(1, select(3, gathered { { 1, "B" } }))
     assert.are.equal(0, select(3, gathered { { 1, "B" }, { 1, "E0" } }))

@@ -53,6 +53,26 @@ describe("a traced program", function()
     assert.are.equal("40\n", out)
   end)
 
+  -- A write beyond the limit is a signal: it ends the program's head, and never lencase.
+  for kind, said in pairs { S = "true", H = "false" } do
+    it(("has its limit on sizes of files (%s), and lencase its own"):format(kind), function()
+      local out, err = under([[return lencase.grate { openat = { "copy pathname", exact = true,
+        function(dirfd, pathname, flags, mode)
+          if not pathname:find "other$" then return sys.openat(dirfd, nil, flags, mode) end
+          local file = assert(io.open("large", "w"))
+          file:setvbuf "no"
+          io.stderr:write(tostring(file:write(("x"):rep(4096)) ~= nil), "\n")
+          file:close()
+          return sys.openat(dirfd, "/proc/self/limits", flags, mode)
+        end } }]], "sh -c 'grep \"Max file size\" other; head -c 4096 /dev/zero >mine; echo $?'",
+        ("ulimit -Sf 1; ulimit -%sf 1; "):format(kind))
+      local limit, status = out:match "^Max file size +512 +(%w+) +bytes +\n(%d+)\n$"
+      assert.are.same({ kind == "S" and "unlimited" or "512", "153" }, { limit, status }, out)
+      local window = kind == "S" and "" or "lencase: cage %d+ has no window %(files may not be that long[^\n]+\n"
+      assert.is_truthy(err:find("^" .. window .. said .. "\n"), err)
+    end)
+  end
+
   it("forks by a handler's call, threads and all", function()
     local script = [[
       local n = 0

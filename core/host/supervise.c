@@ -53,6 +53,22 @@ void supervise_stop(int sig, pid_t root, int pidfd) {
   supervise_send(root, pidfd, SIGCONT); /* one that came before counts once */
 }
 
+void supervise_bear(sigset_t *before) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGXFSZ);
+  pthread_sigmask(SIG_BLOCK, &set, before);
+}
+
+void supervise_unbear(const sigset_t *before) {
+  const struct timespec now = {0, 0};
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGXFSZ);
+  if (!sigismember(before, SIGXFSZ)) sigtimedwait(&set, NULL, &now);
+  pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
 int supervise_hide(void) {
   int before = prctl(PR_GET_DUMPABLE);
   return prctl(PR_SET_DUMPABLE, 0) == 0 ? before : -1;

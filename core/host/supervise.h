@@ -28,6 +28,13 @@ void supervise_stop(int sig, pid_t root, int pidfd);
 /* Sends it a signal: by 'pidfd', or where there is none (-1) by its number, which is its own until it is reaped. */
 int supervise_send(pid_t root, int pidfd, int sig);
 
+/*
+** A write of this thread's beyond the limit on sizes of files fails, and SIGXFSZ does not end us: until
+** supervise_unbear, which takes the signals that were blocked before.
+*/
+void supervise_bear(sigset_t *before);
+void supervise_unbear(const sigset_t *before);
+
 /* A program of the same user shall not write into us. The value is for supervise_show; -1: it could. */
 int supervise_hide(void);
 void supervise_show(int before);

@@ -6,6 +6,7 @@
 --                               when executing another program has failed
 --   "D" <grate: 4> <last> ...   bytes of the state of a grate; <last> is "1" with the last of them
 --   "O" <grate: 4> <number: 4> ...   bytes for an output of a grate (output.lua)
+--   "F" ...                     it is about to load a seccomp filter that may end it for these calls of ours
 --   "E"                         it executes another program, and has handed over everything
 --   "X" <lost>                  it ends; <lost> is "1" when it could not hand over everything
 
@@ -31,7 +32,7 @@ local MAX_WAITING = 256 << 20 -- bytes of states that are not whole yet, of all 
 ---@return lencase.gather
 function gather.new(give, put, say)
   return setmetatable({ give = give, put = put, say = say, counting = {}, lost = 0, told = 0, parts = {},
-                        waiting = 0 }, Gather)
+                        waiting = 0, told_filter = false }, Gather)
 end
 
 function Gather:complain(pid, fmt, ...)
@@ -98,7 +99,16 @@ local function write(self, pid, rest)
   if #rest < 8 or not self.put(string.unpack("<I4", rest), rest:sub(5)) then self:complain(pid, NO_MESSAGE) end
 end
 
-local kinds = { B = begin, D = data, E = stop, O = write, X = stop }
+-- Told once: a server loads one for each of its clients.
+local function filter(self, pid, names)
+  if not names:find "^[%l%d_, ]+$" then return self:complain(pid, NO_MESSAGE) end
+  if self.told_filter then return end
+  self.told_filter = true
+  self.say(("process %d loads a seccomp filter that may end it for calls which lencase makes in it (%s): run the "
+    .. "program traced, without --inline"):format(pid, names))
+end
+
+local kinds = { B = begin, D = data, E = stop, F = filter, O = write, X = stop }
 
 --- A message has come.
 ---@param pid integer

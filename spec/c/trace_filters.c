@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host/trace/trace_int.h"
+#include "host/bpf.h"
 #include "test.h"
 
 enum { NR = 999, CODE_MAX = 256, BODY_MAX = 48, CALLS = 24, WORDS = 16 };
@@ -108,7 +108,7 @@ static bool same_rules(uint16_t op) {
   pid_t pid;
   for (i = 0; i < NK * NJ; i++) {
     with_instruction(code, &n, op, constants[i % NK], (uint8_t)(i / NK));
-    ours[i] = foreign_is_sound(code, n);
+    ours[i] = bpf_is_sound(code, n);
   }
   fd = child(&pid, &out);
   if (fd < 0) {
@@ -135,9 +135,9 @@ static void test_accepted(void) {
 static void test_ends(void) {
   static const struct sock_filter ret = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
   static const struct sock_filter none = BPF_STMT(BPF_LD | BPF_IMM, 1);
-  ok(foreign_is_sound(&ret, 1), "one that returns is a filter");
-  ok(!foreign_is_sound(&none, 1), "one that runs off its end is not");
-  ok(!foreign_is_sound(&ret, 0), "nor one of nothing");
+  ok(bpf_is_sound(&ret, 1), "one that returns is a filter");
+  ok(!bpf_is_sound(&none, 1), "one that runs off its end is not");
+  ok(!bpf_is_sound(&ret, 0), "nor one of nothing");
 }
 
 /* }========================================================================= */
@@ -238,7 +238,7 @@ static size_t as_judged(const struct sock_filter *code, size_t n,
   }
   made = told(fd, pid, results, sizeof results, &status) / sizeof *results;
   for (i = 0; i < CALLS; i++) {
-    uint32_t answer = foreign_answer(code, &calls[i]);
+    uint32_t answer = bpf_answer(code, &calls[i]);
     if ((answer & SECCOMP_RET_ACTION_FULL) != SECCOMP_RET_ERRNO)
       return made == i && WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS ? CALLS : i;
     if (i >= made || results[i] != -(int64_t)(answer & SECCOMP_RET_DATA)) return i;
@@ -265,9 +265,9 @@ static void test_random(uint64_t first, unsigned count) {
     seed = first + i;
     n = random_filter(code);
     any_calls(calls);
-    if (!foreign_is_sound(code, n)) wrong++;
+    if (!bpf_is_sound(code, n)) wrong++;
     if (wrong > 0) break;
-    if (foreign_answer(code, &calls[0]) == 0) ended++;
+    if (bpf_answer(code, &calls[0]) == 0) ended++;
     good = as_judged(code, n, calls);
     if (good == CALLS) continue;
     note("seed %" PRIu64 ": call %zu", first + i, good);

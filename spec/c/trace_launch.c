@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 /* {============================= cage programs ============================= */
@@ -184,6 +185,32 @@ static void tell_ready(void) {
   must(write(READY, &pid, sizeof pid) == sizeof pid);
 }
 
+/* A socket of the test's, by which it lets a cage go on. */
+enum { GO = 78 };
+
+/* What a thread that is bound forks when it is told to; it is killed before that is told of. */
+static void fork_bound(void) {
+  char c;
+  int i, n;
+  for (i = 0; i < 100; i++) must(getppid() > 0);
+  tell_ready();
+  must(read(GO, &c, 1) == 1);
+  if (fork() != 0) pause();
+  n = affinity_count();
+  must(write(GO, &n, sizeof n) == sizeof n);
+}
+
+static int cage_bereft(void) {
+  int status;
+  pid_t pid = fork();
+  if (pid == 0) {
+    fork_bound();
+    _exit(0);
+  }
+  must(waitpid(pid, &status, 0) == pid);
+  return WTERMSIG(status);
+}
+
 static int cage_sleeps(void) {
   tell_ready();
   pause();
@@ -212,6 +239,7 @@ static const struct cage_program cage_programs[] = {
     {"sandboxed", cage_sandboxed},
     {"traps", cage_traps},
     {"orphan", cage_orphan},
+    {"bereft", cage_bereft},
     {"sleeps", cage_sleeps},
     {"leaves", cage_leaves},
     {NULL, NULL},
@@ -364,6 +392,7 @@ static pid_t run_as_job(const char *name, pid_t *ready) {
     dup2(fds[1], READY);
     seen.times = 1;
     handle(st, SYS_pause, as_asked);
+    handle(st, SYS_getppid, as_asked);
     status = run_cage(st, name);
     _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status));
   }
@@ -390,6 +419,40 @@ static void test_job(void) {
   need(kill(pid, SIGTERM) == 0);
   need(waitpid(pid, &status, 0) == pid);
   is_int(status, (100 + SIGTERM) << 8, "a signal to the supervisor ends the program");
+}
+
+static void until_state(pid_t pid, const char *state) {
+  char path[64], text[256] = "";
+  while (strstr(text, state) == NULL) {
+    FILE *f;
+    usleep(1000);
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    f = fopen(path, "r");
+    need(f != NULL && fgets(text, sizeof text, f) != NULL);
+    fclose(f);
+  }
+}
+
+/* The supervisor is stopped while a thread that it has bound forks and is killed. */
+static void test_bereft(void) {
+  int ends[2], n = 0, status;
+  pid_t pid, parent;
+  need(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0 && dup2(ends[1], GO) == GO);
+  pid = run_as_job("bereft", &parent);
+  need(kill(pid, SIGSTOP) == 0);
+  until_state(pid, ") T ");
+  need(write(ends[0], "", 1) == 1);
+  until_state(parent, ") t ");
+  need(kill(parent, SIGKILL) == 0);
+  until_state(parent, ") Z ");
+  need(kill(pid, SIGCONT) == 0);
+  need(read(ends[0], &n, sizeof n) == sizeof n);
+  is_int(n, affinity_count(), "a child that nobody tells of has the CPUs that its parent had");
+  need(waitpid(pid, &status, 0) == pid);
+  is_int(status, SIGKILL << 8, "and the run ends");
+  close(ends[0]);
+  close(ends[1]);
+  close(GO);
 }
 
 static void test_supervisor_killed(void) {
@@ -432,6 +495,7 @@ int main(int argc, char **argv) {
   test_caller();
   test_job();
   test_left_behind();
+  test_bereft();
   test_supervisor_killed();
   return test_end();
 }

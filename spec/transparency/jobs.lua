@@ -6,7 +6,7 @@
 local jobs = {}
 
 local FDS_INLINE = "descriptors 1000 and 1001 are lencase's, and seen in /proc/self/fd (core/host/inline/README.md)"
-local SECCOMP_INLINE = "a filter of the program's own kills it for what the host itself calls: process_vm_readv (core/host/inline/README.md)"
+local SECCOMP_INLINE = "a filter of the program's own kills it for what the host itself calls, which is said (core/host/inline/README.md)"
 
 local function job(row) table.insert(jobs, row) end
 
@@ -365,7 +365,8 @@ for i in 1 2 3 4 5 6 7 8 9 10; do
   if ssh -F none -q -i key -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -p 2223 user@127.0.0.1 echo forwarded; then break; fi; sleep 0.3
 done
 kill $forward; wait $forward || echo "status $?"; $s 'kill -TERM $$' || echo "status $?"; kill $server; wait $server || echo "status $?"; trap - EXIT]],
-  known = { { why = SECCOMP_INLINE, hosts = "inline", instead = "^> status: 255$" } } }
+  known = { { why = SECCOMP_INLINE, hosts = "inline",
+    instead = "^> said: lencase: process %d+ loads a seccomp filter[^\n]+%(process_vm_readv[%l_, ]*rt_sigreturn" } } }
 
 -- }==========================================================================
 

@@ -47,6 +47,13 @@ static bool pipe_open(struct inline_host *h) {
   return false;
 }
 
+bool inline_bytes_by_pipe(struct inline_host *h) {
+  inline_lock_word(h, &h->pipe_lock);
+  if (h->pipe[0] != 0 || pipe_open(h)) h->by_pipe = true;
+  inline_unlock_word(h, &h->pipe_lock);
+  return h->by_pipe;
+}
+
 void inline_bytes_forked(struct inline_host *h) {
   h->pipe_lock = 0;
   if (h->pipe[0] == 0) return;

@@ -5,6 +5,7 @@
 #include "inline_int.h"
 
 #include <errno.h>
+#include <linux/seccomp.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -255,7 +256,14 @@ int64_t inline_carry_plain(struct trap *t, int64_t nr, const uint64_t words[LENC
 static int64_t carry_prctl(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   if ((uint32_t)words[0] == PR_SET_SYSCALL_USER_DISPATCH)
     return (words[1] | words[2] | words[3] | words[4]) == 0 ? 0 : -EINVAL;
+  if ((uint32_t)words[0] == PR_SET_SECCOMP && words[1] == SECCOMP_MODE_FILTER)
+    return inline_carry_filter(t, nr, words);
   return inline_carry_plain(t, nr, words);
+}
+
+static int64_t carry_seccomp(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  bool loads = (uint32_t)words[0] == SECCOMP_SET_MODE_FILTER;
+  return (loads ? inline_carry_filter : inline_carry_plain)(t, nr, words);
 }
 
 /* Opens files without a system call that could be seen. */
@@ -268,6 +276,7 @@ static const struct {
   inline_carrier carrier;
 } carriers[] = {
     {SYS_prctl, carry_prctl},
+    {SYS_seccomp, carry_seccomp},
     {SYS_io_uring_setup, carry_io_uring},
     {SYS_execve, inline_carry_exec},
     {SYS_execveat, inline_carry_exec},

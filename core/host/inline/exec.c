@@ -235,6 +235,12 @@ static const char *own_preload(struct inline_host *h, uint64_t envp, int64_t n) 
   return "";
 }
 
+/* The word for what the new program's script does not say yet. */
+static const char *avoided(const struct inline_host *h) {
+  static const char *const words[INLINE_AVOIDS] = {"", "k1\n", "k2\n", "k3\n"};
+  return words[h->avoids & ~h->place.avoids];
+}
+
 /*
 ** The variables of the program, and behind them ours, which the new program's preloaded library takes away again:
 ** preload.c.
@@ -248,7 +254,7 @@ static char **environment(struct inline_host *h, struct room *r, uint64_t envp, 
   if (inline_peek(h, envp, out, (size_t)n * sizeof *out) != (size_t)n * sizeof *out) return NULL;
   value = own_preload(h, envp, n);
   out[n] = script != 0 ? (char *)(uintptr_t)script /* NOLINT */
-                       : joined(r, script_name, h->script, "", "");
+                       : joined(r, script_name, h->script, avoided(h), "");
   out[n + 1] = joined(r, preload_name, h->preload, *value != '\0' ? ":" : "", value);
   out[n + 2] = NULL;
   return out[n] != NULL && out[n + 1] != NULL ? out : NULL;

@@ -21,6 +21,9 @@ struct inline_channel {
   uint32_t grates; /* whose state goes there: those loaded first are the outermost's */
 };
 
+/* What the host does without, since seccomp filters of the program's would end it for that. */
+enum { INLINE_AVOID_VM = 1, INLINE_AVOID_PATCH = 2, INLINE_AVOIDS = 4 };
+
 /* Where the host's own system calls are made, and what its own code runs on. */
 struct inline_place {
   uintptr_t begin, size;     /* calls made by code in here are never dispatched */
@@ -30,7 +33,8 @@ struct inline_place {
   uintptr_t fs;              /* the thread pointer of the grates' libc; 0: that of whoever calls */
   uint32_t *tid;             /* that libc's, of the thread with this pointer; NULL: no matter */
   void (*flush)(void);       /* before a fork and at the end; NULL: nothing to flush */
-  int kept; /* a descriptor that the program shall not close, for messages; 0: none */
+  int kept;       /* a descriptor that the program shall not close, for messages; 0: none */
+  uint8_t avoids; /* INLINE_AVOID_...: filters are inherited */
   /* Others, the outermost first: a program that runs inline may start another one so. */
   struct inline_channel channels[INLINE_CHANNELS];
   size_t nchannels;

@@ -178,8 +178,9 @@ struct inline_host {
   struct flight *flights, *idle;
   uint64_t last_id;
   struct exec_block *exec_blocks;
-  bool by_pipe; /* bytes.c: nothing else is allowed */
-  int pipe[2];  /* 0: none */
+  uint8_t avoids; /* INLINE_AVOID_... */
+  bool by_pipe;   /* bytes.c: nothing else is allowed */
+  int pipe[2];    /* 0: none */
   uint32_t pipe_lock;
   uint64_t going[INLINE_TRACEES]; /* tracer.c */
   uintptr_t stubs;                /* patch.c */
@@ -250,6 +251,9 @@ size_t inline_poke(struct inline_host *h, uint64_t addr, const void *data, size_
 
 /* At most INLINE_SEGMENTS, up to the first byte that cannot be read. */
 size_t inline_peek_all(struct inline_host *h, const struct mem_seg *segs, size_t n);
+
+/* They go through a pipe from now on. False: there can be none. */
+bool inline_bytes_by_pipe(struct inline_host *h);
 
 /* This is the child of a fork. */
 void inline_bytes_forked(struct inline_host *h);
@@ -405,6 +409,9 @@ inline_carrier inline_tracer_carrier(int64_t nr);  /* tracer.c */
 inline_carrier inline_kept_carrier(int64_t nr);    /* kept.c */
 int64_t inline_carry_exec(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
+/* filters.c: for a call that loads a seccomp filter */
+int64_t inline_carry_filter(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
+
 /* In the engine: the process that makes this call; NULL: no memory. */
 struct process *inline_self(struct inline_host *h);
 
@@ -423,6 +430,9 @@ bool inline_reports(const struct inline_host *h);
 
 /* It counts from now on. */
 void inline_report_begin(const struct inline_host *h);
+
+/* Names of calls that a filter of the program's may end it for. False: there is nobody to tell. */
+bool inline_report_filter(const struct inline_host *h, const char *names);
 
 /* In the engine: it counts no more, and hands over what it has. */
 void inline_report_end(struct inline_host *h);

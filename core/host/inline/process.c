@@ -44,7 +44,9 @@ static struct process *process_new(struct inline_host *h, pid_t pid, struct proc
 
 /* The last of the list is the program's first process, or the one that forked us. */
 static struct process *parent_of(const struct inline_host *h) {
-  struct process *proc = find(h, (pid_t)inline_raw3(h, SYS_getppid, 0, 0, 0));
+  struct process *proc;
+  if (h->processes == NULL) return NULL; /* filters of those before it may end it for asking */
+  proc = find(h, (pid_t)inline_raw3(h, SYS_getppid, 0, 0, 0));
   return proc != NULL ? proc : find(h, h->pid);
 }
 

@@ -36,6 +36,14 @@ void inline_report_begin(const struct inline_host *h) {
   for (i = 0; i < h->place.nchannels; i++) send_bytes(h, i, "B", 1);
 }
 
+bool inline_report_filter(const struct inline_host *h, const char *names) {
+  char message[256] = {'F'};
+  size_t size = strlen(names);
+  if (size >= sizeof message || h->place.nchannels == 0) return false;
+  memcpy(message + 1, names, size);
+  return send_bytes(h, 0, message, size + 1);
+}
+
 struct handing {
   const struct inline_host *h;
   bool lost[INLINE_CHANNELS];

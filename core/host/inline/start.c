@@ -98,6 +98,9 @@ static int start(struct lencase_state *st, const struct inline_place *place, con
     h->place.code = libc.begin;
     h->place.code_size = libc.size;
   }
+  h->avoids = h->place.avoids;
+  h->by_pipe = (h->avoids & INLINE_AVOID_VM) != 0;
+  h->unpatchable = (h->avoids & INLINE_AVOID_PATCH) != 0;
   h->preload = preload;
   h->script = script;
   st->run = h;

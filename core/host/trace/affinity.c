@@ -80,13 +80,25 @@ void affinity_stop(struct affinity *a, const struct thread *t) {
     affinity_pin(a, t->proc->tgid);
 }
 
+/* Whether it may have been made by a thread that was bound then. */
+static bool may_be_bound(const struct affinity *a, pid_t child) {
+  cpu_set_t now;
+  return a->used && get_mask(child, &now) == 0 && CPU_COUNT(&now) == 1;
+}
+
 /* The parent was bound when it began to make the child, and is perhaps no more. */
 void affinity_child(const struct affinity *a, pid_t parent, pid_t child) {
-  cpu_set_t now, theirs;
-  if (!a->used || get_mask(child, &now) != 0 || CPU_COUNT(&now) > 1) return;
+  cpu_set_t theirs;
+  if (!may_be_bound(a, child)) return;
   if (a->pinned && bound(a) == parent)
     theirs = a->theirs;
   else if (get_mask(parent, &theirs) != 0)
     return;
   set_mask(child, &theirs);
+}
+
+/* The mask is known of the thread that was bound last; a process that chose no CPUs has those that we have. */
+void affinity_orphan(const struct affinity *a, const struct process *parent, pid_t child) {
+  if (parent->keeps_mask || !may_be_bound(a, child)) return;
+  set_mask(child, a->tgid == parent->tgid ? &a->theirs : &a->home);
 }

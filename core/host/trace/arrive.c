@@ -57,6 +57,7 @@ void arrive(struct trace_run *run, struct thread *t) {
   f->site = f->regs.rip - 2;
   f->at = AT_ENTRY;
   t->proc->reader = t->tid;
+  if (run->attached && (t->seccomp.unread || t->proc->own_filters)) foreign_read(t);
   if (t->seccomp.strict && foreign_strict(run, t)) return;
   if (!run->observer->shows(run, t)) arrive_ask(run, t);
 }

@@ -28,6 +28,7 @@ static int take(struct trace_run *run, pid_t tid) {
   t = thread_new(run, tid);
   if (t == NULL) return state_fail(run->st, LENCASE_ENOMEM, "no memory for thread %d", (int)tid);
   t->state = THREAD_RUN;
+  t->seccomp.unread = true;
   if (tid == run->root) return process_first(run, t) == LENCASE_OK ? 1 : LENCASE_ENOMEM;
   thread_join(t, thread_find(run, run->root)->proc);
   return 1;
@@ -82,14 +83,17 @@ int attach_check(const struct trace_run *run) {
 
 /* {================================ leaving ================================ */
 
-/* What it has lent is its own again. A vfork's child has lent its parent's. */
+/* What it has lent is its own again, if its filters let that be. A vfork's child has lent its parent's. */
 static void give_back(struct trace_run *run, struct process *proc) {
   const struct space *space = proc->space;
   uint64_t words[LENCASE_MAXARGS] = {space->scratch, space->scratch_size};
   struct thread *t = proc->threads;
   if (space->scratch == 0 || space->refs > 1) return;
   while (t != NULL && !steps_possible(t)) t = t->others;
-  if (t != NULL) steps_inject(run, t, space->site, SYS_munmap, words);
+  if (t == NULL) return;
+  foreign_read(t);
+  if (foreign_allows(t, space->site, SYS_munmap, words))
+    steps_inject(run, t, space->site, SYS_munmap, words);
 }
 
 /* What a handler asked for has not begun: its call is over with what it has. */

@@ -10,11 +10,8 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/kcmp.h>
 #include <linux/sched.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -179,23 +176,6 @@ void birth_stopped(struct trace_run *run, struct thread *t, int status) {
 
 /* {================================= orphans =============================== */
 
-static pid_t parent_of(pid_t tid) {
-  char path[48], text[1024], *line = NULL;
-  ssize_t n = -1;
-  int fd;
-  snprintf(path, sizeof path, "/proc/%d/status", (int)tid);
-  fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd >= 0) {
-    n = read(fd, text, sizeof text - 1);
-    close(fd);
-  }
-  if (n > 0) {
-    text[n] = '\0';
-    line = strstr(text, "\nPPid:");
-  }
-  return line != NULL ? atoi(line + 6) : 0;
-}
-
 /* Whether a thread of it may be about to report a child. */
 static bool may_report(const struct process *proc) {
   const struct thread *t;
@@ -209,7 +189,7 @@ static bool is_orphan_of(const struct trace_run *run, const struct thread *t,
                          const struct process *parent) {
   const struct thread *other;
   if (!awaits_report(t)) return false;
-  other = thread_find(run, parent_of(t->tid));
+  other = thread_find(run, thread_status(t->tid, "PPid:"));
   return other == NULL || other->proc == NULL || other->proc == parent || !may_report(other->proc);
 }
 
@@ -237,6 +217,7 @@ void birth_adopt(struct trace_run *run, struct process *parent) {
   for (i = 0; i < run->threads.nbuckets; i++)
     for (t = run->threads.buckets[i]; t != NULL; t = t->chain)
       if (is_orphan_of(run, t, parent)) {
+        affinity_orphan(&run->affinity, parent, t->tid);
         foreign_orphan(t, parent);
         belongs(run, t, process_child(run, t->tid, parent, none));
       }

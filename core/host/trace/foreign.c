@@ -11,10 +11,15 @@
 ** lets one filter in a chain have one, and we give ours up for the program's. The calls of its threads
 ** then stop at their entry, before all filters.
 **
+** Those of a program that was attached to are read when they are asked for, where the kernel lets us. Of a thread
+** with others nothing is known: nothing is made in its name then but the calls that are its own.
+**
 ** Strict mode, which the kernel does not offer to who has a filter, is kept to here, at the same stops.
 */
 
 #include "trace_int.h"
+
+#include "../bpf.h"
 
 #include <errno.h>
 #include <linux/audit.h>
@@ -43,182 +48,6 @@ struct foreign_load {
   struct space *space;
 };
 
-/* {============================= running a filter ========================== */
-
-static uint32_t alu_add(uint32_t a, uint32_t b) {
-  return a + b;
-}
-
-static uint32_t alu_sub(uint32_t a, uint32_t b) {
-  return a - b;
-}
-
-static uint32_t alu_mul(uint32_t a, uint32_t b) {
-  return a * b;
-}
-
-static uint32_t alu_div(uint32_t a, uint32_t b) {
-  return a / b;
-}
-
-static uint32_t alu_or(uint32_t a, uint32_t b) {
-  return a | b;
-}
-
-static uint32_t alu_and(uint32_t a, uint32_t b) {
-  return a & b;
-}
-
-static uint32_t alu_xor(uint32_t a, uint32_t b) {
-  return a ^ b;
-}
-
-static uint32_t alu_lsh(uint32_t a, uint32_t b) {
-  return a << (b & 31);
-}
-
-static uint32_t alu_rsh(uint32_t a, uint32_t b) {
-  return a >> (b & 31);
-}
-
-static uint32_t alu_neg(uint32_t a, uint32_t b) {
-  (void)b;
-  return -a;
-}
-
-/* By bits 4 to 7 of an instruction's code. */
-static uint32_t (*const alus[16])(uint32_t a, uint32_t b) = {
-    [BPF_ADD >> 4] = alu_add, [BPF_SUB >> 4] = alu_sub, [BPF_MUL >> 4] = alu_mul,
-    [BPF_DIV >> 4] = alu_div, [BPF_OR >> 4] = alu_or,   [BPF_AND >> 4] = alu_and,
-    [BPF_XOR >> 4] = alu_xor, [BPF_LSH >> 4] = alu_lsh, [BPF_RSH >> 4] = alu_rsh,
-    [BPF_NEG >> 4] = alu_neg,
-};
-
-static bool holds(unsigned op, uint32_t a, uint32_t b) {
-  switch (op) {
-    case BPF_JEQ: return a == b;
-    case BPF_JGT: return a > b;
-    case BPF_JGE: return a >= b;
-    default: return (a & b) != 0; /* BPF_JSET */
-  }
-}
-
-/* What an instruction's k has to be. */
-enum k_rule { K_UNKNOWN, K_ANY, K_OFFSET, K_SLOT, K_DIVISOR, K_SHIFT, K_JUMP, K_BRANCH };
-
-/* Every instruction that the kernel lets a seccomp filter have (seccomp_check_filter). */
-static const uint8_t k_rules[256] = {
-    [BPF_LD | BPF_W | BPF_ABS] = K_OFFSET,
-    [BPF_LD | BPF_W | BPF_LEN] = K_ANY,
-    [BPF_LDX | BPF_W | BPF_LEN] = K_ANY,
-    [BPF_LD | BPF_IMM] = K_ANY,
-    [BPF_LDX | BPF_IMM] = K_ANY,
-    [BPF_LD | BPF_MEM] = K_SLOT,
-    [BPF_LDX | BPF_MEM] = K_SLOT,
-    [BPF_ST] = K_SLOT,
-    [BPF_STX] = K_SLOT,
-    [BPF_MISC | BPF_TAX] = K_ANY,
-    [BPF_MISC | BPF_TXA] = K_ANY,
-    [BPF_RET | BPF_K] = K_ANY,
-    [BPF_RET | BPF_A] = K_ANY,
-    [BPF_ALU | BPF_ADD | BPF_K] = K_ANY,
-    [BPF_ALU | BPF_ADD | BPF_X] = K_ANY,
-    [BPF_ALU | BPF_SUB | BPF_K] = K_ANY,
-    [BPF_ALU | BPF_SUB | BPF_X] = K_ANY,
-    [BPF_ALU | BPF_MUL | BPF_K] = K_ANY,
-    [BPF_ALU | BPF_MUL | BPF_X] = K_ANY,
-    [BPF_ALU | BPF_DIV | BPF_K] = K_DIVISOR,
-    [BPF_ALU | BPF_DIV | BPF_X] = K_ANY,
-    [BPF_ALU | BPF_AND | BPF_K] = K_ANY,
-    [BPF_ALU | BPF_AND | BPF_X] = K_ANY,
-    [BPF_ALU | BPF_OR | BPF_K] = K_ANY,
-    [BPF_ALU | BPF_OR | BPF_X] = K_ANY,
-    [BPF_ALU | BPF_XOR | BPF_K] = K_ANY,
-    [BPF_ALU | BPF_XOR | BPF_X] = K_ANY,
-    [BPF_ALU | BPF_LSH | BPF_K] = K_SHIFT,
-    [BPF_ALU | BPF_LSH | BPF_X] = K_ANY,
-    [BPF_ALU | BPF_RSH | BPF_K] = K_SHIFT,
-    [BPF_ALU | BPF_RSH | BPF_X] = K_ANY,
-    [BPF_ALU | BPF_NEG] = K_ANY,
-    [BPF_JMP | BPF_JA] = K_JUMP,
-    [BPF_JMP | BPF_JEQ | BPF_K] = K_BRANCH,
-    [BPF_JMP | BPF_JEQ | BPF_X] = K_BRANCH,
-    [BPF_JMP | BPF_JGT | BPF_K] = K_BRANCH,
-    [BPF_JMP | BPF_JGT | BPF_X] = K_BRANCH,
-    [BPF_JMP | BPF_JGE | BPF_K] = K_BRANCH,
-    [BPF_JMP | BPF_JGE | BPF_X] = K_BRANCH,
-    [BPF_JMP | BPF_JSET | BPF_K] = K_BRANCH,
-    [BPF_JMP | BPF_JSET | BPF_X] = K_BRANCH,
-};
-
-/* 'left': how many instructions follow it. */
-static bool is_sound(const struct sock_filter *i, size_t left) {
-  switch (i->code < sizeof k_rules ? k_rules[i->code] : K_UNKNOWN) {
-    case K_UNKNOWN: return false;
-    case K_OFFSET: return i->k % sizeof i->k == 0 && i->k < sizeof(struct seccomp_data);
-    case K_SLOT: return i->k < BPF_MEMWORDS;
-    case K_DIVISOR: return i->k != 0;
-    case K_SHIFT: return i->k < 32;
-    case K_JUMP: return i->k < left;
-    case K_BRANCH: return i->jt < left && i->jf < left;
-    default: return true;
-  }
-}
-
-bool foreign_is_sound(const struct sock_filter *code, size_t n) {
-  size_t i;
-  for (i = 0; i < n; i++)
-    if (!is_sound(&code[i], n - 1 - i)) return false;
-  return n > 0 && BPF_CLASS(code[n - 1].code) == BPF_RET;
-}
-
-struct machine {
-  uint32_t a, x, mem[BPF_MEMWORDS];
-};
-
-static uint32_t loaded(const struct machine *m, const struct sock_filter *i,
-                       const struct seccomp_data *data) {
-  uint32_t word;
-  switch (BPF_MODE(i->code)) {
-    case BPF_IMM: return i->k;
-    case BPF_MEM: return m->mem[i->k];
-    case BPF_LEN: return sizeof *data;
-    default: memcpy(&word, (const char *)data + i->k, sizeof word); return word; /* BPF_ABS */
-  }
-}
-
-uint32_t foreign_answer(const struct sock_filter *code, const struct seccomp_data *data) {
-  struct machine m = {0};
-  const struct sock_filter *i;
-  for (i = code;; i++) { /* jumps lead forward, and the last instruction returns */
-    uint32_t b = BPF_SRC(i->code) == BPF_X ? m.x : i->k;
-    switch (BPF_CLASS(i->code)) {
-      case BPF_LD: m.a = loaded(&m, i, data); break;
-      case BPF_LDX: m.x = loaded(&m, i, data); break;
-      case BPF_ST: m.mem[i->k] = m.a; break;
-      case BPF_STX: m.mem[i->k] = m.x; break;
-      case BPF_ALU:
-        if (BPF_OP(i->code) == BPF_DIV && b == 0) return 0; /* it ends there, says the kernel */
-        m.a = alus[BPF_OP(i->code) >> 4](m.a, b);
-        break;
-      case BPF_JMP:
-        if (BPF_OP(i->code) == BPF_JA)
-          i += i->k;
-        else
-          i += holds(BPF_OP(i->code), m.a, b) ? i->jt : i->jf;
-        break;
-      case BPF_RET: return BPF_RVAL(i->code) == BPF_A ? m.a : i->k;
-      default: /* BPF_MISC */
-        if (BPF_MISCOP(i->code) == BPF_TAX)
-          m.x = m.a;
-        else
-          m.a = m.x;
-    }
-  }
-}
-
-/* }========================================================================= */
-
 /* {================================= judging =============================== */
 
 /* As the kernel has it: the lower comes first. */
@@ -234,7 +63,7 @@ static uint32_t judge(const struct thread *t, uint64_t site, int32_t nr,
   const struct foreign *f;
   memcpy(data.args, words, sizeof data.args);
   for (f = t->seccomp.filters; f != NULL; f = f->before) {
-    uint32_t one = foreign_answer(f->code, &data);
+    uint32_t one = bpf_answer(f->code, &data);
     if (rank(one) < rank(answer)) answer = one;
   }
   return answer & SECCOMP_RET_ACTION_FULL;
@@ -248,20 +77,14 @@ bool foreign_allows(const struct thread *t, uint64_t site, int32_t nr,
   return answer == SECCOMP_RET_ALLOW || answer == SECCOMP_RET_LOG;
 }
 
-/* Whether the call does more than fail. */
-static bool ends_program(uint32_t answer) {
-  return answer != SECCOMP_RET_ALLOW && answer != SECCOMP_RET_LOG && answer != SECCOMP_RET_TRACE &&
-         answer != SECCOMP_RET_USER_NOTIF && answer != SECCOMP_RET_ERRNO;
-}
-
 bool foreign_bears(const struct thread *t, uint64_t site, int32_t nr,
                    const uint64_t words[LENCASE_MAXARGS]) {
   const struct user_regs_struct *regs = &t->now.regs;
   uint64_t own[LENCASE_MAXARGS];
-  if (t->seccomp.filters == NULL || t->seccomp.unjudged) return true;
+  if (t->seccomp.filters == NULL && !t->seccomp.unjudged) return true;
   regs_words(regs, own);
   if (nr == (int32_t)regs->orig_rax && memcmp(own, words, sizeof own) == 0) return true;
-  return !ends_program(judge(t, site, nr, words));
+  return !t->seccomp.unjudged && !bpf_ends_program(judge(t, site, nr, words));
 }
 
 int32_t foreign_harmless(const struct thread *t) {
@@ -296,6 +119,7 @@ static void filters_set(struct thread *t, struct foreign *f) {
 void foreign_inherit(struct thread *t, const struct thread *parent) {
   filters_set(t, parent->seccomp.filters);
   t->seccomp = parent->seccomp;
+  t->seccomp.unread = true;
 }
 
 void foreign_orphan(struct thread *t, const struct process *parent) {
@@ -305,6 +129,53 @@ void foreign_orphan(struct thread *t, const struct process *parent) {
 
 void foreign_gone(struct thread *t) {
   filters_set(t, NULL);
+}
+
+static void filters_push(struct thread *t, struct foreign *f) {
+  f->before = t->seccomp.filters; /* with the reference that was the thread's */
+  t->seccomp.filters = f;
+}
+
+/* The filter that so many came before, or NULL: errno is ENOENT when there is none. */
+static struct foreign *filter_of_kernel(const struct thread *t, size_t nth) {
+  long n = ptrace(PTRACE_SECCOMP_GET_FILTER, t->tid, nth, NULL);
+  struct foreign *f = n > 0 ? state_new(t->run->st, sizeof *f + (size_t)n * sizeof *f->code) : NULL;
+  if (n > 0 && f == NULL) errno = ENOMEM;
+  if (f == NULL) return NULL;
+  f->refs = 1;
+  f->n = (size_t)n;
+  if (ptrace(PTRACE_SECCOMP_GET_FILTER, t->tid, nth, f->code) == n && bpf_is_sound(f->code, f->n))
+    return f;
+  filters_unref(t->run, f);
+  errno = EIO;
+  return NULL;
+}
+
+static void tell_unread(struct trace_run *run, const struct thread *t) {
+  if (!run->told_unread)
+    state_log(
+        run->st,
+        "process %d has seccomp filters that cannot be read here (root may, where lencase has none "
+        "itself): nothing is done in its name, and a call that is answered is getpid to them, "
+        "which "
+        "they may end it for",
+        (int)t->proc->tgid);
+  run->told_unread = true;
+}
+
+void foreign_read(struct thread *t) {
+  struct foreign *f;
+  size_t n = 0;
+  for (f = t->seccomp.filters; f != NULL; f = f->before) n++;
+  while ((f = filter_of_kernel(t, n)) != NULL) {
+    filters_push(t, f);
+    n++;
+  }
+  t->seccomp.unjudged =
+      errno != ENOENT && thread_status(t->tid, "Seccomp:") != SECCOMP_MODE_DISABLED;
+  t->seccomp.unread = false;
+  if (n > 0 || t->seccomp.unjudged) t->proc->own_filters = true;
+  if (t->seccomp.unjudged) tell_unread(t->run, t);
 }
 
 /* }========================================================================= */
@@ -477,10 +348,9 @@ static void has_filter(struct thread *t, struct foreign_load *load) {
   struct thread *other;
   t->proc->own_filters = true;
   t->seccomp.listened = t->seccomp.listened || (load->listened && t->run->wanted);
-  if (foreign_is_sound(f->code, f->n)) {
+  if (bpf_is_sound(f->code, f->n)) {
     load->filter = NULL;
-    f->before = t->seccomp.filters; /* with the reference that was the thread's */
-    t->seccomp.filters = f;
+    filters_push(t, f);
   } else {
     t->seccomp.unjudged = true;
   }

@@ -10,6 +10,8 @@
 
 #include "trace_int.h"
 
+#include "../supervise.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -307,8 +309,8 @@ static void let_go_arrived(struct trace_run *run, struct thread *t) {
 }
 
 static void forget(struct trace_run *run, struct thread *t) {
-  (void)run;
   if (t->stand == STAND_BUSY) thread_move(t);
+  t->seccomp.unread = t->seccomp.unread || !run->every;
 }
 
 static void continue_stopped(struct trace_run *run, struct thread *t) {
@@ -412,7 +414,7 @@ static int live_begin(struct lencase_state *st, const struct trace_looker *looke
   int rc = run_begin(st, out);
   struct trace_run *run = *out;
   if (run == NULL) return rc;
-  pthread_sigmask(SIG_SETMASK, NULL, &run->mask);
+  supervise_bear(&run->mask);
   sigaction(SIGCHLD, &sa, &run->old_sigchld);
   run->live = state_new(st, sizeof *run->live);
   if (run->live == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a run");
@@ -422,6 +424,7 @@ static int live_begin(struct lencase_state *st, const struct trace_looker *looke
 }
 
 static void live_end(struct trace_run *run) {
+  supervise_unbear(&run->mask);
   sigaction(SIGCHLD, &run->old_sigchld, NULL);
   state_free(run->st, run->live, sizeof *run->live);
   run->live = NULL;

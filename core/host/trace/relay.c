@@ -12,8 +12,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -36,31 +34,22 @@ void relay_ticks(int how) {
 void relay_block(struct trace_run *run) {
   struct sigaction sa = {.sa_handler = on_child, .sa_flags = SA_NOCLDSTOP};
   supervise_set(&run->relay.set);
-  pthread_sigmask(SIG_BLOCK, &run->relay.set, &run->mask);
+  supervise_bear(&run->mask);
+  pthread_sigmask(SIG_BLOCK, &run->relay.set, NULL);
   relay_ticks(SIG_BLOCK);
   sigaction(SIGCHLD, &sa, &run->old_sigchld); /* ignored, it would eat statuses */
 }
 
 void relay_unblock(struct trace_run *run) {
   sigaction(SIGCHLD, &run->old_sigchld, NULL);
-  pthread_sigmask(SIG_SETMASK, &run->mask, NULL);
+  supervise_unbear(&run->mask);
 }
 
 /* {================================ handing on ============================= */
 
 pid_t relay_traced(pid_t tracer, const char *name) {
-  char path[64], text[1024], *line;
-  ssize_t n = -1;
-  int fd;
-  snprintf(path, sizeof path, "/proc/%.20s/status", name);
-  fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd >= 0) {
-    n = read(fd, text, sizeof text - 1);
-    close(fd);
-  }
-  text[n > 0 ? n : 0] = '\0';
-  line = strstr(text, "\nTracerPid:");
-  return line != NULL && atoi(line + 11) == tracer ? atoi(name) : 0;
+  pid_t pid = atoi(name);
+  return pid > 0 && thread_status(pid, "TracerPid:") == tracer ? pid : 0;
 }
 
 /* To what the program left behind: without it a run could not be ended by hand. */

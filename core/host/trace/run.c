@@ -11,17 +11,32 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-/* Each program has a window, which is a file of ours. */
-static void raise_files(struct trace_run *run) {
-  struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  run->files = limit;
-  limit.rlim_cur = limit.rlim_max;
-  run->files_raised = setrlimit(RLIMIT_NOFILE, &limit) == 0;
+/* Each program has a window, which is a file of ours. The program has begun, and has the limits that it inherited. */
+static const enum __rlimit_resource limits[] = {RLIMIT_NOFILE, RLIMIT_FSIZE};
+enum { LIMITS = sizeof limits / sizeof *limits };
+
+_Static_assert(LIMITS == sizeof((struct trace_run *)0)->raised / sizeof(struct raised), "one each");
+
+static void raise_limits(struct trace_run *run) {
+  size_t i;
+  for (i = 0; i < LIMITS; i++) {
+    struct raised *r = &run->raised[i];
+    struct rlimit limit;
+    if (getrlimit(limits[i], &r->before) != 0) continue;
+    limit = r->before;
+    limit.rlim_cur = limit.rlim_max;
+    r->done = setrlimit(limits[i], &limit) == 0;
+  }
+}
+
+static void lower_limits(const struct trace_run *run) {
+  size_t i;
+  for (i = 0; i < LIMITS; i++)
+    if (run->raised[i].done) setrlimit(limits[i], &run->raised[i].before);
 }
 
 void run_hide(struct trace_run *run) {
-  raise_files(run);
+  raise_limits(run);
   run->dumpable = supervise_hide();
   if (run->dumpable < 0)
     state_log(run->st,
@@ -184,7 +199,7 @@ void run_end(struct trace_run *run) {
   affinity_close(&run->affinity);
   restart_close(run);
   supervise_show(run->dumpable);
-  if (run->files_raised) setrlimit(RLIMIT_NOFILE, &run->files);
+  lower_limits(run);
   st->run = NULL;
   state_free(st, run, sizeof *run);
   state_leave(st);

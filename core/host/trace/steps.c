@@ -13,9 +13,8 @@
 
 /* {================================= waiting =============================== */
 
-/* Nanoseconds: looked for without a pause, then with pauses, up to the longest; and no longer than the last. */
+/* Nanoseconds: looked for without a pause, then with pauses, up to the longest. */
 enum { LOOK = 200000, PAUSE_FIRST = 50000, PAUSE_MOST = 5000000 };
-static const int64_t patience = INT64_C(10000000000);
 
 static int64_t now(void) {
   struct timespec ts;
@@ -52,7 +51,8 @@ static enum steps_news look(struct steps *s, int fd, int *status) {
 ** program waits for the ends of the other threads of its process, and has the leader's number only then.
 */
 static enum steps_news await(struct steps *s, int fd, int *status) {
-  int64_t began = now(), pause = PAUSE_FIRST;
+  int64_t began = now(), pause = PAUSE_FIRST,
+          patience = s->run->st->config.step_ms * INT64_C(1000000);
   enum steps_news news = look(s, fd, status);
   while (news == NEWS_NONE && !s->over) {
     int64_t waited = now() - began;
@@ -205,12 +205,24 @@ static int64_t detour_anywhere(struct steps *s, steps_fn body, void *ud) {
   return result;
 }
 
+/* Filters of its own do not end it for what is made in the place of its call. */
+static bool may_skip(const struct steps *s) {
+  uint64_t own[LENCASE_MAXARGS];
+  struct user_regs_struct regs = s->regs;
+  flight_skip(s->t, &regs);
+  regs_words(&regs, own);
+  return (int64_t)regs.orig_rax < 0 ||
+         foreign_allows(s->t, regs.rip - 2, (int32_t)regs.orig_rax, own);
+}
+
 int64_t steps_detour(struct trace_run *run, struct thread *t, steps_fn body, void *ud) {
   struct steps s = {.run = run, .t = t};
+  bool entry = at_entry(t);
   int64_t result;
   if (!regs_get(t, &s.regs)) return -ESRCH;
+  if (entry && !may_skip(&s)) return -EPERM;
   thread_mask(t);
-  result = at_entry(t) ? detour_at_call(&s, body, ud) : detour_anywhere(&s, body, ud);
+  result = entry ? detour_at_call(&s, body, ud) : detour_anywhere(&s, body, ud);
   if (t->queue.told) return -ESRCH;
   thread_unmask(t);
   if (s.stopped_by != 0) syscall(SYS_tgkill, t->proc->tgid, t->tid, s.stopped_by);

@@ -110,6 +110,8 @@ static const struct {
 
 bool tame(struct trace_run *run, struct thread *t, int64_t *result) {
   size_t i;
+  if (run->attached && (t->now.nr == SYS_seccomp || t->now.nr == SYS_prctl))
+    t->proc->own_filters = true;                                   /* or it is about to have some */
   if (run->attached && t->now.nr != SYS_rt_sigreturn) return true; /* it is as free as it was */
   for (i = 0; i < sizeof tamers / sizeof *tamers; i++)
     if (tamers[i].nr == t->now.nr) return tamers[i].fn(run, t, result);

@@ -6,6 +6,8 @@
 
 #include <linux/audit.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
@@ -191,6 +193,21 @@ void thread_table_close(struct trace_run *run) {
   }
   state_free(run->st, table->buckets, table->nbuckets * sizeof *table->buckets);
   table->buckets = NULL;
+}
+
+int thread_status(pid_t tid, const char *name) {
+  char path[48], line[256];
+  size_t size = strlen(name);
+  int number = 0;
+  FILE *f;
+  snprintf(path, sizeof path, "/proc/%d/status", (int)tid);
+  f = fopen(path, "re");
+  if (f == NULL) return 0;
+  while (fgets(line, sizeof line, f) != NULL && strncmp(line, name, size) != 0)
+    ;
+  if (strncmp(line, name, size) == 0) number = atoi(line + size);
+  fclose(f);
+  return number;
 }
 
 bool thread_each(const struct thread *t) {

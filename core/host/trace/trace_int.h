@@ -213,6 +213,7 @@ struct cut {
 struct own_seccomp {
   struct foreign *filters; /* the newest first */
   bool unjudged;           /* it has some that are not known */
+  bool unread;             /* of a program that was attached to: it may have others by now */
   bool listened;           /* one has a listener: its calls arrive at their entry */
   bool strict;             /* it is in strict mode: the same */
 };
@@ -334,6 +335,12 @@ struct observer {
   bool (*takes)(struct trace_run *run, struct thread *t, int sig);
 };
 
+/* A limit as it was before a run, when it has been raised. */
+struct raised {
+  struct rlimit before;
+  bool done;
+};
+
 struct live; /* live.c */
 
 struct trace_run {
@@ -363,6 +370,7 @@ struct trace_run {
   bool filters_short; /* some process has not all of the filters */
   bool told_lent;     /* that there is a program without a window was said */
   bool told_clock;    /* that the clock of one is not seen */
+  bool told_unread;   /* that the filters of one cannot be read */
   struct launch *launch;
   struct no_window window;
   struct affinity affinity;
@@ -374,8 +382,7 @@ struct trace_run {
   sigset_t mask;                /* of the calling thread */
   struct sigaction old_sigchld; /* of the process */
   int dumpable;
-  struct rlimit files; /* of the process, when it has been raised */
-  bool files_raised;
+  struct raised raised[2]; /* limits of the process: run.c */
 };
 
 /* }========================================================================= */
@@ -519,6 +526,9 @@ void regs_set_call(struct user_regs_struct *regs, int32_t nr,
 
 /* Whether two calls are the same: number, arguments, place and stack. */
 bool regs_same_call(const struct user_regs_struct *a, const struct user_regs_struct *b);
+
+/* The number behind 'name' in /proc/TID/status, like "PPid:"; 0: there is none. */
+int thread_status(pid_t tid, const char *name);
 
 /* Whether each of its calls arrives, at its entry. */
 bool thread_each(const struct thread *t);
@@ -821,15 +831,14 @@ void foreign_inherit(struct thread *t, const struct thread *parent);
 void foreign_orphan(struct thread *t, const struct process *parent);
 void foreign_gone(struct thread *t);
 
+/*
+** A program that was attached to loads filters without us, and had some before: what the kernel tells of those of a
+** stopped thread. It tells the superuser alone, and nobody who has a filter himself.
+*/
+void foreign_read(struct thread *t);
+
 /* True when a call that arrived ends the thread: it is in strict mode. */
 bool foreign_strict(struct trace_run *run, struct thread *t);
-
-/*
-** What a filter says of a call, and whether it is one that this can be asked of: its instructions, and where they
-** reach.
-*/
-uint32_t foreign_answer(const struct sock_filter *code, const struct seccomp_data *data);
-bool foreign_is_sound(const struct sock_filter *code, size_t n);
 
 /* }========================================================================= */
 
@@ -921,6 +930,9 @@ void affinity_release(struct affinity *a);
 
 /* A child of a thread gets the mask that it would have. */
 void affinity_child(const struct affinity *a, pid_t parent, pid_t child);
+
+/* The same, where no thread of its parent's is left to tell of it. */
+void affinity_orphan(const struct affinity *a, const struct process *parent, pid_t child);
 
 /* }========================================================================= */
 

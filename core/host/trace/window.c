@@ -154,7 +154,11 @@ bool window_grow(struct window *w, size_t size) {
   struct rlimit limit;
   if (size <= w->backed) return true;
   if (size < 2 * w->backed && 2 * w->backed <= w->size) size = 2 * w->backed;
-  if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || PAGE + size > limit.rlim_cur) return false;
+  if (getrlimit(RLIMIT_FSIZE, &limit) != 0) return false;
+  if (PAGE + size > limit.rlim_cur) {
+    errno = EFBIG;
+    return false;
+  }
   if (ftruncate(w->fd, (off_t)(PAGE + size)) != 0) return false;
   w->backed = size;
   return true;
@@ -193,7 +197,10 @@ static struct window *window_new(struct trace_run *run) {
   w->fd = memory_file();
   if (w->fd >= 0 && window_try(w, WINDOW_BIG)) return w;
   if (w->fd >= 0 && w->data == NULL && window_try(w, WINDOW_SMALL)) return w;
-  lacks(run, "no memory can be shared, memfd_create", errno);
+  lacks(run,
+        errno == EFBIG ? "files may not be that long here, ulimit -Hf"
+                       : "no memory can be shared, memfd_create",
+        errno);
   window_free(run, w);
   return NULL;
 }

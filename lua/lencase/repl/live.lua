@@ -402,21 +402,12 @@ function live.start(words)
   say("%s is stopped before its first instruction", title)
 end
 
-local function has_filters(t)
-  for text in io.lines(("/proc/%d/task/%d/status"):format(t.pid, t.tid)) do
-    if text:find "^Seccomp:%s*[12]" then return true end
-  end
-end
-
 --- Attaches to a program that runs.
 ---@param pid integer
 function live.attach(pid)
   opened { pid = pid }
   attached = true
   say("%s is stopped: %s", title, doing(thread_of(current)))
-  if has_filters(thread_of(current)) then
-    say "it has seccomp filters: they see a call that is answered here as number -1, and may end the program for it"
-  end
 end
 
 --- Ends what was started and lets go of what was attached to.

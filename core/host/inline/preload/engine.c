@@ -135,7 +135,7 @@ static uintptr_t thread_pointer(struct inline_place *place) {
 /*
 ** LENCASE_INLINE: words with a letter before them, each ended by a newline; a newline and a percent
 ** sign inside of one are %0a and %25. 'p' and 'c' are package.path and package.cpath, 't' the
-** handler's milliseconds, 'b' max_call_bytes, 'q' 1 for quiet, 'g' a grate, 'a' an argument of it, '{' and '}' a branch, 'm' the
+** handler's milliseconds, 'b' max_call_bytes, 'q' 1 for quiet, 'k' what is avoided, 'g' a grate, 'a' an argument of it, '{' and '}' a branch, 'm' the
 ** channel to whoever named the grates before it. A lencase that runs inline and starts a program inline
 ** writes its own words behind those it runs by: its grates are above the others.
 */
@@ -215,6 +215,15 @@ static int open_channel(const char *word) {
     return fd;
   say(NULL, "inline: the descriptor for reports is gone: there will be none of this process");
   return 0;
+}
+
+/* What the programs before this one were told to do without. */
+static uint8_t avoids_of(const struct script *s) {
+  unsigned long avoids = 0;
+  size_t i;
+  for (i = 0; i < s->n; i++)
+    if (s->words[i][0] == 'k') avoids |= strtoul(s->words[i] + 1, NULL, 10);
+  return (uint8_t)(avoids & (INLINE_AVOIDS - 1));
 }
 
 /* Each stands behind the grates that it is for. False: there are too many. */
@@ -315,6 +324,7 @@ static int boot_inside(struct boot *b) {
     say(NULL, "inline: too many lencase inside of one another");
     return FAILED;
   }
+  b->place.avoids = avoids_of(s);
   *b->by = (struct inline_by){preload, text};
   *place = b->place;
   return run(s, place, preload, text);

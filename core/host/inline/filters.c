@@ -1,0 +1,122 @@
+/*
+** filters.c - seccomp filters that the program loads itself
+**
+** What we call in its process they answer as what it calls itself: those that look at numbers alone may end it for a call
+** that it never makes. So such a filter is asked, before the kernel has it, what it says of ours. Some we can do
+** without from then on, and so can the programs that this one executes; the others are named.
+*/
+
+#include "../bpf.h"
+#include "inline_int.h"
+
+#include <linux/audit.h>
+#include <linux/futex.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+/* What we call while the program runs, and what it is for, if we can do without. */
+static const struct {
+  int32_t nr;
+  uint8_t avoid; /* INLINE_AVOID_..., 0: not at all */
+  uint64_t words[LENCASE_MAXARGS];
+} ours[] = {
+    {SYS_process_vm_readv, INLINE_AVOID_VM, {0}},
+    {SYS_process_vm_writev, INLINE_AVOID_VM, {0}},
+    {SYS_mprotect, INLINE_AVOID_PATCH, {0, 0, PROT_READ | PROT_WRITE | PROT_EXEC}},
+    {SYS_mprotect, INLINE_AVOID_PATCH, {0, 0, PROT_READ | PROT_EXEC}},
+    {SYS_rt_sigreturn, 0, {0}},
+    {SYS_rt_sigprocmask, 0, {SIG_SETMASK}},
+    {SYS_futex, 0, {0, FUTEX_WAIT_PRIVATE}},
+    {SYS_futex, 0, {0, FUTEX_WAKE_PRIVATE}},
+    {SYS_getpid, 0, {0}},
+    {SYS_mmap, 0, {0, 0, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, UINT64_MAX}},
+    {SYS_munmap, 0, {0}},
+    {SYS_sendto, 0, {0}}, /* reports */
+};
+
+/* What goes through a pipe goes by these. */
+static const int32_t by_pipe[] = {SYS_read, SYS_write, SYS_pipe2, SYS_fcntl, SYS_close};
+
+/* A filter that is about to be loaded. */
+struct loading {
+  struct inline_host *h;
+  uint64_t fprog; /* where the program has it */
+  const struct sock_filter *code;
+};
+
+static bool ends(const struct loading *l, int32_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  struct seccomp_data data = {
+      .nr = nr, .arch = AUDIT_ARCH_X86_64, .instruction_pointer = l->h->place.gate + 2};
+  memcpy(data.args, words, sizeof data.args);
+  return bpf_ends_program(bpf_answer(l->code, &data));
+}
+
+static bool pipe_ends(const struct loading *l) {
+  static const uint64_t none[LENCASE_MAXARGS] = {0};
+  size_t i = 0, n = sizeof by_pipe / sizeof *by_pipe;
+  while (i < n && !ends(l, by_pipe[i], none)) i++;
+  return i < n;
+}
+
+/* True: that is not needed from now on. */
+static bool avoid(const struct loading *l, uint8_t what) {
+  struct inline_host *h = l->h;
+  if (what == 0 || (what == INLINE_AVOID_VM && (pipe_ends(l) || !inline_bytes_by_pipe(h))))
+    return false;
+  if (what == INLINE_AVOID_PATCH) h->unpatchable = true;
+  h->avoids |= what;
+  return true;
+}
+
+static bool is_made(const struct inline_host *h, int32_t nr) {
+  return nr != SYS_sendto || h->place.nchannels > 0;
+}
+
+/* Said by whoever started the program, whose standard error is not what this process has made of its own. */
+static void judge(const struct loading *l) {
+  char names[256] = "";
+  const char *last = "";
+  size_t i;
+  for (i = 0; i < sizeof ours / sizeof *ours; i++) {
+    const char *name = sig_by_nr(ours[i].nr)->name;
+    if (!is_made(l->h, ours[i].nr) || !ends(l, ours[i].nr, ours[i].words)) continue;
+    if (name == last || avoid(l, ours[i].avoid)) continue;
+    snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s",
+             names[0] != '\0' ? ", " : "", name);
+    last = name;
+  }
+  if (names[0] == '\0' || inline_report_filter(l->h, names)) return;
+  state_log(
+      l->h->st,
+      "process %d loads a seccomp filter that may end it for calls which lencase makes in it (%s): "
+      "run the program traced, without --inline",
+      (int)l->h->pid, names);
+}
+
+static void step_judge(void *arg) {
+  struct loading *l = arg;
+  struct inline_host *h = l->h;
+  struct sock_fprog prog = {0};
+  struct sock_filter *code;
+  size_t size;
+  if (inline_peek(h, l->fprog, &prog, sizeof prog) != sizeof prog || prog.len > BPF_MAXINSNS)
+    return;
+  size = prog.len * sizeof *code;
+  code = size > 0 ? state_new(h->st, size) : NULL;
+  if (code == NULL) return;
+  l->code = code;
+  if (inline_peek(h, (uintptr_t)prog.filter, code, size) == size && bpf_is_sound(code, prog.len))
+    judge(l);
+  state_free(h->st, code, size);
+}
+
+int64_t inline_carry_filter(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  struct loading l = {t->h, words[2], NULL};
+  inline_lock(t->h);
+  if (!t->h->off) inline_engine(t->h, step_judge, &l);
+  inline_unlock(t->h);
+  return inline_carry_plain(t, nr, words);
+}
