@@ -188,7 +188,7 @@ void grate_report(struct call *call, const char *message, const char *answer) {
             e->messages == GRATE_MESSAGES ? " (no more messages of this handler)" : "");
 }
 
-/* Rule 9: a script that fails leaves caller and cage in a state that is told. */
+/* A script that fails: caller and cage are left in the state that on_error names, which is logged. */
 static enum verdict fail_closed(struct call *call, const char *message) {
   struct lencase_grate *g = entry_of(call)->grate;
   struct grate_watch *watch = g->st->watch;
@@ -196,7 +196,7 @@ static enum verdict fail_closed(struct call *call, const char *message) {
   if (watch != NULL) watch->failed(watch, call, message);
   call_failed(call, message);
   if (g->on_error == ON_ERROR_PASS) {
-    grate_report(call, message, "the call goes on as if nobody had asked");
+    grate_report(call, message, "the call goes on as if it had no handler");
     call->result = call->down_result;
     return call->downcalls == 0 ? VERDICT_PASS : VERDICT_DONE;
   }
@@ -216,7 +216,7 @@ static const char *message_of(lua_State *L) {
   return s != NULL ? s : "the script raised an error that is no string";
 }
 
-/* Whatever happened in there: an error leaves its message. */
+/* Returns whether it worked; an error leaves its message. */
 static int handler_over(lua_State *co, int status, lua_KContext ctx) {
   struct frame *f = grate_frame(co);
   (void)ctx;
@@ -287,8 +287,9 @@ static void tell_unknown(struct call *call) {
   char where[160];
   if (!call->vp->variant->unknown || e->told_unknown || !sees_any(call->vp)) return;
   e->told_unknown = true;
-  state_log(call->cage->st, "%s: %s: no variant describes these arguments; they are addresses",
-            e->where, call_where(call, where, sizeof where));
+  state_log(call->cage->st,
+            "%s: %s: no variant describes these arguments; they are passed as addresses", e->where,
+            call_where(call, where, sizeof where));
 }
 
 static enum verdict answer_constant(struct call *call) {
@@ -677,7 +678,7 @@ static void set_package(lua_State *L, const char *field, const char *value) {
   lua_pop(L, 3);
 }
 
-/* os.exit would take the programs along, and whoever runs the grate. */
+/* os.exit would end the process that runs the grate, and its programs. */
 static int no_exit(lua_State *L) {
   return luaL_error(L, "os.exit is not for grates: raise an error, or use on_error = \"kill\"");
 }

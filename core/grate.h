@@ -30,7 +30,7 @@ struct grate_entry {
   struct sig_test trapped[4]; /* the tests it was registered with: all that the host stops for */
   uint8_t ntrapped;
   bool routed;       /* it is in route tables; else an heir, or the rest of one */
-  bool told_unknown; /* that nobody described the arguments of a call it got */
+  bool told_unknown; /* it was logged that the arguments of a call are not described */
 };
 
 struct lencase_grate {
@@ -87,8 +87,8 @@ struct frame {
 };
 
 /*
-** Somebody who looks on while handlers work: tests of scripts. Called in the middle of a call; may
-** neither raise errors nor make calls. 'co' has the 'n' values that the handler is asked with on its
+** An observer of handlers: tests of scripts. Called in the middle of a call; may neither raise errors
+** nor make calls. 'co' has the 'n' values that the handler is asked with on its
 ** top, as f->shown names them.
 */
 struct grate_watch {
@@ -156,7 +156,7 @@ struct lencase_grate *grate_of(lua_State *L);
 /* One entry of an interface, as a script declares it. */
 struct grate_decl {
   int32_t nr, family;          /* handled call; in whose prototype the handler sees it */
-  const struct signature *sig; /* NULL: nobody described the call, it has six integers */
+  const struct signature *sig; /* NULL: the call is not described, it has six integers */
   lencase_policy policy;
   const char *where;            /* "script.lua:12" */
   const struct sig_test *tests; /* one of them must hold; none: always */
@@ -198,7 +198,7 @@ int grate_call_untimed(lua_State *L, int nresults);
 void grate_time(lua_State *L);
 
 /*
-** Tells people of a call what its handler found wrong with it: "script.lua:12: message: in write:
+** Logs what the handler of a call found wrong with it: "script.lua:12: message: in write:
 ** cage 42 (tar); answer". After GRATE_MESSAGES of them the handler is silent.
 */
 void grate_report(struct call *call, const char *message, const char *answer);
@@ -287,13 +287,13 @@ struct bad {
 void bad_push(lua_State *L, const char *name, const struct snapshot *snap);
 const struct bad *bad_at(lua_State *L, int index); /* NULL: another value */
 
-/* An error that is the caller's mistake; returns only for 'return'. */
+/* Raises an error that is the caller's mistake; 'return' it. */
 int bad_raise(lua_State *L, const char *name, const struct snapshot *snap);
 int bad_raise_again(lua_State *L, int index);
 
 /*
 ** Whether the error on top of the stack comes of what was done with a bad value: then the call has its
-** result, and people were told.
+** result, and it was logged.
 */
 bool bad_ends(lua_State *L, struct call *call);
 

@@ -51,14 +51,12 @@ static void check_header(lua_State *L, const char *name, const char *data, size_
   own_header(L, &own);
   if (size >= HEADER_SIZE && memcmp(data, own.bytes, HEADER_SIZE) == 0) return;
   if (size < HEADER_SIZE || memcmp(data, LUA_SIGNATURE, HEADER_VERSION) != 0)
-    luaL_error(L, "%s: it is no bytecode, or cut off: compile it again", name);
+    luaL_error(L, "%s: it is not bytecode, or is truncated: compile it again", name);
   if (memcmp(data, own.bytes, HEADER_NUMBERS) != 0)
     luaL_error(L, "%s: it is bytecode for Lua %d.%d, format %d; this is %s: compile it again", name,
                data[HEADER_VERSION] >> 4, data[HEADER_VERSION] & 15, data[HEADER_VERSION + 1],
                grate_lua_name(lua));
-  luaL_error(
-      L, "%s: it is bytecode of a Lua whose numbers are not those of this one: compile it again",
-      name);
+  luaL_error(L, "%s: it is bytecode of a Lua with other number formats: compile it again", name);
 }
 
 /* lua_ident is "$LuaVersion: Lua 5.4.4  Copyright (C) ...". */
@@ -179,8 +177,7 @@ int grate_check_compiled(struct lencase_state *st, const lencase_compiled *c) {
         st, LENCASE_ESCRIPT,
         "a script was compiled in form %d, this lencase (%s) has form %d: compile it again",
         c->form, LENCASE_VERSION, LENCASE_COMPILED);
-  if (c->nchunks == 0)
-    return state_fail(st, LENCASE_EINVAL, "there is no script in what was compiled");
+  if (c->nchunks == 0) return state_fail(st, LENCASE_EINVAL, "the compiled grate has no script");
   snprintf(by, sizeof by, "lencase %s", c->version);
   if (strcmp(c->version, LENCASE_VERSION) != 0)
     return foreign(st, c, by, "lencase " LENCASE_VERSION);

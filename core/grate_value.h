@@ -24,7 +24,7 @@ bool value_is_null(lua_State *L, int index);
 /* Memory of the call's; raises an error when there is none. */
 void *value_room(lua_State *L, struct frame *f, size_t size);
 
-/* Raises the error that another type is wanted; returns only for 'return'. */
+/* Raises the error that another type is expected; 'return' it. */
 int value_bad(lua_State *L, const struct value_of *of, int index, const char *wanted);
 
 /* The bytes of a string or of a view; NULL when the value is neither. */

@@ -72,7 +72,7 @@ typedef struct lencase_cage lencase_cage;
 typedef enum lencase_status {
   LENCASE_OK = 0,
   LENCASE_ENOMEM = -1,  /* the allocator returned NULL */
-  LENCASE_EINVAL = -2,  /* an argument of the function makes no sense */
+  LENCASE_EINVAL = -2,  /* an argument of the function is invalid */
   LENCASE_ENOENT = -3,  /* no such call, file, grate or cage */
   LENCASE_EEXIST = -4,  /* it is there already (a second route for a call) */
   LENCASE_EFAULT = -5,  /* a cage's memory cannot be read or written there */
@@ -92,7 +92,7 @@ typedef enum lencase_status {
 typedef void *(*lencase_alloc)(void *ud, void *ptr, size_t osize, size_t nsize);
 
 /*
-** Receives messages for people: a line without its newline, valid during the
+** Receives messages for the user: a line without its newline, valid during the
 ** call only. Called on the thread that is inside the state; it must not call
 ** back into the state.
 */
@@ -109,9 +109,9 @@ typedef struct lencase_config {
   uint32_t max_string;      /* bytes of one string with its NUL; 128 KiB */
   uint32_t max_depth;       /* grates that call one another for one call; 64 */
   uint32_t handler_ms;      /* processor time of one handler run; 10000 ms */
-  uint32_t reload_on_hup;   /* not 0: SIGHUP reloads the grates and is not handed on */
-  uint32_t quiet;           /* not 0: what programs do wrong with their calls is not told */
-  uint32_t step_ms; /* a call made in the name of a program ends, or that is ended; 10000 ms */
+  uint32_t reload_on_hup;   /* not 0: SIGHUP reloads the grates and is not forwarded */
+  uint32_t quiet;           /* not 0: what programs do wrong with their calls is not logged */
+  uint32_t step_ms; /* time limit of a call made on behalf of a program, which is killed after; 10000 ms */
 } lencase_config;
 
 /*
@@ -282,8 +282,8 @@ const void *lencase_call_part(const lencase_call *call, int n, size_t i, size_t 
 
 /*
 ** Not 0: argument 'n' was to be copied, and not even its first byte can be read (or it is a string or an array
-** without an end, or is more than the limits allow). lencase_call_forward hands it on for the kernel to judge. What
-** can be read in part is as long as that part, and ends there for the kernel too.
+** without an end, or is more than the limits allow). lencase_call_forward forwards it for the kernel
+** to judge. What can be read in part is as long as that part, and ends there for the kernel too.
 */
 int lencase_call_is_bad(const lencase_call *call, int n);
 
@@ -333,8 +333,8 @@ lencase_verdict lencase_make_call(lencase_call *call, int32_t callnum,
 ** Lind's 3i: who handles which call of which cage can change while cages run. What is called a
 ** handler's grate there is a grate of the state's here, cages and grates are named by their ids.
 ** The three below are calls themselves, with Lind's numbers, when a grate makes them: the grates
-** below it may handle them as any other. These functions are for whoever holds the state, and ask
-** no grate. A program cannot make the calls: they end in the kernel, which does not know them,
+** below it may handle them as any other. These functions are for the owner of the state, and call no
+** handler. A program cannot make the calls: they end in the kernel, which does not know them,
 ** unless a grate stands in for them.
 */
 #define LENCASE_REGISTER_HANDLER 1001
@@ -344,7 +344,7 @@ lencase_verdict lencase_make_call(lencase_call *call, int32_t callnum,
 #define LENCASE_MATCH_ALL (-1) /* as a callnum: all calls that the grate handles */
 
 #define LENCASE_REPLACE 1u    /* what another grate handled is from now on this one's */
-#define LENCASE_DEREGISTER 2u /* the reverse; grate 0: whoever handles it */
+#define LENCASE_DEREGISTER 2u /* the reverse; grate 0: any that handles it */
 #define LENCASE_OVERWRITE 4u  /* the whole table, and not only what is missing in it */
 
 #define LENCASE_COPY_BYTES 0u  /* so many bytes */
@@ -365,17 +365,18 @@ lencase_cage *lencase_cage_by_id(lencase_state *st, uint64_t id);
 ** grate declared it (a call that the cage's other grates pass through to is not changed: they
 ** have tables of their own). 'flags': 0, LENCASE_REPLACE or LENCASE_DEREGISTER.
 ** Registering what is registered is no error. Calls under way end as they began; children that
-** the cage has already keep what they have. LENCASE_EGONE: the cage is ending, or there is none such; LENCASE_ENOENT: no such grate, or it does not
-** handle the call, or (deregistering) nobody did; LENCASE_EEXIST: another grate handles it;
-** LENCASE_EPERM: the grate is inside of a branch; LENCASE_EINVAL: no callnum, or such flags make no
-** sense; LENCASE_ENOMEM. After an error nothing is changed.
+** the cage has already keep what they have. LENCASE_EGONE: the cage is ending, or does not exist;
+** LENCASE_ENOENT: no such grate, or it does not handle the call, or (deregistering) no grate did;
+** LENCASE_EEXIST: another grate handles it; LENCASE_EPERM: the grate is inside of a branch;
+** LENCASE_EINVAL: invalid call number or flags; LENCASE_ENOMEM. After an error nothing is changed.
 */
 int lencase_register_handler(lencase_state *st, uint64_t cage, int32_t callnum, uint64_t grate,
                              unsigned flags);
 
 /*
-** Gives 'target' the handlers of 'source' for calls that nobody handles there; LENCASE_REPLACE:
-** also for those that somebody does; LENCASE_OVERWRITE: all, and nothing else. Errors as above.
+** Gives 'target' the handlers of 'source' for calls that no grate handles there; LENCASE_REPLACE:
+** also for those that one does; LENCASE_OVERWRITE: all, and nothing else. Errors as for
+** lencase_register_handler.
 */
 int lencase_copy_handler_table_to_cage(lencase_state *st, uint64_t target, uint64_t source,
                                        unsigned flags);
@@ -412,7 +413,7 @@ int lencase_cage_write(lencase_cage *cage, uint64_t addr, const void *data, size
 /* The struct is copied. Every member may be 0. */
 typedef struct lencase_cage_config {
   const char *name; /* of the program: for messages and as comm; up to 31 bytes are copied */
-  int64_t pid;      /* for people and scripts; 0: the cage's id */
+  int64_t pid;      /* shown to users and scripts; 0: the cage's id */
   unsigned flags;   /* LENCASE_ILP32, LENCASE_OWN_MEMORY */
   void *ud;         /* for the callbacks below */
 
@@ -455,7 +456,7 @@ typedef struct lencase_cage_config {
 /*
 ** A new cage; *id names it. With a parent (not 0) it is its fork: it inherits routes and the
 ** grates' state, its memory is its own. The grates' on_start and on_cage run in here.
-** LENCASE_EINVAL: the config makes no sense; LENCASE_EGONE: no such parent; LENCASE_ENOMEM.
+** LENCASE_EINVAL: the config is invalid; LENCASE_EGONE: no such parent; LENCASE_ENOMEM.
 */
 int lencase_cage_new(lencase_state *st, const lencase_cage_config *config, uint64_t parent,
                      uint64_t *id);
@@ -491,7 +492,7 @@ int lencase_cage_call(lencase_state *st, uint64_t cage, int32_t callnum,
 int lencase_call_complete(lencase_state *st, lencase_call *parked, int64_t done, int64_t *result,
                           lencase_call **still);
 
-/* The thread that made the call is gone: the call's handlers are told, and nobody gets a result. */
+/* The thread that made the call is gone: the call's handlers are told, and there is no result. */
 int lencase_call_drop(lencase_state *st, lencase_call *parked);
 
 /* }========================================================================= */
@@ -503,10 +504,10 @@ int lencase_call_drop(lencase_state *st, lencase_call *parked);
 ** it and all it started have ended. 'argv' is NULL-terminated, argv[0] is looked
 ** up in PATH as execvp(3) does. 'wstatus' gets the program's status in the
 ** form of waitpid(2).
-** Signals sent to the calling process (HUP, TERM, USR1, ...) are handed on to
+** Signals sent to the calling process (HUP, TERM, USR1, ...) are forwarded to
 ** the program; the signal mask of the calling thread is put back at the end.
 ** LENCASE_EEXEC: the program was not executed, *wstatus is the errno;
-** LENCASE_EHOST: tracing is not possible here; LENCASE_EPERM: a run is on.
+** LENCASE_EHOST: tracing is not possible here; LENCASE_EPERM: the state has a run already.
 */
 int lencase_trace_run(lencase_state *st, char *const argv[], int *wstatus);
 
@@ -520,8 +521,8 @@ int lencase_trace_run(lencase_state *st, char *const argv[], int *wstatus);
 ** boundary, a program that wants to gets around it. Call it before there are other threads; then the
 ** state belongs to the process until that ends: no function of it but what handlers call, and no
 ** lencase_close. Its memory is its own from here on, and no malloc is called for it; what a
-** handler in C calls, and the io library of one in Lua, is its own affair: the thread may be in the midst of
-** malloc or stdio (lencase run --inline gives its grates a C library of their own). Programs
+** handler in C calls, and the io library of one in Lua, is its own affair: the thread may be in the
+** midst of malloc or stdio (lencase run --inline gives its grates a C library of their own). Programs
 ** that the process executes run without grates.
 ** on_exit is run when the process calls exit_group; not when a signal ends it, nor before an exec.
 ** LENCASE_EPERM: there are threads, or a state is inline already; LENCASE_EHOST: the kernel has no

@@ -19,7 +19,7 @@ enum {
   BATCH = 64,            /* segments in one vectored read */
   POINTERS = 64,         /* of an array of strings, at the first try */
   STRING_LIMIT = 131072, /* no call reads more of a string: MAX_ARG_STRLEN of linux/binfmts.h */
-  STRUCT_LIMIT = PAGE,   /* nor of a struct that tells its own size */
+  STRUCT_LIMIT = PAGE,   /* nor of a struct that has its own size in it */
   IOVEC_MAX = 1024       /* UIO_MAXIOV of linux/uio.h */
 };
 
@@ -93,7 +93,7 @@ static void give_up(struct marshal *m, int arg, enum snap_cut cut) {
 
 /*
 ** Wants the 'told' bytes of an argument, or of a part of it. When they are more than the budget has,
-** half of that: other arguments are to be seen too.
+** half of that: other arguments need some too.
 */
 static int want_bytes(struct marshal *m, int arg, struct snap_part *part, uint64_t addr,
                       uint64_t told) {
@@ -211,7 +211,7 @@ static int want_string(struct marshal *m, int arg, uint64_t addr, struct snap_pa
   return LENCASE_OK;
 }
 
-/* A string without an end is none; what there is of it is kept, for the kernel to find out. */
+/* A string without an end is bad; what there is of it is kept, for the kernel to judge. */
 static void string_cut(struct marshal *m, const struct want *w, unsigned char *data, size_t size) {
   if (w->part == NULL) give_up(m, w->arg, CUT_FAULT);
   if (w->part != NULL) w->part->cut = CUT_FAULT;
@@ -284,8 +284,8 @@ static int pointers_read(struct marshal *m, const struct want *w) {
 /* {================================= iovecs ================================ */
 
 /*
-** A run whose length is negative has the kernel refuse all of them: none is read then. Behind one that is cut no
-** call reads on.
+** A run of negative length has the kernel refuse all of them: none is read then. No call reads on
+** behind a truncated one.
 */
 static int want_runs(struct marshal *m, int arg) {
   struct snapshot *s = &m->snaps[arg];
@@ -336,8 +336,8 @@ static bool is_string_apart(const struct marshal *m, const struct want *w) {
 }
 
 /*
-** Fetches the wants from *w on, at most a batch and up to the first that cannot be read whole; *w is the first one
-** left over.
+** Fetches the wants from *w on, at most a batch and up to the first that cannot be read whole; *w is
+** the first one left over.
 */
 static int fetch_batch(struct marshal *m, struct want **w) {
   const struct host_ops *ops = m->cage->ops;
@@ -371,7 +371,7 @@ static void no_wants(struct marshal *m) {
   m->last = &m->wants;
 }
 
-/* What the limits do not allow to be copied is no failure of the call. */
+/* Exceeding a limit does not fail the call. */
 static int settle(struct marshal *m, int arg, int status) {
   if (status != LENCASE_ELIMIT) return status;
   give_up(m, arg, CUT_LIMIT);
@@ -519,7 +519,7 @@ static int start_step(struct marshal *m, const struct step *step,
   m->snaps[step->arg] = empty(m, step->arg, addr);
   if (addr == 0) return LENCASE_OK;
   status = marshal_room(m->cage, m->variant, step->arg, words, NULL, &room);
-  if (status == LENCASE_EFAULT) { /* nobody can say how much there is */
+  if (status == LENCASE_EFAULT) { /* its length cannot be read */
     give_up(m, step->arg, CUT_FAULT);
     return LENCASE_OK;
   }
@@ -683,7 +683,7 @@ static uint64_t place_strv(const struct snapshot *s, size_t width, const struct 
   return addr;
 }
 
-/* A run whose bytes we do not hold stays the caller's own. */
+/* A run whose bytes are not held stays the caller's own. */
 static uint64_t place_iovec(const struct snapshot *s, size_t width, const struct mem_seg *seg,
                             size_t *used) {
   uint64_t addr = seg->addr + *used;

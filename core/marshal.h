@@ -81,13 +81,13 @@ int plan_dump(const struct plan *plan, char *buf, size_t size);
 
 /* {=============================== snapshots =============================== */
 
-/* Why fewer bytes are held than the caller's own words tell of. */
+/* Why fewer bytes are held than the caller's own words ask for. */
 enum snap_cut {
   CUT_NONE,
   CUT_FAULT, /* the next one cannot be read */
   CUT_LIMIT, /* the limits of lencase allow no more */
-  CUT_COUNT, /* the kernel will read none of it: its count is nonsense */
-  CUT_PLACE  /* handed on: no memory is left that ends where it does */
+  CUT_COUNT, /* the kernel will read none of it: its count is invalid */
+  CUT_PLACE  /* forwarded: no memory is left that ends where it does */
 };
 
 /* One of the parts of a STRV (a string) or an IOVEC (a run of bytes). */
@@ -116,7 +116,7 @@ struct snapshot {
   uint8_t cut;  /* enum snap_cut */
   uint32_t nparts;
   uint64_t addr;
-  uint64_t told; /* of bytes: how many the caller's words tell of */
+  uint64_t told; /* of bytes: how many the caller's words ask for */
   size_t size;   /* bytes held; of a string without its NUL */
   unsigned char *
       data; /* a string has its NUL here; a sized struct zeros for all that is known and not held */
@@ -138,8 +138,8 @@ struct marshal_fault {
 
 /*
 ** Runs the in-steps. What 'have' (may be NULL) holds of an in-argument, at the same address and of
-** the same size, is taken from there and not read again; it may be 'snaps' itself. What the caller names and
-** cannot be read, or is more than the limits allow, is no failure: its snapshot is cut, or bad. LENCASE_OK;
+** the same size, is taken from there and not read again; it may be 'snaps' itself. What cannot be
+** read, or is more than the limits allow, is no failure: its snapshot is cut, or bad. LENCASE_OK;
 ** LENCASE_ENOMEM ('fault' says for what), LENCASE_EGONE.
 */
 int marshal_in(struct lencase_cage *cage, const struct variant_plan *vp,
@@ -158,9 +158,9 @@ int marshal_out(struct lencase_cage *cage, const struct variant_plan *vp,
                 struct arena *arena, struct marshal_fault *fault);
 
 /*
-** How many bytes argument 'p' has room for with these words: none when its count is negative, UINT64_MAX when
-** they are more than can be said. SIZE_DEREF needs the snapshot of the argument that tells. LENCASE_OK; LENCASE_EFAULT:
-** what tells cannot be read; LENCASE_EGONE.
+** How many bytes argument 'p' has room for with these words: none when its count is negative,
+** UINT64_MAX when the product overflows. SIZE_DEREF needs the snapshot of the argument that holds the
+** size. LENCASE_OK; LENCASE_EFAULT: the size cannot be read; LENCASE_EGONE.
 */
 int marshal_room(struct lencase_cage *cage, const struct sig_variant *v, int arg,
                  const uint64_t words[LENCASE_MAXARGS], const struct snapshot *snaps,
@@ -172,13 +172,13 @@ int marshal_filled(struct lencase_cage *cage, const struct sig_variant *v, int a
                    uint64_t *size);
 
 /*
-** What can be seen of an argument by those who look on: 'snap' has what was read of its 'size' bytes.
+** What a recorder or the prompt shows of an argument: 'snap' has what was read of its 'size' bytes.
 ** The bytes of an iovec are one piece, its parts have addresses and sizes alone.
 */
 struct peek {
   struct snapshot snap;
   uint64_t size; /* of a string without its NUL; of what a call is to fill: the room */
-  bool fault;    /* it cannot be read, or its size is nonsense */
+  bool fault;    /* it cannot be read, or its size is invalid */
 };
 
 /*

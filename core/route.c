@@ -96,7 +96,7 @@ static struct route_table *table_duplicate(struct lencase_state *st, const struc
   return copy;
 }
 
-/* *t becomes a table that nobody else has. */
+/* *t becomes a table that no other cage shares. */
 static int table_own(struct lencase_state *st, struct route_table **t) {
   struct route_table *copy;
   if ((*t)->refs == 1) return LENCASE_OK;
@@ -132,7 +132,7 @@ static int far_insert(struct lencase_state *st, struct route_table *t, int32_t n
   return LENCASE_OK;
 }
 
-/* Where the links of 'nr' hang; NULL for a far number that nobody ever handled. */
+/* The place of the links of 'nr'; NULL for a far number that was never handled. */
 static struct route_link **slot(struct route_table *t, int32_t nr) {
   size_t place;
   if (nr < ROUTE_DIRECT) return &t->direct[nr];
@@ -140,7 +140,7 @@ static struct route_link **slot(struct route_table *t, int32_t nr) {
   return place < t->nfar && t->far[place].nr == nr ? &t->far[place].link : NULL;
 }
 
-/* The links of 'nr' are from now on these, which are taken over. The table is nobody else's. */
+/* Replaces the links of 'nr' and takes these over. The table must be unshared. */
 static int hang(struct lencase_state *st, struct route_table *t, int32_t nr,
                 struct route_link *links) {
   struct route_link **at = slot(t, nr), *old;
@@ -201,7 +201,7 @@ int route_add(struct lencase_state *st, struct route_table **t, const struct rou
   struct route_link *link;
   char buf[64];
   int status;
-  if (entry->nr < 0) return state_fail(st, LENCASE_EINVAL, "%d is no callnum", entry->nr);
+  if (entry->nr < 0) return state_fail(st, LENCASE_EINVAL, "invalid call number %d", entry->nr);
   link = (struct route_link *)(uintptr_t)route_links(*t, entry->nr);
   if (!may_add(link, entry))
     return state_fail(st, LENCASE_EEXIST, "%s has a handler already",
@@ -226,7 +226,7 @@ static bool has(const struct route_link *link, const struct route_entry *entry) 
   return link != NULL;
 }
 
-/* Who is asked first; NULL: nobody. */
+/* The first to be asked; NULL: none. */
 static const struct route_interface *holder(const struct route_link *link) {
   link = awake(link);
   return link != NULL ? link->entry->owner : NULL;
@@ -237,7 +237,7 @@ struct change {
   const struct route_entry *wake; /* this entry comes into force, and */
   bool replace;                   /* those of other interfaces go out; */
   const struct route_interface *of;
-  int32_t nr; /* or ('wake' NULL) what 'of' (NULL: anybody) has for 'nr' goes out */
+  int32_t nr; /* or ('wake' NULL) what 'of' (NULL: any) has for 'nr' goes out */
 };
 
 static bool sleeps(const struct route_link *link, const struct change *c) {
@@ -249,8 +249,8 @@ static bool sleeps(const struct route_link *link, const struct change *c) {
 }
 
 /*
-** The links again, each awake or dormant as it is to be: *copy is NULL when there is no memory, or
-** nothing. Recursion is as deep as grates handle one number.
+** Copies the links, each active or dormant as the change says: *copy is NULL when memory is short or
+** there are no links. Recursion is as deep as grates handle one number.
 */
 static int links_again(struct lencase_state *st, const struct route_link *link,
                        const struct change *c, struct route_link **copy) {
@@ -289,7 +289,7 @@ static int bind_entry(struct lencase_state *st, struct route_table *t,
   return status == LENCASE_OK ? hang(st, t, entry->nr, again) : status;
 }
 
-/* A change is made to a table of its own, which takes the place of *t when all of it worked. */
+/* Changes are made to a copy, which replaces *t when all of them worked. */
 static int settle(struct lencase_state *st, struct route_table **t, struct route_table *changed,
                   int status) {
   struct route_table *loser = status == LENCASE_OK ? *t : changed;
@@ -347,7 +347,7 @@ int route_unbind(struct lencase_state *st, struct route_table **t, const struct 
     status = links_again(st, links, &c, &again);
     if (status == LENCASE_OK) status = hang(st, copy, at, again);
   }
-  if (!any) status = nothing_for(st, nr, "nobody handles");
+  if (!any) status = nothing_for(st, nr, "no handler for");
   return settle(st, t, copy, status);
 }
 
@@ -405,7 +405,7 @@ void route_declare(struct route_entry *entry) {
 struct route_level {
   struct route_level *outer;
   struct route_table *routes;   /* of the outer level, while this one is filled */
-  struct route_branches closed; /* inside of this level, and nobody's yet */
+  struct route_branches closed; /* inside of this level, and no grate's yet */
 };
 
 static struct route_level *level_new(struct lencase_state *st, struct route_table *routes) {

@@ -88,7 +88,7 @@ static int interface_register(lua_State *L) {
   struct grate_decl d;
   struct lencase_grate *g = grate_of(L);
   if (g->frozen && !g->reloading)
-    return luaL_error(L, "the interface is frozen: the grate has started");
+    return luaL_error(L, "the interface cannot change: the grate has started");
   take_decl(L, &d, tests);
   if (!g->reloading) {
     grate_register(L, &d);
@@ -154,7 +154,7 @@ static int interface_on_error(lua_State *L) {
 /* core.handler_ms(n): milliseconds of processor time that a handler may take */
 static int interface_handler_ms(lua_State *L) {
   lua_Integer ms = luaL_checkinteger(L, 1);
-  luaL_argcheck(L, ms >= 1 && ms <= INT32_MAX, 1, "milliseconds, at least 1");
+  luaL_argcheck(L, ms >= 1 && ms <= INT32_MAX, 1, "at least 1 millisecond");
   grate_of(L)->handler_ms = (uint32_t)ms;
   return 0;
 }

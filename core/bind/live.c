@@ -22,7 +22,7 @@ struct bind_live {
 
 static struct bind_live *self(lua_State *L) {
   struct bind_live *b = luaL_checkudata(L, 1, live_name);
-  if (b->run == NULL) luaL_error(L, "the program is not there any more");
+  if (b->run == NULL) luaL_error(L, "the program is gone");
   return b;
 }
 
@@ -196,7 +196,7 @@ static int live_close(lua_State *L) {
   struct bind_live *b = luaL_checkudata(L, 1, live_name);
   struct trace_run *run = b->run;
   size_t killed = 0;
-  if (b->L != NULL) return luaL_error(L, "the program is at work");
+  if (b->L != NULL) return luaL_error(L, "the program is running");
   b->run = NULL;
   b->looks = false;
   if (run != NULL) trace_live_close(run, &killed);
@@ -241,7 +241,7 @@ static int live_go(lua_State *L) {
   struct trace_event event;
   lua_State *before;
   int status;
-  if (b->L != NULL) return luaL_error(L, "the program is at work: this is not for handlers");
+  if (b->L != NULL) return luaL_error(L, "the program is running: handlers cannot do this");
   b->looks = lua_toboolean(L, 3);
   b->failed = false;
   b->L = L;
@@ -265,7 +265,7 @@ static int live_answer(lua_State *L) {
   pid_t tid = (pid_t)luaL_checkinteger(L, 2);
   lua_State *before;
   int status;
-  if (b->L != NULL) return luaL_error(L, "the program is at work: this is not for handlers");
+  if (b->L != NULL) return luaL_error(L, "the program is running: handlers cannot do this");
   b->L = L;
   before = bind_wait_begin();
   status = trace_live_answer(b->run, tid, lua_touserdata(L, 3));

@@ -392,10 +392,10 @@ static void record_open(lua_State *L, struct bind_state *b, size_t limit) {
 
 int bind_record_in(lua_State *L, struct bind_state *b) {
   lua_Integer limit = luaL_optinteger(L, 3, 0);
-  luaL_argcheck(L, limit >= 0, 3, "a number of bytes is not negative");
+  luaL_argcheck(L, limit >= 0, 3, "the number of bytes must not be negative");
   if (lua_toboolean(L, 2)) luaL_checktype(L, 2, LUA_TFUNCTION);
   if (b->st->recorder != NULL && b->st->recorder != &b->record.recorder)
-    return luaL_error(L, "somebody else records the calls of this state");
+    return luaL_error(L, "the calls of this state are recorded already");
   lua_settop(L, 2);
   bind_record_close(L, b);
   if (lua_toboolean(L, 2)) record_open(L, b, (size_t)limit);

@@ -334,7 +334,8 @@ static int state_routes(lua_State *L) {
 /* state:close(); also __gc and __close */
 static int state_close(lua_State *L) {
   struct bind_state *b = luaL_checkudata(L, 1, state_name);
-  if (b->L != NULL) return luaL_error(L, "the state is at work: what it calls cannot close it");
+  if (b->L != NULL)
+    return luaL_error(L, "the state is in use: handlers and callbacks cannot close it");
   b->L = L;
   bind_record_close(L, b);
   if (b->st != NULL) lencase_close(b->st);

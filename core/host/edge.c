@@ -37,7 +37,7 @@ int edge_map(struct lencase_state *st, struct mem_seg *seg) {
     return LENCASE_OK;
   }
   if (base != NULL) munmap(base, size + PAGE);
-  return state_fail(st, LENCASE_ENOMEM, "no memory for %zu bytes that are cut", seg->size);
+  return state_fail(st, LENCASE_ENOMEM, "no memory for %zu bytes that end at a page", seg->size);
 }
 
 void edge_unmap(const struct mem_seg *seg) {

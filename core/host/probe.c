@@ -115,7 +115,7 @@ static void await_child(pid_t pid, struct probe_trial *trial) {
   trial->err = 0;
   trial->signal = WTERMSIG(wstatus);
   trial->text[0] = '\0';
-  if (trial->signal == SIGALRM) probe_failed(trial, "no end after %d s", SECONDS);
+  if (trial->signal == SIGALRM) probe_failed(trial, "did not end within %d s", SECONDS);
 }
 
 /* Ignored, SIGCHLD would eat statuses: of our child's, and of children of its own. */
@@ -157,7 +157,7 @@ const struct probe probe_list[PROBE_COUNT] = {
      {0},
      probe_try_sys_ptrace},
     {"clone3", "threads of programs, as newer C libraries make them", "5.3", {0}, probe_try_clone3},
-    {"threads", "lencase's own thread, which hands signals on", NULL, {0}, probe_try_threads},
+    {"threads", "lencase's own thread, which forwards signals", NULL, {0}, probe_try_threads},
     {"pidfd", "sending signals to the right process", "5.3", {0}, probe_try_pidfd},
     {"ptrace", "stopping a program at its calls", NULL, {0}, probe_try_ptrace},
     {"attach",
@@ -193,7 +193,7 @@ const struct probe probe_list[PROBE_COUNT] = {
      NULL,
      {0},
      probe_try_seccomp},
-    {"unwatched", "no call goes on before it could stop", NULL, {0}, probe_try_unwatched},
+    {"unwatched", "no call runs before it could be stopped", NULL, {0}, probe_try_unwatched},
     {"constant", "constant answers, given by the filter", NULL, {"filter"}, probe_try_constant},
     {"tsync",
      "a further filter for all threads of a process",

@@ -192,7 +192,8 @@ static int own_get(struct lencase_state *st, struct mem_seg *seg) {
 
 static int no_room(const struct embed *e, size_t size) {
   return state_fail(e->cage->st, LENCASE_ENOMEM,
-                    "cage %" PRId64 " has no room for %zu bytes of ours: room_size is %" PRIu64,
+                    "cage %" PRId64
+                    " has no room for %zu bytes of lencase's: room_size is %" PRIu64,
                     e->cage->pid, size, e->config.room_size);
 }
 
@@ -418,7 +419,7 @@ static const char *mistake(const lencase_cage_config *c) {
   bool own = (c->flags & LENCASE_OWN_MEMORY) != 0, callbacks = c->read != NULL || c->write != NULL;
   uint64_t end;
   if (c->flags & ~(LENCASE_OWN_MEMORY | LENCASE_ILP32))
-    return "flags are of LENCASE_ILP32 and LENCASE_OWN_MEMORY";
+    return "the flags are LENCASE_ILP32 and LENCASE_OWN_MEMORY";
   if (own + callbacks + (c->base != NULL) > 1)
     return "a cage's memory is one of base, callbacks and LENCASE_OWN_MEMORY";
   if (callbacks && (c->read == NULL || c->write == NULL)) return "read and write come together";
@@ -441,8 +442,7 @@ static int cage_open(struct embed *e, lencase_state *st, lencase_cage *parent) {
 }
 
 static int no_cage(lencase_state *st, uint64_t id) {
-  return state_fail(st, LENCASE_EGONE,
-                    "cage %" PRIu64 " is no cage of the embedder's, or has ended", id);
+  return state_fail(st, LENCASE_EGONE, "cage %" PRIu64 " is not the embedder's, or has ended", id);
 }
 
 /* The embed part of a cage that is there; NULL, with an error: there is none. One that was killed
@@ -485,7 +485,7 @@ LENCASE_PUBLIC int lencase_cage_memory(lencase_state *st, uint64_t cage, void *b
   changed.base = base;
   changed.size = size;
   if (e->config.base == NULL || base == NULL || mistake(&changed) != NULL)
-    return state_fail(st, LENCASE_EINVAL, "cage %" PRIu64 ": such a memory it cannot have", cage);
+    return state_fail(st, LENCASE_EINVAL, "cage %" PRIu64 ": it cannot have this memory", cage);
   e->config = changed;
   return LENCASE_OK;
 }

@@ -61,8 +61,9 @@ int edges_take(struct trace_run *run, const struct thread *t, struct mem_seg *se
   size_t i = 0, offset;
   while (i < WINDOW_EDGES && seg->size > 0 && !is_for(w, i, seg->size, space->window_size)) i++;
   if (i == WINDOW_EDGES || !ready(w, i))
-    return state_fail(run->st, LENCASE_ENOMEM, "cage %d has no place for %zu bytes that are cut",
-                      (int)t->proc->tgid, seg->size);
+    return state_fail(run->st, LENCASE_ENOMEM,
+                      "cage %d has no place for %zu bytes that end at a page", (int)t->proc->tgid,
+                      seg->size);
   if (seg->size > 0) w->edge_taken[i] = true; /* else it is nobody's alone */
   offset = PAGE + edges[i].guard - seg->size;
   seg->addr = space->window + offset;

@@ -156,7 +156,7 @@ static void tell_unread(struct trace_run *run, const struct thread *t) {
     state_log(
         run->st,
         "process %d has seccomp filters that cannot be read here (root may, where lencase has none "
-        "itself): nothing is done in its name, and a call that is answered is getpid to them, "
+        "itself): no call is made on its behalf, and they see a call that is answered as getpid, "
         "which "
         "they may end it for",
         (int)t->proc->tgid);

@@ -344,8 +344,7 @@ static void come_to_rest(struct trace_run *run, struct trace_event *event) {
 int trace_live_go(struct trace_run *run, bool every, struct trace_event *event) {
   struct live *live = run->live;
   if (live->inside)
-    return state_fail(run->st, LENCASE_EPERM,
-                      "the program goes on already: this is not for handlers");
+    return state_fail(run->st, LENCASE_EPERM, "the program is running: handlers cannot resume it");
   live->inside = true;
   if (live->event.told == TOLD_NOTHING) go(run, !extend_filters(run) || every);
   come_to_rest(run, event);
@@ -358,7 +357,7 @@ int trace_live_answer(struct trace_run *run, pid_t tid, const struct route_entry
   struct flight *f;
   uint64_t words[LENCASE_MAXARGS];
   if (run->live->inside)
-    return state_fail(run->st, LENCASE_EPERM, "the program is at work: this is not for handlers");
+    return state_fail(run->st, LENCASE_EPERM, "the program is running: handlers cannot do this");
   if (t == NULL || !thread_waits_at_call(t))
     return state_fail(run->st, LENCASE_EINVAL, "thread %d is not at a call", (int)tid);
   f = &t->now;

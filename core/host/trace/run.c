@@ -178,7 +178,8 @@ int run_begin(struct lencase_state *st, struct trace_run **out) {
   if (run == NULL) {
     rc = st->run != NULL ? LENCASE_EPERM : LENCASE_ENOMEM;
     state_leave(st);
-    return state_fail(st, rc, rc == LENCASE_EPERM ? "a run is on" : "no memory for a run");
+    return state_fail(st, rc,
+                      rc == LENCASE_EPERM ? "the state has a run already" : "no memory for a run");
   }
   run->st = st;
   run->observer = &run_unobserved;
@@ -209,7 +210,7 @@ LENCASE_PUBLIC int lencase_trace_run(lencase_state *st, char *const argv[], int 
   struct trace_run *run = NULL;
   int rc;
   if (argv == NULL || argv[0] == NULL || wstatus == NULL)
-    return state_fail(st, LENCASE_EINVAL, "lencase_trace_run wants a program and a wstatus");
+    return state_fail(st, LENCASE_EINVAL, "lencase_trace_run needs a program and a wstatus");
   rc = run_begin(st, &run);
   if (run == NULL) return rc;
   relay_block(run);
