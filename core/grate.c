@@ -54,16 +54,16 @@ static int64_t processor_ns(void) {
 
 static void watch_time(lua_State *L, lua_Debug *ar);
 
-/* Values of 'interrupted': a person asked for it; the handler ran on for a while; it ends. */
-enum { ASKED = 1, GOES_ON = 2, ENDS = 3 };
+/* Values of 'interrupted': Ctrl-C was pressed; the handler had one more period of the hook; its error was raised. */
+enum { INTERRUPT_REQUESTED = 1, INTERRUPT_PENDING = 2, INTERRUPT_RAISED = 3 };
 
 /* A handler that would have ended soon is left alone; from then on every instruction is an error. */
 static void cut_short(struct lencase_grate *g, lua_State *L) {
-  if (g->interrupted == ASKED) {
-    g->interrupted = GOES_ON;
+  if (g->interrupted == INTERRUPT_REQUESTED) {
+    g->interrupted = INTERRUPT_PENDING;
     return;
   }
-  g->interrupted = ENDS;
+  g->interrupted = INTERRUPT_RAISED;
   lua_sethook(L, watch_time, LUA_MASKCOUNT, 1);
   luaL_error(L, "interrupted");
 }
@@ -89,7 +89,7 @@ static void watch_time(lua_State *L, lua_Debug *ar) {
 
 static void begin_time(struct lencase_grate *g, lua_State *L) {
   g->ticks = 0;
-  if (g->interrupted != ASKED) g->interrupted = 0;
+  if (g->interrupted != INTERRUPT_REQUESTED) g->interrupted = 0;
   if (lua_gethookcount(L) != HOOK_COUNT) lua_sethook(L, watch_time, LUA_MASKCOUNT, HOOK_COUNT);
 }
 
@@ -463,7 +463,7 @@ static bool host_stops_for(const struct grate_entry *e, const struct grate_decl 
   return true;
 }
 
-/* The entry in the tables whose place the new one takes. The family stays: calls in flight look. */
+/* The registered entry that the new one replaces. The family stays: running calls look at it. */
 static struct grate_entry *place_for(struct lencase_grate *g, const struct grate_decl *d) {
   struct grate_entry *e = g->entries;
   while (e != NULL && !(e->routed && e->route.nr == d->nr && e->route.family == d->family &&
@@ -474,7 +474,7 @@ static struct grate_entry *place_for(struct lencase_grate *g, const struct grate
 
 void grate_reload_begin(struct lencase_grate *g) {
   struct grate_entry *e;
-  for (e = g->entries; e != NULL; e = e->next) e->heir = NULL;
+  for (e = g->entries; e != NULL; e = e->next) e->staged = NULL;
   g->reloading = true;
 }
 
@@ -482,30 +482,30 @@ bool grate_stage(lua_State *L, const struct grate_decl *d) {
   struct lencase_grate *g = grate_of(L);
   struct grate_entry *place = place_for(g, d);
   if (place == NULL) return false;
-  place->heir = entry_declare(L, d);
+  place->staged = entry_declare(L, d);
   return true;
 }
 
 /*
-** The heir keeps what was replaced, for the calls in flight: plan and place. A constant has no
-** plan, and a handler of ours all the same: what was a function may be waited for.
+** Swaps the plans, places and functions: 'staged' keeps the old ones for running calls. A constant has
+** no plan but keeps the handler function: calls of the Lua function before it may be parked.
 */
-static void inherit(struct grate_entry *e, struct grate_entry *heir) {
+static void swap_in(struct grate_entry *e, struct grate_entry *staged) {
   struct plan *plan = e->plan;
   char *where = e->where;
   int fn = e->fn;
-  e->plan = heir->plan;
-  e->where = heir->where;
-  e->fn = heir->fn;
-  heir->plan = plan;
-  heir->where = where;
-  heir->fn = fn;
+  e->plan = staged->plan;
+  e->where = staged->where;
+  e->fn = staged->fn;
+  staged->plan = plan;
+  staged->where = where;
+  staged->fn = fn;
   e->route.plan = e->fn != LUA_NOREF ? e->plan : NULL;
   e->route.where = e->where;
-  e->route.constant = heir->route.constant;
+  e->route.constant = staged->route.constant;
   e->route.handler = handler;
-  e->route.ntests = heir->route.ntests;
-  memcpy(e->route.tests, heir->route.tests, sizeof e->route.tests);
+  e->route.ntests = staged->route.ntests;
+  memcpy(e->route.tests, staged->route.tests, sizeof e->route.tests);
   e->messages = 0;
 }
 
@@ -514,12 +514,13 @@ void grate_commit(lua_State *L) {
   struct grate_entry *e;
   for (e = g->entries; e != NULL; e = e->next) {
     if (!e->routed) continue;
-    e->route.off = e->heir == NULL;
-    if (e->heir == NULL) continue;
-    inherit(e, e->heir);
-    luaL_unref(L, LUA_REGISTRYINDEX, e->heir->fn); /* one in flight lies on its stack */
-    e->heir->fn = LUA_NOREF;
-    e->heir = NULL;
+    e->route.off = e->staged == NULL;
+    if (e->staged == NULL) continue;
+    swap_in(e, e->staged);
+    luaL_unref(L, LUA_REGISTRYINDEX,
+               e->staged->fn); /* a running handler is still on its coroutine's stack */
+    e->staged->fn = LUA_NOREF;
+    e->staged = NULL;
   }
   g->reloading = false;
 }

@@ -26,10 +26,10 @@ struct grate_entry {
   struct plan *plan;          /* owned */
   int fn;                     /* reference in the registry */
   unsigned messages;          /* logged so far */
-  struct grate_entry *heir;   /* staged: what stands in this one's place after grate_commit */
+  struct grate_entry *staged; /* what replaces this one at grate_commit */
   struct sig_test trapped[4]; /* the tests it was registered with: all that the host stops for */
   uint8_t ntrapped;
-  bool routed;       /* it is in route tables; else an heir, or the rest of one */
+  bool routed;       /* it is in route tables; else staged, or what was swapped out */
   bool told_unknown; /* it was logged that the arguments of a call are not described */
 };
 

@@ -111,7 +111,8 @@ typedef struct lencase_config {
   uint32_t handler_ms;      /* processor time of one handler run; 10000 ms */
   uint32_t reload_on_hup;   /* not 0: SIGHUP reloads the grates and is not forwarded */
   uint32_t quiet;           /* not 0: what programs do wrong with their calls is not logged */
-  uint32_t step_ms; /* time limit of a call made on behalf of a program, which is killed after; 10000 ms */
+  uint32_t
+      step_ms; /* time limit of a call made on behalf of a program, which is killed after; 10000 ms */
 } lencase_config;
 
 /*

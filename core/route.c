@@ -51,7 +51,7 @@ static struct route_link *link_new(struct lencase_state *st, const struct route_
   return link;
 }
 
-static const struct route_link *awake(const struct route_link *link) {
+static const struct route_link *first_active(const struct route_link *link) {
   while (link != NULL && link->dormant) link = link->next;
   return link;
 }
@@ -141,8 +141,8 @@ static struct route_link **slot(struct route_table *t, int32_t nr) {
 }
 
 /* Replaces the links of 'nr' and takes these over. The table must be unshared. */
-static int hang(struct lencase_state *st, struct route_table *t, int32_t nr,
-                struct route_link *links) {
+static int set_links(struct lencase_state *st, struct route_table *t, int32_t nr,
+                     struct route_link *links) {
   struct route_link **at = slot(t, nr), *old;
   if (at == NULL) {
     if (far_insert(st, t, nr, links) == LENCASE_OK) return LENCASE_OK;
@@ -164,7 +164,7 @@ const struct route_link *route_links(const struct route_table *t, int32_t nr) {
 }
 
 const struct route_entry *route_find(const struct route_table *t, int32_t nr) {
-  const struct route_link *link = awake(route_links(t, nr));
+  const struct route_link *link = first_active(route_links(t, nr));
   return link != NULL ? link->entry : NULL;
 }
 
@@ -183,8 +183,8 @@ int32_t route_next(const struct route_table *t, int32_t after) {
 
 /* {================================ adding ================================= */
 
-/* Two entries of one owner and number would both take the same calls; not those that are off. */
-static bool at_odds(const struct route_entry *a, const struct route_entry *b) {
+/* Whether two entries of one owner and number would take the same calls; those that are off take none. */
+static bool entries_conflict(const struct route_entry *a, const struct route_entry *b) {
   if (a->off || b->off) return false;
   return a->family == a->nr || b->family == b->nr || a->family == b->family;
 }
@@ -192,7 +192,7 @@ static bool at_odds(const struct route_entry *a, const struct route_entry *b) {
 static bool may_add(const struct route_link *have, const struct route_entry *entry) {
   for (; have != NULL && have->entry->owner == entry->owner && !have->entry->denied;
        have = have->next)
-    if (at_odds(have->entry, entry)) return false;
+    if (entries_conflict(have->entry, entry)) return false;
   return true;
 }
 
@@ -210,7 +210,7 @@ int route_add(struct lencase_state *st, struct route_table **t, const struct rou
   if (status != LENCASE_OK) return status;
   link = link_new(st, entry, dormant, link_keep(link));
   if (link == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a route");
-  return hang(st, *t, entry->nr, link);
+  return set_links(st, *t, entry->nr, link);
 }
 
 /* }========================================================================= */
@@ -228,23 +228,23 @@ static bool has(const struct route_link *link, const struct route_entry *entry) 
 
 /* The first to be asked; NULL: none. */
 static const struct route_interface *holder(const struct route_link *link) {
-  link = awake(link);
+  link = first_active(link);
   return link != NULL ? link->entry->owner : NULL;
 }
 
 /* A change to the links of one number. */
 struct change {
-  const struct route_entry *wake; /* this entry comes into force, and */
-  bool replace;                   /* those of other interfaces go out; */
+  const struct route_entry *activate; /* this entry comes into force, and */
+  bool replace;                       /* those of other interfaces go out; */
   const struct route_interface *of;
-  int32_t nr; /* or ('wake' NULL) what 'of' (NULL: any) has for 'nr' goes out */
+  int32_t nr; /* or ('activate' NULL) what 'of' (NULL: any) has for 'nr' goes out */
 };
 
-static bool sleeps(const struct route_link *link, const struct change *c) {
+static bool inactive_after(const struct route_link *link, const struct change *c) {
   const struct route_entry *e = link->entry;
-  if (e == c->wake) return false;
+  if (e == c->activate) return false;
   if (link->dormant) return true;
-  if (c->wake != NULL) return c->replace && e->owner != c->wake->owner;
+  if (c->activate != NULL) return c->replace && e->owner != c->activate->owner;
   return (c->of == NULL || e->owner == c->of) && named(e, c->nr);
 }
 
@@ -260,7 +260,7 @@ static int links_again(struct lencase_state *st, const struct route_link *link,
   if (link == NULL) return LENCASE_OK;
   status = links_again(st, link->next, c, &rest);
   if (status != LENCASE_OK) return status;
-  *copy = link_new(st, link->entry, sleeps(link, c), rest);
+  *copy = link_new(st, link->entry, inactive_after(link, c), rest);
   return *copy != NULL ? LENCASE_OK : state_fail(st, LENCASE_ENOMEM, "no memory for a route");
 }
 
@@ -273,7 +273,7 @@ static int bind_entry(struct lencase_state *st, struct route_table *t,
                       const struct route_entry *entry, bool replace) {
   const struct route_link *links = route_links(t, entry->nr);
   const struct route_interface *by = holder(links);
-  const struct change c = {.wake = entry, .replace = replace};
+  const struct change c = {.activate = entry, .replace = replace};
   struct route_link *again;
   char buf[64];
   int status;
@@ -286,7 +286,7 @@ static int bind_entry(struct lencase_state *st, struct route_table *t,
     again = link_new(st, entry, false, again);
     if (again == NULL) status = state_fail(st, LENCASE_ENOMEM, "no memory for a route");
   }
-  return status == LENCASE_OK ? hang(st, t, entry->nr, again) : status;
+  return status == LENCASE_OK ? set_links(st, t, entry->nr, again) : status;
 }
 
 /* Changes are made to a copy, which replaces *t when all of them worked. */
@@ -327,7 +327,7 @@ int route_bind(struct lencase_state *st, struct route_table **t, struct route_in
 }
 
 static bool changes(const struct route_link *link, const struct change *c) {
-  while (link != NULL && link->dormant == sleeps(link, c)) link = link->next;
+  while (link != NULL && link->dormant == inactive_after(link, c)) link = link->next;
   return link != NULL;
 }
 
@@ -345,7 +345,7 @@ int route_unbind(struct lencase_state *st, struct route_table **t, const struct 
     if (!changes(links, &c)) continue;
     any = true;
     status = links_again(st, links, &c, &again);
-    if (status == LENCASE_OK) status = hang(st, copy, at, again);
+    if (status == LENCASE_OK) status = set_links(st, copy, at, again);
   }
   if (!any) status = nothing_for(st, nr, "no handler for");
   return settle(st, t, copy, status);
@@ -363,8 +363,8 @@ int route_merge(struct lencase_state *st, struct route_table **t, const struct r
   if (copy == NULL) return LENCASE_ENOMEM;
   for (nr = route_next(from, -1); nr >= 0 && status == LENCASE_OK; nr = route_next(from, nr)) {
     struct route_link *links = (struct route_link *)(uintptr_t)route_links(from, nr);
-    if (awake(links) == NULL || (!replace && route_find(copy, nr) != NULL)) continue;
-    status = hang(st, copy, nr, link_keep(links));
+    if (first_active(links) == NULL || (!replace && route_find(copy, nr) != NULL)) continue;
+    status = set_links(st, copy, nr, link_keep(links));
   }
   return settle(st, t, copy, status);
 }

@@ -47,7 +47,8 @@ struct route_entry {
   int32_t nr;
   int32_t family; /* callnum in whose prototype the handler sees it, or the call's own */
   bool off;       /* its grate was reloaded and does not handle the call any more */
-  bool denied;    /* a layer's default: the call is not provided, even if another entry takes a part of it */
+  bool
+      denied; /* a layer's default: the call is not provided, even if another entry takes a part of it */
   uint8_t ntests; /* 0: every such call; else only if one of the tests holds */
   struct sig_test tests[4];
 };

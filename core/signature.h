@@ -86,7 +86,7 @@ struct sig_test {
 struct sig_variant {
   struct sig_test when;
   uint8_t nparams;
-  uint8_t unknown; /* stands for arguments that nobody described: all addresses */
+  uint8_t unknown; /* stands for arguments without a description: all addresses */
   const struct sig_param *params;
 };
 
@@ -150,7 +150,7 @@ int32_t sig_callnum(const char *name);
 */
 const char *sig_name(int32_t nr, char *buf, size_t size);
 
-/* The signature that stands for a call nobody described: six integers. */
+/* The signature of a call that is not described: six integers. */
 extern const struct signature sig_unknown;
 
 /* The variant of a call with these words, in a cage with pointers of 4 bytes or not; never NULL. */

@@ -394,7 +394,7 @@ return {
     script = [[return lencase.grate { open = function(path, flags) return sys.open(path .. "\0x", flags) end }]],
     calls = { "open @/ 0 0" },
     report = { E.EIO },
-    log = { "open: pathname has a zero byte" },
+    log = { "open: pathname contains a zero byte" },
   },
   {
     name = "a buffer in an iovec is replaced",

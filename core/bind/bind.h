@@ -19,13 +19,13 @@ struct bind_record {
   size_t limit;       /* bytes of one argument */
   uint64_t session;   /* tells calls that an earlier recording saw */
   uint64_t last;      /* how many calls were seen */
-  int fn;             /* reference of the function that is told, or LUA_NOREF: nobody records */
+  int fn;             /* reference of the function that is told, or LUA_NOREF */
 };
 
 /* A state that a Lua program holds. */
 struct bind_state {
   struct lencase_state *st;
-  lua_State *L; /* whoever is inside a function of the core; NULL: nobody */
+  lua_State *L; /* the Lua state that is inside a function of the core; NULL: none */
   int log;      /* reference of the log function, or LUA_NOREF */
   struct grate_watch watch;
   int watcher; /* reference of the function that is told of what handlers do, or LUA_NOREF */
@@ -60,7 +60,7 @@ int bind_watch(lua_State *L);
 
 /*
 ** Runs f(ud) protected, in the Lua state that is inside: for what happens in the middle of a call. An
-** error has nobody to tell.
+** error is dropped.
 */
 void bind_tell(struct bind_state *b, lua_CFunction f, void *ud);
 

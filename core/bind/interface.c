@@ -70,7 +70,7 @@ static void take_decl(lua_State *L, struct grate_decl *d, struct sig_test *tests
   if (lua_getfield(L, 1, "constant") == LUA_TNIL) lua_getfield(L, 1, "fn");
 }
 
-/* core.aside{ as above } -> an entry for single calls: live:answer */
+/* core.aside{ as for core.register } -> an entry for single calls: live:answer */
 static int interface_aside(lua_State *L) {
   struct sig_test tests[MAX_TESTS];
   struct grate_decl d;
@@ -193,7 +193,7 @@ static int interface_word(lua_State *L) {
   return 2;
 }
 
-/* core.report(message, answer): tells people what is wrong with the call */
+/* core.report(message, answer): logs what is wrong with the call */
 static int interface_report(lua_State *L) {
   const char *message = luaL_checkstring(L, 1), *answer = luaL_checkstring(L, 2);
   grate_report(call_here(L), message, answer);
@@ -201,8 +201,8 @@ static int interface_report(lua_State *L) {
 }
 
 /*
-** core.below(nr) -> where, denied: who is asked when this grate makes the call; nothing: nobody,
-** the bottom
+** core.below(nr) -> where, denied: the handler when this grate makes the call; nothing: the bottom
+** has it
 */
 static int interface_below(lua_State *L) {
   const struct route_entry *e = route_find(grate_of(L)->below, (int32_t)luaL_checkinteger(L, 1));

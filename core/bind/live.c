@@ -11,8 +11,8 @@ static const char live_name[] = "lencase.live";
 
 struct bind_live {
   struct trace_run *run;      /* NULL: it is closed */
-  lua_State *L;               /* who waits for it; NULL: nobody */
-  int arrived, carried, over; /* references of the functions that look on, or LUA_NOREF */
+  lua_State *L;               /* the Lua state that waits for it; NULL: none */
+  int arrived, carried, over; /* references of the observer's functions, or LUA_NOREF */
   bool looks;                 /* they are asked */
   bool ended;
   bool failed; /* one of them did, its message is at 'message' */
@@ -140,17 +140,17 @@ static char **words_of(lua_State *L) {
 }
 
 /* Attaches to 'pid', or starts the 'program', of the table at 1. A status. */
-static int open_run(lua_State *L, struct bind_live *b, const struct trace_looker *looker,
+static int open_run(lua_State *L, struct bind_live *b, const struct trace_observer *observer,
                     int *err) {
   struct lencase_state *st = grate_of(L)->st;
   int status;
   lua_getfield(L, 1, "pid");
   if (lua_isinteger(L, -1))
-    return trace_live_attach(st, looker, (pid_t)lua_tointeger(L, -1), &b->run);
+    return trace_live_attach(st, observer, (pid_t)lua_tointeger(L, -1), &b->run);
   lua_getfield(L, 1, "program");
   luaL_checktype(L, -1, LUA_TTABLE);
-  status = trace_live_start(st, looker, words_of(L), &b->run, err);
-  if (status == LENCASE_OK && !looker->no_input)
+  status = trace_live_start(st, observer, words_of(L), &b->run, err);
+  if (status == LENCASE_OK && !observer->no_input)
     bind_terminal_open(&b->terminal, trace_live_pid(b->run));
   return status;
 }
@@ -160,10 +160,10 @@ static int open_run(lua_State *L, struct bind_live *b, const struct trace_looker
 ** over = functions } -> live, which is halted; nil, status, message [, errno]
 */
 static int live_new(lua_State *L) {
-  struct trace_looker looker = {.arrived = on_arrived,
-                                .carried = on_carried,
-                                .over = on_over,
-                                .interrupt = bind_interrupted()};
+  struct trace_observer observer = {.arrived = on_arrived,
+                                    .carried = on_carried,
+                                    .over = on_over,
+                                    .interrupt = bind_interrupted()};
   struct bind_live *b;
   int status, err = 0, at;
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -176,10 +176,10 @@ static int live_new(lua_State *L) {
   b->arrived = function_ref(L, "arrived");
   b->carried = function_ref(L, "carried");
   b->over = function_ref(L, "over");
-  looker.ud = b;
+  observer.ud = b;
   lua_getfield(L, 1, "no_input");
-  looker.no_input = lua_toboolean(L, -1);
-  status = open_run(L, b, &looker, &err);
+  observer.no_input = lua_toboolean(L, -1);
+  status = open_run(L, b, &observer, &err);
   if (status != LENCASE_OK) return failed(L, status, err);
   lua_settop(L, at);
   return 1;
@@ -233,7 +233,7 @@ static int event_push(lua_State *L, const struct trace_event *e) {
 
 /*
 ** live:go(every, looks) -> "call", tid; "result", tid, result; "interrupt", tid or 0; "stopped", 0, signal;
-** "lost"; "end", "exit" or "signal", number. every: all calls arrive, those that nobody handles, too;
+** "lost"; "end", "exit" or "signal", number. every: all calls arrive, also those without a handler;
 ** looks: the functions are asked. The error of one of them is raised here.
 */
 static int live_go(lua_State *L) {

@@ -133,7 +133,7 @@ static int readline_open(lua_State *L) {
   reader.complete = luaL_ref(L, LUA_REGISTRYINDEX);
   *lib.rl_attempted_completion_function = complete;
   *lib.rl_basic_quote_characters = ""; /* a flag that is completed does not end the string */
-  *lib.rl_catch_signals = 0;           /* Ctrl-C is for whoever reads the line */
+  *lib.rl_catch_signals = 0;           /* Ctrl-C is for the reader of the line */
   lua_pushboolean(L, 1);
   return 1;
 }

@@ -15,9 +15,9 @@ enum { PATH_ROOM = 4096, COMM_ROOM = 64, FILES = 256 };
 
 /* A call that was asked, by the program or for it. */
 struct ask {
-  struct lencase_cage *cage; /* alive as long as somebody waits for the answer */
+  struct lencase_cage *cage; /* alive as long as the answer is awaited */
   int32_t nr;
-  const struct signature *sig; /* NULL: nobody described the call */
+  const struct signature *sig; /* NULL: the call is not described */
   const struct sig_variant *v;
   uint64_t words[LENCASE_MAXARGS];
   uint64_t room[LENCASE_MAXARGS]; /* of each argument, before the call */
@@ -404,7 +404,7 @@ int bind_record_in(lua_State *L, struct bind_state *b) {
 
 /*
 ** state:record(f, limit): f(event, { ... }) is told of the calls of cages, with at most 'limit' bytes of
-** each argument, and of the cages' comings and goings; state:record(false): nobody is
+** each argument, and of the cages' births and exits; state:record(false) ends that
 */
 int bind_record(lua_State *L) {
   return bind_record_in(L, bind_state_at(L, 1));

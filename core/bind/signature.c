@@ -340,7 +340,7 @@ static void variant_push(lua_State *L, const struct sig_variant *v, bool layout)
 
 /*
 ** core.describe(nr | signature [, layout]) -> { name =, nr =, prototype =, noreturn =, address = (the result is
-** one), variants = { { params = ... }, ... } }, or nil when nobody described the call
+** one), variants = { { params = ... }, ... } }, or nil when the call is not described
 */
 static int describe(lua_State *L) {
   const struct signature *sig = bind_signature_at(L, 1);
@@ -399,7 +399,7 @@ static bool has_name(const struct signature *sig, int i, const char *name) {
   return false;
 }
 
-/* All of the names in table 1, and no more. */
+/* All of the names in table 1, and no others. */
 static bool is_named_so(lua_State *L, const struct signature *sig, int n) {
   bool same = sig_widest(sig) == n;
   int i;

@@ -36,7 +36,7 @@ static int log_line(lua_State *L) {
   return 0;
 }
 
-/* A log function that fails has nobody to tell. */
+/* An error of the log function is dropped. */
 static void to_lua(void *ud, const char *line) {
   struct bind_state *b = ud;
   if (b->log == LUA_NOREF || !lua_checkstack(b->L, LUA_MINSTACK)) return;
@@ -170,7 +170,7 @@ static int message_come(lua_State *L) {
   return 0;
 }
 
-/* The function is at index 3 of whoever called state:inline. */
+/* The function is at index 3 of the caller of state:inline. */
 static void message_to_lua(void *ud, pid_t pid, const char *data, size_t size) {
   struct bind_state *b = ud;
   struct mem_seg message = {(uint64_t)pid, (void *)(uintptr_t)data, size};
@@ -308,15 +308,15 @@ static void chain_push(lua_State *L, const struct route_table *t, int32_t nr) {
     if (!link->dormant) {
       lua_pushstring(L, entry->where != NULL ? entry->where : "?");
       lua_rawseti(L, -2, ++n);
-      if (entry->denied) break; /* nobody is asked after it */
+      if (entry->denied) break; /* no entry is asked after it */
     }
     link = link->next != NULL || entry->below == NULL ? link->next : route_links(entry->below, nr);
   }
 }
 
 /*
-** state:routes() -> { { nr =, denied =, "top.lua:3", "bottom.lua:5" }, ... }: who is asked, in
-** turn; denied: a layer does not provide the call
+** state:routes() -> { { nr =, denied =, "top.lua:3", "bottom.lua:5" }, ... }: the handlers, in
+** order; denied: a layer does not provide the call
 */
 static int state_routes(lua_State *L) {
   const struct route_table *t = bind_state_at(L, 1)->st->first_routes;

@@ -48,7 +48,7 @@ static void strings_push(lua_State *L, lua_State *co, int index) {
   }
 }
 
-/* A value of the handler's, in the state of whoever looks on: views are their bytes. */
+/* A value of the handler's, in the observer's Lua state: views are their bytes. */
 static void value_push(lua_State *L, lua_State *co, int index) {
   const struct view *v = lua_type(co, index) == LUA_TUSERDATA ? view_at(co, index) : NULL;
   size_t size;

@@ -8,7 +8,7 @@
 
 enum { PAGE = 4096, TRIES = 64 };
 
-/* A part of the address space that programs leave alone, and ThreadSanitizer takes for theirs; else one of the next. */
+/* Address space that programs do not use, and that ThreadSanitizer counts as theirs; else above it. */
 #define RESERVE_BASE ((uintptr_t)0x7ea000000000)
 #define RESERVE_STEP ((uintptr_t)1 << 32)
 

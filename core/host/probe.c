@@ -49,7 +49,7 @@ bool probe_partner(struct probe_trial *trial, struct probe_partner *p, int (*f)(
   if (!probe_went(trial, pipe2(gate, O_CLOEXEC) == 0, "pipe2")) return false;
   p->pid = fork();
   if (p->pid == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a probe that is given up answers none of its calls */
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a probe that is given up answers no calls */
     close(gate[1]);
     if (read(gate[0], &go, 1) != 1) _exit(1);
     _exit(f != NULL ? f(ud) : 0);
@@ -89,7 +89,7 @@ long probe_status(pid_t pid, const char *name) {
 
 /* {================================= running =============================== */
 
-/* Who started us may have had it that a time-out is not heard. */
+/* The parent may have left SIGALRM blocked or ignored. */
 static void child_main(const struct probe *probe, struct probe_trial *trial)
     __attribute__((noreturn));
 
@@ -104,7 +104,7 @@ static void child_main(const struct probe *probe, struct probe_trial *trial) {
   _exit(0);
 }
 
-/* A partner that it left in a call which is not answered any more is in its process group. */
+/* A partner that is left in an unanswered call is in its process group. */
 static void await_child(pid_t pid, struct probe_trial *trial) {
   int wstatus = 0;
   while (waitpid(pid, &wstatus, 0) < 0 && errno == EINTR)
@@ -118,7 +118,7 @@ static void await_child(pid_t pid, struct probe_trial *trial) {
   if (trial->signal == SIGALRM) probe_failed(trial, "did not end within %d s", SECONDS);
 }
 
-/* Ignored, SIGCHLD would eat statuses: of our child's, and of children of its own. */
+/* With SIGCHLD ignored no status could be waited for. */
 void probe_run(const struct probe *probe, struct probe_trial *trial) {
   const struct sigaction heard = {.sa_handler = SIG_DFL};
   struct sigaction before;

@@ -191,7 +191,7 @@ void probe_try_skip(struct probe_trial *trial) {
 
 /* {================================ listeners ============================== */
 
-/* A listener of another filter's may let calls go on that ours would have stopped. */
+/* Another filter's listener may let calls continue that ours would have stopped. */
 void probe_try_unwatched(struct probe_trial *trial) {
   if (load(SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_RET_USER_NOTIF) >= 0 || errno != EBUSY)
     probe_found(trial, "%s", "");

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Signals that a person sends to us and means for the program. */
+/* Signals that are sent to us and meant for the program. */
 void supervise_set(sigset_t *set);
 
 /*

@@ -522,7 +522,7 @@ static void interrupt_every(int us) {
 
 /* Halted as by a person at the prompt, all the time. */
 static void test_halted(const char *want, int how) {
-  static const struct trace_looker looker = {.interrupt = &interrupted};
+  static const struct trace_observer observer = {.interrupt = &interrupted};
   struct lencase_state *st = state_handling(how);
   struct trace_event event = {.told = TOLD_INTERRUPT};
   struct trace_run *run;
@@ -530,7 +530,7 @@ static void test_halted(const char *want, int how) {
   size_t killed;
   int err, halts = 0;
   interrupted = 0;
-  need(trace_live_start(st, &looker, argv, &run, &err) == LENCASE_OK);
+  need(trace_live_start(st, &observer, argv, &run, &err) == LENCASE_OK);
   interrupt_every(20000);
   for (; event.told == TOLD_INTERRUPT; halts++) {
     interrupted = 0;

@@ -1,8 +1,8 @@
 /*
 ** embed.c - the host of an embedder's own cages (lencase.h): memory and bottom are the embedder's
 **
-** What it gives as results and counts is checked here, once: a callback that lies about sizes costs its
-** own call and nothing else.
+** Results and counts that it gives are checked here, once: a callback that lies about sizes harms its
+** own call only.
 */
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 #include "../../call.h"
 #include "../edge.h"
 
-/* A run of the cage's memory that is ours for the time being; 'data' only where we cannot write it directly. */
+/* A part of the cage's memory that is in use by a call; 'data' only where it cannot be written directly. */
 struct block {
   uint64_t addr;
   size_t size;
@@ -246,7 +246,7 @@ static void embed_put(struct call *call, const struct mem_seg *seg) {
   state_free(st, b, sizeof *b);
 }
 
-/* A cage's own memory cannot be made to end. */
+/* A cage's own memory has no unreadable pages. */
 static int embed_edge_get(struct call *call, struct mem_seg *seg) {
   const struct embed *e = embed_of(call->cage);
   if (is_gone(call->cage)) return LENCASE_EGONE;
@@ -328,7 +328,7 @@ static int embed_fd_path(struct lencase_cage *cage, int fd, char *buf, size_t si
   return (size_t)n < size ? (int)n : -ENAMETOOLONG;
 }
 
-/* Without a word of the embedder's a descriptor counts as open: nothing is forgotten of it. */
+/* If the embedder does not say, a descriptor counts as open: nothing that a grate knows of it is lost. */
 static bool embed_fd_open(struct lencase_cage *cage, int fd) {
   char path[4096];
   return embed_fd_path(cage, fd, path, sizeof path) != -EBADF;
@@ -445,8 +445,8 @@ static int no_cage(lencase_state *st, uint64_t id) {
   return state_fail(st, LENCASE_EGONE, "cage %" PRIu64 " is not the embedder's, or has ended", id);
 }
 
-/* The embed part of a cage that is there; NULL, with an error: there is none. One that was killed
-** between its calls ends when it is looked for. */
+/* The embed part of a cage that exists; NULL, with an error: there is none. One that was killed
+** between its calls ends when it is looked up. */
 static struct embed *find(lencase_state *st, uint64_t id) {
   struct lencase_cage *cage = cage_by_id(st, id);
   if (cage == NULL || cage->ops != &embed_ops) {

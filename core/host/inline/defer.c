@@ -6,9 +6,9 @@
 ** is as dear as a handler in Lua. So a thread only says that it is inside, in a slot of its own, and the
 ** kernel enters the program's handlers by way of inline_signal_entry: outside it jumps on to them, and they
 ** find what the kernel gave them; inside it blocks all signals, queues the one that came once more,
-** and goes back. Whoever leaves then opens the mask again, and the kernel delivers it there.
+** and goes back. When the thread leaves it opens the mask again, and the kernel delivers it there.
 **
-** Invariant: a slot's 'inside' is true only between inline_keep_out and inline_let_in of its
+** Invariant: a slot's 'inside' is true only between inline_enter_host and inline_leave_host of its
 ** thread, and no handler of the program's runs meanwhile. So what interrupts a thread finds it as
 ** it leaves it, also when it never comes back (siglongjmp).
 **
@@ -33,9 +33,9 @@ static inline_mask set_mask(const struct inline_host *h, inline_mask mask) {
   return old;
 }
 
-/* {================================== doors ================================ */
+/* {========================= entering and leaving the host ================= */
 
-void inline_keep_out(struct trap *t) {
+void inline_enter_host(struct trap *t) {
   t->slot->inside = true;
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
@@ -52,13 +52,13 @@ static void queue(const struct inline_host *h, int sig, const siginfo_t *info) {
 }
 
 /*
-** What came meanwhile is let in here: the mask is the program's again. What is kept comes by SIGSYS at
-** once, and opens the mask when its handler returns.
+** Signals that came meanwhile are delivered here: the mask is the program's again. What is kept comes by
+** SIGSYS at once, and opens the mask when its handler returns.
 */
 static void reopen(const struct inline_host *h, struct inline_slot *s) {
   inline_mask mask = s->mask;
   bool kept = s->keeps;
-  s->deferred = false; /* everything is blocked: nobody sets it before the mask is open */
+  s->deferred = false; /* all signals are blocked: it is not set before the mask is open */
   if (kept) queue(h, SIGSYS, &s->kept);
   if (!kept || s->keeps) {
     s->keeps = false; /* there was no room in the queue, nor will there be */
@@ -67,7 +67,7 @@ static void reopen(const struct inline_host *h, struct inline_slot *s) {
   inline_sigsys_comes(h, s);
 }
 
-void inline_let_in(struct trap *t) {
+void inline_leave_host(struct trap *t) {
   struct inline_slot *s = t->slot;
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
   if (!t->closed) {
@@ -88,7 +88,7 @@ int64_t inline_await(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MA
   words = inline_without_kept(t->h, nr, words, own);
   s->awaiting = t;
   s->at_gate = false;
-  inline_let_in(t);
+  inline_leave_host(t);
   result = inline_raw_awaited(t, nr, words);
   s->awaiting = outer; /* which is at its gate: a handler has come into it */
   return result;
@@ -325,7 +325,7 @@ static void undress(struct inline_slot *s, ucontext_t *uc, uint64_t sp) {
   *mask &= MASK_ALL;
 }
 
-/* A handler that leaves by siglongjmp leaves 'awaiting' behind: at its gate, where nobody is. */
+/* A handler that leaves by siglongjmp leaves a stale 'awaiting' behind, whose thread is not at its gate. */
 static void enter(struct inline_host *h, struct inline_slot *s, int sig, struct inline_entry *e) {
   const struct inline_handler handler = h->handlers[sig - 1];
   bool cancel = is_cancel(h, s, sig, e->uc), high = (handler.flags & SA_ONSTACK) != 0;

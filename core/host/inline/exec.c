@@ -2,8 +2,8 @@
 ** exec.c - programs that are executed: whether they can run inline, and their environment
 **
 ** The dynamic linker of the new program is what brings our library in, by LD_PRELOAD. A program
-** without one, and one that it does not preload for (set-user-ID), would run as if nobody had named
-** anything: it is refused, with EACCES and a message.
+** without one, and one that it does not preload for (set-user-ID), would run without any handler: it is
+** refused, with EACCES and a message.
 **
 ** Runs in the program's threads, outside of the engine: raw calls alone.
 */

@@ -2,9 +2,9 @@
 ** inline_int.h - what the files of the inline host share
 **
 ** Why syscall user dispatch and not a seccomp filter with SECCOMP_RET_TRAP: a filter survives exec,
-** and the new program's dynamic linker would die of its first named call, before anybody could
+** and the new program's dynamic linker would die of its first named call, before any code could
 ** install a handler. Dispatch ends with exec; the preloaded library begins it anew. Its price is
-** that every call of the program is dispatched, also one that nobody named.
+** that every call of the program is dispatched, also one that no grate names.
 **
 ** It is no boundary: program and grate are in one address space, and a program that wants to can jump
 ** to the gate, or write into the grate.
@@ -77,7 +77,8 @@ struct process {
 struct flight {
   struct process *proc;
   struct call *call;
-  uint64_t id; /* never used again: whoever waited for the kernel sees whether it is still there */
+  uint64_t
+      id; /* never used again: after waiting for the kernel a thread checks whether it still exists */
   const struct inline_slot *thread; /* which one made it */
   uintptr_t sp;                     /* of the code that made the call */
   int32_t nr;                       /* what it has the kernel do */
@@ -102,7 +103,7 @@ struct inline_pause {
 struct inline_slot {
   volatile bool inside, deferred; /* in this order: inline_signal_entry */
   volatile bool keeps;            /* 'kept' has come, and is not in the kernel's queue */
-  volatile bool at_gate;          /* it is past inline_let_in */
+  volatile bool at_gate;          /* it is past inline_leave_host */
   bool blocks_sigsys;             /* as far as the program knows */
   bool sigsys_waits;         /* one that the program sent to itself, 'sigsys', until it may come */
   bool lent;                 /* to a child, until it executes a program or ends */
@@ -189,7 +190,7 @@ struct inline_host {
   struct {
     uint32_t after, count;
   } sites[INLINE_SITES];           /* how often they have raised SIGSYS */
-  uint8_t slow[INLINE_NRS / 8];    /* calls that are somebody's: a grate's, or the host's own */
+  uint8_t slow[INLINE_NRS / 8];    /* calls that a grate or the host itself handles */
   uint8_t aside[INLINE_NRS / 8];   /* calls that go by SIGSYS, always */
   uint8_t descriptors[INLINE_NRS]; /* kept.c: of each call, which arguments may be one */
   struct kernel_action sigsys;     /* what the program believes to have installed */
@@ -312,16 +313,16 @@ void inline_alternate_take(struct inline_slot *s, ucontext_t *uc, uint64_t sp);
 
 /* }========================================================================= */
 
-/* {================================== doors ================================ */
+/* {========================= entering and leaving the host ================= */
 
-/* From here on no handler of the program's runs in this thread; from here on they do, at once. */
-void inline_keep_out(struct trap *t);
-void inline_let_in(struct trap *t);
+/* Enter: from here on no signal handler of the program's runs in this thread. Leave: they do, at once. */
+void inline_enter_host(struct trap *t);
+void inline_leave_host(struct trap *t);
 
-/* Lets them in and makes the call: what comes meanwhile finds the program waiting for it. */
+/* Leaves the host and makes the call: signals that come meanwhile find the program waiting for it. */
 int64_t inline_await(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
-/* The same as inline_let_in when a frame with the program's mask is taken down next. */
+/* The same as inline_leave_host when a frame with the program's mask is taken down next. */
 void inline_sigreturn_opens(struct trap *t);
 
 /* The program's handler whose frame lies at t->sp returns. */
@@ -330,7 +331,7 @@ void inline_return(struct trap *t) __attribute__((noreturn));
 /* A SIGSYS that has waited for this comes, when the program no longer blocks it. */
 void inline_sigsys_comes(const struct inline_host *h, struct inline_slot *s);
 
-/* Keeps them out by the kernel's mask: for what makes or ends a thread. */
+/* Blocks them by the kernel's mask: for what makes or ends a thread. */
 void inline_close(struct trap *t);
 
 /*
@@ -415,7 +416,7 @@ int64_t inline_carry_filter(struct trap *t, int64_t nr, const uint64_t words[LEN
 /* In the engine: the process that makes this call; NULL: no memory. */
 struct process *inline_self(struct inline_host *h);
 
-/* In the engine: the call is over, or nobody is left who waits for it. */
+/* In the engine: the call is over, or no thread waits for it any more. */
 void inline_flight_put(struct inline_host *h, struct flight *f);
 void inline_flight_drop(struct inline_host *h, struct flight *f);
 
@@ -423,15 +424,15 @@ void inline_flight_drop(struct inline_host *h, struct flight *f);
 void inline_process_end(struct inline_host *h, int wstatus);
 
 /*
-** report.c: this process has something to tell whoever started the program. Not a child that shares the
-** memory: what it does is counted in its parent's grates.
+** report.c: this process has something to tell the launcher of the program. Not a child that shares
+** the memory: what it does is counted in its parent's grates.
 */
 bool inline_reports(const struct inline_host *h);
 
 /* It counts from now on. */
 void inline_report_begin(const struct inline_host *h);
 
-/* Names of calls that a filter of the program's may end it for. False: there is nobody to tell. */
+/* Names of calls that a filter of the program's may end it for. False: there is no launcher to tell. */
 bool inline_report_filter(const struct inline_host *h, const char *names);
 
 /* In the engine: it counts no more, and hands over what it has. */

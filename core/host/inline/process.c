@@ -105,7 +105,7 @@ void inline_process_end(struct inline_host *h, int wstatus) {
 /* The lock is held to the end, so that no other thread finds a grate that has finished. */
 /* A signal that was deferred would be lost: it is the process's, or others wait for its handler. */
 static void settle_signals(struct trap *t) {
-  inline_let_in(t);
+  inline_leave_host(t);
   inline_close(t);
 }
 
@@ -171,7 +171,7 @@ static void step_flush(void *arg) {
   ((struct inline_host *)arg)->place.flush();
 }
 
-/* Nobody is inside of the engine while the memory is copied. */
+/* No thread is inside of the engine while the memory is copied. */
 static int64_t fork_locked(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   struct inline_host *h = t->h;
   struct birth b = {h, nr == SYS_clone && (words[0] & CLONE_FILES) != 0};
@@ -290,7 +290,7 @@ static int64_t carry_arch_prctl(struct trap *t, int64_t nr, const uint64_t words
   return inline_carry_plain(t, nr, words);
 }
 
-/* Whoever uses it knows what to do on a kernel that lacks it: clone. */
+/* Its callers know what to do on a kernel that lacks it: clone. */
 static int64_t carry_clone3(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   (void)t;
   (void)nr;

@@ -53,7 +53,7 @@ static int64_t change_sigsys(struct trap *t, uint64_t how, const inline_mask *ma
 static int64_t change_mask(struct trap *t, const uint64_t words[LENCASE_MAXARGS]) {
   int64_t result;
   if (t->uc == NULL) return inline_carry_plain(t, SYS_rt_sigprocmask, words);
-  inline_let_in(t);
+  inline_leave_host(t);
   result = inline_raw(t->h, SYS_rt_sigprocmask, words);
   inline_close(t);
   return result;

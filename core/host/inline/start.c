@@ -119,7 +119,7 @@ int inline_start_at(struct lencase_state *st, const struct inline_place *place, 
   if (has_threads())
     return state_fail(st, LENCASE_EPERM,
                       "this process has other threads: go inline before they are made");
-  rc = state_enter(st); /* and never left: whoever is inside is inside of a call */
+  rc = state_enter(st); /* and never left: only calls are inside from now on */
   if (rc == LENCASE_OK && place == NULL) rc = memory_of_our_own(st);
   return rc == LENCASE_OK ? start(st, place, preload, script) : rc;
 }

@@ -63,7 +63,7 @@ static bool copied(const struct member *m, uint64_t addr, void *data, size_t siz
                                  l->self, size, type) == 0;
 }
 
-/* Lind copies all or nothing: what there is of it is found page by page. */
+/* Lind copies all or nothing: how much is readable is found page by page. */
 static size_t read_pages(const struct member *m, uint64_t addr, unsigned char *data, size_t size) {
   size_t done = 0;
   if (copied(m, addr, data, size, LIND_COPY_BYTES)) return size;

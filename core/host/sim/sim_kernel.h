@@ -10,7 +10,7 @@
 
 /* Who answers a call at the bottom. */
 enum sim_answer {
-  ANSWER_REFUSE, /* nobody */
+  ANSWER_REFUSE, /* none */
   ANSWER_KERNEL,
   ANSWER_EXIT,
   ANSWER_FORK,

@@ -1,10 +1,10 @@
 /*
 ** affinity.c - which CPU
 **
-** Waking somebody on another CPU is ten times as dear as on this one. A thread
+** Waking a thread on another CPU costs ten times as much as on this one. A thread
 ** that alone has been stopping for a while is therefore bound to the CPU that
 ** we run on, and the two take turns there. All other threads stay free, so
-** that nobody loses a CPU that he could compute on; the first stop of another
+** that no thread loses a CPU that it could compute on; the first stop of another
 ** thread ends it. The cage does not notice: its own questions about CPUs are
 ** trapped and answered with its own mask.
 */

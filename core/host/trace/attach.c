@@ -1,10 +1,11 @@
 /*
 ** attach.c - programs that run already
 **
-** Such a program gets no filter: that could never be taken off again, and with nobody to trace it what
-** the filter traps would fail with ENOSYS. Its calls are stopped for by PTRACE_SYSCALL instead, all
-** of them while somebody handles one, which changes nothing in the program. Nor does it get a
-** window: what replaces arguments lies in memory of its own, where its threads could change it. PTRACE_O_EXITKILL is not set: when we are killed the kernel lets go of it.
+** Such a program gets no filter: that could never be removed again, and without a tracer what the
+** filter traps would fail with ENOSYS. Its calls stop by PTRACE_SYSCALL instead, all of them while a
+** grate handles any, which changes nothing in the program. Nor does it get a window: what replaces
+** arguments lies in memory of its own, where its threads could change it. PTRACE_O_EXITKILL is not
+** set: when lencase is killed the kernel detaches it.
 */
 
 #include "trace_int.h"

@@ -85,7 +85,7 @@ static struct process *process_child(struct trace_run *run, pid_t tid, const str
   return NULL;
 }
 
-/* A cage that nobody watches over must not run. */
+/* A cage that the tracer cannot follow must not run. */
 static void birth_fails(struct trace_run *run, struct thread *t) {
   state_log(run->st, "no memory for cage %d: ended", (int)t->tid);
   kill(t->tid, SIGKILL);
@@ -244,10 +244,10 @@ static struct thread *exec_leader(struct trace_run *run, struct thread *leader) 
 static void exec_call_over(struct thread *t) {
   struct call *call = t->now.call;
   bool done = call != NULL && call_carried_out(call, 0) == VERDICT_DONE;
-  uint8_t ends = t->now.ends;
-  t->now.ends = ENDS_UNHEARD;
+  uint8_t on_end = t->now.on_end;
+  t->now.on_end = END_IGNORED;
   flight_close(t, &t->now, !done);
-  t->now.ends = ends; /* the observer hears of it when the new program is ready */
+  t->now.on_end = on_end; /* the observer hears of it when the new program is ready */
   while (t->nheld > 0) flight_close(t, &t->held[--t->nheld], true);
 }
 
@@ -281,7 +281,7 @@ static void exec_refused(struct trace_run *run, struct thread *t, const char *wh
 
 static void exec_left(struct trace_run *run, struct thread *t) {
   state_log(run->st, "cage %d executes a 32-bit program: left alone", (int)t->tid);
-  t->now.ends = ENDS_UNHEARD;
+  t->now.on_end = END_IGNORED;
   attach_leave(run, t->proc);
 }
 

@@ -36,13 +36,13 @@ struct map_query {
 #define MAP_QUERY _IOWR('f', 17, struct map_query)
 enum { MAPS_FIRST = 1 << 16, MAPS_MAX = 64 << 20 };
 
-/* The place does not let us, or has no descriptors left: no word about the pointer. */
+/* The kernel or a filter refuses it, or there are no descriptors left: that says nothing of the pointer. */
 static bool is_refusal(ssize_t moved) {
   return moved == -EPERM || moved == -ENOSYS || moved == -EACCES || moved == -EMFILE ||
          moved == -ENFILE;
 }
 
-/* Where /proc hides what may not be looked at (hidepid), its files are no sign. */
+/* With hidepid a missing file in /proc does not mean that the process is gone. */
 static bool is_gone(pid_t tid) {
   return kill(tid, 0) != 0 && errno == ESRCH;
 }

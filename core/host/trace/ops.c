@@ -96,7 +96,7 @@ static void ops_window_put(struct call *call, const struct mem_seg *seg) {
     window_give(space_of(call), seg);
 }
 
-/* Without a window nothing is safe from the program's threads, and its own memory is handed on. */
+/* Without a window nothing is safe from the program's threads, so its own memory is passed. */
 static int ops_edge_get(struct call *call, struct mem_seg *seg) {
   struct trace_run *run = trace_run_of(call->cage);
   if (!window_ready(run, call->thread)) return LENCASE_ENOENT;
@@ -136,7 +136,7 @@ static enum verdict ops_carry_out(struct call *call, int32_t nr,
   *result = -ENOSYS;
   if (nr < 0 || nr >= 0x40000000) return VERDICT_DONE;
   if (t->state == THREAD_EXECED) {
-    *result = -ESRCH; /* who made the call is not there any more */
+    *result = -ESRCH; /* the caller is gone */
     return VERDICT_DONE;
   }
   t->now.nr = nr;

@@ -96,16 +96,16 @@ static void carried_unheard(struct trace_run *run, const struct thread *t) {
   (void)t;
 }
 
-static void over_unheard(struct trace_run *run, struct thread *t, uint8_t ends, int64_t result) {
+static void over_unheard(struct trace_run *run, struct thread *t, uint8_t on_end, int64_t result) {
   (void)run;
   (void)t;
-  (void)ends;
+  (void)on_end;
   (void)result;
 }
 
-static void lost_unheard(struct trace_run *run, uint8_t ends) {
+static void lost_unheard(struct trace_run *run, uint8_t on_end) {
   (void)run;
-  (void)ends;
+  (void)on_end;
 }
 
 static void execed_unheard(struct trace_run *run, struct thread *t) {

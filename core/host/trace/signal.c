@@ -112,7 +112,7 @@ static void hold(struct thread *t, uint64_t frame) {
   t->held[t->nheld++].at = AT_HANDLER;
   t->now.call = NULL;
   t->now.own.size = 0;
-  t->now.ends = ENDS_UNHEARD;
+  t->now.on_end = END_IGNORED;
 }
 
 /* The call ended with EINTR: the handler of the grate hears it, the program's reads it later. */

@@ -70,7 +70,7 @@ static enum steps_news await(struct steps *s, int fd, int *status) {
   return news;
 }
 
-/* The end of the thread, or another program in its place: for the loop, as nothing has come between. */
+/* The end of the thread, or another program in its place: queued for the loop as any other stop. */
 static bool ends_steps(int status) {
   return !WIFSTOPPED(status) || stop_kind(status) == STOP_EXEC;
 }

@@ -167,7 +167,7 @@ static const char *const kind_names[STOP_KINDS] = {
     [STOP_GROUP] = "group",     [STOP_BIRTH] = "birth",     [STOP_EXEC] = "exec",
 };
 
-/* We do not know what the thread is at: nothing of its cage may go on. */
+/* The state of the thread is unknown: its cage must not go on. */
 static void cannot(struct trace_run *run, struct thread *t, int status) {
   char what[96];
   (void)run;
@@ -202,7 +202,7 @@ static const stop_fn on_stop[THREAD_STATES][STOP_KINDS] = {
     [THREAD_SKIPPED]     = ROW(flight_skipped,       flight_skip_trapped, cannot,           cannot,         cannot,         birth_execed),
     [THREAD_ENTER]       = ROW(flight_entered,       cannot,              on_signal_any,    on_group_any,   cannot,         birth_execed),
     [THREAD_INJECTED]    = ROW(flight_exited,        flight_trapped,      cannot,           cannot,         birth_reported, birth_execed),
-    [THREAD_INTERRUPTED] = ROW(restart_entered,       restart_trapped,      signal_arrived,   on_group_any,   cannot,         birth_execed),
+    [THREAD_INTERRUPTED] = ROW(restart_entered,      restart_trapped,     signal_arrived,     on_group_any,   cannot,         birth_execed),
     [THREAD_FRAME]       = ROW(signal_no_frame,      cannot,              signal_frame,     on_group_frame, cannot,         birth_execed),
     [THREAD_RETURNING]   = ROW(on_syscall_returning, cannot,              on_signal_any,    on_group_any,   cannot,         birth_execed),
     [THREAD_EXECED]      = ROW(birth_exec_exit,      cannot,              cannot,           cannot,         cannot,         cannot),

@@ -1,8 +1,8 @@
 /*
 ** trace.h - the host of unmodified programs: ptrace and a seccomp filter
 **
-** lencase_trace_run, in lencase.h, runs a program to its end. Here is what somebody needs who looks
-** on: a run that is halted as a whole, or at one call of one thread, and let go on. While it is halted
+** lencase_trace_run, in lencase.h, runs a program to its end. Here is a run under interactive control:
+** it is halted as a whole, or at one call of one thread, and resumed. While it is halted
 ** no thread of it runs but those that the kernel holds (vfork), which stop as soon as they can.
 */
 
@@ -22,17 +22,17 @@ struct trace_run;
 enum trace_told {
   TOLD_NOTHING,
   TOLD_START,     /* before its first instruction; of a process that was there: where it was */
-  TOLD_CALL,      /* a thread is about to make a call, and nobody was asked yet */
+  TOLD_CALL,      /* a thread is about to make a call, and no handler was asked yet */
   TOLD_RESULT,    /* the call that was waited for has a result */
   TOLD_LOST,      /* it will have none: its thread has ended, or left it */
-  TOLD_INTERRUPT, /* a person wants it */
+  TOLD_INTERRUPT, /* Ctrl-C was pressed */
   TOLD_STOPPED,   /* a signal of job control stopped all of it */
   TOLD_END        /* nothing of it is left */
 };
 
 struct trace_event {
   enum trace_told told;
-  pid_t tid;      /* whose; 0: nobody's */
+  pid_t tid;      /* the thread; 0: none */
   int64_t result; /* TOLD_RESULT; TOLD_STOPPED: the signal */
   int wstatus;    /* TOLD_END: of the first program, as in waitpid(2) */
 };
@@ -61,8 +61,8 @@ enum trace_notice {
   NOTICE_HALT  /* the run is halted there */
 };
 
-/* Who looks on. The struct is copied. */
-struct trace_looker {
+/* The observer of a run. The struct is copied. */
+struct trace_observer {
   void *ud;
   const volatile int *interrupt; /* not 0: halt as soon as possible */
   bool no_input;                 /* the program's standard input is /dev/null */
@@ -77,9 +77,9 @@ struct trace_looker {
 ** threads; the run is halted, and the state's until trace_live_close. A started program dies with this process, another is
 ** let go. LENCASE_EEXEC: *err is the errno; LENCASE_EHOST: it may not be traced; LENCASE_EPERM: there is a run.
 */
-int trace_live_start(struct lencase_state *st, const struct trace_looker *looker,
+int trace_live_start(struct lencase_state *st, const struct trace_observer *observer,
                      char *const argv[], struct trace_run **run, int *err);
-int trace_live_attach(struct lencase_state *st, const struct trace_looker *looker, pid_t pid,
+int trace_live_attach(struct lencase_state *st, const struct trace_observer *observer, pid_t pid,
                       struct trace_run **run);
 
 /* Lets all of it go on until there is something to tell. 'every': each call of each thread arrives. */

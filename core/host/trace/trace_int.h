@@ -8,7 +8,7 @@
 ** thread.c   threads, cages and address spaces: their table and their lives
 ** stop.c     a thread stopped: what kind of stop, and who deals with it
 ** arrive.c   a call arrives
-** tame.c     calls that would get away from us
+** tame.c     calls that would let a tracee escape
 ** flight.c   a call in flight: downcalls in place and injected, the end
 ** signal.c   what signals do, and the frames of their handlers
 ** restart.c  calls that are made again, or go on, after what cut them short
@@ -19,7 +19,7 @@
 ** lend.c     memory that a program lends us where there is no window
 ** slots.c    who has which bytes of a window
 ** foreign.c  seccomp filters that a program loads itself
-** edges.c    parts of a window that end at a page which nobody can read
+** edges.c    parts of a window that end at an unreadable page
 ** vdso.c     the clock without a system call
 ** ops.c      host_ops
 ** affinity.c which CPU
@@ -120,7 +120,7 @@ struct process {
   struct lencase_cage *cage;
   struct space *space;
   struct thread *threads;
-  bool keeps_mask;  /* the program chose its CPUs: hands off */
+  bool keeps_mask;  /* the program chose its CPUs: they are not changed */
   bool own_filters; /* some thread of it has, or had, seccomp filters of its own */
   bool
       owes_interrupt; /* a SIGINT of the terminal's that others of its group told of is on its way */
@@ -169,8 +169,8 @@ enum flight_at {
   AT_RESTART  /* that came back: the next call is the restart */
 };
 
-/* Who wants to know of the end of a call. */
-enum flight_ends { ENDS_UNHEARD, ENDS_TOLD, ENDS_STOPPED };
+/* What the end of a call does: nothing, it is reported to the observer, or it halts the run. */
+enum flight_end { END_IGNORED, END_REPORTED, END_HALTS };
 
 /* A call that we hold, or a change of the host's own to a call (call NULL). */
 struct flight {
@@ -186,10 +186,10 @@ struct flight {
   struct foreign_load *load; /* it loads a seccomp filter: foreign.c; NULL: it does not */
   bool changed;              /* the thread's registers are not 'regs' now */
   bool wants;                /* carry_out asked for nr and words */
-  bool by_entry; /* it arrived at its entry, and not by the filter: so does its restart */
-  bool asked;    /* a handler wanted it when it arrived: noted by live.c */
-  uint8_t at;    /* enum flight_at */
-  uint8_t ends;  /* enum flight_ends */
+  bool by_entry;  /* it arrived at its entry, and not by the filter: so does its restart */
+  bool asked;     /* a handler wanted it when it arrived: noted by live.c */
+  uint8_t at;     /* enum flight_at */
+  uint8_t on_end; /* enum flight_end */
 };
 
 /* How a call was cut short by what the program does not see. */
@@ -327,8 +327,8 @@ struct observer {
   /* The kernel has carried something out for a call. */
   void (*carried)(struct trace_run *run, const struct thread *t);
   /* A call is over; it will have no end: its thread is gone, or a signal's handler left it. */
-  void (*over)(struct trace_run *run, struct thread *t, uint8_t ends, int64_t result);
-  void (*lost)(struct trace_run *run, uint8_t ends);
+  void (*over)(struct trace_run *run, struct thread *t, uint8_t on_end, int64_t result);
+  void (*lost)(struct trace_run *run, uint8_t on_end);
   /* A program is before its first instruction. */
   void (*execed)(struct trace_run *run, struct thread *t);
   /* True when a signal stop is for the observer and not for the program. */
@@ -396,8 +396,8 @@ int run_begin(struct lencase_state *st, struct trace_run **out);
 void run_end(struct trace_run *run);
 
 /*
-** A cage of the same user shall not write into us, and we may have as many files as can be. Once the program is
-** forked: it would be hidden, too, and have our limit.
+** Keeps a cage of the same user from writing into us, and raises the limit of open files. After the
+** fork: the program would inherit both.
 */
 void run_hide(struct trace_run *run);
 
@@ -484,7 +484,7 @@ void thread_ended(struct trace_run *run, struct thread *t, int status);
 /* Frees a thread and what it held, without a word about its process. */
 void thread_drop(struct trace_run *run, struct thread *t);
 
-/* Drops the calls of a thread: nobody is left to take a result. */
+/* Drops the calls of a thread that is gone. */
 void thread_drop_calls(struct thread *t);
 
 struct process *process_new(struct trace_run *run, pid_t tgid);
@@ -594,8 +594,8 @@ void arrive_ask(struct trace_run *run, struct thread *t);
 void arrive_pass(struct trace_run *run, struct thread *t);
 
 /*
-** Changes t->now.words where the call as it stands would get away from us, and does what
-** the host must know of it. False: it cannot be carried out, *result is what to say.
+** Changes t->now.words where the call as it stands would let the tracee escape, and keeps track of
+** what it does. False: it cannot be carried out, *result is what the caller gets.
 */
 bool tame(struct trace_run *run, struct thread *t, int64_t *result);
 
@@ -628,7 +628,7 @@ void flight_skip(const struct thread *t, struct user_regs_struct *regs);
 /* Gives the thread its result and lets it go on. */
 void flight_finish(struct trace_run *run, struct thread *t, int64_t result);
 
-/* The call is over: recycled, or (dropped) nobody was left to take its result. */
+/* The call is over: recycled, or (dropped) its thread is gone. */
 void flight_close(struct thread *t, struct flight *f, bool dropped);
 
 /* }========================================================================= */
@@ -729,7 +729,7 @@ void birth_exec_exit(struct trace_run *run, struct thread *t, int status);
 
 /* {================================= vdso.c ================================ */
 
-/* A new program, stopped before its first instruction, makes the calls that somebody handles. */
+/* Makes a new program, stopped before its first instruction, use system calls where handlers want them. */
 void vdso_hide(struct trace_run *run, struct thread *t);
 
 /* }========================================================================= */
@@ -737,10 +737,10 @@ void vdso_hide(struct trace_run *run, struct thread *t);
 /* {================================= steps.c =============================== */
 
 /*
-** What a thread is made to do while it is waited for, and nothing else: none of it blocks. Signals are blocked
+** What a thread is made to do while the tracer waits for it; none of it blocks. Signals are blocked
 ** (thread_mask); a SIGSTOP is kept for later. 'over': the thread has ended or executed another program,
-** which is in the queue; or it has done something else than it was made to, or nothing for too long, and its cage is
-** ended. Everything fails then.
+** which is in the queue; or it has done something else than it was made to, or nothing for too long,
+** and its cage is ended. Everything fails then.
 */
 struct steps {
   struct trace_run *run;
@@ -804,8 +804,8 @@ bool lend_flush(const struct call *call);
 
 /*
 ** Whether a thread's own filters let it make a call, with the syscall instruction at 'site'. foreign_bears:
-** whether what a handler asks for in its name leaves it alive, if only with an errno; the program's own call, as it
-** made it, is its own affair.
+** whether a call that a handler makes on its behalf leaves it alive, if only with an errno; the
+** program's own unchanged call is not judged.
 */
 bool foreign_allows(const struct thread *t, uint64_t site, int32_t nr,
                     const uint64_t words[LENCASE_MAXARGS]);
@@ -833,7 +833,7 @@ void foreign_gone(struct thread *t);
 
 /*
 ** A program that was attached to loads filters without us, and had some before: what the kernel tells of those of a
-** stopped thread. It tells the superuser alone, and nobody who has a filter himself.
+** stopped thread. It tells only root, and only a process without a filter.
 */
 void foreign_read(struct thread *t);
 
@@ -867,8 +867,8 @@ int memory_maps(const struct thread *t);
 bool memory_mapping(const struct thread *t, int maps, uint64_t addr, struct mapping *m);
 
 /*
-** A process that others may not look into (it is not dumpable) is opened for the moment, by calls in its name: a thread of
-** it stands at a call of its own. Where the veil is lifted memory_veil lets it down again.
+** Makes a process that is not dumpable dumpable for the moment, by injected calls: a thread of it is
+** stopped at a call of its own. memory_veil undoes it.
 */
 enum veil { VEIL_NONE, VEIL_LIFTED, VEIL_STAYS };
 enum veil memory_unveil(struct thread *t);

@@ -1,8 +1,8 @@
 /*
 ** window.c - the sealed window and the scratch memory of each program
 **
-** A window is a memfd that we have mapped for writing and then sealed: no one
-** else can ever write it. Each new program gets one of its own mapped read-only, the first page
+** A window is a memfd that we have mapped for writing and then sealed: no other
+** process can ever write it. Each new program gets one of its own mapped read-only, the first page
 ** (the stub) executable, before its first instruction has run. The descriptor
 ** travels by an answer to a system call that only we know how to make, so that
 ** nothing in the cage can put another in its place. What is mapped then is asked of the kernel: calls
@@ -38,7 +38,7 @@
 #define PAGE ((size_t)4096)
 #define SCRATCH_SIZE ((size_t)1 << 20)
 
-/* Nobody was found to use this part of the address space; else one of the next. */
+/* No program is known to use this part of the address space; else above it. */
 #define WINDOW_BASE UINT64_C(0x7e9000000000)
 #define WINDOW_STEP UINT64_C(0x100000000)
 enum { WINDOW_TRIES = 8 };
@@ -147,8 +147,8 @@ static int reopen_readonly(int fd) {
 }
 
 /*
-** Makes the file as long as 'size' bytes of slots need. It grows as it is used, so that who
-** locks all his memory does not get all of ours. Beyond the limit a signal would come.
+** Makes the file as long as 'size' bytes of slots need. It grows as it is used: mlockall in the
+** tracee must not pin the whole window. Growing it beyond RLIMIT_FSIZE would raise SIGXFSZ.
 */
 bool window_grow(struct window *w, size_t size) {
   struct rlimit limit;
@@ -259,7 +259,7 @@ static void refuse(int listener, uint64_t id, int err) {
   ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
 }
 
-/* A cage that makes our call has looked for the cookie where it is not meant to. */
+/* A cage that makes this call has found the cookie, which it is not meant to know. */
 static void end_intruder(const struct steps *s, const struct seccomp_notif *note) {
   state_log(s->run->st, "cage %d made a call that is lencase's own: ended", (int)note->pid);
   kill((pid_t)note->pid, SIGKILL);
