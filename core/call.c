@@ -154,7 +154,7 @@ void call_tell_mistakes(struct lencase_state *st) {
   }
 }
 
-/* The arguments could not be copied, for a reason of lencase's or the host's: no handler is called. */
+/* The arguments could not be copied by lencase or the host: no handler is called. */
 static enum verdict refuse(struct call *call, int status, const struct marshal_fault *fault) {
   bool full = status == LENCASE_ENOMEM;
   char what[STATE_ERROR_MAX + 32] = "could not be copied for lack of memory";

@@ -57,8 +57,8 @@ enum verdict call_arrive(struct lencase_cage *cage, void *thread, int32_t nr,
                          const uint64_t words[LENCASE_MAXARGS], struct call **out);
 
 /*
-** The same when 'entry' is asked first, whether it is in the cage's table or not: the prompt decides
-** this one call. It must live as long as the state.
+** The same when 'entry' is asked first, whether it is in the cage's table or not: the prompt
+** decides this one call. It must live as long as the state.
 */
 enum verdict call_ask(struct lencase_cage *cage, void *thread, int32_t nr,
                       const uint64_t words[LENCASE_MAXARGS], const struct route_entry *entry,
@@ -158,9 +158,9 @@ int call_scratch(struct call *call, size_t size);
 
 /*
 ** Puts what snapshots hold of arguments of variant 'v' into memory for the next downcall, and their
-** addresses into 'words': of the arguments whose bit is set in 'which'. What is truncated ends at an
-** unreadable page, as in the caller's memory, and a bad snapshot's address is unreadable when the
-** kernel looks. A status as for call_down_room; LENCASE_ELIMIT: there is no such memory left.
+** addresses into 'words': of the arguments whose bit is set in 'which'. What is truncated ends at
+** an unreadable page, as in the caller's memory, and a bad snapshot's address is unreadable when
+** the kernel looks. A status as for call_down_room; LENCASE_ELIMIT: there is no such memory left.
 */
 int call_place(struct call *call, const struct sig_variant *v, unsigned which,
                const struct snapshot snaps[LENCASE_MAXARGS], uint64_t words[LENCASE_MAXARGS]);
@@ -174,8 +174,8 @@ const char *call_where(const struct call *call, char *buf, size_t size);
 /*
 ** Logs what a program has done wrong with an argument of the call: "script.lua:12: buf at 0x10 (5
 ** bytes) cannot be read: in write: cage 42 (tar); the caller gets EFAULT". Once for each handler;
-** call_tell_mistakes logs how often it happened since. call_refused is the same for a valid argument
-** that exceeds a limit of lencase's: it is logged even if the config is 'quiet'.
+** call_tell_mistakes logs how often it happened since. call_refused is the same for a valid
+** argument that exceeds a limit of lencase's: it is logged even if the config is 'quiet'.
 */
 void call_mistake(const struct call *call, const char *name, uint64_t addr, uint64_t size,
                   const char *what, const char *answer);
@@ -187,14 +187,14 @@ void call_refused(const struct call *call, const char *name, uint64_t addr, uint
 /* {================================ recording ============================== */
 
 /*
-** A recorder of what the programs of cages ask, what is carried out for that at the bottom, and what
-** they get. While there is one, a call that no grate handles, or that a handler lets through, is
-** carried out like a call of the handler's own, so that its result is known. 'call' is always the
-** program's; what the recorder keeps of it is call->record, in the call's arena. Called in the
+** A recorder of what the programs of cages ask, what is carried out for that at the bottom, and
+** what they get. While there is one, a call that no grate handles, or that a handler lets through,
+** is carried out like a call of the handler's own, so that its result is known. 'call' is always
+** the program's; what the recorder keeps of it is call->record, in the call's arena. Called in the
 ** middle of calls; may neither raise errors nor make calls.
 */
 struct call_recorder {
-  /* It is about to be handled. 'held': the snapshots its first handler is given; NULL: there are none. */
+  /* It is about to be handled. 'held': the snapshots of its first handler, or NULL. */
   void (*asked)(struct call_recorder *r, struct call *call, const struct snapshot *held);
   /* Something is carried out on behalf of 'cage'; the answer to it, unless the call is dropped. */
   void (*down)(struct call_recorder *r, struct call *call, struct lencase_cage *cage, int32_t nr,
@@ -219,10 +219,7 @@ bool call_is_threei(int32_t nr);
 /* The bottom of these calls: the kernel's kind of result. */
 int64_t call_threei(struct lencase_state *st, int32_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
-/*
-** A grate makes one of them while it handles no call: the grates in table 'to' are asked, on behalf
-** of 'cage'. The result.
-*/
+/* One of them, made by a grate outside of calls for 'cage': asks the grates in 'to'. The result. */
 int64_t call_detached(struct lencase_cage *cage, const struct route_table *to, int32_t nr,
                       const uint64_t words[LENCASE_MAXARGS]);
 

@@ -1,8 +1,8 @@
 /*
 ** call_cross.c - calls whose arguments belong to other cages than the one they act for
 **
-** What is pointed to is brought over before any handler is called: handlers and host see an ordinary
-** call of the cage that it acts for.
+** What is pointed to is brought over before any handler is called: handlers and host see an
+** ordinary call of the cage that it acts for.
 */
 
 #include "call_cross.h"

@@ -54,10 +54,10 @@ static int64_t processor_ns(void) {
 
 static void watch_time(lua_State *L, lua_Debug *ar);
 
-/* Values of 'interrupted': Ctrl-C was pressed; the handler had one more period of the hook; its error was raised. */
+/* Values of 'interrupted': by Ctrl-C; one period of the hook later; the error was raised. */
 enum { INTERRUPT_REQUESTED = 1, INTERRUPT_PENDING = 2, INTERRUPT_RAISED = 3 };
 
-/* A handler that would have ended soon is left alone; from then on every instruction is an error. */
+/* A handler that ends soon is left alone; later every instruction is an error. */
 static void cut_short(struct lencase_grate *g, lua_State *L) {
   if (g->interrupted == INTERRUPT_REQUESTED) {
     g->interrupted = INTERRUPT_PENDING;
@@ -188,7 +188,7 @@ void grate_report(struct call *call, const char *message, const char *answer) {
             e->messages == GRATE_MESSAGES ? " (no more messages of this handler)" : "");
 }
 
-/* A script that fails: caller and cage are left in the state that on_error names, which is logged. */
+/* A script that fails: on_error says what becomes of caller and cage, which is logged. */
 static enum verdict fail_closed(struct call *call, const char *message) {
   struct lencase_grate *g = entry_of(call)->grate;
   struct grate_watch *watch = g->st->watch;
@@ -487,8 +487,8 @@ bool grate_stage(lua_State *L, const struct grate_decl *d) {
 }
 
 /*
-** Swaps the plans, places and functions: 'staged' keeps the old ones for running calls. A constant has
-** no plan but keeps the handler function: calls of the Lua function before it may be parked.
+** Swaps the plans, places and functions: 'staged' keeps the old ones for running calls. A constant
+** has no plan but keeps the handler function: calls of the Lua function before it may be parked.
 */
 static void swap_in(struct grate_entry *e, struct grate_entry *staged) {
   struct plan *plan = e->plan;
@@ -553,7 +553,7 @@ struct event {
   uint32_t number;               /* of the grate, for news */
 };
 
-/* Runs protected: events(name, cage or nil, parent or nil, shares_files, status, data or nil) -> answer */
+/* Runs protected: events(name, cage, parent, shares_files, status, data) -> answer */
 static int tell_script(lua_State *L) {
   const struct event *ev = lua_touserdata(L, 1);
   struct lencase_cage *parent = NULL;

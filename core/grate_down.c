@@ -54,8 +54,8 @@ static bool caller_has(const struct put *u, int i) {
   return u->own && i < v->nparams && v->params[i].kind == u->v->params[i].kind;
 }
 
-/* Forwards the caller's argument: copied bytes come from the snapshot, so that the kernel reads what
-** the handler saw. */
+/* Forwards the caller's argument: copied bytes come from the snapshot, so that the kernel reads
+** what the handler saw. */
 static void put_own(lua_State *L, struct put *u, int i) {
   struct call *call = u->f->call;
   struct snapshot *snap = &call->snaps[i];
@@ -146,7 +146,7 @@ static bool is_own_view(lua_State *L, const struct put *u, int i) {
          v->size == snap->size && v->nparts == snap->nparts;
 }
 
-/* A pointer that could not be read is forwarded as unreadable, even if memory was mapped there since. */
+/* An unreadable pointer is forwarded as unreadable, even if memory was mapped there since. */
 static void put_bad(lua_State *L, struct put *u, int i, const struct bad *bad) {
   const struct sig_param *p = &u->v->params[i];
   u->words[i] = bad->addr;
@@ -459,7 +459,7 @@ static bool unchanged(lua_State *L, struct frame *f, int i) {
   return same;
 }
 
-/* A changed field goes back into a copy of the record it came from, unless that is too short for any call. */
+/* A changed field goes back into a copy of its record, unless that is too short for any call. */
 static void unfold_field(lua_State *L, struct frame *f, const struct fold_param *p, int value,
                          int slot) {
   const struct snapshot *snap = &f->call->snaps[p->arg];

@@ -11,7 +11,7 @@
 
 /* {================================ bytecode =============================== */
 
-/* What every bytecode of a Lua begins with: signature, version, format, and how its numbers look. */
+/* What all bytecode of a Lua begins with: signature, version, format and number formats. */
 enum {
   HEADER_VERSION = 4,
   HEADER_NUMBERS = HEADER_VERSION + 2,
@@ -282,7 +282,7 @@ static bool has_text(lua_State *L, const char *path, const struct known_module *
   return n == m->text_size && memcmp(text, m->text, n) == 0;
 }
 
-/* Of package.searchers. Without a file (the program has changed its root) the module is still known. */
+/* Of package.searchers. Works without a file, when the program has changed its root. */
 static int search_module(lua_State *L) {
   const char *name = luaL_checkstring(L, 1), *path;
   struct known_module m;

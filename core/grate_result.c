@@ -71,7 +71,7 @@ static bool is_there(lua_State *L, struct frame *f, int arg, int index) {
          filled_callers(f, arg);
 }
 
-/* The first place that the caller named and that cannot be written: its mistake, and not the script's. */
+/* The first place named by the caller that cannot be written: the caller's mistake. */
 static void note_fault(struct marshal_fault *fault, int arg, uint64_t addr, uint64_t size) {
   if (fault->size == 0) *fault = (struct marshal_fault){arg, addr, size};
 }

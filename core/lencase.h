@@ -111,8 +111,7 @@ typedef struct lencase_config {
   uint32_t handler_ms;      /* processor time of one handler run; 10000 ms */
   uint32_t reload_on_hup;   /* not 0: SIGHUP reloads the grates and is not forwarded */
   uint32_t quiet;           /* not 0: what programs do wrong with their calls is not logged */
-  uint32_t
-      step_ms; /* time limit of a call made on behalf of a program, which is killed after; 10000 ms */
+  uint32_t step_ms; /* after it a program is killed in a call made on its behalf; 10000 ms */
 } lencase_config;
 
 /*
@@ -148,10 +147,10 @@ int lencase_load(lencase_state *st, const char *filename, int argc, const char *
                  const char *path, const char *cpath, lencase_grate **out);
 
 /*
-** Loads a grate from memory: 'size' bytes of a script's text, or of bytecode of this very Lua. 'name' is
-** for messages and the script's arg[0]; no file of that name is looked at, and lencase_reload leaves the
-** grate as it is, with a message. The bytes are copied. Bytecode can do anything to this process: give none that is
-** not your own. Errors as for lencase_load.
+** Loads a grate from memory: 'size' bytes of a script's text, or of bytecode of this very Lua.
+** 'name' is for messages and the script's arg[0]; no file of that name is looked at, and
+** lencase_reload leaves the grate as it is, with a message. The bytes are copied. Bytecode can do
+** anything to this process: give none that is not your own. Errors as for lencase_load.
 */
 int lencase_load_buffer(lencase_state *st, const char *name, const void *data, size_t size,
                         int argc, const char *const argv[], const char *path, const char *cpath,
@@ -176,8 +175,8 @@ typedef struct lencase_compiled {
 } lencase_compiled;
 
 /*
-** Loads what lencase compile wrote: the function NAME_load of its file calls this. Nothing is read or
-** parsed, and the tables must outlive the state. LENCASE_ESCRIPT: it was compiled by another
+** Loads what lencase compile wrote: the function NAME_load of its file calls this. Nothing is read
+** or parsed, and the tables must outlive the state. LENCASE_ESCRIPT: it was compiled by another
 ** lencase or for another Lua, its bytes have changed, or as for lencase_load.
 */
 int lencase_load_compiled(lencase_state *st, const lencase_compiled *compiled, int argc,
@@ -237,7 +236,9 @@ typedef enum lencase_event {
 */
 typedef lencase_verdict (*lencase_handler)(lencase_call *call, lencase_event event, void *ud);
 
-/* One call that a grate handles; for static tables. Members of a family are entries of their own. */
+/*
+** One call that a grate handles; for static tables. Members of a family are entries of their own.
+*/
 typedef struct lencase_entry {
   int32_t callnum; /* SYS_write, ... */
   lencase_policy policy;
@@ -263,7 +264,8 @@ typedef struct lencase_interface {
 /*
 ** A grate of C handlers, above those that are there: asked before them, and its own calls go to
 ** them. The table must outlive the state, which owns the grate. LENCASE_EINVAL: a policy does not
-** fit its call, two entries have the same, or a flag is unknown; LENCASE_EPERM: cages run already; LENCASE_ENOMEM.
+** fit its call, two entries have the same, or a flag is unknown; LENCASE_EPERM: cages run already;
+** LENCASE_ENOMEM.
 */
 int lencase_grate_new(lencase_state *st, const lencase_interface *interface, lencase_grate **out);
 
@@ -274,7 +276,8 @@ uint64_t lencase_call_word(const lencase_call *call, int n);
 
 /*
 ** The bytes of argument 'n' as they were copied for this call: *size of them (of a string without
-** its NUL, which is there). NULL: nothing was copied, or the pointer is null. Valid until the call is over.
+** its NUL, which is there). NULL: nothing was copied, or the pointer is null. Valid until the call
+** is over.
 */
 const void *lencase_call_bytes(const lencase_call *call, int n, size_t *size);
 
@@ -282,9 +285,10 @@ const void *lencase_call_bytes(const lencase_call *call, int n, size_t *size);
 const void *lencase_call_part(const lencase_call *call, int n, size_t i, size_t *size);
 
 /*
-** Not 0: argument 'n' was to be copied, and not even its first byte can be read (or it is a string or an array
-** without an end, or is more than the limits allow). lencase_call_forward forwards it for the kernel
-** to judge. What can be read in part is as long as that part, and ends there for the kernel too.
+** Not 0: argument 'n' was to be copied, and not even its first byte can be read (or it is a string
+** or an array without an end, or is more than the limits allow). lencase_call_forward forwards it
+** for the kernel to judge. What can be read in part is as long as that part, and ends there for the
+** kernel too.
 */
 int lencase_call_is_bad(const lencase_call *call, int n);
 
@@ -310,7 +314,8 @@ int64_t lencase_call_result(const lencase_call *call);
 /*
 ** Memory for arguments of the next call down: a window, which the cage can only read ('data' is
 ** where to write, 'addr' what to pass), and scratch, which the call may fill. One of each; both are
-** given back by lencase_call_release, or when the call is over. LENCASE_ENOMEM, LENCASE_EGONE, LENCASE_EEXIST: there is one.
+** given back by lencase_call_release, or when the call is over. LENCASE_ENOMEM, LENCASE_EGONE,
+** LENCASE_EEXIST: there is one.
 */
 int lencase_call_window(lencase_call *call, size_t size, void **data, uint64_t *addr);
 int lencase_call_scratch(lencase_call *call, size_t size, uint64_t *addr);
@@ -318,9 +323,10 @@ void lencase_call_release(lencase_call *call);
 
 /*
 ** make_call of 3i: as lencase_call_down, on behalf of cage 'target' (0: the one that calls), and
-** words[i] points into the memory of cages[i] (0: the target's). What these point to is brought over
-** and what the call fills is taken back. No grate can stand in for this function. The result is
-** -ESRCH when one of them is gone, -EOPNOTSUPP when the host cannot act for another cage (trace).
+** words[i] points into the memory of cages[i] (0: the target's). What these point to is brought
+** over and what the call fills is taken back. No grate can stand in for this function. The result
+** is -ESRCH when one of them is gone, -EOPNOTSUPP when the host cannot act for another cage
+** (trace).
 */
 lencase_verdict lencase_make_call(lencase_call *call, int32_t callnum,
                                   const uint64_t words[LENCASE_MAXARGS], uint64_t target,
@@ -334,8 +340,8 @@ lencase_verdict lencase_make_call(lencase_call *call, int32_t callnum,
 ** Lind's 3i: who handles which call of which cage can change while cages run. What is called a
 ** handler's grate there is a grate of the state's here, cages and grates are named by their ids.
 ** The three below are calls themselves, with Lind's numbers, when a grate makes them: the grates
-** below it may handle them as any other. These functions are for the owner of the state, and call no
-** handler. A program cannot make the calls: they end in the kernel, which does not know them,
+** below it may handle them as any other. These functions are for the owner of the state, and call
+** no handler. A program cannot make the calls: they end in the kernel, which does not know them,
 ** unless a grate stands in for them.
 */
 #define LENCASE_REGISTER_HANDLER 1001
@@ -384,9 +390,9 @@ int lencase_copy_handler_table_to_cage(lencase_state *st, uint64_t target, uint6
 
 /*
 ** Copies 'len' bytes from address 'src' of one cage to 'dest' of another, or the same; they may
-** overlap. *copied (may be NULL) is how many they were: with LENCASE_COPY_STRING as 'type' those of the
-** string, its NUL included. LENCASE_EFAULT: they cannot be read (then nothing is written), written, or there is
-** no NUL among them; LENCASE_ELIMIT: more than max_call_bytes;
+** overlap. *copied (may be NULL) is how many they were: with LENCASE_COPY_STRING as 'type' those of
+** the string, its NUL included. LENCASE_EFAULT: they cannot be read (then nothing is written),
+** written, or there is no NUL among them; LENCASE_ELIMIT: more than max_call_bytes;
 ** LENCASE_EGONE: no such cage, or it is ending; LENCASE_EINVAL; LENCASE_ENOMEM.
 */
 int lencase_copy_data_between_cages(lencase_state *st, uint64_t dest_cage, uint64_t dest,
@@ -406,7 +412,8 @@ int lencase_cage_write(lencase_cage *cage, uint64_t addr, const void *data, size
 /*
 ** A program that holds cages itself (a runtime, an interpreter, a program that runs a policy over
 ** its own operations) tells where their memory is and how calls are carried out, and says when a
-** cage makes a call. Cages are named by their ids: a function gets LENCASE_EGONE for one that is gone.
+** cage makes a call. Cages are named by their ids: a function gets LENCASE_EGONE for one that is
+** gone.
 */
 #define LENCASE_ILP32 1u      /* pointers, long and size_t have 4 bytes, as on wasm32; else LP64 */
 #define LENCASE_OWN_MEMORY 2u /* its addresses are this process's own */
@@ -420,9 +427,9 @@ typedef struct lencase_cage_config {
 
   /*
   ** The memory: 'size' bytes at 'base', which is the cage's address 0 (no object is there: 0 is the
-  ** null pointer); or callbacks that move as many of 'size' bytes as there are, from the first on, and
-  ** return how many that was; or LENCASE_OWN_MEMORY. 'base' must stay valid as long as the cage, or
-  ** until lencase_cage_memory().
+  ** null pointer); or callbacks that move as many of 'size' bytes as there are, from the first on,
+  ** and return how many that was; or LENCASE_OWN_MEMORY. 'base' must stay valid as long as the
+  ** cage, or until lencase_cage_memory().
   */
   void *base;
   uint64_t size;
@@ -431,17 +438,17 @@ typedef struct lencase_cage_config {
 
   /*
   ** 'room_size' bytes of the cage's memory that the program leaves to lencase: what handlers put in
-  ** the place of arguments lies there during the call, and what calls of theirs fill. Without room such calls
-  ** fail with ENOMEM. Not looked at with LENCASE_OWN_MEMORY.
+  ** the place of arguments lies there during the call, and what calls of theirs fill. Without room
+  ** such calls fail with ENOMEM. Not looked at with LENCASE_OWN_MEMORY.
   */
   uint64_t room_addr, room_size;
 
   /*
   ** Carries out a call that no grate answers: the kernel's kind of result to *result and
   ** LENCASE_VERDICT_DONE, or LENCASE_VERDICT_PARKED when it will take its time: then
-  ** lencase_cage_call() returns with a parked call. It runs inside of the state: of the functions for
-  ** cages only lencase_cage_new (fork), _exec, _exit, _memory, _read, _write and _kill are for it.
-  ** NULL: -ENOSYS; with LENCASE_OWN_MEMORY: syscall(2).
+  ** lencase_cage_call() returns with a parked call. It runs inside of the state: of the functions
+  ** for cages only lencase_cage_new (fork), _exec, _exit, _memory, _read, _write and _kill are for
+  ** it. NULL: -ENOSYS; with LENCASE_OWN_MEMORY: syscall(2).
   */
   lencase_verdict (*carry_out)(void *ud, uint64_t cage, int32_t callnum,
                                const uint64_t words[LENCASE_MAXARGS], int64_t *result);
@@ -469,8 +476,9 @@ int lencase_cage_memory(lencase_state *st, uint64_t cage, void *base, uint64_t s
 int lencase_cage_exec(lencase_state *st, uint64_t cage, const char *name);
 
 /*
-** The cage has ended, 'wstatus' as in waitpid(2): its grates are told, parked calls are dropped. Inside of
-** a call of its own it ends when that is over: lencase_cage_call() returns LENCASE_EGONE then.
+** The cage has ended, 'wstatus' as in waitpid(2): its grates are told, parked calls are dropped.
+** Inside of a call of its own it ends when that is over: lencase_cage_call() returns LENCASE_EGONE
+** then.
 */
 int lencase_cage_exit(lencase_state *st, uint64_t cage, int wstatus);
 
@@ -478,17 +486,17 @@ int lencase_cage_exit(lencase_state *st, uint64_t cage, int wstatus);
 ** The cage's program makes a call: the grates are asked, then 'carry_out'. LENCASE_OK: *result is
 ** what the program gets, or *parked (never NULL as a pointer) is the call that waits for
 ** lencase_call_complete() or lencase_call_drop(); meanwhile the state is free for other calls and
-** other threads. In an ILP32 cage words are zero-extended. LENCASE_EGONE: the cage is gone, or ended in this
-** call; LENCASE_EPERM: the state is in use, by another thread, or by a handler or callback that calls this;
-** LENCASE_ENOMEM: it could not be parked.
+** other threads. In an ILP32 cage words are zero-extended. LENCASE_EGONE: the cage is gone, or
+** ended in this call; LENCASE_EPERM: the state is in use, by another thread, or by a handler or
+** callback that calls this; LENCASE_ENOMEM: it could not be parked.
 */
 int lencase_cage_call(lencase_state *st, uint64_t cage, int32_t callnum,
                       const uint64_t words[LENCASE_MAXARGS], int64_t *result,
                       lencase_call **parked);
 
 /*
-** What was parked has been carried out, with result 'done'. As lencase_cage_call() from there on: *result
-** is there, or the call is parked again. LENCASE_EINVAL: the call is not parked.
+** What was parked has been carried out, with result 'done'. As lencase_cage_call() from there on:
+** *result is there, or the call is parked again. LENCASE_EINVAL: the call is not parked.
 */
 int lencase_call_complete(lencase_state *st, lencase_call *parked, int64_t done, int64_t *result,
                           lencase_call **still);
@@ -518,13 +526,13 @@ int lencase_trace_run(lencase_state *st, char *const argv[], int *wstatus);
 
 /*
 ** From now on the grates of the state stand in for the calls of this very process, which is their
-** cage, and of its forks, each with a copy of the grates. The same address space: a convenience and no
-** boundary, a program that wants to gets around it. Call it before there are other threads; then the
-** state belongs to the process until that ends: no function of it but what handlers call, and no
-** lencase_close. Its memory is its own from here on, and no malloc is called for it; what a
+** cage, and of its forks, each with a copy of the grates. The same address space: a convenience and
+** no boundary, a program that wants to gets around it. Call it before there are other threads; then
+** the state belongs to the process until that ends: no function of it but what handlers call, and
+** no lencase_close. Its memory is its own from here on, and no malloc is called for it; what a
 ** handler in C calls, and the io library of one in Lua, is its own affair: the thread may be in the
-** midst of malloc or stdio (lencase run --inline gives its grates a C library of their own). Programs
-** that the process executes run without grates.
+** midst of malloc or stdio (lencase run --inline gives its grates a C library of their own).
+** Programs that the process executes run without grates.
 ** on_exit is run when the process calls exit_group; not when a signal ends it, nor before an exec.
 ** LENCASE_EPERM: there are threads, or a state is inline already; LENCASE_EHOST: the kernel has no
 ** syscall user dispatch (before 5.11); LENCASE_ENOMEM.

@@ -92,8 +92,8 @@ static void give_up(struct marshal *m, int arg, enum snap_cut cut) {
 /* {================================= bytes ================================= */
 
 /*
-** Wants the 'told' bytes of an argument, or of a part of it. When they are more than the budget has,
-** half of that: other arguments need some too.
+** Wants the 'told' bytes of an argument, or of a part of it. When they are more than the budget
+** has, half of that: other arguments need some too.
 */
 static int want_bytes(struct marshal *m, int arg, struct snap_part *part, uint64_t addr,
                       uint64_t told) {
@@ -185,7 +185,7 @@ static void string_held(struct marshal *m, int arg, struct snap_part *part, unsi
   }
 }
 
-/* The next piece, after 'have' bytes at 'old', which has 'room'. As many as a call reads are all of it. */
+/* The next piece, after 'have' bytes at 'old', which has 'room'; no more than a call reads. */
 static int want_string(struct marshal *m, int arg, uint64_t addr, struct snap_part *part,
                        unsigned char *old, size_t have, size_t room) {
   size_t end, limit = m->variant->params[arg].count;
@@ -336,8 +336,8 @@ static bool is_string_apart(const struct marshal *m, const struct want *w) {
 }
 
 /*
-** Fetches the wants from *w on, at most a batch and up to the first that cannot be read whole; *w is
-** the first one left over.
+** Fetches the wants from *w on, at most a batch and up to the first that cannot be read whole; *w
+** is the first one left over.
 */
 static int fetch_batch(struct marshal *m, struct want **w) {
   const struct host_ops *ops = m->cage->ops;
@@ -500,10 +500,7 @@ static struct snapshot empty(const struct marshal *m, int arg, uint64_t addr) {
                            .addr = addr};
 }
 
-/*
-** Whether these are the bytes that a step would read. Only what no call may have changed since:
-** in-arguments.
-*/
+/* Whether a step would read the same bytes: only in-arguments, which no call has changed. */
 static bool serves(const struct sig_param *p, const struct snapshot *have, uint64_t addr,
                    uint64_t room) {
   if (p->dir != SIG_IN || have->state != SNAP_HELD || have->kind != p->kind || have->addr != addr)

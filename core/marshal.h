@@ -103,8 +103,7 @@ struct snap_part {
 enum snap_state {
   SNAP_NONE, /* nothing was copied */
   SNAP_NULL, /* the pointer is NULL */
-  SNAP_BAD, /* it cannot be read, or (a string, an array) has no end: 'cut' says why. What there is of a
-               string is held, without a NUL */
+  SNAP_BAD,  /* it cannot be read, or has no end: 'cut' says why; a string's beginning is held */
   SNAP_HELD
 };
 
@@ -159,14 +158,16 @@ int marshal_out(struct lencase_cage *cage, const struct variant_plan *vp,
 
 /*
 ** How many bytes argument 'p' has room for with these words: none when its count is negative,
-** UINT64_MAX when the product overflows. SIZE_DEREF needs the snapshot of the argument that holds the
-** size. LENCASE_OK; LENCASE_EFAULT: the size cannot be read; LENCASE_EGONE.
+** UINT64_MAX when the product overflows. SIZE_DEREF needs the snapshot of the argument that holds
+** the size. LENCASE_OK; LENCASE_EFAULT: the size cannot be read; LENCASE_EGONE.
 */
 int marshal_room(struct lencase_cage *cage, const struct sig_variant *v, int arg,
                  const uint64_t words[LENCASE_MAXARGS], const struct snapshot *snaps,
                  uint64_t *room);
 
-/* How many bytes of the 'room' of an out-argument a call that gave 'result' has filled. A status. */
+/*
+** How many bytes of the 'room' of an out-argument a call that gave 'result' has filled. A status.
+*/
 int marshal_filled(struct lencase_cage *cage, const struct sig_variant *v, int arg,
                    const uint64_t words[LENCASE_MAXARGS], uint64_t room, int64_t result,
                    uint64_t *size);
@@ -182,8 +183,8 @@ struct peek {
 };
 
 /*
-** Argument 'arg' before a call, at most 'limit' bytes of it. 'held' are snapshots to be served from, may be
-** NULL. A string, and an array of strings, is read whole.
+** Argument 'arg' before a call, at most 'limit' bytes of it. 'held' are snapshots to be served
+** from, may be NULL. A string, and an array of strings, is read whole.
 */
 struct peek marshal_peek(struct lencase_cage *cage, const struct sig_variant *v, int arg,
                          const uint64_t words[LENCASE_MAXARGS], const struct snapshot *held,
@@ -197,7 +198,8 @@ struct peek marshal_peek_out(struct lencase_cage *cage, const struct sig_variant
 /*
 ** The way down: a snapshot (the caller's bytes, or what a handler gave instead) laid out where the
 ** kernel can read it. marshal_placed_size is the room it needs at the most, marshal_place lays it
-** out in 'seg' from *used on and returns its address in the cage. Parts that are not held stay where they are.
+** out in 'seg' from *used on and returns its address in the cage. Parts that are not held stay
+** where they are.
 */
 size_t marshal_placed_size(const struct sig_param *p, const struct snapshot *snap);
 uint64_t marshal_place(const struct sig_param *p, const struct snapshot *snap,

@@ -183,7 +183,7 @@ int32_t route_next(const struct route_table *t, int32_t after) {
 
 /* {================================ adding ================================= */
 
-/* Whether two entries of one owner and number would take the same calls; those that are off take none. */
+/* Whether two entries of one owner and number would take the same calls. */
 static bool entries_conflict(const struct route_entry *a, const struct route_entry *b) {
   if (a->off || b->off) return false;
   return a->family == a->nr || b->family == b->nr || a->family == b->family;
@@ -249,8 +249,8 @@ static bool inactive_after(const struct route_link *link, const struct change *c
 }
 
 /*
-** Copies the links, each active or dormant as the change says: *copy is NULL when memory is short or
-** there are no links. Recursion is as deep as grates handle one number.
+** Copies the links, each active or dormant as the change says: *copy is NULL when memory is short
+** or there are no links. Recursion is as deep as grates handle one number.
 */
 static int links_again(struct lencase_state *st, const struct route_link *link,
                        const struct change *c, struct route_link **copy) {

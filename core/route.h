@@ -47,8 +47,7 @@ struct route_entry {
   int32_t nr;
   int32_t family; /* callnum in whose prototype the handler sees it, or the call's own */
   bool off;       /* its grate was reloaded and does not handle the call any more */
-  bool
-      denied; /* a layer's default: the call is not provided, even if another entry takes a part of it */
+  bool denied;    /* a layer's default: not provided, except where another entry takes it */
   uint8_t ntests; /* 0: every such call; else only if one of the tests holds */
   struct sig_test tests[4];
 };
@@ -81,9 +80,9 @@ int route_add(struct lencase_state *st, struct route_table **t, const struct rou
 
 /*
 ** register_handler: puts the entries of an interface that handle 'nr', or see it in their
-** prototype (its family), in force in *t; LENCASE_MATCH_ALL: all of them. LENCASE_ENOENT: it has none such;
-** LENCASE_EEXIST: another grate handles one of the calls, and 'replace' is false (else that one is not
-** asked any more); LENCASE_ENOMEM. After a failure the table is as it was.
+** prototype (its family), in force in *t; LENCASE_MATCH_ALL: all of them. LENCASE_ENOENT: it has
+** none such; LENCASE_EEXIST: another grate handles one of the calls, and 'replace' is false (else
+** that one is not asked any more); LENCASE_ENOMEM. After a failure the table is as it was.
 */
 int route_bind(struct lencase_state *st, struct route_table **t, struct route_interface *of,
                int32_t nr, bool replace);

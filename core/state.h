@@ -16,8 +16,8 @@
 enum { STATE_ERROR_MAX = 1024 };
 
 /*
-** What a host has to say to the grates, by the name of an event, and gets from them. A grate is known by its
-** place in the state's list, which is the same wherever the same scripts are loaded.
+** What a host has to say to the grates, by the name of an event, and gets from them. A grate is
+** known by its place in the state's list, which is the same wherever the same scripts are loaded.
 */
 struct state_news {
   const char *event;
@@ -74,9 +74,9 @@ void state_free(struct lencase_state *st, void *ptr, size_t size);
 int state_fail(struct lencase_state *st, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /*
-** No other thread is inside of the state from here to state_leave: LENCASE_OK. LENCASE_EPERM: this thread
-** is (a handler or callback called back), with a message; or another one, without: lencase_error()
-** belongs to it.
+** No other thread is inside of the state from here to state_leave: LENCASE_OK. LENCASE_EPERM: this
+** thread is (a handler or callback called back), with a message; or another one, without:
+** lencase_error() belongs to it.
 */
 int state_enter(struct lencase_state *st);
 void state_leave(struct lencase_state *st);

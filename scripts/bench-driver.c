@@ -10,9 +10,11 @@
 **                     them has made a hundred in a row
 **   run PROGRAM ...   a program, once
 **
-**   share THREADS MS  THREADS threads make calls, all at once, for MS milliseconds: prints how many each made
+**   share THREADS MS  THREADS threads make calls, all at once, for MS milliseconds: prints how
+**                     many each made
 **
-** All but the last print the nanoseconds that one of them took. The clock is read without a system call.
+** All but the last print the nanoseconds that one of them took. The clock is read without a system
+** call.
 **
 **   filtered PROGRAM ...  runs a program behind a seccomp filter that allows everything: what
 **                         a call costs then is the least that it can cost under any filter

@@ -58,10 +58,7 @@ int bind_sim_new(lua_State *L);
 /* state:watch(f), a method of states (watch.c). */
 int bind_watch(lua_State *L);
 
-/*
-** Runs f(ud) protected, in the Lua state that is inside: for what happens in the middle of a call. An
-** error is dropped.
-*/
+/* Runs f(ud) protected, in the Lua state that is inside, during a call. An error is dropped. */
 void bind_tell(struct bind_state *b, lua_CFunction f, void *ud);
 
 /* Pushes the name of a call, as its plan (may be NULL) or its number has it. */

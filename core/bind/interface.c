@@ -49,7 +49,7 @@ static const struct signature *declared_signature(lua_State *L, int32_t nr) {
   return sig;
 }
 
-/* The declaration in the table at 1, which is alone on the stack; what answers is on the top then. */
+/* The declaration in the table at 1, alone on the stack; leaves what answers on the top. */
 static void take_decl(lua_State *L, struct grate_decl *d, struct sig_test *tests) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
@@ -200,10 +200,7 @@ static int interface_report(lua_State *L) {
   return 0;
 }
 
-/*
-** core.below(nr) -> where, denied: the handler when this grate makes the call; nothing: the bottom
-** has it
-*/
+/* core.below(nr) -> where, denied: the handler of this grate's own calls; nothing: the bottom */
 static int interface_below(lua_State *L) {
   const struct route_entry *e = route_find(grate_of(L)->below, (int32_t)luaL_checkinteger(L, 1));
   if (e == NULL) return 0;

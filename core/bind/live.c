@@ -43,7 +43,10 @@ struct arrival {
   enum trace_notice notice;
 };
 
-/* Runs protected: f(tid, pid, id of the cage, callnum, a1, ..., a6) -> true: halt there; "end": its end is told */
+/*
+** Runs protected: f(tid, pid, id of the cage, callnum, a1, ..., a6) -> true: halt there; "end": its
+** end is told
+*/
 static int ask_arrived(lua_State *L) {
   struct arrival *a = lua_touserdata(L, 1);
   int i;
@@ -232,9 +235,9 @@ static int event_push(lua_State *L, const struct trace_event *e) {
 }
 
 /*
-** live:go(every, looks) -> "call", tid; "result", tid, result; "interrupt", tid or 0; "stopped", 0, signal;
-** "lost"; "end", "exit" or "signal", number. every: all calls arrive, also those without a handler;
-** looks: the functions are asked. The error of one of them is raised here.
+** live:go(every, looks) -> "call", tid; "result", tid, result; "interrupt", tid or 0; "stopped", 0,
+** signal; "lost"; "end", "exit" or "signal", number. every: all calls arrive, also those without a
+** handler; looks: the functions are asked. The error of one of them is raised here.
 */
 static int live_go(lua_State *L) {
   struct bind_live *b = self(L);
@@ -259,7 +262,7 @@ static int live_go(lua_State *L) {
   return lua_error(L);
 }
 
-/* live:answer(tid [, entry]) -> true: its call is given to the entry of core.aside, or to its handlers */
+/* live:answer(tid [, entry]) -> true: its call goes to the entry of core.aside, or its handlers */
 static int live_answer(lua_State *L) {
   struct bind_live *b = self(L);
   pid_t tid = (pid_t)luaL_checkinteger(L, 2);
@@ -325,7 +328,10 @@ static int live_threads(lua_State *L) {
   return 1;
 }
 
-/* live:regs(tid) -> { rip =, rsp =, rbp =, rbx =, r12 =, r13 =, r14 =, r15 =, rax = }; nil: it runs, or is gone */
+/*
+** live:regs(tid) -> { rip =, rsp =, rbp =, rbx =, r12 =, r13 =, r14 =, r15 =, rax = }; nil: it
+** runs, or is gone
+*/
 static int live_regs(lua_State *L) {
   const struct bind_live *b = self(L);
   struct user_regs_struct regs;

@@ -30,7 +30,7 @@ static int strerror_of(lua_State *L) {
   return 1;
 }
 
-/* core.inline_by() -> the library and the script that this process runs inline by; nothing: it does not */
+/* core.inline_by() -> the library and the script by which this process runs inline, or nothing */
 static int runs_inline_by(lua_State *L) {
   const struct inline_by *by = inline_by();
   if (by == NULL) return 0;

@@ -143,7 +143,10 @@ static bool is_descriptor(const struct sig_param *p) {
   return p->kind == SIG_INT && n >= 2 && strcmp(p->name + n - 2, "fd") == 0;
 }
 
-/* { name =, kind =, word =, int =, path =, null =, fault =, size =, bytes =, strings =, sizes =, runs = } */
+/*
+** { name =, kind =, word =, int =, path =, null =, fault =, size =, bytes =, strings =, sizes =,
+** runs = }
+*/
 static void push_arg(lua_State *L, const struct event *ev, int arg) {
   struct ask *ask = ev->ask;
   const struct sig_param *p = &ask->v->params[arg];
@@ -403,8 +406,8 @@ int bind_record_in(lua_State *L, struct bind_state *b) {
 }
 
 /*
-** state:record(f, limit): f(event, { ... }) is told of the calls of cages, with at most 'limit' bytes of
-** each argument, and of the cages' births and exits; state:record(false) ends that
+** state:record(f, limit): f(event, { ... }) is told of the calls of cages, with at most 'limit'
+** bytes of each argument, and of the cages' births and exits; state:record(false) ends that
 */
 int bind_record(lua_State *L) {
   return bind_record_in(L, bind_state_at(L, 1));

@@ -157,7 +157,7 @@ static int new_sim(lua_State *L, struct bind_state *state) {
   return 1;
 }
 
-/* state:sim{ memory =, guard =, bottom = function, paths = function, files =, pid =, comm = } -> cage */
+/* state:sim{ memory =, guard =, bottom =, paths =, files =, pid =, comm = } -> cage */
 int bind_sim_new(lua_State *L) {
   return new_sim(L, bind_state_at(L, 1));
 }
@@ -336,7 +336,10 @@ static int sim_child(lua_State *L) {
   return cage != NULL ? push_child(L, cage) : 0;
 }
 
-/* cage:fork([pid [, shares_files]]) -> another cage, as its fork makes it; a bottom that stands in for fork calls this */
+/*
+** cage:fork([pid [, shares_files]]) -> another cage, as its fork makes it; a bottom that stands in
+** for fork calls this
+*/
 static int sim_fork(lua_State *L) {
   struct bind_state *state = self(L)->state;
   struct lencase_cage *cage = alive(L);

@@ -184,8 +184,8 @@ static void message_to_lua(void *ud, pid_t pid, const char *data, size_t size) {
 }
 
 /*
-** state:inline({ program, arguments... , preload =, script = }, function(pid, message)): runs a program
-** inline, see inline.h. As state:run
+** state:inline({ program, arguments... , preload =, script = }, function(pid, message)): runs a
+** program inline, see inline.h. As state:run
 */
 static int state_inline(lua_State *L) {
   struct bind_state *b = bind_state_at(L, 1);
@@ -224,8 +224,8 @@ static void take_answer(void *ud, uint32_t grate, const char *data, size_t size)
 }
 
 /*
-** state:tell(event [, wstatus [, grate, data]]) -> whether any grate answered; or nil, status, message:
-** a host's news, see state_tell_grates
+** state:tell(event [, wstatus [, grate, data]]) -> whether any grate answered; or nil, status,
+** message: a host's news, see state_tell_grates
 */
 static int state_tell(lua_State *L) {
   struct bind_state *b = bind_state_at(L, 1);

@@ -1,9 +1,9 @@
 /*
 ** terminal.c - one terminal for the prompt and for the program that it has started
 **
-** While the program goes on, the terminal is its own: its process group is in the foreground, with the
-** modes that it had set. What it is at when it stops, a shell among them with jobs of its own, is put back
-** when it goes on.
+** While the program goes on, the terminal is its own: its process group is in the foreground, with
+** the modes that it had set. What it is at when it stops, a shell among them with jobs of its own,
+** is put back when it goes on.
 */
 
 #include <pthread.h>
@@ -12,7 +12,7 @@
 
 #include "prompt.h"
 
-/* Who is not in the foreground may not change a terminal, unless it blocks the signal that says so. */
+/* A process in the background may change a terminal only while it blocks SIGTTOU. */
 static void block_refusal(sigset_t *before) {
   sigset_t refusal;
   sigemptyset(&refusal);

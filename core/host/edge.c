@@ -8,7 +8,7 @@
 
 enum { PAGE = 4096, TRIES = 64 };
 
-/* Address space that programs do not use, and that ThreadSanitizer counts as theirs; else above it. */
+/* Address space that programs do not use, or above it. ThreadSanitizer accepts it. */
 #define RESERVE_BASE ((uintptr_t)0x7ea000000000)
 #define RESERVE_STEP ((uintptr_t)1 << 32)
 

@@ -10,8 +10,8 @@
 #include "host.h"
 
 /*
-** 'size' bytes of address space where nothing is mapped, NULL: none. Far below the end of the address
-** space, so that no length in a program's call overflows it.
+** 'size' bytes of address space where nothing is mapped, NULL: none. Far below the end of the
+** address space, so that no length in a program's call overflows it.
 */
 void *edge_reserve(size_t size);
 

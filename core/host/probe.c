@@ -270,7 +270,7 @@ const struct probe probe_list[PROBE_COUNT] = {
     {"userns", "root in a namespace of one's own; no host needs it", NULL, {0}, probe_try_userns},
 };
 
-/* The first of those that the probe needs and that is not there; NULL: none. All need the first in the list. */
+/* The first missing one of those that the probe needs, or NULL. All need the first of the list. */
 static const char *missing_need(const struct probe *probe, const struct probe_trial *trials) {
   size_t i, need;
   if (probe != probe_list && trials->state != PROBE_OK) return probe_list->name;

@@ -2,8 +2,8 @@
 ** probe.h - what of the kernel and of this place works, found out by doing it
 **
 ** A probe does what hosts do, in a child process: a refusal, a kill or a hang there does no harm.
-** Nothing is concluded from version numbers. A probe that rests on others is not tried without them, so
-** that what is missing is what is in the way.
+** Nothing is concluded from version numbers. A probe that rests on others is not tried without
+** them, so that what is missing is what is in the way.
 */
 
 #ifndef PROBE_H

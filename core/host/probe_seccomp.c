@@ -45,8 +45,8 @@ void probe_try_no_new_privs(struct probe_trial *trial) {
 }
 
 /*
-** A filter with one action for PROBE_CALL; without privilege with no_new_privs. What seccomp(2) says,
-** or prctl(2), which knows no flags, where that is refused.
+** A filter with one action for PROBE_CALL; without privilege with no_new_privs. What seccomp(2)
+** says, or prctl(2), which knows no flags, where that is refused.
 */
 static int load(unsigned long flags, uint32_t action) {
   struct sock_filter code[] = {

@@ -1,8 +1,8 @@
 /*
 ** embed.c - the host of an embedder's own cages (lencase.h): memory and bottom are the embedder's
 **
-** Results and counts that it gives are checked here, once: a callback that lies about sizes harms its
-** own call only.
+** Results and counts that it gives are checked here, once: a callback that lies about sizes harms
+** its own call only.
 */
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 #include "../../call.h"
 #include "../edge.h"
 
-/* A part of the cage's memory that is in use by a call; 'data' only where it cannot be written directly. */
+/* Memory of the cage in use by a call; 'data' only where it cannot be written directly. */
 struct block {
   uint64_t addr;
   size_t size;
@@ -66,7 +66,7 @@ static unsigned char *at(const lencase_cage_config *c, uint64_t addr) {
   return (unsigned char *)c->base + addr;
 }
 
-/* Through a pipe, a page at a time: whatever is at 'from' or 'to', the kernel moves it or says EFAULT. */
+/* Through a pipe, a page at a time: the kernel copies whatever is there, or says EFAULT. */
 static size_t by_pipe(const char *from, char *to, size_t size, uint64_t addr) {
   size_t done = 0;
   int ends[2];
@@ -292,8 +292,8 @@ static lencase_verdict ask_bottom(struct embed *e, int32_t nr,
 }
 
 /*
-** A call of a cage that has ended meanwhile stays parked, and is dropped when the call is over. One on
-** behalf of a cage that did not make it (thread NULL) cannot wait.
+** A call of a cage that has ended meanwhile stays parked, and is dropped when the call is over. One
+** on behalf of a cage that did not make it (thread NULL) cannot wait.
 */
 static enum verdict embed_carry_out(struct call *call, int32_t nr,
                                     const uint64_t words[LENCASE_MAXARGS], int64_t *result) {
@@ -328,7 +328,7 @@ static int embed_fd_path(struct lencase_cage *cage, int fd, char *buf, size_t si
   return (size_t)n < size ? (int)n : -ENAMETOOLONG;
 }
 
-/* If the embedder does not say, a descriptor counts as open: nothing that a grate knows of it is lost. */
+/* If the embedder does not say, a descriptor counts as open: grates forget nothing of it. */
 static bool embed_fd_open(struct lencase_cage *cage, int fd) {
   char path[4096];
   return embed_fd_path(cage, fd, path, sizeof path) != -EBADF;

@@ -39,8 +39,8 @@ void inline_flight_drop(struct inline_host *h, struct flight *f) {
 }
 
 /*
-** A signal handler of the program's has left by longjmp, and with it the call that it came into: the
-** thread is now further up the same stack.
+** A signal handler of the program's has left by longjmp, and with it the call that it came into:
+** the thread is now further up the same stack.
 */
 static void drop_abandoned(struct inline_host *h, const struct visit *v) {
   struct flight *f = h->flights, *next;
@@ -119,7 +119,7 @@ static void end_killed(struct inline_host *h) {
   inline_raw3(h, SYS_kill, (uint64_t)inline_raw3(h, SYS_getpid, 0, 0, 0), SIGKILL, 0);
 }
 
-/* With the lock held. A grate may have ended its own process: that has to wait until it is outside. */
+/* With the lock held. A grate may have killed its own process: that waits until it is outside. */
 static void take_step(struct visit *s, void (*fn)(void *)) {
   struct inline_host *h = s->t->h;
   const struct process *proc;
@@ -250,8 +250,8 @@ int64_t inline_carry_plain(struct trap *t, int64_t nr, const uint64_t words[LENC
 }
 
 /*
-** Dispatch is ours. To the program this is a kernel where it is off, and cannot be had: a lencase that starts a
-** program inline asks for the former.
+** Dispatch is ours. To the program this is a kernel where it is off, and cannot be had: a lencase
+** that starts a program inline asks for the former.
 */
 static int64_t carry_prctl(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   if ((uint32_t)words[0] == PR_SET_SYSCALL_USER_DISPATCH)

@@ -1,9 +1,10 @@
 /*
 ** filters.c - seccomp filters that the program loads itself
 **
-** They answer our calls in its process as its own: those that look at numbers only may end it for a call
-** that it never makes. So such a filter is run on our calls before the kernel gets it. Some of them we
-** can do without from then on, and so can the programs that this one executes; the others are named.
+** They answer our calls in its process as its own: those that look at numbers only may end it for a
+** call that it never makes. So such a filter is run on our calls before the kernel gets it. Some of
+** them we can do without from then on, and so can the programs that this one executes; the others
+** are named.
 */
 
 #include "../bpf.h"

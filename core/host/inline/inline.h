@@ -55,13 +55,13 @@ int inline_start_at(struct lencase_state *st, const struct inline_place *place, 
                     const char *script);
 
 /*
-** The last two variables in the environment of a program that is to run inline, in this order. Its code
-** never sees them: preload.c removes them.
+** The last two variables in the environment of a program that is to run inline, in this order. Its
+** code never sees them: preload.c removes them.
 */
 #define INLINE_VARIABLE "LENCASE_INLINE"
 #define INLINE_PRELOAD "LD_PRELOAD"
 
-/* What a program runs inline by. The library that is preloaded has one, by the name of INLINE_BY. */
+/* What a program runs inline by: INLINE_BY of the library that is preloaded. */
 struct inline_by {
   const char *preload, *script;
 };
@@ -89,14 +89,14 @@ struct inline_program {
 #define INLINE_CHANNEL "m"
 
 /*
-** Runs a program and waits until it and all that it started have ended. As lencase_trace_run: *wstatus
-** is the program's, or an errno with LENCASE_EEXEC. LENCASE_EPERM: see inline_refusal.
+** Runs a program and waits until it and all that it started have ended. As lencase_trace_run:
+** *wstatus is the program's, or an errno with LENCASE_EEXEC. LENCASE_EPERM: see inline_refusal.
 */
 int inline_run(struct lencase_state *st, const struct inline_program *program, int *wstatus);
 
 /*
-** For inline_run, in the child: executes argv[0] with LD_PRELOAD and LENCASE_INLINE set. Returns only
-** when that failed, an errno.
+** For inline_run, in the child: executes argv[0] with LD_PRELOAD and LENCASE_INLINE set. Returns
+** only when that failed, an errno.
 */
 int inline_exec(char *const argv[], const char *preload, const char *script);
 

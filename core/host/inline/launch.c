@@ -1,9 +1,9 @@
 /*
 ** launch.c - the launcher: starts a program that runs inline, and waits for it
 **
-** The program is a child of ours. What its processes tell comes by a pair of sockets (report.c); when no
-** process has the other end any more all of them have ended. SIGCHLD also says that there is something:
-** we wait for signals only, which every container and every kernel has.
+** The program is a child of ours. What its processes tell comes by a pair of sockets (report.c);
+** when no process has the other end any more all of them have ended. SIGCHLD also says that there
+** is something: we wait for signals only, which every container and every kernel has.
 */
 
 #include "inline.h"
@@ -253,7 +253,7 @@ static bool take_message(struct launch *l) {
   return true;
 }
 
-/* A few, so that a program that sends without end does not keep signals out. True: there may be more. */
+/* A few, so that a program that sends without end does not block signals. True: maybe more. */
 static bool take_messages(struct launch *l) {
   int n = 0;
   while (n < AT_ONCE && l->channel >= 0 && take_message(l)) n++;

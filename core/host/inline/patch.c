@@ -1,18 +1,18 @@
 /*
 ** patch.c - call sites of the program's C library that jump to us, instead of raising SIGSYS
 **
-** 'mov $nr, %eax; syscall' is most of a C library's sites; syscall(3) itself has 'mov 8(%rsp), %r9' there.
-** The five bytes of the mov become a jump to a stub nearby, which does the mov and goes on to
-** inline_patched_entry; the syscall stays where it is, for a call that the kernel restarts, and for
-** calls that need a signal frame or do not come back: these go there and raise SIGSYS. A call that no
-** grate names is then made at once; the others are dispatched as by SIGSYS, without the kernel's signal
-** frame.
+** 'mov $nr, %eax; syscall' is most of a C library's sites; syscall(3) itself has 'mov 8(%rsp), %r9'
+** there. The five bytes of the mov become a jump to a stub nearby, which does the mov and goes on
+** to inline_patched_entry; the syscall stays where it is, for a call that the kernel restarts, and
+** for calls that need a signal frame or do not come back: these go there and raise SIGSYS. A call
+** that no grate names is then made at once; the others are dispatched as by SIGSYS, without the
+** kernel's signal frame.
 **
-** The bytes are written only while there is one thread, so that no other executes them meanwhile: a site
-** that is hot, when it has raised SIGSYS a few times; all of the library, when the second thread is about to
-** be made. No other code is patched: in the C library nothing but xmm registers can be
-** alive at a call (it is compiled for every x86-64), so that xsavec, which takes as long as a whole handler
-** in Lua, is not needed.
+** The bytes are written only while there is one thread, so that no other executes them meanwhile: a
+** site that is hot, when it has raised SIGSYS a few times; all of the library, when the second
+** thread is about to be made. No other code is patched: in the C library nothing but xmm registers
+** can be alive at a call (it is compiled for every x86-64), so that xsavec, which takes as long as
+** a whole handler in Lua, is not needed.
 */
 
 #include "inline_int.h"
@@ -44,8 +44,8 @@ struct patched {
 };
 int64_t inline_patched(const struct patched *p, uint64_t sp) __attribute__((used));
 
-/* The work stack of a thread that has made this call; 0: it goes by SIGSYS; 1: it is the engine's. Vector registers
-** are the program's still. */
+/* The work stack of a thread that has made this call; 0: it goes by SIGSYS; 1: it is the engine's.
+** Vector registers are the program's still. */
 GENERAL_REGS uintptr_t inline_patched_stack(uint64_t sp) __attribute__((used));
 
 /*

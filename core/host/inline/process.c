@@ -150,8 +150,8 @@ struct birth {
 };
 
 /*
-** In the child: other threads' calls are not there, and the parent is somewhere else, which hands over what
-** was counted so far.
+** In the child: other threads' calls are not there, and the parent is somewhere else, which hands
+** over what was counted so far.
 */
 static void step_born(void *arg) {
   static const struct state_news forked = {.event = "fork"};
@@ -214,7 +214,7 @@ static int64_t carry_vfork(struct trap *t, int64_t nr, const uint64_t words[LENC
 
 /* {================================== clone ================================ */
 
-/* For a thread or a child with this one's memory, on a stack of its own; in it nothing of this is seen. */
+/* For a thread or a child with this one's memory, on a stack of its own. */
 static int64_t clone_here(struct trap *t, const uint64_t words[LENCASE_MAXARGS], bool lent) {
   struct inline_slot *slot = inline_slot_new(t->h);
   int64_t result;

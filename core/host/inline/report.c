@@ -1,10 +1,10 @@
 /*
 ** report.c - what a process tells the launcher of the program: its grates' state, when it ends
 **
-** The channel is one end of a pair of sockets that keep messages apart, inherited by all processes of the
-** program: it reaches its other end whatever becomes of user ids, the root folder, namespaces and the
-** process group, and the kernel says which process has sent a message. While it is open, processes of
-** the program are left. What the messages are: lua/lencase/gather.lua.
+** The channel is one end of a pair of sockets that keep messages apart, inherited by all processes
+** of the program: it reaches its other end whatever becomes of user ids, the root folder,
+** namespaces and the process group, and the kernel says which process has sent a message. While it
+** is open, processes of the program are left. What the messages are: lua/lencase/gather.lua.
 */
 
 #include "inline_int.h"

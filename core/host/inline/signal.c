@@ -1,8 +1,8 @@
 /*
 ** signal.c - calls about signals
 **
-** SIGSYS is ours, and never blocked: a call that is dispatched while it is would kill the program. Whether
-** the program blocks it is known to us alone.
+** SIGSYS is ours, and never blocked: a call that is dispatched while it is would kill the program.
+** Whether the program blocks it is known to us alone.
 */
 
 #include "inline_int.h"
@@ -99,7 +99,7 @@ static int64_t carry_pselect(struct trap *t, int64_t nr, const uint64_t words[LE
   return inline_carry_plain(t, nr, own);
 }
 
-/* What the program installs for SIGSYS is remembered, and nothing else: see foreign() in dispatch.c. */
+/* The program's action for SIGSYS is only remembered: see foreign() in dispatch.c. */
 static int64_t sigsys_action(struct trap *t, const uint64_t words[LENCASE_MAXARGS],
                              const struct kernel_action *new) {
   struct kernel_action old = t->h->sigsys;

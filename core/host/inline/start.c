@@ -46,8 +46,8 @@ static void note_wanted(struct inline_host *h, const struct lencase_cage *cage) 
 }
 
 /*
-** The first thread has the alternate stack that it had, but for the kernel. When that is none the flags
-** that it tells are not those that it has: to set what there is already is no error.
+** The first thread has the alternate stack that it had, but for the kernel. When that is none the
+** flags that it tells are not those that it has: to set what there is already is no error.
 */
 static bool host_land(struct inline_host *h) {
   struct inline_slot *s = inline_slot_new(h);

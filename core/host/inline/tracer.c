@@ -1,9 +1,10 @@
 /*
 ** tracer.c - a program that traces others, which run inline as it does
 **
-** Their calls are signals, of which a tracer is told: it would see a SIGSYS for each, and one that does not hand it
-** on would keep the tracee at the same call for ever. Such a stop is none of the program's: the tracee goes on with
-** its signal as it was let go on before, and the program waits on.
+** Their calls are signals, of which a tracer is told: it would see a SIGSYS for each, and one that
+** does not hand it on would keep the tracee at the same call for ever. Such a stop is none of the
+** program's: the tracee goes on with its signal as it was let go on before, and the program waits
+** on.
 */
 
 #include "inline_int.h"

@@ -31,8 +31,8 @@ struct lind {
 };
 
 /*
-** The host's part of a cage. One that a grate has killed stays, without a cage, until Lind says that it has
-** ended or gives its id to another one: a thread of it may be on its way to us.
+** The host's part of a cage. One that a grate has killed stays, without a cage, until Lind says
+** that it has ended or gives its id to another one: a thread of it may be on its way to us.
 */
 struct member {
   struct lind *l;
@@ -207,8 +207,9 @@ static void mark_ending(struct member *m, int status) {
 }
 
 /*
-** The grate's own kill(2), past all grates above it: Lind marks the cage's threads, which end where they next
-** look. An exit made for the cage would not do: Lind carries that out on the thread that asks.
+** The grate's own kill(2), past all grates above it: Lind marks the cage's threads, which end where
+** they next look. An exit made for the cage would not do: Lind carries that out on the thread that
+** asks.
 */
 static void lind_kill(struct lencase_cage *cage) {
   struct member *m = member_of(cage);

@@ -270,7 +270,7 @@ static int fd_path(struct lencase_cage *cage, int fd, char *buf, size_t size) {
   return (size_t)length < size ? (int)length : -ENAMETOOLONG;
 }
 
-/* Asked at the bottom, if it has no other way to say. One without fcntl cannot say that it is closed. */
+/* Asked at the bottom, if there is no callback. Without fcntl no descriptor counts as closed. */
 static bool fd_open(struct lencase_cage *cage, int fd) {
   uint64_t words[LENCASE_MAXARGS] = {(uint64_t)(int64_t)fd, F_GETFD};
   char buf[1];

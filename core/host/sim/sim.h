@@ -41,9 +41,9 @@ struct sim_config {
 };
 
 /*
-** A new cage. With a parent it is its child: of 'config' (may be NULL) pid and shares_files alone are looked at, the
-** rest is the parent's, the memory is a copy of what sim_alloc gave. NULL: no memory.
-** It is there until sim_cage_exit or lencase_close.
+** A new cage. With a parent it is its child: of 'config' (may be NULL) pid and shares_files alone
+** are looked at, the rest is the parent's, the memory is a copy of what sim_alloc gave. NULL: no
+** memory. It is there until sim_cage_exit or lencase_close.
 */
 struct lencase_cage *sim_cage_new(struct lencase_state *st, const struct sim_config *config,
                                   struct lencase_cage *parent);

@@ -52,7 +52,7 @@ void sim_memory_put(struct sim_memory *m, uint64_t addr, size_t size);
 uint64_t sim_memory_edge_get(struct sim_memory *m, size_t size);
 void sim_memory_edge_put(struct sim_memory *m, uint64_t addr, size_t size);
 
-/* An address of this process where nothing is, as good to the kernel as cage address 'addr', where nothing is. */
+/* An unmapped address of this process, for cage address 'addr' where nothing is. */
 uint64_t sim_memory_nowhere(const struct sim_memory *m, uint64_t addr);
 
 /* How many of the 'size' bytes at 'addr' come before the first that is less than 'page'. */

@@ -97,7 +97,7 @@ void affinity_child(const struct affinity *a, pid_t parent, pid_t child) {
   set_mask(child, &theirs);
 }
 
-/* The mask is known of the thread that was bound last; a process that chose no CPUs has those that we have. */
+/* The bound thread's mask is known; a process that chose no CPUs has those that we have. */
 void affinity_orphan(const struct affinity *a, const struct process *parent, pid_t child) {
   if (parent->keeps_mask || !may_be_bound(a, child)) return;
   set_mask(child, a->tgid == parent->tgid ? &a->theirs : &a->home);

@@ -2,10 +2,10 @@
 ** attach.c - programs that run already
 **
 ** Such a program gets no filter: that could never be removed again, and without a tracer what the
-** filter traps would fail with ENOSYS. Its calls stop by PTRACE_SYSCALL instead, all of them while a
-** grate handles any, which changes nothing in the program. Nor does it get a window: what replaces
-** arguments lies in memory of its own, where its threads could change it. PTRACE_O_EXITKILL is not
-** set: when lencase is killed the kernel detaches it.
+** filter traps would fail with ENOSYS. Its calls stop by PTRACE_SYSCALL instead, all of them while
+** a grate handles any, which changes nothing in the program. Nor does it get a window: what
+** replaces arguments lies in memory of its own, where its threads could change it.
+** PTRACE_O_EXITKILL is not set: when lencase is killed the kernel detaches it.
 */
 
 #include "trace_int.h"
@@ -84,7 +84,7 @@ int attach_check(const struct trace_run *run) {
 
 /* {================================ leaving ================================ */
 
-/* What it has lent is its own again, if its filters let that be. A vfork's child has lent its parent's. */
+/* Frees what it has lent, if its filters allow it. A vfork's child has lent its parent's. */
 static void give_back(struct trace_run *run, struct process *proc) {
   const struct space *space = proc->space;
   uint64_t words[LENCASE_MAXARGS] = {space->scratch, space->scratch_size};

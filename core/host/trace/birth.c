@@ -25,8 +25,8 @@ static bool in_process(pid_t tgid, pid_t tid) {
 }
 
 /*
-** The flags of the call that a parent is stopped in, as the kernel had them: those of clone lie in a
-** register, those of clone3 in the copy that it was given (tame_clone3).
+** The flags of the call that a parent is stopped in, as the kernel had them: those of clone lie in
+** a register, those of clone3 in the copy that it was given (tame_clone3).
 */
 static uint64_t flags_of(const struct thread *parent) {
   struct user_regs_struct regs;
@@ -42,7 +42,7 @@ static uint64_t flags_of(const struct thread *parent) {
   }
 }
 
-/* Whether parent and child have the same 'what'; by the flags, where the kernel may not be asked. */
+/* Whether parent and child share 'what'; by the flags, where kcmp is refused. */
 static bool shares(int what, const struct thread *parent, pid_t child, uint64_t flag) {
   long order = syscall(SYS_kcmp, parent->tid, child, what, 0, 0);
   return order < 0 ? (flags_of(parent) & flag) != 0 : order == 0;
@@ -194,8 +194,8 @@ static bool is_orphan_of(const struct trace_run *run, const struct thread *t,
 }
 
 /*
-** Children of a process that was killed while it made them, and that have not come to their first stop yet:
-** they are about to, whatever their program does, and can be waited for.
+** Children of a process that was killed while it made them, and that have not come to their first
+** stop yet: they are about to, whatever their program does, and can be waited for.
 */
 void birth_await(struct trace_run *run) {
   const struct dirent *entry;

@@ -1,9 +1,9 @@
 /*
 ** edges.c - parts of the window that end at an unreadable page
 **
-** For bytes that the caller's memory has in part only: they lie right before such a page, and the kernel
-** faults where it would have in the caller's memory. The pages are made so by the set-up of each program
-** (window.c). One of many bytes is there only in a window that is large.
+** For bytes that the caller's memory has in part only: they lie right before such a page, and the
+** kernel faults where it would have in the caller's memory. The pages are made so by the set-up of
+** each program (window.c). One of many bytes is there only in a window that is large.
 */
 
 #include "trace_int.h"
@@ -15,7 +15,7 @@
 #define MIDDLE ((size_t)1 << 20)
 #define LARGE ((size_t)128 << 20) /* half of the default of max_call_bytes */
 
-/* The small ones at the front of the window's slots, the others at their end: the file grows as it is used. */
+/* Small ones before the slots, the others behind them: the file grows as it is used. */
 static const struct edge {
   size_t guard, size; /* the guard's offset, and how much room there is before it */
 } edges[WINDOW_EDGES] = {

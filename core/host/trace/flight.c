@@ -59,7 +59,7 @@ static void down_in_place(struct thread *t) {
   thread_resume(t, 0);
 }
 
-/* Where the instruction is that an injected call is made with: the stub, or that of the call itself. */
+/* The instruction that makes an injected call: in the stub, or that of the call itself. */
 static uint64_t injection_site(const struct thread *t) {
   const struct flight *f = &t->now;
   uint64_t stub = t->proc->space->window;

@@ -2,18 +2,20 @@
 ** foreign.c - seccomp filters that a program loads itself
 **
 ** They add up, are inherited through fork and exec, and answer injected calls as they answer the
-** program's own: with an errno, or by killing it. So each is kept as it was loaded (the kernel is given
-** our copy), and is run here on a call before that is injected. Where the filters refuse it, the host
-** falls back: to memory that the program lends instead of a window, or to its own arguments.
+** program's own: with an errno, or by killing it. So each is kept as it was loaded (the kernel is
+** given our copy), and is run here on a call before that is injected. Where the filters refuse it,
+** the host falls back: to memory that the program lends instead of a window, or to its own
+** arguments.
 **
-** A filter may have a listener, which can let a call go on that ours would have stopped for: the kernel
-** lets one filter in a chain have one, and we give ours up for the program's. The calls of its threads
-** then stop at their entry, before all filters.
+** A filter may have a listener, which can let a call go on that ours would have stopped for: the
+** kernel lets one filter in a chain have one, and we give ours up for the program's. The calls of
+** its threads then stop at their entry, before all filters.
 **
-** Those of a program that was attached to are read when needed, where the kernel allows it. A thread
-** whose filters are unknown makes no calls but its own.
+** Those of a program that was attached to are read when needed, where the kernel allows it. A
+** thread whose filters are unknown makes no calls but its own.
 **
-** Strict mode, which the kernel refuses once there is a filter, is emulated here, at the same stops.
+** Strict mode, which the kernel refuses once there is a filter, is emulated here, at the same
+** stops.
 */
 
 #include "trace_int.h"
@@ -204,7 +206,7 @@ void foreign_forget(struct trace_run *run, struct flight *f) {
   f->load = NULL;
 }
 
-/* What the program has there, copied once; NULL: *err, or (0) it is no filter, or cannot be read. */
+/* The program's filter, copied once; NULL: *err, or (0) it is invalid or cannot be read. */
 static struct foreign *copy_filter(struct thread *t, const struct sock_fprog *prog, int *err) {
   size_t bytes = prog->len * sizeof *prog->filter;
   struct foreign *f = NULL;
@@ -223,8 +225,9 @@ static struct foreign *copy_filter(struct thread *t, const struct sock_fprog *pr
 }
 
 /*
-** Lays the copy where the kernel is to read it: the address of its head, 0: there is no place. Without one, a
-** head for the kernel to refuse: it finds nothing behind it, whatever has come there since.
+** Lays the copy where the kernel is to read it: the address of its head, 0: there is no place.
+** Without one, a head for the kernel to refuse: it finds nothing behind it, whatever has come there
+** since.
 */
 static uint64_t place_filter(struct thread *t, struct foreign_load *load,
                              const struct sock_fprog *prog) {
@@ -339,8 +342,8 @@ static bool has_loaded(const struct foreign_load *load, int64_t result) {
 }
 
 /*
-** It is in force. One with instructions that bpf.c does not know cannot be judged. By TSYNC the other
-** threads have what this one has; where one is in strict mode the kernel refuses that.
+** It is in force. One with instructions that bpf.c does not know cannot be judged. By TSYNC the
+** other threads have what this one has; where one is in strict mode the kernel refuses that.
 */
 static void has_filter(struct thread *t, struct foreign_load *load) {
   struct foreign *f = load->filter;

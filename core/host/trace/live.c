@@ -87,7 +87,7 @@ static void about(pid_t tid, const char *file, char *text, size_t size) {
   text[n > 0 ? n : 0] = '\0';
 }
 
-/* D: it waits where no stop reaches it; Z, X: it has ended, or is a leader that left its threads. */
+/* D: it waits where no stop reaches it; Z, X: it has ended, or is a leader without threads. */
 static char state_of(pid_t tid) {
   char text[512];
   const char *comm_end;

@@ -4,8 +4,8 @@
 ** process_vm_readv(2) is the cheapest way to several places at once. An outer seccomp filter may
 ** refuse it (Docker's default profile does, without CAP_SYS_PTRACE), and so does the kernel for a
 ** process that is not dumpable or has another user id (ptrace(2), "Ptrace access mode checking").
-** /proc/PID/mem is checked when it is opened, and PTRACE_PEEKDATA asks for dumpable alone. These two
-** reach pages that the program itself may not touch, so its mappings are asked first.
+** /proc/PID/mem is checked when it is opened, and PTRACE_PEEKDATA asks for dumpable alone. These
+** two reach pages that the program itself may not touch, so its mappings are asked first.
 */
 
 #include "trace_int.h"
@@ -36,7 +36,7 @@ struct map_query {
 #define MAP_QUERY _IOWR('f', 17, struct map_query)
 enum { MAPS_FIRST = 1 << 16, MAPS_MAX = 64 << 20 };
 
-/* The kernel or a filter refuses it, or there are no descriptors left: that says nothing of the pointer. */
+/* It is refused, or there are no descriptors left: that says nothing of the pointer. */
 static bool is_refusal(ssize_t moved) {
   return moved == -EPERM || moved == -ENOSYS || moved == -EACCES || moved == -EMFILE ||
          moved == -ENFILE;
@@ -120,7 +120,7 @@ int memory_maps(const struct thread *t) {
   return open_proc(t->tid, "maps", O_RDONLY);
 }
 
-/* How many of 'size' bytes at 'addr' the program may touch itself. All, when that cannot be known. */
+/* How many of 'size' bytes at 'addr' the program may touch itself. All, if that is unknown. */
 static size_t touchable(const struct thread *t, uint64_t addr, size_t size, uint32_t want) {
   struct space *space = t->proc->space;
   struct mapping m;
@@ -161,7 +161,10 @@ static ssize_t file_move(const struct thread *t, uint64_t addr, const struct iov
   return moved > 0 ? moved : -EFAULT;
 }
 
-/* A word at a time, of a thread that is stopped. EIO stands for a page that is not there and for a process that is not dumpable. */
+/*
+** A word at a time, of a thread that is stopped. EIO stands for a page that is not there and for a
+** process that is not dumpable.
+*/
 static ssize_t peek_move(const struct thread *t, uint64_t addr, const struct iovec *local,
                          size_t size, bool write) {
   size_t done = 0;
@@ -259,7 +262,7 @@ void memory_veil(struct thread *t) {
   inject_prctl(t, PR_SET_DUMPABLE, 0);
 }
 
-/* A file that is opened then stays good. Where the process was open all the time the page was not there. */
+/* The opened file stays good. If the process was dumpable all the time the page is missing. */
 static ssize_t move_unveiled(struct thread *t, const struct iovec *local,
                              const struct iovec *remote, size_t n, bool write) {
   enum veil veil = memory_unveil(t);

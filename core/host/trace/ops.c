@@ -166,7 +166,7 @@ static void fd_link(const struct lencase_cage *cage, int fd, char *path, size_t 
     snprintf(path, size, "/proc/%d/fd/%d", reader, fd);
 }
 
-/* Whether what /proc says is about us, and not about the descriptor: it may hide the process at all (hidepid). */
+/* Whether /proc hides the process (hidepid): then its answer says nothing of the descriptor. */
 static bool is_veiled(const struct lencase_cage *cage, int err) {
   char path[64];
   snprintf(path, sizeof path, "/proc/%d", (int)process_of(cage)->reader);

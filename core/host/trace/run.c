@@ -11,7 +11,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-/* Each program has a window, which is a file of ours. The program has begun, and has the limits that it inherited. */
+/* Each program's window is a file of ours. The programs keep the limit that they inherited. */
 static const enum __rlimit_resource limits[] = {RLIMIT_NOFILE, RLIMIT_FSIZE};
 enum { LIMITS = sizeof limits / sizeof *limits };
 

@@ -1,12 +1,12 @@
 /*
 ** signal.c - what signals do, and the frames of their handlers
 **
-** A call in flight that a signal interrupted is the kernel's to make again, or not (restart.c). Where it
-** sets up the frame of a handler, that says whether the call ended with EINTR or will be made again
-** after the handler; until then the call is held, innermost last.
+** A call in flight that a signal interrupted is the kernel's to make again, or not (restart.c).
+** Where it sets up the frame of a handler, that says whether the call ended with EINTR or will be
+** made again after the handler; until then the call is held, innermost last.
 **
-** What a signal will do is asked before it is delivered, and another thread may change that meanwhile: so
-** the thread is stepped in a way that stops it at any call and makes none.
+** What a signal will do is asked before it is delivered, and another thread may change that
+** meanwhile: so the thread is stepped in a way that stops it at any call and makes none.
 */
 
 #include "trace_int.h"
@@ -144,7 +144,7 @@ static void at_handler(struct trace_run *run, struct thread *t) {
   thread_resume(t, 0);
 }
 
-/* Which it is, the kernel tells (ptrace_notify): a SIGTRAP may be sent, too, and instructions be stepped over. */
+/* Which it is shows in the siginfo (ptrace_notify): a SIGTRAP may be sent, too. */
 static int trap_code(const struct thread *t) {
   siginfo_t info;
   return ptrace(PTRACE_GETSIGINFO, t->tid, 0, &info) == 0 ? info.si_code : 0;
@@ -170,8 +170,8 @@ void signal_frame(struct trace_run *run, struct thread *t, int status) {
 }
 
 /*
-** There is no handler any more, and the call came again. It is not made (PTRACE_SYSEMU_SINGLESTEP), and comes
-** once more, at its entry.
+** There is no handler any more, and the call came again. It is not made (PTRACE_SYSEMU_SINGLESTEP),
+** and comes once more, at its entry.
 */
 void signal_no_frame(struct trace_run *run, struct thread *t, int status) {
   struct user_regs_struct regs;

@@ -1,12 +1,12 @@
 /*
 ** start.c - the program: fork, filter, exec
 **
-** The child waits until it is traced and its filter is built, loads it, hands us the filter's listener
-** through the gate, a pair of sockets, stops, and executes the program. What else the two tell
-** each other lies in a page both can see.
+** The child waits until it is traced and its filter is built, loads it, hands us the filter's
+** listener through the gate, a pair of sockets, stops, and executes the program. What else the two
+** tell each other lies in a page both can see.
 **
-** Where the filter cannot be had as it should be, every call of every thread stops at its entry, before
-** all filters: that is dear and sees as much.
+** Where the filter cannot be had as it should be, every call of every thread stops at its entry,
+** before all filters: that is dear and sees as much.
 */
 
 #include "trace_int.h"

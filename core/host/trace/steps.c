@@ -48,7 +48,8 @@ static enum steps_news look(struct steps *s, int fd, int *status) {
 
 /*
 ** Others are held where they stop, but those that have ended are reaped: a thread that executes a
-** program waits for the ends of the other threads of its process, and has the leader's number only then.
+** program waits for the ends of the other threads of its process, and has the leader's number only
+** then.
 */
 static enum steps_news await(struct steps *s, int fd, int *status) {
   int64_t began = now(), pause = PAUSE_FIRST,
@@ -111,7 +112,10 @@ static bool enters(struct steps *s) {
          steps_refuse(s, "another call came than the one made for it");
 }
 
-/* A stop on the way: SIGSTOP is kept for later, a stop of job control or of ours passes, a filter may trap what is made. */
+/*
+** A stop on the way: SIGSTOP is kept for later, a stop of job control or of ours passes, a filter
+** may trap what is made.
+*/
 static bool passes(struct steps *s, int status) {
   switch (stop_kind(status)) {
     case STOP_SIGNAL:

@@ -1,8 +1,8 @@
 /*
 ** trace.h - the host of unmodified programs: ptrace and a seccomp filter
 **
-** lencase_trace_run, in lencase.h, runs a program to its end. Here is a run under interactive control:
-** it is halted as a whole, or at one call of one thread, and resumed. While it is halted
+** lencase_trace_run, in lencase.h, runs a program to its end. Here is a run under interactive
+** control: it is halted as a whole, or at one call of one thread, and resumed. While it is halted
 ** no thread of it runs but those that the kernel holds (vfork), which stop as soon as they can.
 */
 
@@ -74,20 +74,22 @@ struct trace_observer {
 
 /*
 ** Starts a program, which gets a process group of its own, or attaches to a process with all its
-** threads; the run is halted, and the state's until trace_live_close. A started program dies with this process, another is
-** let go. LENCASE_EEXEC: *err is the errno; LENCASE_EHOST: it may not be traced; LENCASE_EPERM: there is a run.
+** threads; the run is halted, and the state's until trace_live_close. A started program dies with
+** this process, another is let go. LENCASE_EEXEC: *err is the errno; LENCASE_EHOST: it may not be
+** traced; LENCASE_EPERM: there is a run.
 */
 int trace_live_start(struct lencase_state *st, const struct trace_observer *observer,
                      char *const argv[], struct trace_run **run, int *err);
 int trace_live_attach(struct lencase_state *st, const struct trace_observer *observer, pid_t pid,
                       struct trace_run **run);
 
-/* Lets all of it go on until there is something to tell. 'every': each call of each thread arrives. */
+/* Resumes all of it until there is something to tell. 'every': each call of each thread arrives. */
 int trace_live_go(struct trace_run *run, bool every, struct trace_event *event);
 
 /*
-** Of a thread at a call: its handlers are asked, 'first' before them (NULL: they alone), and the end of the
-** call halts the run. LENCASE_EINVAL: it is not at a call; LENCASE_EPERM: the state is in use.
+** Of a thread at a call: its handlers are asked, 'first' before them (NULL: they alone), and the
+** end of the call halts the run. LENCASE_EINVAL: it is not at a call; LENCASE_EPERM: the state is
+** in use.
 */
 int trace_live_answer(struct trace_run *run, pid_t tid, const struct route_entry *first);
 

@@ -86,8 +86,8 @@ void slots_free(struct lencase_state *st, struct slots *s);
 enum { WINDOW_EDGES = 6 };
 
 /*
-** Memory of ours that a program can read. Each has a file of its own; the children that it forks go on with
-** it until they execute programs.
+** Memory of ours that a program can read. Each has a file of its own; the children that it forks go
+** on with it until they execute programs.
 */
 struct window {
   int fd; /* writable, to make the file longer; -1: there is none */
@@ -120,10 +120,9 @@ struct process {
   struct lencase_cage *cage;
   struct space *space;
   struct thread *threads;
-  bool keeps_mask;  /* the program chose its CPUs: they are not changed */
-  bool own_filters; /* some thread of it has, or had, seccomp filters of its own */
-  bool
-      owes_interrupt; /* a SIGINT of the terminal's that others of its group told of is on its way */
+  bool keeps_mask;     /* the program chose its CPUs: they are not changed */
+  bool own_filters;    /* some thread of it has, or had, seccomp filters of its own */
+  bool owes_interrupt; /* a SIGINT of the terminal's, which others of its group got, is to come */
 };
 
 /* What a thread is at, which says what its next stop means: the table in stop.c. */
@@ -202,10 +201,10 @@ enum cut_how {
 
 /* Such a call, which is about to be made again: restart.c. */
 struct cut {
-  uint8_t how; /* enum cut_how */
-  bool asked;  /* it was handled, or there is no handler that has come since */
-  int64_t began,
-      due; /* when, and when its time-out is over, in nanoseconds; 0: that is not known, there is none */
+  uint8_t how;   /* enum cut_how */
+  bool asked;    /* it was handled, or there is no handler that has come since */
+  int64_t began; /* nanoseconds; 0: that is not known */
+  int64_t due;   /* when its time-out is over; 0: it has none */
   struct user_regs_struct regs;
 };
 
@@ -247,7 +246,7 @@ struct thread {
   struct flight held[TRACE_HELD]; /* interrupted by handlers that run, innermost last */
 };
 
-/* All threads, those whose last turn is longest ago first, and which of them wait for their next. */
+/* All threads, the one whose last turn is longest ago first, and those that wait for a turn. */
 struct queue {
   TAILQ_HEAD(thread_list, thread) threads;
   struct thread *next; /* none before it waits */
@@ -308,8 +307,8 @@ struct traps {
 enum { KIND_WANTED = 1, KIND_HOST = 2, TRACE_KINDS = 1024 };
 
 /*
-** Who controls a run, and is told of what happens in it: run_unobserved, which does nothing, or that
-** of live.c, which halts it.
+** Who controls a run, and is told of what happens in it: run_unobserved, which does nothing, or
+** that of live.c, which halts it.
 */
 struct observer {
   bool handles_any; /* it may come to handle any call */
@@ -321,7 +320,7 @@ struct observer {
   pid_t (*wait)(struct trace_run *run, int *status);
   /* True when a call that arrived waits. */
   bool (*shows)(struct trace_run *run, struct thread *t);
-  /* The handlers of a call are asked; whether those of the call in 'regs' were, or none has come since. */
+  /* The handlers of a call are asked; whether the same call in 'regs' was seen by all handlers. */
   void (*asks)(struct thread *t, int32_t nr, const uint64_t words[LENCASE_MAXARGS]);
   bool (*had_asked)(const struct thread *t, const struct user_regs_struct *regs);
   /* The kernel has carried something out for a call. */
@@ -417,7 +416,7 @@ void queue_leave(struct queue *q, struct thread *t);
 /* waitpid told of a thread, and none is waiting. */
 void queue_add(struct trace_run *run, pid_t tid, int status);
 
-/* The same at any time; its turn comes behind those that are waiting for theirs already, or before. */
+/* The same at any time; its turn comes behind those that wait already, or before. */
 void queue_told(struct trace_run *run, pid_t tid, int status);
 
 /* Whose turn it is, and what waitpid told; NULL: none is waiting. */
@@ -459,7 +458,7 @@ void start_close(struct trace_run *run);
 int filter_build(struct trace_run *run, const struct lencase_cage *cage, void *code,
                  size_t capacity, size_t *n);
 
-/* A filter for what the cages' handlers want and no filter of the run's traps yet; *n 0: there is nothing. */
+/* A filter for what handlers want and no filter of the run's traps yet; *n 0: there is nothing. */
 int filter_build_more(struct trace_run *run, void *code, size_t capacity, size_t *n);
 void filter_close(struct trace_run *run);
 
@@ -508,8 +507,8 @@ bool thread_interrupt(struct thread *t);
 void thread_stopped(struct thread *t);
 
 /*
-** A thread that runs rests from now on, or does not any more: how it stood. There is no way from one rest to
-** another: one that takes it ends the cage.
+** A thread that runs rests from now on, or does not any more: how it stood. There is no way from
+** one rest to another: one that takes it ends the cage.
 */
 void thread_rest(struct thread *t, enum thread_stand how);
 enum thread_stand thread_move(struct thread *t);
@@ -538,8 +537,8 @@ bool thread_entry(const struct thread *t, struct __ptrace_syscall_info *info);
 
 /*
 ** Whether the thread stands before this very call: number, arguments, 'ip' behind its instruction,
-** 64-bit. What we make it do and what is waved through is compared so: the program's other threads, and
-** processes that may write into it, can change instructions that are not in the window.
+** 64-bit. What we make it do and what is waved through is compared so: the program's other threads,
+** and processes that may write into it, can change instructions that are not in the window.
 */
 bool thread_at_call(const struct thread *t, int32_t nr, const uint64_t words[LENCASE_MAXARGS],
                     uint64_t ip);
@@ -611,7 +610,7 @@ bool flight_bears(const struct thread *t);
 /* Carries out t->now.nr and words: in place or injected. */
 void flight_down(struct trace_run *run, struct thread *t);
 
-/* The stops of a downcall: its entry, the filter's for it, its exit, and that of what is made instead. */
+/* Stops of a downcall: entry, seccomp, exit; and of what is made instead of a skipped call. */
 void flight_entered(struct trace_run *run, struct thread *t, int status);
 void flight_trapped(struct trace_run *run, struct thread *t, int status);
 void flight_exited(struct trace_run *run, struct thread *t, int status);
@@ -619,9 +618,9 @@ void flight_skip_trapped(struct trace_run *run, struct thread *t, int status);
 void flight_skipped(struct trace_run *run, struct thread *t, int status);
 
 /*
-** Changes registers so that the call a thread stands at is not made. Behind the filter there is then
-** none (-1). At its entry the filters are still to come, and an outer one that is a list of what is allowed
-** would answer -1 in our place, or kill: a call that all allow is made instead.
+** Changes registers so that the call a thread stands at is not made. Behind the filter there is
+** then none (-1). At its entry the filters are still to come, and an outer one that is a list of
+** what is allowed would answer -1 in our place, or kill: a call that all allow is made instead.
 */
 void flight_skip(const struct thread *t, struct user_regs_struct *regs);
 
@@ -676,7 +675,7 @@ void restart_wake(struct trace_run *run);
 void restart_begins(struct thread *t);
 void restart_passes(struct thread *t);
 
-/* How a call in flight has ended: a result, or one of restart_wanted, which leaves it to the kernel. */
+/* The end of a call in flight: a result, or one of restart_wanted, for the kernel. */
 int64_t restart_result(struct thread *t, int64_t result);
 void restart_interrupted(struct trace_run *run, struct thread *t, int64_t result);
 
@@ -729,7 +728,7 @@ void birth_exec_exit(struct trace_run *run, struct thread *t, int status);
 
 /* {================================= vdso.c ================================ */
 
-/* Makes a new program, stopped before its first instruction, use system calls where handlers want them. */
+/* Hides the vDSO from a new program, before its first instruction, where handlers want it. */
 void vdso_hide(struct trace_run *run, struct thread *t);
 
 /* }========================================================================= */
@@ -738,9 +737,9 @@ void vdso_hide(struct trace_run *run, struct thread *t);
 
 /*
 ** What a thread is made to do while the tracer waits for it; none of it blocks. Signals are blocked
-** (thread_mask); a SIGSTOP is kept for later. 'over': the thread has ended or executed another program,
-** which is in the queue; or it has done something else than it was made to, or nothing for too long,
-** and its cage is ended. Everything fails then.
+** (thread_mask); a SIGSTOP is kept for later. 'over': the thread has ended or executed another
+** program, which is in the queue; or it has done something else than it was made to, or nothing for
+** too long, and its cage is ended. Everything fails then.
 */
 struct steps {
   struct trace_run *run;
@@ -770,9 +769,10 @@ bool steps_enter(struct steps *s, uint64_t site, int32_t nr, const uint64_t word
 int64_t steps_result(struct steps *s);
 
 /*
-** 'body' has a stopped thread make calls: wherever it is, it is there again afterwards. What body says; -ESRCH:
-** it is over. A body begins and ends with a thread that stands behind a call. steps_inject: one
-** call, by the syscall instruction at 'site': its result. steps_possible: whether a thread of a halted run is where that can be done.
+** 'body' has a stopped thread make calls: wherever it is, it is there again afterwards. What body
+** says; -ESRCH: it is over. A body begins and ends with a thread that stands behind a call.
+** steps_inject: one call, by the syscall instruction at 'site': its result. steps_possible: whether
+** a thread of a halted run is where that can be done.
 */
 typedef int64_t (*steps_fn)(struct steps *s, void *ud);
 int64_t steps_detour(struct trace_run *run, struct thread *t, steps_fn body, void *ud);
@@ -790,8 +790,8 @@ int64_t steps_call(struct steps *s, uint64_t site, int32_t nr,
 
 /*
 ** Memory of the program's own, which it has from the first time that it is needed until it executes
-** another or we leave: statuses as of window_take. What lend_take gives as data is in our own memory, and
-** lend_flush brings it over, with that of the calls above.
+** another or we leave: statuses as of window_take. What lend_take gives as data is in our own
+** memory, and lend_flush brings it over, with that of the calls above.
 */
 int lend_memory(struct trace_run *run, struct thread *t);
 int lend_take(struct trace_run *run, struct thread *t, struct mem_seg *seg);
@@ -803,9 +803,9 @@ bool lend_flush(const struct call *call);
 /* {================================ foreign.c ============================== */
 
 /*
-** Whether a thread's own filters let it make a call, with the syscall instruction at 'site'. foreign_bears:
-** whether a call that a handler makes on its behalf leaves it alive, if only with an errno; the
-** program's own unchanged call is not judged.
+** Whether a thread's own filters let it make a call, with the syscall instruction at 'site'.
+** foreign_bears: whether a call that a handler makes on its behalf leaves it alive, if only with an
+** errno; the program's own unchanged call is not judged.
 */
 bool foreign_allows(const struct thread *t, uint64_t site, int32_t nr,
                     const uint64_t words[LENCASE_MAXARGS]);
@@ -826,14 +826,14 @@ int foreign_mode(const struct thread *t);
 void foreign_over(struct thread *t, int64_t result);
 void foreign_forget(struct trace_run *run, struct flight *f);
 
-/* A thread has what another has: a new one what its parent has; or of a process that is gone. It is no more. */
+/* A thread gets the filters of another, as of its parent; or of a process that is gone. It ends. */
 void foreign_inherit(struct thread *t, const struct thread *parent);
 void foreign_orphan(struct thread *t, const struct process *parent);
 void foreign_gone(struct thread *t);
 
 /*
-** A program that was attached to loads filters without us, and had some before: what the kernel tells of those of a
-** stopped thread. It tells only root, and only a process without a filter.
+** A program that was attached to loads filters without us, and had some before: what the kernel
+** tells of those of a stopped thread. It tells only root, and only a process without a filter.
 */
 void foreign_read(struct thread *t);
 
@@ -867,8 +867,8 @@ int memory_maps(const struct thread *t);
 bool memory_mapping(const struct thread *t, int maps, uint64_t addr, struct mapping *m);
 
 /*
-** Makes a process that is not dumpable dumpable for the moment, by injected calls: a thread of it is
-** stopped at a call of its own. memory_veil undoes it.
+** Makes a process that is not dumpable dumpable for the moment, by injected calls: a thread of it
+** is stopped at a call of its own. memory_veil undoes it.
 */
 enum veil { VEIL_NONE, VEIL_LIFTED, VEIL_STAYS };
 enum veil memory_unveil(struct thread *t);
@@ -882,10 +882,10 @@ void memory_veil(struct thread *t);
 void window_map(struct trace_run *run, struct thread *t);
 void window_free(struct trace_run *run, struct window *w);
 
-/* Whether the program of a stopped thread has a window: a forked one gets its own now. False: it never will. */
+/* Whether a stopped thread's program has a window; a forked one gets its own now. */
 bool window_ready(struct trace_run *run, struct thread *t);
 
-/* A part of the window that a thread can read: a status. window_give takes seg->data; nothing of it stays readable. */
+/* A part of the window for a thread: a status. window_give takes seg->data and hides the bytes. */
 int window_take(struct trace_run *run, struct thread *t, struct mem_seg *seg);
 void window_give(const struct space *space, const struct mem_seg *seg);
 
@@ -900,7 +900,7 @@ bool window_grow(struct window *w, size_t size);
 size_t edges_first(void);
 size_t edges_last(size_t window_size);
 
-/* The offsets of the pages that a program's set-up makes unreadable: 8 bytes each, WINDOW_EDGES of them. */
+/* The offsets of the pages that the set-up makes unreadable: WINDOW_EDGES of 8 bytes each. */
 void edges_write(unsigned char *guards);
 
 /* As window_take and window_give, for host_ops.edge_get and edge_put. */
@@ -962,7 +962,7 @@ void relay_stop(struct trace_run *run);
 
 /* {================================= live.c ================================ */
 
-/* Whether a thread may be in a call that makes another: one that runs is looked at again for a moment. */
+/* Whether a thread may be in a call that makes another: looks again at a running one. */
 bool live_may_fork(pid_t tid);
 
 /* }========================================================================= */

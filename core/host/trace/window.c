@@ -5,11 +5,11 @@
 ** process can ever write it. Each new program gets one of its own mapped read-only, the first page
 ** (the stub) executable, before its first instruction has run. The descriptor
 ** travels by an answer to a system call that only we know how to make, so that
-** nothing in the cage can put another in its place. What is mapped then is asked of the kernel: calls
-** that are made in a cage's name have the results that its filters let them have.
+** nothing in the cage can put another in its place. What is mapped then is asked of the kernel:
+** calls that are made in a cage's name have the results that its filters let them have.
 **
-** A child that a program forks has the stub and no slots (MADV_DONTFORK): it gets a window of its own when it
-** first needs one, before it loads a filter that could keep it from that.
+** A child that a program forks has the stub and no slots (MADV_DONTFORK): it gets a window of its
+** own when it first needs one, before it loads a filter that could keep it from that.
 */
 
 #include "trace_int.h"
@@ -267,8 +267,8 @@ static void end_intruder(const struct steps *s, const struct seccomp_notif *note
 }
 
 /*
-** Answers the call of the thread with the window's descriptor, whose number there is *got; -1: it cannot be
-** had. False: it was another's call.
+** Answers the call of the thread with the window's descriptor, whose number there is *got; -1: it
+** cannot be had. False: it was another's call.
 */
 static bool hand_over(const struct steps *s, int window_fd, int *got) {
   union notification note;
@@ -287,7 +287,7 @@ static bool hand_over(const struct steps *s, int window_fd, int *got) {
   return true;
 }
 
-/* The call with the cookie: the number of the descriptor that it was answered with, or a negative errno. */
+/* The call with the cookie: the number of the descriptor that it got, or a negative errno. */
 static int64_t fetch_descriptor(struct steps *s, uint64_t site, int window_fd) {
   uint64_t words[LENCASE_MAXARGS] = {0};
   enum steps_news news;
@@ -352,7 +352,7 @@ struct sought {
   int maps;
 };
 
-/* Where the part of the window ends that is mapped from 'addr' on, and how; 0: something else is there. */
+/* The end of the part of the window mapped from 'addr' on, and its kind; 0: something else. */
 static uint64_t window_end(const struct sought *s, uint64_t addr, uint32_t *flags) {
   struct mapping m;
   if (!memory_mapping(s->t, s->maps, addr, &m)) return 0;
@@ -484,7 +484,7 @@ static uint64_t setup_site(size_t n) {
   return at;
 }
 
-/* Whether filters of its own let a program make all that maps a window of 'size' bytes at 'stub'. */
+/* Whether its own filters allow all that maps a window of 'size' bytes at 'stub'. */
 static bool filters_allow(const struct trace_run *run, const struct thread *t, uint64_t site,
                           uint64_t stub, uint64_t size) {
   const uint64_t *c = run->cookie, fd = 3;
