@@ -1,5 +1,5 @@
 /*
-** cage.h - the cages of a state, and who is told of their comings and goings
+** cage.h - the cages of a state, and the watchers of their births and exits
 */
 
 #ifndef CAGE_H

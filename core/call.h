@@ -100,7 +100,7 @@ void call_cage_exec(struct lencase_cage *cage);
 */
 void call_cage_exit(struct lencase_cage *cage, int status);
 
-/* The state closes: its cages are let go. */
+/* The state closes: its cages are released. */
 void call_cages_close(struct lencase_state *st);
 
 /* The program has ended: logs how often mistakes were repeated that were logged once. */

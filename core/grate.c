@@ -281,7 +281,7 @@ static bool sees_any(const struct variant_plan *vp) {
   return i < vp->variant->nparams;
 }
 
-/* Arguments that no variant describes are shown as addresses: the author is told, once. */
+/* Arguments that no variant describes are shown as addresses: that is logged, once. */
 static void tell_unknown(struct call *call) {
   struct grate_entry *e = entry_of(call);
   char where[160];

@@ -120,7 +120,7 @@ typedef struct lencase_config {
 */
 lencase_state *lencase_new(const lencase_config *config);
 
-/* Frees a state and all that belongs to it; its cages are let go. NULL is fine. */
+/* Frees a state and all that belongs to it; its cages are released. NULL is fine. */
 void lencase_close(lencase_state *st);
 
 /*

@@ -14,7 +14,7 @@ struct call;
 enum handler_event {
   HANDLER_START,  /* the call arrived, its in-arguments are there */
   HANDLER_RESULT, /* what it asked for was carried out: call->down_result */
-  HANDLER_DROP    /* cage or thread is gone: let go of everything */
+  HANDLER_DROP    /* cage or thread is gone: release everything */
 };
 
 /*

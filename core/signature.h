@@ -58,13 +58,13 @@ struct sig_record {
 
 struct sig_param {
   const char *name;
-  const char *ctype; /* as the prototype has it, for people */
+  const char *ctype; /* as the prototype has it, for messages */
   uint8_t kind, dir;
   uint8_t width, is_signed; /* of a SIG_INT */
   uint8_t nullable;         /* the prototype says that NULL is fine */
   uint8_t size, size_arg;   /* enum sig_size */
   uint8_t filled;           /* enum sig_filled */
-  uint32_t elem;            /* bytes of one element; 1 for one struct whose size is told in bytes */
+  uint32_t elem;            /* bytes of one element; 1 for one struct with a size in bytes */
   uint32_t count; /* for SIZE_FIXED, SIZE_FIELD; of a string: the most that is read, 0: any */
   const struct sig_record *record; /* of a SIG_RECORDS */
 };

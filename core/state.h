@@ -89,7 +89,7 @@ int state_check_outside(struct lencase_state *st);
 */
 int state_tell_grates(struct lencase_state *st, const struct state_news *news);
 
-/* Sends a message for people to the log function. */
+/* Sends a message to the log function. */
 void state_log(struct lencase_state *st, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 #endif

@@ -2,8 +2,8 @@
 ** bench-driver.c - work to be measured, and the clock
 **
 **   write SIZE N      N writes of SIZE bytes to /dev/null
-**   direct N          N writes of 1 byte by a system call instruction of its own: the C library's are
-**                     those that lencase run --inline patches
+**   direct N          N writes of 1 byte by a system call instruction of its own: lencase run
+**                     --inline patches those of the C library
 **   geteuid N         N calls that do next to nothing
 **   spawn N           N times fork, exec of /bin/true, wait
 **   compute N         two threads that compute, N rounds each, and make no calls, after one of

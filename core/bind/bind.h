@@ -10,7 +10,7 @@
 
 #include "../grate.h"
 
-/* Who is told of the calls of a state's cages, see record.c. */
+/* The recorder of the calls of a state's cages, see record.c. */
 struct bind_record {
   struct call_recorder recorder;
   struct cage_watcher watcher;
@@ -28,7 +28,7 @@ struct bind_state {
   lua_State *L; /* the Lua state that is inside a function of the core; NULL: none */
   int log;      /* reference of the log function, or LUA_NOREF */
   struct grate_watch watch;
-  int watcher; /* reference of the function that is told of what handlers do, or LUA_NOREF */
+  int watcher; /* reference of the function that observes handlers, or LUA_NOREF */
   struct bind_record record;
 };
 

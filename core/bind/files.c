@@ -35,7 +35,7 @@ static int opened(lua_State *L, luaL_Stream *s, const char *name) {
 
 /* {================================= outputs =============================== */
 
-/* What we write for people. */
+/* A file or stream that lencase writes. */
 struct output {
   int fd;
   bool ours; /* to close */
@@ -155,7 +155,7 @@ static int send_bytes(lua_State *L) {
   return outcome(L, g->st->outlet(g->st->outlet_ud, &to));
 }
 
-/* core.unwritten(message): an output of this grate's could not be written, which is told */
+/* core.unwritten(message): logs that an output of this grate's could not be written */
 static int unwritten(lua_State *L) {
   struct lencase_state *st = grate_of(L)->st;
   st->unwritten = true;

@@ -131,7 +131,7 @@ static int interface_timed(lua_State *L) {
   return 0;
 }
 
-/* core.log(line): a message for people */
+/* core.log(line): logs a message */
 static int interface_log(lua_State *L) {
   state_log(grate_of(L)->st, "%s", luaL_checkstring(L, 1));
   return 0;

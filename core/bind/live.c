@@ -1,5 +1,5 @@
 /*
-** live.c - a live program at the prompt: the trace host's run, halted and let go on
+** live.c - a live program at the prompt: the trace host's run, halted and resumed
 */
 
 #include <sys/wait.h>
@@ -45,7 +45,7 @@ struct arrival {
 
 /*
 ** Runs protected: f(tid, pid, id of the cage, callnum, a1, ..., a6) -> true: halt there; "end": its
-** end is told
+** end is reported
 */
 static int ask_arrived(lua_State *L) {
   struct arrival *a = lua_touserdata(L, 1);
@@ -81,7 +81,7 @@ static bool call_back(struct bind_live *b, lua_CFunction f, void *ud) {
   return false;
 }
 
-/* A function that fails is told where it did. */
+/* The error of a function gets its place. */
 static enum trace_notice on_arrived(void *ud, const struct trace_thread *at) {
   struct arrival a = {.b = ud, .at = at, .notice = NOTICE_NONE};
   if (!a.b->looks) return NOTICE_NONE;

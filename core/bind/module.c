@@ -23,7 +23,7 @@ static int errnos(lua_State *L) {
   return 1;
 }
 
-/* core.strerror(errno) -> what people read of it */
+/* core.strerror(errno) -> its text */
 static int strerror_of(lua_State *L) {
   const char *text = strerrordesc_np((int)luaL_checkinteger(L, 1));
   lua_pushstring(L, text != NULL ? text : "Unknown error");

@@ -1,5 +1,5 @@
 /*
-** probe.c - what of this place works, as Lua sees it
+** probe.c - which features of the system work, as Lua sees it
 */
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /*
-** readline.c - lines from people, by GNU readline where the system has it
+** readline.c - reading lines, by GNU readline where the system has it
 **
 ** The library is opened when a prompt asks for it, so that nothing else needs it: neither the build
 ** nor a grate. It keeps one line, one history and one completion for the whole process.

@@ -29,7 +29,7 @@ void bind_terminal_open(struct bind_terminal *t, pid_t program) {
 void bind_terminal_give(struct bind_terminal *t) {
   if (!t->there) return;
   tcgetattr(STDIN_FILENO, &t->ours);
-  block_refusal(&t->mask); /* what is told meanwhile is written from the background */
+  block_refusal(&t->mask); /* messages meanwhile are written from the background */
   tcsetattr(STDIN_FILENO, TCSADRAIN, &t->theirs);
   tcsetpgrp(STDIN_FILENO, t->group);
 }

@@ -147,7 +147,7 @@ const struct probe probe_list[PROBE_COUNT] = {
     {"pids", "/proc/PID of the processes that are traced", NULL, {"proc"}, probe_try_pids},
     {"hidepid", "/proc/PID of other users' processes", NULL, {"pids"}, probe_try_hidepid},
     {"outer-filter",
-     "seccomp filters around this place, which may refuse calls",
+     "seccomp filters from outside, which may refuse calls",
      NULL,
      {0},
      probe_try_outer_filter},

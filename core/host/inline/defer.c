@@ -3,11 +3,11 @@
 **
 ** The program's handlers must not run while its thread has the engine, or is about to. To block
 ** signals would be two system calls for each call of the program's, as many as it has downcalls
-** more, and each is as dear as a handler in Lua. So a thread only says that it is inside, in a slot
-** of its own, and the kernel enters the program's handlers by way of inline_signal_entry: outside
-** it jumps on to them, and they find what the kernel gave them; inside it blocks all signals,
-** queues the one that came once more, and goes back. When the thread leaves it opens the mask
-** again, and the kernel delivers it there.
+** more, and each costs as much as a handler in Lua. So a thread only says that it is inside, in a
+** slot of its own, and the kernel enters the program's handlers by way of inline_signal_entry:
+** outside it jumps on to them, and they find what the kernel gave them; inside it blocks all
+** signals, queues the one that came once more, and goes back. When the thread leaves it opens the
+** mask again, and the kernel delivers it there.
 **
 ** Invariant: a slot's 'inside' is true only between inline_enter_host and inline_leave_host of its
 ** thread, and no handler of the program's runs meanwhile. So what interrupts a thread finds it as
@@ -245,7 +245,7 @@ static bool is_fatal_handler(const struct inline_host *h, uintptr_t handler) {
   return handler == inline_fatal_action(h).handler;
 }
 
-/* SA_RESETHAND is ours to do: the kernel would have forgotten the handler when it entered ours. */
+/* SA_RESETHAND is done here: the kernel would have reset the handler when it entered ours. */
 static uintptr_t handler_of(struct inline_host *h, int sig) {
   struct inline_handler *handler = &h->handlers[sig - 1];
   uintptr_t entry = handler->entry;
@@ -412,7 +412,8 @@ static struct kernel_action ours(const struct kernel_action *new) {
   struct kernel_action action = masked(new);
   if (action.handler <= 1) return action;
   action.handler = (uintptr_t)inline_signal_entry;
-  action.flags = (action.flags & ~RESETHAND) | SA_SIGINFO; /* what came must be told to be queued */
+  /* a siginfo is needed to queue it again */
+  action.flags = (action.flags & ~RESETHAND) | SA_SIGINFO;
   return action;
 }
 

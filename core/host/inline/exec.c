@@ -53,7 +53,7 @@ static const char *linker_refusal(const struct caller *c, int fd, const Elf64_Ph
   if (strcmp(name != NULL ? name + 1 : path, "ld-linux-x86-64.so.2") != 0)
     return "is linked for another C library";
   if (c->h == NULL) return NULL;
-  /* by the real user, without capabilities that he is about to lose */
+  /* by the real user, without capabilities that exec drops */
   if (ask(c, SYS_faccessat, (uint64_t)AT_FDCWD, (uintptr_t)c->h->preload, R_OK, 0) != 0)
     return "would not find lencase's library (in another root folder or mount namespace, or as "
            "another user)";
@@ -329,7 +329,7 @@ static void step_tell(void *arg) {
       n->path[0] != '\0' ? n->path : "a program that is executed by its descriptor", n->why);
 }
 
-/* True: it was refused, and that was said. */
+/* True: it was refused, and that was logged. */
 static bool refused(struct inline_host *h, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   struct caller c = {h};
   char path[PATH_MAX];

@@ -1,5 +1,5 @@
 /*
-** fatal.c - signals that end the program: its grates are told before
+** fatal.c - signals that end the program: its grates are notified before
 **
 ** Where the program leaves such a signal to its default action the kernel gets a handler of ours,
 ** and the program is told of the default. When the signal comes the process ends for the grates;

@@ -358,7 +358,7 @@ extern struct inline_host *inline_the_host;
 
 int inline_install(struct inline_host *h);
 
-/* LENCASE_EHOST: what such a call has said. */
+/* LENCASE_EHOST, with the errno of such a call in the message. */
 int inline_no_dispatch(struct lencase_state *st, int err);
 
 /* The kernel raised it for what the thread did just now: to go back would raise it again. */

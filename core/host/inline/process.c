@@ -284,7 +284,7 @@ static int64_t carry_clone(struct trap *t, int64_t nr, const uint64_t words[LENC
   return words[1] != 0 ? clone_sharing(t, words) : clone_apart(t, words);
 }
 
-/* Thread pointers may go from thread to thread now: none is told by them any more. */
+/* Thread pointers may be reused by other threads now: none is found by them any more. */
 static int64_t carry_arch_prctl(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   if ((uint32_t)words[0] == ARCH_SET_FS) t->h->unslotted = true;
   return inline_carry_plain(t, nr, words);

@@ -32,7 +32,7 @@ static const struct {
     {SYS_epoll_pwait2, 4, 5},
 };
 
-/* What the program has told us of SIGSYS, and is told. */
+/* What the program has set for SIGSYS, and sees. */
 static int64_t change_sigsys(struct trap *t, uint64_t how, const inline_mask *mask, uint64_t old) {
   struct inline_slot *s = t->slot;
   bool names = mask != NULL && (*mask & MASK_OF(SIGSYS)) != 0, did = s->blocks_sigsys;
@@ -131,7 +131,7 @@ static int64_t carry_sigreturn(struct trap *t, int64_t nr, const uint64_t words[
   inline_return(t);
 }
 
-/* The kernel has one of ours: stack.c. What is told has no padding but zeros. */
+/* The kernel has one of ours: stack.c. The padding of the answer is zeros. */
 static int64_t carry_altstack(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   const stack_t old = inline_alternate(t->slot, t->sp);
   const uint64_t told[] = {(uintptr_t)old.ss_sp, (uint32_t)old.ss_flags, old.ss_size};

@@ -22,7 +22,7 @@ static uintptr_t stack_new(void) {
   return (uintptr_t)at + GUARD;
 }
 
-/* Other threads would not be dispatched: it is said thread by thread. */
+/* Other threads would not be dispatched, which each thread has to ask for. */
 static bool has_threads(void) {
   DIR *dir = opendir("/proc/self/task");
   const struct dirent *entry;

@@ -290,7 +290,7 @@ static struct member *member_new(struct lind *l, uint64_t id, struct member *par
   return m;
 }
 
-/* A cage may be heard of by its own first call, or by its parent's fork. */
+/* A cage is first seen at its own first call, or at its parent's fork. */
 static struct member *member_for(struct lind *l, uint64_t id) {
   struct member *m = find(l, id);
   return m != NULL ? m : member_new(l, id, NULL);

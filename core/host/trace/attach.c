@@ -21,7 +21,7 @@
 
 /* {================================ seizing ================================ */
 
-/* 1: it is ours from now on; 0: it was before, or is gone; or a status. */
+/* 1: it is traced from now on; 0: it was before, or is gone; or a status. */
 static int take(struct trace_run *run, pid_t tid) {
   struct thread *t;
   if (thread_find(run, tid) != NULL) return 0;
@@ -35,7 +35,7 @@ static int take(struct trace_run *run, pid_t tid) {
   return 1;
 }
 
-/* Threads that a thread of ours makes are ours, those that others make meanwhile are not yet. */
+/* Threads made by a traced thread are traced; those that others make meanwhile are not yet. */
 static int take_others(struct trace_run *run) {
   char path[48];
   const struct dirent *entry;

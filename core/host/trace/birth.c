@@ -184,7 +184,7 @@ static bool may_report(const struct process *proc) {
   return false;
 }
 
-/* The parent that the kernel tells is the one that inherits orphans, when its own is gone. */
+/* The PPid of an orphan is the process that adopts orphans. */
 static bool is_orphan_of(const struct trace_run *run, const struct thread *t,
                          const struct process *parent) {
   const struct thread *other;
@@ -240,7 +240,7 @@ static struct thread *exec_leader(struct trace_run *run, struct thread *leader) 
   return t;
 }
 
-/* The handler hears of its success; nothing more can be done for the old program. */
+/* The handler gets the result 0; nothing more can be done for the old program. */
 static void exec_call_over(struct thread *t) {
   struct call *call = t->now.call;
   bool done = call != NULL && call_carried_out(call, 0) == VERDICT_DONE;

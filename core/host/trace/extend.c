@@ -2,12 +2,12 @@
 ** extend.c - calls that are handled from now on
 **
 ** While a run is halted, handlers come and go. A program that we have started gets another filter
-** for what is new, by a call made in its name, with TSYNC for all threads of a process; filters add
+** for what is new, by an injected call, with TSYNC for all threads of a process; filters add
 ** up, and children and new programs inherit them. What is not handled any more is still trapped,
 ** and let through without asking a handler.
 **
-** Where that is not possible every call is stopped for instead (PTRACE_SYSCALL), which is dear and
-** as right: for programs that are not ours (attach.c), those whose own filters refuse what we would
+** Where that is not possible every call stops instead (PTRACE_SYSCALL), which is slow and as
+** correct: for programs that are not ours (attach.c), those whose own filters refuse what we would
 ** inject, those that the kernel holds, and those that may not load a filter. The
 ** last have given up a privilege: prctl(PR_SET_NO_NEW_PRIVS) would help and change what they are.
 */

@@ -1,7 +1,7 @@
 /*
 ** live.c - the observer of a run under control: stopping all of it, and one call at a time
 **
-** To halt the run is to let no thread go on: thread_resume notes what it would do, and those
+** To halt the run is to resume no thread: thread_resume notes what it would do, and those
 ** that run are asked to stop. All else stays as in any run, so that calls in flight, signals and
 ** births are dealt with while the threads come to rest.
 **
@@ -154,7 +154,7 @@ static bool nothing_stopped(struct trace_run *run) {
   return run->halted;
 }
 
-/* Before those that we ask to stop: while they come to rest nothing tells that one never will. */
+/* Before asking threads to stop: nothing shows later that one of them never will. */
 static void begin_wait(struct trace_run *run) {
   struct live *live = run->live;
   if (live->closing) for_each(run, kill_process);
@@ -330,7 +330,7 @@ static void go(struct trace_run *run, bool every) {
   if (all_listen(run)) for_each(run, continue_stopped);
 }
 
-/* Comes to rest, and tells why. */
+/* Halts the run, and says why. */
 static void come_to_rest(struct trace_run *run, struct trace_event *event) {
   struct live *live = run->live;
   run_loop(run);

@@ -65,7 +65,7 @@ static bool query_mapping(int fd, uint64_t addr, struct mapping *m, bool *known)
   return there;
 }
 
-/* All of a file in /proc, which tells no size beforehand; NULL: it cannot be read. */
+/* All of a file in /proc, whose size is not known before; NULL: it cannot be read. */
 static char *read_all(struct lencase_state *st, int fd, size_t *capacity) {
   char *text = NULL;
   size_t used = 0;

@@ -142,7 +142,7 @@ static enum verdict ops_carry_out(struct call *call, int32_t nr,
   t->now.nr = nr;
   memcpy(t->now.words, words, sizeof t->now.words);
   if (!tame(run, t, result)) return VERDICT_DONE;
-  *result = -EPERM; /* who asks for that is a handler */
+  *result = -EPERM; /* only a handler asks for that */
   if (!flight_bears(t)) return VERDICT_DONE;
   *result = -EFAULT;
   if (window_missing(space_of(call)) && !lend_flush(call)) return VERDICT_DONE;

@@ -4,7 +4,7 @@
 ** A downcall that a signal wakes ends with a result that only the kernel may
 ** see (-ERESTARTSYS and its like). The thread gets its own arguments back and the
 ** kernel decides: it restarts the call (the restart is silent, and the downcall
-** is made again), lets it go on (restart_syscall), or sets up the frame of a
+** is made again), continues it (restart_syscall), or sets up the frame of a
 ** signal handler (signal.c); when that comes back the call held is made again.
 **
 ** A signal that is ignored wakes nothing natively; a traced thread it wakes, so that the tracer is
@@ -18,9 +18,9 @@
 ** is: the call made again might never end.
 **
 ** A call that is made again has its whole time-out anew. So it is interrupted when its own is over,
-** and gets the result that says so. The time-out of a call that we let go began then. Of a call
-** that we do not stop for the kernel tells no more when it began: it counts from when it was cut
-** short first.
+** and gets the result that says so. The time-out of a call that was stopped at its entry begins
+** when that is resumed. When another call began is not known: its time-out counts from when it was
+** interrupted first.
 */
 
 #include "trace_int.h"
@@ -42,7 +42,7 @@ bool restart_wanted(int64_t result) {
 /* Where the time-out is: in an argument, or with the socket that the first is. */
 enum limit { LIMIT_NONE, LIMIT_MS, LIMIT_TIMESPEC, LIMIT_RECEIVE, LIMIT_SEND };
 
-/* What ends with a plain EINTR, and what it says when its time is over. */
+/* Calls that end with a plain EINTR, and their result when the time is over. */
 struct wait {
   int32_t nr;
   uint8_t limit, arg;
@@ -182,7 +182,7 @@ void restart_passes(struct thread *t) {
   restart_begins(t);
 }
 
-/* A call ended with EINTR: what it says instead. 'began' 0: that was not seen. */
+/* A call ended with EINTR: its result instead. 'began' 0: that was not seen. */
 static int64_t instead(struct thread *t, int32_t nr, const uint64_t *words, int64_t began) {
   const struct wait *w = wait_of(nr);
   int64_t length_ns;
@@ -311,7 +311,7 @@ int64_t restart_result(struct thread *t, int64_t result) {
   t->cut.how = eintr ? CUT_EINTR : CUT_NOT;
   if (eintr) {
     result = instead(t, f->nr, f->words, t->cut.began);
-    f->changed = true; /* that is not what the register says */
+    f->changed = true; /* which rax does not show */
   }
   if (!restart_wanted(result)) restart_over(t);
   return result;

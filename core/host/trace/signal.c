@@ -30,7 +30,7 @@ enum { FRAME_CONTEXT = 8 + 40, CONTEXT_RAX = 13, CONTEXT_RIP = 16, CONTEXT_WORDS
 
 /* {============================== dispositions ============================= */
 
-/* What /proc tells of a thread's signals, each a set of them. */
+/* A thread's signals as /proc has them, each a set. */
 struct signals {
   uint64_t pending, shared, blocked, ignored, caught;
 };
@@ -115,7 +115,7 @@ static void hold(struct thread *t, uint64_t frame) {
   t->now.on_end = END_IGNORED;
 }
 
-/* The call ended with EINTR: the handler of the grate hears it, the program's reads it later. */
+/* The call ended with EINTR: the grate's handler gets it now, the program reads it later. */
 static void ended_in_frame(struct trace_run *run, struct thread *t,
                            const struct user_regs_struct *regs) {
   struct flight *f = &t->now;
@@ -193,7 +193,7 @@ static bool frame_left(const struct flight *f, uint64_t sp) {
   return sp > f->regs.rsp - STACK_REACH && sp < f->regs.rsp + STACK_REACH;
 }
 
-/* What the entry of a call says of the innermost call held: true when that is over. */
+/* Whether the entry of a call shows that the innermost call held is over. */
 static bool held_over(struct flight *f, const struct __ptrace_syscall_info *info) {
   if (f->at == AT_RESTART)
     return info->entry.nr != f->regs.orig_rax || info->stack_pointer != f->regs.rsp;

@@ -6,7 +6,7 @@
 ** tell each other lies in a page both can see.
 **
 ** Where the filter cannot be had as it should be, every call of every thread stops at its entry,
-** before all filters: that is dear and sees as much.
+** before all filters: that is slow and sees as much.
 */
 
 #include "trace_int.h"
@@ -54,7 +54,7 @@ static int load_by_prctl(struct sock_fprog *prog, unsigned flags) {
   return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, prog, 0, 0);
 }
 
-/* Without privilege the kernel wants set-user-ID programs to lose theirs first. */
+/* Without privilege the kernel requires no_new_privs. */
 static int load_filter(struct launch *l, int (*load)(struct sock_fprog *prog, unsigned flags),
                        unsigned flags) {
   struct sock_fprog prog = {(unsigned short)l->n, l->code};
@@ -98,7 +98,7 @@ static void send_descriptor(int gate, int fd) {
   *c = (struct cmsghdr){
       .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fd)};
   memcpy(CMSG_DATA(c), &fd, sizeof fd);
-  if (sendmsg(gate, &m, MSG_NOSIGNAL) < 0) return; /* we hear of no listener, then */
+  if (sendmsg(gate, &m, MSG_NOSIGNAL) < 0) return; /* then there is no listener */
 }
 
 static void child_main(const struct trace_run *run, char *const argv[], int gate)
@@ -160,7 +160,7 @@ static int fork_child(struct trace_run *run, char *const argv[], const int gate[
   child_main(run, argv, gate[0]);
 }
 
-/* What threads are, and what their descriptors and signals, is told there alone. */
+/* The states, descriptors and signals of threads are found there only. */
 static int check_proc(struct lencase_state *st) {
   if (access("/proc/self/status", R_OK) == 0) return LENCASE_OK;
   return state_fail(st, LENCASE_EHOST,

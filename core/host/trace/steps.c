@@ -175,7 +175,7 @@ static bool at_entry(const struct thread *t) {
          (info.op == PTRACE_SYSCALL_INFO_ENTRY || info.op == PTRACE_SYSCALL_INFO_SECCOMP);
 }
 
-/* The call that it was about to make, which may have been answered already: orig_rax is -1 then. */
+/* The call at whose entry it stands, which may have been answered already: orig_rax is -1 then. */
 static bool stand_again(struct steps *s) {
   const struct flight *f = &s->t->now;
   uint64_t own[LENCASE_MAXARGS];

@@ -180,9 +180,9 @@ static void cannot(struct trace_run *run, struct thread *t, int status) {
 ** What each stop means in each state: complete, and cannot() where there is none.
 **
 ** Between its entry and its exit a call has no other stop than the filter's and those of births and
-** exec: signals come behind the exit. A stop of exec is told of the leader, whatever that was in
-** when another thread of its process executed a program. Before its first exec our child runs our
-** own code. Injected calls run with all signals blocked, but SIGSTOP, and faults of their
+** exec: signals come behind the exit. A stop of exec is reported for the leader, whatever that was
+** in when another thread of its process executed a program. Before its first exec our child runs
+** our own code. Injected calls run with all signals blocked, but SIGSTOP, and faults of their
 ** instruction.
 */
 #define ROW(syscall, seccomp, signal, group, birth, exec)                             \

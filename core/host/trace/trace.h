@@ -27,7 +27,7 @@ enum trace_told {
   TOLD_LOST,      /* it will have none: its thread has ended, or left it */
   TOLD_INTERRUPT, /* Ctrl-C was pressed */
   TOLD_STOPPED,   /* a signal of job control stopped all of it */
-  TOLD_END        /* nothing of it is left */
+  TOLD_END        /* all of it has ended */
 };
 
 struct trace_event {
@@ -40,7 +40,7 @@ struct trace_event {
 /* What a thread is doing while the run is halted. */
 enum trace_place {
   PLACE_ANYWHERE, /* it was stopped where it was */
-  PLACE_CALL,     /* at a call: to be answered, or let go */
+  PLACE_CALL,     /* at a call: to be answered, or resumed */
   PLACE_DOWN,     /* in a call that a handler was asked for */
   PLACE_STOPPED,  /* stopped by job control */
   PLACE_KERNEL    /* the kernel holds it */
@@ -57,7 +57,7 @@ struct trace_thread {
 /* What becomes of a call that arrived. */
 enum trace_notice {
   NOTICE_NONE, /* it goes its way */
-  NOTICE_END,  /* and its end is told */
+  NOTICE_END,  /* and its end is reported */
   NOTICE_HALT  /* the run is halted there */
 };
 
@@ -67,7 +67,7 @@ struct trace_observer {
   const volatile int *interrupt; /* not 0: halt as soon as possible */
   bool no_input;                 /* the program's standard input is /dev/null */
   enum trace_notice (*arrived)(void *ud, const struct trace_thread *at);
-  /* Of a call whose end is told: what the kernel was asked for it; what its caller gets. */
+  /* Of a call whose end is reported: what the kernel was asked for it; what its caller gets. */
   void (*carried)(void *ud, pid_t tid, int32_t nr, int64_t result);
   void (*over)(void *ud, pid_t tid, int64_t result);
 };
@@ -75,7 +75,7 @@ struct trace_observer {
 /*
 ** Starts a program, which gets a process group of its own, or attaches to a process with all its
 ** threads; the run is halted, and the state's until trace_live_close. A started program dies with
-** this process, another is let go. LENCASE_EEXEC: *err is the errno; LENCASE_EHOST: it may not be
+** this process, another is detached. LENCASE_EEXEC: *err is the errno; LENCASE_EHOST: it may not be
 ** traced; LENCASE_EPERM: there is a run.
 */
 int trace_live_start(struct lencase_state *st, const struct trace_observer *observer,

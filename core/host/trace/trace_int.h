@@ -109,7 +109,7 @@ struct space {
   int mem, maps;    /* its files in /proc, once they are needed; -1: not open */
   uint8_t way;      /* how its memory is reached: memory.c */
   bool forked;      /* it has the stub of its parent, and no slots yet: window_ready */
-  bool told_own;    /* that nothing can be replaced in it was said */
+  bool told_own;    /* it was logged that nothing can be replaced in it */
   const char *lack; /* why it has no window, where that is of its own */
 };
 
@@ -130,7 +130,7 @@ enum thread_state {
   THREAD_NEW,         /* its first stop is yet to come */
   THREAD_BORN,        /* that came, and its parent's report of it did not */
   THREAD_LAUNCH,      /* our own child, before its first exec */
-  THREAD_RUN,         /* runs; nothing of ours under way */
+  THREAD_RUN,         /* runs, without a call of lencase's */
   THREAD_PASSING,     /* its call arrived at its entry and goes on as it stands */
   THREAD_DOWN,        /* a downcall in place: the next syscall stop is its exit */
   THREAD_SKIPPED,     /* it has its result, and a harmless call is made in the place of its own */
@@ -145,11 +145,11 @@ enum thread_state {
 
 /* Whether a thread runs, as far as the run is concerned: thread_rest and thread_move. */
 enum thread_stand {
-  STAND_RUNS,    /* it was let go on, or its stop is being dealt with */
+  STAND_RUNS,    /* it was resumed, or its stop is being handled */
   STAND_LISTENS, /* it is in a group-stop */
   STAND_BUSY,    /* the run is being halted, and the kernel holds it: it cannot stop now */
   STAND_WAITS,   /* from here on: in a halted run. It would go on, with signal 'sig' */
-  STAND_ARRIVED, /* from here on: at a call. The observer was not told of it yet */
+  STAND_ARRIVED, /* from here on: at a call. The observer has not seen it yet */
   STAND_SHOWN    /* it was */
 };
 
@@ -307,14 +307,14 @@ struct traps {
 enum { KIND_WANTED = 1, KIND_HOST = 2, TRACE_KINDS = 1024 };
 
 /*
-** Who controls a run, and is told of what happens in it: run_unobserved, which does nothing, or
-** that of live.c, which halts it.
+** Controls a run and observes what happens in it: run_unobserved, which does nothing, or that of
+** live.c, which halts it.
 */
 struct observer {
   bool handles_any; /* it may come to handle any call */
   /* In the child that is to become the program. */
   void (*child)(const struct trace_run *run);
-  /* Nothing of the run moves any more. */
+  /* Whether all threads of the run are at rest. */
   bool (*is_still)(const struct trace_run *run);
   /* As waitpid; 0: something else happened. */
   pid_t (*wait)(struct trace_run *run, int *status);
@@ -328,7 +328,7 @@ struct observer {
   /* A call is over; it will have no end: its thread is gone, or a signal's handler left it. */
   void (*over)(struct trace_run *run, struct thread *t, uint8_t on_end, int64_t result);
   void (*lost)(struct trace_run *run, uint8_t on_end);
-  /* A program is before its first instruction. */
+  /* A program is stopped before its first instruction. */
   void (*execed)(struct trace_run *run, struct thread *t);
   /* True when a signal stop is for the observer and not for the program. */
   bool (*takes)(struct trace_run *run, struct thread *t, int sig);
@@ -357,9 +357,9 @@ struct trace_run {
   bool launched;                 /* the program runs */
   bool wanted;                   /* there is an interface */
   bool every;                    /* every call arrives, at its entry */
-  bool halted;                   /* nothing is let go on */
-  bool leaving;                  /* what stops is let go of */
-  bool attached;                 /* its programs are not ours: whatever happens to us, they go on */
+  bool halted;                   /* no thread is resumed */
+  bool leaving;                  /* what stops is detached */
+  bool attached;                 /* its programs were attached to: they outlive us */
   int32_t window_call;           /* the call that fetches the window's descriptor, with ... */
   uint64_t cookie[TRACE_COOKIE]; /* ... these words */
   uint8_t kinds[TRACE_KINDS];    /* by callnum: why the filter traps it; KIND_... */
@@ -367,7 +367,7 @@ struct trace_run {
   bool own_wanted;               /* an interface names a callnum of its author's */
   struct traps traps;
   bool filters_short; /* some process has not all of the filters */
-  bool told_lent;     /* that there is a program without a window was said */
+  bool told_lent;     /* it was logged that there is a program without a window */
   bool told_clock;    /* that the clock of one is not seen */
   bool told_unread;   /* that the filters of one cannot be read */
   struct launch *launch;
@@ -409,30 +409,30 @@ void run_loop(struct trace_run *run);
 
 void queue_open(struct queue *q);
 
-/* A thread comes to be, and is no more. */
+/* A thread is created; it is gone. */
 void queue_join(struct queue *q, struct thread *t);
 void queue_leave(struct queue *q, struct thread *t);
 
-/* waitpid told of a thread, and none is waiting. */
+/* waitpid reported a thread, and none is waiting. */
 void queue_add(struct trace_run *run, pid_t tid, int status);
 
 /* The same at any time; its turn comes behind those that wait already, or before. */
 void queue_told(struct trace_run *run, pid_t tid, int status);
 
-/* Whose turn it is, and what waitpid told; NULL: none is waiting. */
+/* The thread whose turn it is, and its wait status; NULL: none is waiting. */
 struct thread *queue_next(struct queue *q, int *status);
 
-/* What is there now: nothing of it is dealt with. */
+/* Collects the stops that are there, without handling them. */
 void queue_collect(struct trace_run *run);
 
-/* What was told of one thread, out of turn. False: nothing. */
+/* The pending stop of one thread, out of turn. False: there is none. */
 bool queue_take(struct thread *t, int *status);
 
 /* }========================================================================= */
 
 /* {================================= start.c =============================== */
 
-/* What we want to be told of those we trace. */
+/* The ptrace options of all tracees. */
 #define TRACE_OPTIONS                                                                         \
   (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | \
    PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC)
@@ -470,14 +470,14 @@ bool filter_any_wanted(const struct lencase_cage *cage);
 /* {================================ thread.c =============================== */
 
 int thread_table_open(struct trace_run *run);
-void thread_table_close(struct trace_run *run); /* lets go of every cage */
+void thread_table_close(struct trace_run *run); /* releases every cage */
 
 struct thread *thread_find(const struct trace_run *run, pid_t tid);
 struct thread *thread_new(struct trace_run *run, pid_t tid);
 void thread_join(struct thread *t, struct process *proc);
 void thread_rename(struct trace_run *run, struct thread *t, pid_t tid);
 
-/* The thread is no more; with the last of its process the cage is gone. */
+/* The thread is gone; with the last of its process the cage is gone. */
 void thread_ended(struct trace_run *run, struct thread *t, int status);
 
 /* Frees a thread and what it held, without a word about its process. */
@@ -489,7 +489,7 @@ void thread_drop_calls(struct thread *t);
 struct process *process_new(struct trace_run *run, pid_t tgid);
 void process_free(struct trace_run *run, struct process *proc);
 
-/* It has ended, or is ours no more. Its threads are dropped. */
+/* It has ended, or is not traced any more. Its threads are dropped. */
 void process_ended(struct trace_run *run, struct process *proc, int status);
 
 /* The first cage of a run. A status. */
@@ -497,7 +497,7 @@ int process_first(struct trace_run *run, struct thread *t);
 struct space *space_new(struct trace_run *run);
 void space_unref(struct trace_run *run, struct space *space);
 
-/* Lets a stopped thread go on, with a signal or 0. False when it is gone. */
+/* Resumes a stopped thread, with a signal or 0. False when it is gone. */
 bool thread_resume(struct thread *t, int sig);
 
 /* Asks a thread to stop. False when it is gone. */
@@ -546,7 +546,7 @@ bool thread_at_call(const struct thread *t, int32_t nr, const uint64_t words[LEN
 /* The same of the call in 'regs', as they are at its entry. */
 bool thread_at_regs(const struct thread *t, const struct user_regs_struct *regs);
 
-/* Ends the cage of a thread that is where it cannot be, unless the thread is gone. */
+/* Kills the cage of a thread in an impossible state, unless the thread is gone. */
 void thread_refuse(const struct thread *t, const char *what);
 
 /* The thread's own memory: whole or false. */
@@ -561,10 +561,10 @@ void thread_unmask(struct thread *t);
 
 /* {================================= stop.c ================================ */
 
-/* Deals with what waitpid told. */
+/* Handles what waitpid reported. */
 void stop_handle(struct trace_run *run, struct thread *t, int status);
 
-/* A syscall stop of a thread with nothing of ours under way. */
+/* A syscall stop of a thread without a call of lencase's. */
 void stop_syscall(struct trace_run *run, struct thread *t, int status);
 
 enum stop_kind {
@@ -624,7 +624,7 @@ void flight_skipped(struct trace_run *run, struct thread *t, int status);
 */
 void flight_skip(const struct thread *t, struct user_regs_struct *regs);
 
-/* Gives the thread its result and lets it go on. */
+/* Gives the thread its result and resumes it. */
 void flight_finish(struct trace_run *run, struct thread *t, int64_t result);
 
 /* The call is over: recycled, or (dropped) its thread is gone. */
@@ -644,7 +644,7 @@ bool signal_stops(int sig);
 /* Whether a signal that it does not block is on its way to a thread. */
 bool signal_waits(const struct thread *t);
 
-/* A signal's stop in THREAD_INTERRUPTED; what comes of its handler: the stops of THREAD_FRAME. */
+/* A signal's stop in THREAD_INTERRUPTED; the stops of THREAD_FRAME, in its handler. */
 void signal_arrived(struct trace_run *run, struct thread *t, int status);
 void signal_frame(struct trace_run *run, struct thread *t, int status);
 void signal_no_frame(struct trace_run *run, struct thread *t, int status);
@@ -662,7 +662,7 @@ enum { RESTART_UNSEEN = -514 };
 /* -ERESTART_RESTARTBLOCK: the kernel goes on with it by restart_syscall. */
 enum { RESTART_BLOCK = -516 };
 
-/* A result that says "restart me" (ERESTARTSYS ...): not one for the caller's eyes. */
+/* A result that says "restart me" (ERESTARTSYS ...), which the caller must not see. */
 bool restart_wanted(int64_t result);
 
 void restart_open(struct trace_run *run);
@@ -689,7 +689,7 @@ bool restart_awaits_entry(const struct thread *t);
 /* True when t->now.regs are the restart of a call held: it goes on then. */
 bool restart_resumes_held(struct trace_run *run, struct thread *t);
 
-/* What stops a thread does not show: if it has cut a call short that is made again. */
+/* The cause of a stop is unknown: it may have interrupted a call that is made again. */
 void restart_short(struct thread *t);
 
 /* The same for the stops of signals, of job control, and behind a call. */
@@ -755,7 +755,7 @@ struct steps {
 enum steps_news { NEWS_NONE, NEWS_STOP, NEWS_FILE };
 enum steps_news steps_wait(struct steps *s, int fd, int *status);
 
-/* What came cannot be: the cage is ended. False. */
+/* An impossible stop: the cage is killed. False. */
 bool steps_refuse(struct steps *s, const char *what);
 
 /* Waits for a stop of kind 'want', going on by 'request' after others. */
@@ -819,7 +819,7 @@ int32_t foreign_harmless(const struct thread *t);
 bool foreign_seccomp(struct thread *t, int64_t *result);
 bool foreign_prctl(struct thread *t, int64_t *result);
 
-/* What PR_GET_SECCOMP says where we are not; -1: that cannot be known. */
+/* The result of PR_GET_SECCOMP without lencase's filter; -1: unknown. */
 int foreign_mode(const struct thread *t);
 
 /* What is carried out for t->now has that result; it will have none. */
@@ -832,8 +832,8 @@ void foreign_orphan(struct thread *t, const struct process *parent);
 void foreign_gone(struct thread *t);
 
 /*
-** A program that was attached to loads filters without us, and had some before: what the kernel
-** tells of those of a stopped thread. It tells only root, and only a process without a filter.
+** A program that was attached to loads filters without us, and had some before: reads those of a
+** stopped thread. The kernel lets only root do that, and only in a process without a filter.
 */
 void foreign_read(struct thread *t);
 
@@ -855,7 +855,7 @@ ssize_t memory_write(struct thread *t, const struct iovec *local, const struct i
                      size_t n);
 void memory_close(struct space *space);
 
-/* What is mapped, as the kernel tells. */
+/* A mapping, as the kernel has it. */
 struct mapping {
   uint64_t start, end, offset, inode;
   uint32_t dev_major, dev_minor, flags; /* MAPPED_... */
@@ -925,13 +925,13 @@ void affinity_close(struct affinity *a);
 /* A thread stopped. */
 void affinity_stop(struct affinity *a, const struct thread *t);
 
-/* Masks as if we were not here. */
+/* CPU masks as they would be without lencase. */
 void affinity_release(struct affinity *a);
 
 /* A child of a thread gets the mask that it would have. */
 void affinity_child(const struct affinity *a, pid_t parent, pid_t child);
 
-/* The same, where no thread of its parent's is left to tell of it. */
+/* The same, where no thread of its parent is left. */
 void affinity_orphan(const struct affinity *a, const struct process *parent, pid_t child);
 
 /* }========================================================================= */
@@ -954,7 +954,7 @@ pid_t relay_traced(pid_t tracer, const char *name);
 /* A thread is in a group-stop by 'sig'. */
 void relay_listen(struct trace_run *run, struct thread *t, int sig);
 
-/* Nothing runs any more, and we have not stopped for it yet. Stops us until we are continued. */
+/* All threads are in a group-stop: stops us, too, until we are continued. */
 bool relay_all_stopped(const struct trace_run *run);
 void relay_stop(struct trace_run *run);
 
@@ -979,10 +979,10 @@ bool extend_filters(struct trace_run *run);
 /* Seizes every thread of a process. A status. */
 int attach_to(struct trace_run *run, pid_t pid);
 
-/* LENCASE_EHOST: a program that we cannot follow. */
+/* LENCASE_EHOST: a program that cannot be traced (32-bit). */
 int attach_check(const struct trace_run *run);
 
-/* Lets a halted process go on as if we had never been there. It is no cage any more. */
+/* Detaches a halted process, with all that was changed in it undone. It is no cage any more. */
 void attach_leave(struct trace_run *run, struct process *proc);
 void attach_leave_all(struct trace_run *run);
 

@@ -6,7 +6,7 @@
 ** (the stub) executable, before its first instruction has run. The descriptor
 ** travels by an answer to a system call that only we know how to make, so that
 ** nothing in the cage can put another in its place. What is mapped then is asked of the kernel:
-** calls that are made in a cage's name have the results that its filters let them have.
+** the results of injected calls may come from the cage's own filters.
 **
 ** A child that a program forks has the stub and no slots (MADV_DONTFORK): it gets a window of its
 ** own when it first needs one, before it loads a filter that could keep it from that.
