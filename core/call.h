@@ -1,8 +1,8 @@
 /*
 ** call.h - one call in flight, from the cage's request to its result
 **
-** The whole of what a host needs: it says call_arrive when a call arrives, acts
-** on the verdict, says call_carried_out when something it parked is done, and
+** The whole of what a host needs: it calls call_arrive when a call arrives, acts
+** on the verdict, calls call_carried_out when something it parked is done, and
 ** call_end when the verdict was delivered (or call_drop when the caller is gone).
 */
 
@@ -30,9 +30,9 @@ struct call {
   struct mem_seg window, scratch; /* of the downcall under way; size 0: none */
   struct call_edge *edges;        /* the same, of bytes that end early */
   struct marshal_fault
-      limited;              /* what of it the limits have not let us copy whole; size 0: nothing */
-  uint64_t copied;          /* the bytes of that which were */
-  struct call_cross *cross; /* arguments that belong to other cages; NULL: none */
+      limited;     /* the argument that exceeded a limit and is copied in part; size 0: none */
+  uint64_t copied; /* the bytes of that which were */
+  struct call_cross *cross;     /* arguments that belong to other cages; NULL: none */
   const struct route_table *to; /* where its handler lets it through to; NULL: to the next */
   void *record;                 /* the recorder's own; NULL: the call is not recorded */
   bool parked;

@@ -85,7 +85,7 @@ static int take_from(struct call *call, struct lencase_cage *of) {
   return status;
 }
 
-/* The room that a call fills; what tells how much there is must be of the same cage. */
+/* The room that a call fills; the argument with its size must be of the same cage. */
 static int room_of(const struct call *call, int i, uint64_t *room) {
   const struct call_cross *x = call->cross;
   const struct sig_param *p = &x->vp->variant->params[i];

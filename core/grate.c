@@ -15,11 +15,11 @@
 
 enum { HOOK_COUNT = 100000 }; /* VM instructions between two looks at the clock */
 
-/* {============================ Lua states of ours ========================= */
+/* {=============================== Lua states ============================== */
 
 static void *grate_alloc(void *ud, void *ptr, size_t osize, size_t nsize) {
   struct lencase_grate *g = ud;
-  if (ptr == NULL) osize = 0; /* Lua tells a type there */
+  if (ptr == NULL) osize = 0; /* it encodes a type then: lua_Alloc */
   if (nsize > osize && nsize - osize > g->st->config.max_grate_bytes - g->bytes) return NULL;
   if (nsize == 0) {
     state_free(g->st, ptr, osize);
@@ -549,7 +549,7 @@ struct event {
   struct lencase_cage *cage;
   const char *name;
   int status;
-  const struct state_news *news; /* of a host's; NULL: it is one of ours */
+  const struct state_news *news; /* of a host's event; NULL: it is the core's */
   uint32_t number;               /* of the grate, for news */
 };
 

@@ -45,7 +45,7 @@ struct lencase_grate {
   struct grate_entry *entries;
   struct plan_list *plans; /* for its own calls */
   struct frame *frames, *all_frames;
-  int events;               /* reference of the Lua function that is told of events */
+  int events;               /* reference of the Lua function that gets events */
   uint64_t bytes;           /* that its Lua state holds */
   unsigned ticks;           /* of the count hook since the last resume */
   volatile int interrupted; /* 1, from a signal's handler: those that take long are cut short */
@@ -243,7 +243,7 @@ struct view {
   uint32_t stamp;
   uint8_t kind;
   bool single; /* VIEW_RECORDS: one struct, its fields are the view's */
-  bool sized;  /* the same, as long as its caller says */
+  bool sized;  /* the same, with its size in it */
   bool writable;
   bool dirty;       /* VIEW: written to since it was made */
   uint8_t cut;      /* enum snap_cut: why it ends early */
@@ -289,7 +289,7 @@ int bad_raise(lua_State *L, const char *name, const struct snapshot *snap);
 int bad_raise_again(lua_State *L, int index);
 
 /*
-** Whether the error on top of the stack comes of what was done with a bad value: then the call has
+** Whether the error on top of the stack comes from the use of a bad value: then the call has
 ** its result, and it was logged.
 */
 bool bad_ends(lua_State *L, struct call *call);

@@ -65,7 +65,7 @@ static void bytes_value(lua_State *L, struct frame *f, int index, const struct v
     value_keep(L, f, out, s, size);
 }
 
-/* A struct as long as its caller says: what is behind the fields that are known is 'rest'. */
+/* A struct with its size in it: what is behind the known fields is 'rest'. */
 static void sized_record(lua_State *L, struct frame *f, int index, const struct value_of *at,
                          struct snapshot *out) {
   const struct sig_record *r = at->p->record;

@@ -241,7 +241,7 @@ static void fit_count(lua_State *L, struct put *u, int i) {
     check_count(L, u, i, put_count(u, i));
 }
 
-/* The same for a struct that tells its own size. */
+/* The same for a struct with its size in it. */
 static void check_field(lua_State *L, const struct put *u, int i) {
   const struct sig_param *p = &u->v->params[i];
   const struct snapshot *s = &u->snaps[i];

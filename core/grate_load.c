@@ -44,7 +44,7 @@ static bool is_bytecode(const char *data, size_t size) {
   return size > 0 && data[0] == LUA_SIGNATURE[0];
 }
 
-/* Raises an error that says what is wrong with bytecode that is not of this Lua. */
+/* Raises an error that says why the bytecode is not for this Lua. */
 static void check_header(lua_State *L, const char *name, const char *data, size_t size) {
   struct header own;
   char lua[GRATE_LUA_NAME];

@@ -47,7 +47,7 @@ static enum verdict bad_verdict(struct call *call, const char *what) {
   return VERDICT_DONE;
 }
 
-/* The host is at work for the call, or a grate below: it waits, whatever its handler says. */
+/* The host or a grate below works on the call: it waits, whatever its handler returns. */
 static enum verdict still_parked(struct call *call, lencase_verdict verdict) {
   char where[160];
   if (verdict != LENCASE_VERDICT_PARKED)

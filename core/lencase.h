@@ -220,7 +220,7 @@ typedef struct lencase_call lencase_call;
 /* What becomes of a call: never a value. */
 typedef enum lencase_verdict {
   LENCASE_VERDICT_PASS,  /* it goes to the next grate, or to the kernel, unchanged */
-  LENCASE_VERDICT_DONE,  /* its result was said by lencase_call_answer() */
+  LENCASE_VERDICT_DONE,  /* its result was set by lencase_call_answer() */
   LENCASE_VERDICT_PARKED /* it waits for what lencase_call_down() or its like asked for */
 } lencase_verdict;
 

@@ -2,7 +2,7 @@
 ** marshal.c - moving the bytes that a plan says
 **
 ** Reading goes in rounds. A round is a list of wants, all fetched by one
-** vectored read; what was read may tell of more to read (a string goes on, an
+** vectored read; what was read may lead to more (a string goes on, an
 ** iovec points to bytes): those are the wants of the next round.
 */
 
@@ -130,7 +130,7 @@ static void part_read(const struct want *w) {
   if (w->got == 0) w->part->data = NULL;
 }
 
-/* A struct that tells its size may tell more by now than it did: it ends where its bytes do. */
+/* The size in a struct may have grown since it was read: the struct ends where its bytes do. */
 static bool outgrown(const struct sig_param *p, const struct snapshot *s) {
   return p->size == SIZE_FIELD && s->size >= p->count + sizeof(uint32_t) &&
          load_word(s->data + p->count, sizeof(uint32_t)) > s->size;
@@ -420,7 +420,7 @@ static int read_length(struct lencase_cage *cage, uint64_t addr, const struct sn
   return LENCASE_OK;
 }
 
-/* A struct that tells its own size: at least as far as it tells, and never more than a page. */
+/* A struct with its size in it: as much as that says, and never more than a page. */
 static int read_own_length(struct lencase_cage *cage, const struct sig_param *p, uint64_t addr,
                            uint64_t *length) {
   uint64_t least = p->count + sizeof(uint32_t);
@@ -577,7 +577,7 @@ int marshal_filled(struct lencase_cage *cage, const struct sig_variant *v, int a
   return status;
 }
 
-/* How many of the bytes there is room for the result tells to be there. */
+/* How many of the bytes in the room were filled, by the result. */
 static int filled(struct marshal *m, int arg, const uint64_t words[LENCASE_MAXARGS],
                   const struct snapshot *before, int64_t result, uint64_t *size) {
   uint64_t room;

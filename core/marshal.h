@@ -149,7 +149,7 @@ int marshal_in(struct lencase_cage *cage, const struct variant_plan *vp,
 /*
 ** Runs the out-steps of variant plan 'vp' after a call with 'words' gave 'result' (not an
 ** error): fills the snapshots of the out-arguments. 'before' are the snapshots of the
-** in-arguments as the call had them (the room a socklen_t told of), may be NULL.
+** in-arguments as the call had them (the room that a socklen_t gave), may be NULL.
 */
 int marshal_out(struct lencase_cage *cage, const struct variant_plan *vp,
                 const uint64_t words[LENCASE_MAXARGS], int64_t result,

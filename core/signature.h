@@ -32,7 +32,7 @@ enum sig_size {
   SIZE_FIELD  /* of one struct: the 32-bit integer at 'count' bytes in itself */
 };
 
-/* For an out-argument: how much of it the result tells to be there. */
+/* For an out-argument: how much of it is there, by the result. */
 enum sig_filled {
   FILLED_WHOLE, /* all of its size (for SIZE_DEREF: the new value, at most the old) */
   FILLED_RESULT /* 'result' elements, at most its size */

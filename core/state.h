@@ -46,7 +46,7 @@ struct lencase_state {
   struct route_interface *interfaces;           /* route.c: of all grates */
   uint64_t last_interface;                      /* the id given last */
   struct call_pool *calls;                      /* call.c */
-  struct call_mistakes *mistakes;               /* call.c: of the cages' programs, told so far */
+  struct call_mistakes *mistakes;               /* call.c: of the cages' programs, logged so far */
   struct plan_list *cross_plans;                /* call_cross.c */
   struct lencase_grate *grates;                 /* grate.c: a list, newest first */
   struct grate_watch *watch;                    /* grate.h; NULL: none */
@@ -84,7 +84,7 @@ void state_leave(struct lencase_state *st);
 int state_check_outside(struct lencase_state *st);
 
 /*
-** Tells the grates. LENCASE_ESCRIPT: one of them failed, which has been told; LENCASE_ENOENT: there
+** Tells the grates. LENCASE_ESCRIPT: one of them failed, which was logged; LENCASE_ENOENT: there
 ** is no grate of that number.
 */
 int state_tell_grates(struct lencase_state *st, const struct state_news *news);

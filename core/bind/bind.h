@@ -19,7 +19,7 @@ struct bind_record {
   size_t limit;       /* bytes of one argument */
   uint64_t session;   /* tells calls that an earlier recording saw */
   uint64_t last;      /* how many calls were seen */
-  int fn;             /* reference of the function that is told, or LUA_NOREF */
+  int fn;             /* reference of the function that gets events, or LUA_NOREF */
 };
 
 /* A state that a Lua program holds. */

@@ -98,7 +98,9 @@ static int interface_register(lua_State *L) {
   return 1;
 }
 
-/* core.reload_begin(): core.register stages from here on, and says whether the call is trapped */
+/*
+** core.reload_begin(): core.register stages from here on, and returns whether the call is trapped
+*/
 static int interface_reload_begin(lua_State *L) {
   grate_reload_begin(grate_of(L));
   return 0;
@@ -159,7 +161,7 @@ static int interface_handler_ms(lua_State *L) {
   return 0;
 }
 
-/* core.events(f): f(event, cage, parent, shares_files, wstatus) is told what happens */
+/* core.events(f): f(event, cage, parent, shares_files, wstatus) gets the events */
 static int interface_events(lua_State *L) {
   struct lencase_grate *g = grate_of(L);
   luaL_checktype(L, 1, LUA_TFUNCTION);

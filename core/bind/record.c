@@ -1,7 +1,7 @@
 /*
-** record.c - what programs ask, what is carried out for them and what they get, told to Lua
+** record.c - what programs ask, what is carried out for them and what they get, as events for Lua
 **
-** A function is told of events in the middle of calls, each a table: see lua/lencase/recording.lua,
+** A function gets events in the middle of calls, each a table: see lua/lencase/recording.lua,
 ** which makes a file of them.
 */
 
@@ -30,7 +30,7 @@ struct recorded {
   struct ask asked, down;
 };
 
-/* Something to tell. */
+/* An event. */
 struct event {
   struct bind_record *r;
   const char *name;
@@ -62,7 +62,7 @@ static void set_integer(lua_State *L, const char *name, lua_Integer n) {
   lua_setfield(L, -2, name);
 }
 
-/* A number of bytes that a program says may be more than Lua's integers reach. */
+/* A number of bytes that a program gives may exceed Lua's integers. */
 static lua_Integer bytes_number(uint64_t n) {
   return n <= LUA_MAXINTEGER ? (lua_Integer)n : LUA_MAXINTEGER;
 }
@@ -406,7 +406,7 @@ int bind_record_in(lua_State *L, struct bind_state *b) {
 }
 
 /*
-** state:record(f, limit): f(event, { ... }) is told of the calls of cages, with at most 'limit'
+** state:record(f, limit): f(event, { ... }) gets the calls of cages, with at most 'limit'
 ** bytes of each argument, and of the cages' births and exits; state:record(false) ends that
 */
 int bind_record(lua_State *L) {
