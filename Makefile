@@ -396,6 +396,7 @@ check-lua:
 
 check-style:
 	clang-format --dry-run -Werror $(C_FILES)
+	$(LUA) scripts/check-columns.lua $(C_FILES)
 
 # Off: variableScope (taste: declarations lead their block), shadowVariable (gcc's -Wshadow is
 # exact), unsignedLessThanZero (takes `size == 0` for a comparison with less).

@@ -43,7 +43,7 @@ static void rehash(struct cage_table *t, struct lencase_cage **old, size_t n) {
     }
 }
 
-/* Room for one more: a failed growth is no failure once there are buckets. */
+/* Room for one more: once there are buckets, a failed growth is harmless. */
 static bool grow(struct lencase_state *st, struct cage_table *t) {
   size_t n = t->nbuckets;
   struct lencase_cage **old = t->buckets, **buckets;

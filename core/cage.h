@@ -1,5 +1,5 @@
 /*
-** cage.h - the cages of a state, and who is told of their comings and goings
+** cage.h - the cages of a state, and the watchers of their births and exits
 */
 
 #ifndef CAGE_H
@@ -14,7 +14,7 @@ struct lencase_cage {
   const struct host_ops *ops;
   void *host;                 /* the host's own, freed by the host after cage_exit */
   uint64_t id;                /* never used again within the state: the cage's generation */
-  int64_t pid;                /* for people: the process, or a number the host makes up */
+  int64_t pid;                /* shown to users: the process, or a number that the host chooses */
   uint64_t parent;            /* id, 0 for the first of a run */
   bool shares_files;          /* descriptors shared with the parent (CLONE_FILES) */
   struct route_table *routes; /* route.c */
@@ -30,14 +30,14 @@ enum cage_event {
   CAGE_EXIT  /* it has ended, 'status' as in waitpid(2); its memory is gone */
 };
 
-/* Somebody (a grate) who is told. Linked in by cage_watch, owned by the caller. */
+/* A watcher, such as a grate: it is told. Linked in by cage_watch, owned by the caller. */
 struct cage_watcher {
   void (*event)(struct cage_watcher *w, struct lencase_cage *cage, enum cage_event ev, int status);
   struct cage_watcher *next;
 };
 
 /*
-** A new cage of host 'ops', the watchers not told yet (see cage_tell) and without
+** A new cage of host 'ops', the watchers not yet notified (see cage_tell) and without
 ** routes. The state owns it until cage_free. 'pid' 0: its id. NULL when memory is short.
 ** Hosts use call_cage_new, which gives it routes and tells the watchers.
 */

@@ -148,18 +148,18 @@ void call_tell_mistakes(struct lencase_state *st) {
   for (m = st->mistakes; m != NULL; m = m->next) {
     char name[64];
     if (m->untold > 0)
-      state_log(st, "%s: %s: %" PRIu64 " more of such calls were not told of", place_of(m->entry),
+      state_log(st, "%s: %s: %" PRIu64 " more such calls were not reported", place_of(m->entry),
                 sig_name(m->nr, name, sizeof name), m->untold);
     m->untold = 0;
   }
 }
 
-/* The arguments could not be copied, for a reason of ours or the host's: nobody is asked. */
+/* The arguments could not be copied by lencase or the host: no handler is called. */
 static enum verdict refuse(struct call *call, int status, const struct marshal_fault *fault) {
   bool full = status == LENCASE_ENOMEM;
-  char what[STATE_ERROR_MAX + 32] = "found no memory to be copied to";
+  char what[STATE_ERROR_MAX + 32] = "could not be copied for lack of memory";
   call->result = full ? -ENOMEM : -EIO;
-  if (status == LENCASE_EGONE) return VERDICT_DONE; /* nobody gets it */
+  if (status == LENCASE_EGONE) return VERDICT_DONE; /* no thread gets it */
   if (!full) snprintf(what, sizeof what, "could not be copied (%s)", lencase_error(call->cage->st));
   call_refused(call, call->vp->variant->params[fault->arg].name, call->words[fault->arg],
                fault->size, what, full ? "the caller gets ENOMEM" : "the caller gets EIO");
@@ -175,7 +175,7 @@ static struct call *root_of(struct call *call) {
 
 /* {================================ recording ============================== */
 
-#define COLD __attribute__((noinline, cold)) /* nobody pays for it who does not record */
+#define COLD __attribute__((noinline, cold)) /* without a recorder it costs nothing */
 
 static inline bool is_watched(const struct call *call) {
   return __builtin_expect(call->cage->st->recorder != NULL, false);
@@ -186,7 +186,7 @@ static COLD void tell_asked(struct call *call, const struct snapshot *held) {
   if (call->parent == NULL && !call->detached && call->record == NULL) r->asked(r, call, held);
 }
 
-/* Somebody may have begun to record while the call was under way. */
+/* A recording may have begun while the call was under way. */
 static COLD void tell_down(struct call *call, int32_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   struct call *root = root_of(call);
   struct call_recorder *r = call->cage->st->recorder;
@@ -279,7 +279,7 @@ static enum verdict ask(struct call *call, const struct route_entry *entry) {
   return status == LENCASE_OK ? entry->handler(call, HANDLER_START) : refuse(call, status, &fault);
 }
 
-/* Asks from 'entry' on downwards until somebody does not let the call through. */
+/* Calls the handlers from 'entry' downwards until one does not let the call through. */
 static enum verdict ask_downwards(struct call *call, const struct route_entry *entry) {
   enum verdict verdict = VERDICT_PASS;
   while (entry != NULL && verdict == VERDICT_PASS) {
@@ -291,7 +291,7 @@ static enum verdict ask_downwards(struct call *call, const struct route_entry *e
   return verdict;
 }
 
-/* Every member is said one by one: that is a third of the time that a memset takes. */
+/* Member by member: that takes a third of the time of a memset. */
 static struct call *call_new(struct lencase_cage *cage, void *thread, int32_t nr,
                              const uint64_t words[LENCASE_MAXARGS]) {
   struct call *call = pool_get(cage->st);
@@ -317,7 +317,7 @@ static struct call *call_new(struct lencase_cage *cage, void *thread, int32_t nr
   return call;
 }
 
-/* No grate is left to be asked: the program's call is carried out as it is. */
+/* No grate is left: the program's call is carried out as it is. */
 static enum verdict bare(struct call *call) {
   enum verdict verdict;
   call->bare = call->parked = true;
@@ -355,8 +355,8 @@ enum verdict call_ask(struct lencase_cage *cage, void *thread, int32_t nr,
 }
 
 /*
-** The kernel was given as much of an argument as the limits have let us copy, and got to the end of it. What it
-** did with that is no more than a program can see happen; where it did nothing, that is our doing.
+** The kernel was given as much of an argument as the limits allowed to copy, and used all of it. A
+** short result is something that programs expect; no result at all is lencase's fault.
 */
 static COLD void limit_reached(struct call *call) {
   const struct marshal_fault *at = &call->limited;
@@ -585,7 +585,7 @@ int call_window(struct call *call, size_t size) {
   int status = call->cage->ops->window_get(call, &seg);
   if (status != LENCASE_OK) return status;
 #ifdef LENCASE_HARD
-  memset(seg.data, 0xdb, seg.size); /* who reads what was not put there shall notice */
+  memset(seg.data, 0xdb, seg.size); /* reading what was not put there shall be noticed */
 #endif
   call->window = seg;
   return LENCASE_OK;
@@ -607,7 +607,7 @@ static int call_edge(struct call *call, size_t size, struct mem_seg *seg) {
   return LENCASE_OK;
 }
 
-/* Where the kernel finds what is held of more: *addr. LENCASE_ELIMIT: nowhere. */
+/* Places bytes of an argument that is longer than what is held: *addr. LENCASE_ELIMIT: no room. */
 static int place_cut(struct call *call, int arg, const struct snap_part *part, uint64_t *addr) {
   struct mem_seg seg;
   int status;
@@ -625,7 +625,7 @@ static int place_cut(struct call *call, int arg, const struct snap_part *part, u
   return LENCASE_OK;
 }
 
-/* The parts that are cut, or bad, lie elsewhere: 'moved' is the array without their bytes. */
+/* Truncated or unreadable parts are placed apart: 'moved' is the array without their bytes. */
 static int place_cut_parts(struct call *call, int arg, const struct snapshot *snap,
                            struct snapshot *moved) {
   uint32_t i;

@@ -1,9 +1,9 @@
 /*
 ** call.h - one call in flight, from the cage's request to its result
 **
-** The whole of what a host needs: it says call_arrive when a call arrives, acts
-** on the verdict, says call_carried_out when something it parked is done, and
-** call_end when the verdict was delivered (or call_drop when nobody is left).
+** The whole of what a host needs: it calls call_arrive when a call arrives, acts
+** on the verdict, calls call_carried_out when something it parked is done, and
+** call_end when the verdict was delivered (or call_drop when the caller is gone).
 */
 
 #ifndef CALL_H
@@ -14,7 +14,7 @@
 #include "route.h"
 
 struct call {
-  struct arena arena; /* this and what follows up to 'all' are for the next call, too */
+  struct arena arena; /* this and what follows up to 'all' are kept for the next call */
   struct snapshot snaps[LENCASE_MAXARGS]; /* of the in-arguments that are copied */
   struct call *all;                       /* every call the pool ever made */
   struct lencase_cage *cage;
@@ -30,9 +30,9 @@ struct call {
   struct mem_seg window, scratch; /* of the downcall under way; size 0: none */
   struct call_edge *edges;        /* the same, of bytes that end early */
   struct marshal_fault
-      limited;              /* what of it the limits have not let us copy whole; size 0: nothing */
-  uint64_t copied;          /* the bytes of that which were */
-  struct call_cross *cross; /* arguments that belong to other cages; NULL: none */
+      limited;     /* the argument that exceeded a limit and is copied in part; size 0: none */
+  uint64_t copied; /* the bytes of that which were */
+  struct call_cross *cross;     /* arguments that belong to other cages; NULL: none */
   const struct route_table *to; /* where its handler lets it through to; NULL: to the next */
   void *record;                 /* the recorder's own; NULL: the call is not recorded */
   bool parked;
@@ -47,7 +47,7 @@ struct call {
 /* {=============================== for hosts =============================== */
 
 /*
-** A call arrived. VERDICT_PASS: nobody handles it, or its handler lets it
+** A call arrived. VERDICT_PASS: no grate handles it, or its handler lets it
 ** through; *out is NULL. Otherwise *out is the call; VERDICT_DONE: its result is
 ** call->result, or -ENOMEM when *out is NULL (no memory for a call);
 ** VERDICT_PARKED: host->carry_out has taken something over.
@@ -57,16 +57,16 @@ enum verdict call_arrive(struct lencase_cage *cage, void *thread, int32_t nr,
                          const uint64_t words[LENCASE_MAXARGS], struct call **out);
 
 /*
-** The same when 'entry' is asked first, whether it is in the cage's table or not: somebody decides
-** this one call. It must live as long as the state.
+** The same when 'entry' is asked first, whether it is in the cage's table or not: the prompt
+** decides this one call. It must live as long as the state.
 */
 enum verdict call_ask(struct lencase_cage *cage, void *thread, int32_t nr,
                       const uint64_t words[LENCASE_MAXARGS], const struct route_entry *entry,
                       struct call **out);
 
 /*
-** Nobody handles a call that arrived: it is carried out as it is, and may be parked as any other.
-** DONE or PARKED; *out as above.
+** No grate handles a call that arrived: it is carried out as it is, and may be parked as any other.
+** DONE or PARKED; *out as for call_arrive.
 */
 enum verdict call_unhandled(struct lencase_cage *cage, void *thread, int32_t nr,
                             const uint64_t words[LENCASE_MAXARGS], struct call **out);
@@ -100,16 +100,16 @@ void call_cage_exec(struct lencase_cage *cage);
 */
 void call_cage_exit(struct lencase_cage *cage, int status);
 
-/* The state closes: its cages are let go. */
+/* The state closes: its cages are released. */
 void call_cages_close(struct lencase_state *st);
 
-/* The program has ended: how often mistakes were made that have been told once. */
+/* The program has ended: logs how often mistakes were repeated that were logged once. */
 void call_tell_mistakes(struct lencase_state *st);
 
-/* A process that has this state of another one's (fork) has made none of them. */
+/* In the child of a fork, which has a copy of the state: it has made none of these mistakes. */
 void call_forget_mistakes(struct lencase_state *st);
 
-/* True when a call of this number and these words is somebody's in this cage. */
+/* True when some grate handles a call of this number and these words in this cage. */
 bool call_wanted(const struct lencase_cage *cage, int32_t nr,
                  const uint64_t words[LENCASE_MAXARGS]);
 
@@ -126,8 +126,8 @@ bool call_is_asked(const struct call *call, int32_t nr, const struct route_table
 
 /*
 ** make_call: carries out a call on behalf of the calling cage, one step further
-** down: by the next grate in the table of the handler's own, or at the bottom. VERDICT_DONE: call->down_result is there; VERDICT_PARKED: the
-** handler's HANDLER_RESULT will come.
+** down: by the next grate in the table of the handler's own, or at the bottom. VERDICT_DONE:
+** call->down_result is there; VERDICT_PARKED: the handler's HANDLER_RESULT will come.
 */
 enum verdict call_down(struct call *call, int32_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
@@ -158,8 +158,9 @@ int call_scratch(struct call *call, size_t size);
 
 /*
 ** Puts what snapshots hold of arguments of variant 'v' into memory for the next downcall, and their
-** addresses into 'words': of the arguments whose bit is set in 'which'. What is cut ends there as in the caller's memory,
-** and where nothing is for a snapshot that is bad, nothing is by the time that the kernel looks: no access gets further. A status as above; LENCASE_ELIMIT: there is no such memory left.
+** addresses into 'words': of the arguments whose bit is set in 'which'. What is truncated ends at
+** an unreadable page, as in the caller's memory, and a bad snapshot's address is unreadable when
+** the kernel looks. A status as for call_down_room; LENCASE_ELIMIT: there is no such memory left.
 */
 int call_place(struct call *call, const struct sig_variant *v, unsigned which,
                const struct snapshot snaps[LENCASE_MAXARGS], uint64_t words[LENCASE_MAXARGS]);
@@ -171,10 +172,10 @@ void call_down_over(struct call *call);
 const char *call_where(const struct call *call, char *buf, size_t size);
 
 /*
-** Tells people what a program has done wrong with an argument of the call: "script.lua:12: buf at 0x10 (5 bytes)
-** cannot be read: in write: cage 42 (tar); the caller gets EFAULT". Once for each handler; how often
-** it came about since is told by call_tell_mistakes. call_refused is the same for what is no mistake, but more than
-** we can do, which people are told of even if they want to hear nothing of programs.
+** Logs what a program has done wrong with an argument of the call: "script.lua:12: buf at 0x10 (5
+** bytes) cannot be read: in write: cage 42 (tar); the caller gets EFAULT". Once for each handler;
+** call_tell_mistakes logs how often it happened since. call_refused is the same for a valid
+** argument that exceeds a limit of lencase's: it is logged even if the config is 'quiet'.
 */
 void call_mistake(const struct call *call, const char *name, uint64_t addr, uint64_t size,
                   const char *what, const char *answer);
@@ -186,14 +187,14 @@ void call_refused(const struct call *call, const char *name, uint64_t addr, uint
 /* {================================ recording ============================== */
 
 /*
-** Somebody who records what the programs of cages ask, what is carried out for that at the bottom,
-** and what they get. While there is one, what nobody handles or a handler lets through is carried out like
-** a call of the handler's own, so that its result is known. 'call' is always the program's; what the
-** recorder keeps of it is call->record, in the call's arena. Called in the middle of calls; may neither raise errors
-** nor make calls.
+** A recorder of what the programs of cages ask, what is carried out for that at the bottom, and
+** what they get. While there is one, a call that no grate handles, or that a handler lets through,
+** is carried out like a call of the handler's own, so that its result is known. 'call' is always
+** the program's; what the recorder keeps of it is call->record, in the call's arena. Called in the
+** middle of calls; may neither raise errors nor make calls.
 */
 struct call_recorder {
-  /* It is about to be handled. 'held': the snapshots its first handler is given; NULL: there are none. */
+  /* It is about to be handled. 'held': the snapshots of its first handler, or NULL. */
   void (*asked)(struct call_recorder *r, struct call *call, const struct snapshot *held);
   /* Something is carried out on behalf of 'cage'; the answer to it, unless the call is dropped. */
   void (*down)(struct call_recorder *r, struct call *call, struct lencase_cage *cage, int32_t nr,
@@ -218,10 +219,7 @@ bool call_is_threei(int32_t nr);
 /* The bottom of these calls: the kernel's kind of result. */
 int64_t call_threei(struct lencase_state *st, int32_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
-/*
-** A grate makes one of them while it handles no call: whoever is in table 'to' is asked, on behalf of
-** 'cage'. The result.
-*/
+/* One of them, made by a grate outside of calls for 'cage': asks the grates in 'to'. The result. */
 int64_t call_detached(struct lencase_cage *cage, const struct route_table *to, int32_t nr,
                       const uint64_t words[LENCASE_MAXARGS]);
 

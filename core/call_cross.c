@@ -1,8 +1,8 @@
 /*
 ** call_cross.c - calls whose arguments belong to other cages than the one they act for
 **
-** What is pointed to is brought over before anybody is asked: handlers and host see an ordinary
-** call of the cage that it acts for.
+** What is pointed to is brought over before any handler is called: handlers and host see an
+** ordinary call of the cage that it acts for.
 */
 
 #include "call_cross.h"
@@ -85,7 +85,7 @@ static int take_from(struct call *call, struct lencase_cage *of) {
   return status;
 }
 
-/* The room that a call fills; what tells how much there is must be of the same cage. */
+/* The room that a call fills; the argument with its size must be of the same cage. */
 static int room_of(const struct call *call, int i, uint64_t *room) {
   const struct call_cross *x = call->cross;
   const struct sig_param *p = &x->vp->variant->params[i];
@@ -183,7 +183,7 @@ static bool foreign(const struct call *call, int i) {
          sig_is_pointer(&call->cross->vp->variant->params[i]);
 }
 
-/* Lays all of it out; what tells sizes are the words as they were, until the end. */
+/* Lays all of it out; until the end, sizes come from the original words. */
 static int move(struct call *call) {
   struct call_cross *x = call->cross;
   const struct sig_variant *v = x->vp->variant;
@@ -256,7 +256,7 @@ int64_t cross_in(struct call *call, const struct route_entry *entry,
 
 /* {============================= and out of it ============================= */
 
-/* A cage that ended meanwhile has nothing to be written to: that is no mistake of the caller's. */
+/* A cage that ended meanwhile has no memory to write to: that is not the caller's mistake. */
 static int write_back(struct call *call, int i, uint64_t addr, void *data, size_t size) {
   struct lencase_cage *cage = cage_by_id(call->cage->st, call->cross->ids[i]);
   struct mem_seg seg = {addr, data, size};

@@ -9,8 +9,8 @@
 
 /*
 ** Brings what the arguments of a call point to into its cage: cages[i] says whose memory words[i]
-** is of (NULL: the call's own cage). call->words become addresses in there. 'entry' is who handles the call, NULL:
-** nobody. 0, or a negative errno.
+** is of (NULL: the call's own cage). call->words become addresses in there. 'entry' handles the
+** call; NULL: no grate does. 0, or a negative errno.
 */
 int64_t cross_in(struct call *call, const struct route_entry *entry,
                  struct lencase_cage *const *cages);

@@ -31,8 +31,8 @@ static int64_t result_of(int status) {
 
 static int bad_flags(struct lencase_state *st, const char *function, unsigned flags,
                      const char *known) {
-  return state_fail(st, LENCASE_EINVAL, "%s: flags 0x%x make no sense: they are 0 or %s", function,
-                    flags, known);
+  return state_fail(st, LENCASE_EINVAL, "%s: invalid flags 0x%x: use 0 or %s", function, flags,
+                    known);
 }
 
 /* A cage that is there to stay: a status, *out is it. */
@@ -64,7 +64,7 @@ LENCASE_PUBLIC int lencase_register_handler(lencase_state *st, uint64_t cage, in
   bool off = flags == LENCASE_DEREGISTER;
   int status;
   if (nr < 0 && nr != LENCASE_MATCH_ALL)
-    return state_fail(st, LENCASE_EINVAL, "%d is no callnum", nr);
+    return state_fail(st, LENCASE_EINVAL, "invalid call number %d", nr);
   if (!off && (flags & ~LENCASE_REPLACE) != 0)
     return bad_flags(st, "register_handler", flags, "LENCASE_REPLACE, or LENCASE_DEREGISTER alone");
   status = find_cage(st, cage, &target);
@@ -129,7 +129,7 @@ static int write_all(struct lencase_state *st, struct lencase_cage *cage, uint64
 
 static int check_copy(struct lencase_state *st, const struct copy *copy) {
   if (copy->type > LENCASE_COPY_STRING)
-    return state_fail(st, LENCASE_EINVAL, "%llu is no type of copy",
+    return state_fail(st, LENCASE_EINVAL, "invalid type of copy %llu",
                       (unsigned long long)copy->type);
   if (copy->len > st->config.max_call_bytes)
     return state_fail(st, LENCASE_ELIMIT, "%llu bytes are more than may be copied for one call",

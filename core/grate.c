@@ -15,11 +15,11 @@
 
 enum { HOOK_COUNT = 100000 }; /* VM instructions between two looks at the clock */
 
-/* {============================ Lua states of ours ========================= */
+/* {=============================== Lua states ============================== */
 
 static void *grate_alloc(void *ud, void *ptr, size_t osize, size_t nsize) {
   struct lencase_grate *g = ud;
-  if (ptr == NULL) osize = 0; /* Lua tells a type there */
+  if (ptr == NULL) osize = 0; /* it encodes a type then: lua_Alloc */
   if (nsize > osize && nsize - osize > g->st->config.max_grate_bytes - g->bytes) return NULL;
   if (nsize == 0) {
     state_free(g->st, ptr, osize);
@@ -54,16 +54,16 @@ static int64_t processor_ns(void) {
 
 static void watch_time(lua_State *L, lua_Debug *ar);
 
-/* Values of 'interrupted': a person asked for it; the handler ran on for a while; it ends. */
-enum { ASKED = 1, GOES_ON = 2, ENDS = 3 };
+/* Values of 'interrupted': by Ctrl-C; one period of the hook later; the error was raised. */
+enum { INTERRUPT_REQUESTED = 1, INTERRUPT_PENDING = 2, INTERRUPT_RAISED = 3 };
 
-/* A handler that would have ended soon is left alone; from then on every instruction is an error. */
+/* A handler that ends soon is left alone; later every instruction is an error. */
 static void cut_short(struct lencase_grate *g, lua_State *L) {
-  if (g->interrupted == ASKED) {
-    g->interrupted = GOES_ON;
+  if (g->interrupted == INTERRUPT_REQUESTED) {
+    g->interrupted = INTERRUPT_PENDING;
     return;
   }
-  g->interrupted = ENDS;
+  g->interrupted = INTERRUPT_RAISED;
   lua_sethook(L, watch_time, LUA_MASKCOUNT, 1);
   luaL_error(L, "interrupted");
 }
@@ -89,7 +89,7 @@ static void watch_time(lua_State *L, lua_Debug *ar) {
 
 static void begin_time(struct lencase_grate *g, lua_State *L) {
   g->ticks = 0;
-  if (g->interrupted != ASKED) g->interrupted = 0;
+  if (g->interrupted != INTERRUPT_REQUESTED) g->interrupted = 0;
   if (lua_gethookcount(L) != HOOK_COUNT) lua_sethook(L, watch_time, LUA_MASKCOUNT, HOOK_COUNT);
 }
 
@@ -188,7 +188,7 @@ void grate_report(struct call *call, const char *message, const char *answer) {
             e->messages == GRATE_MESSAGES ? " (no more messages of this handler)" : "");
 }
 
-/* Rule 9: a script that fails leaves caller and cage in a state that is told. */
+/* A script that fails: on_error says what becomes of caller and cage, which is logged. */
 static enum verdict fail_closed(struct call *call, const char *message) {
   struct lencase_grate *g = entry_of(call)->grate;
   struct grate_watch *watch = g->st->watch;
@@ -196,7 +196,7 @@ static enum verdict fail_closed(struct call *call, const char *message) {
   if (watch != NULL) watch->failed(watch, call, message);
   call_failed(call, message);
   if (g->on_error == ON_ERROR_PASS) {
-    grate_report(call, message, "the call goes on as if nobody had asked");
+    grate_report(call, message, "the call goes on as if it had no handler");
     call->result = call->down_result;
     return call->downcalls == 0 ? VERDICT_PASS : VERDICT_DONE;
   }
@@ -216,7 +216,7 @@ static const char *message_of(lua_State *L) {
   return s != NULL ? s : "the script raised an error that is no string";
 }
 
-/* Whatever happened in there: an error leaves its message. */
+/* Returns whether it worked; an error leaves its message. */
 static int handler_over(lua_State *co, int status, lua_KContext ctx) {
   struct frame *f = grate_frame(co);
   (void)ctx;
@@ -281,14 +281,15 @@ static bool sees_any(const struct variant_plan *vp) {
   return i < vp->variant->nparams;
 }
 
-/* Arguments that no variant describes are shown as addresses: the author is told, once. */
+/* Arguments that no variant describes are shown as addresses: that is logged, once. */
 static void tell_unknown(struct call *call) {
   struct grate_entry *e = entry_of(call);
   char where[160];
   if (!call->vp->variant->unknown || e->told_unknown || !sees_any(call->vp)) return;
   e->told_unknown = true;
-  state_log(call->cage->st, "%s: %s: no variant describes these arguments; they are addresses",
-            e->where, call_where(call, where, sizeof where));
+  state_log(call->cage->st,
+            "%s: %s: no variant describes these arguments; they are passed as addresses", e->where,
+            call_where(call, where, sizeof where));
 }
 
 static enum verdict answer_constant(struct call *call) {
@@ -462,7 +463,7 @@ static bool host_stops_for(const struct grate_entry *e, const struct grate_decl 
   return true;
 }
 
-/* The entry in the tables whose place the new one takes. The family stays: calls in flight look. */
+/* The registered entry that the new one replaces. The family stays: running calls look at it. */
 static struct grate_entry *place_for(struct lencase_grate *g, const struct grate_decl *d) {
   struct grate_entry *e = g->entries;
   while (e != NULL && !(e->routed && e->route.nr == d->nr && e->route.family == d->family &&
@@ -473,7 +474,7 @@ static struct grate_entry *place_for(struct lencase_grate *g, const struct grate
 
 void grate_reload_begin(struct lencase_grate *g) {
   struct grate_entry *e;
-  for (e = g->entries; e != NULL; e = e->next) e->heir = NULL;
+  for (e = g->entries; e != NULL; e = e->next) e->staged = NULL;
   g->reloading = true;
 }
 
@@ -481,30 +482,30 @@ bool grate_stage(lua_State *L, const struct grate_decl *d) {
   struct lencase_grate *g = grate_of(L);
   struct grate_entry *place = place_for(g, d);
   if (place == NULL) return false;
-  place->heir = entry_declare(L, d);
+  place->staged = entry_declare(L, d);
   return true;
 }
 
 /*
-** The heir keeps what was replaced, for the calls in flight: plan and place. A constant has no
-** plan, and a handler of ours all the same: what was a function may be waited for.
+** Swaps the plans, places and functions: 'staged' keeps the old ones for running calls. A constant
+** has no plan but keeps the handler function: calls of the Lua function before it may be parked.
 */
-static void inherit(struct grate_entry *e, struct grate_entry *heir) {
+static void swap_in(struct grate_entry *e, struct grate_entry *staged) {
   struct plan *plan = e->plan;
   char *where = e->where;
   int fn = e->fn;
-  e->plan = heir->plan;
-  e->where = heir->where;
-  e->fn = heir->fn;
-  heir->plan = plan;
-  heir->where = where;
-  heir->fn = fn;
+  e->plan = staged->plan;
+  e->where = staged->where;
+  e->fn = staged->fn;
+  staged->plan = plan;
+  staged->where = where;
+  staged->fn = fn;
   e->route.plan = e->fn != LUA_NOREF ? e->plan : NULL;
   e->route.where = e->where;
-  e->route.constant = heir->route.constant;
+  e->route.constant = staged->route.constant;
   e->route.handler = handler;
-  e->route.ntests = heir->route.ntests;
-  memcpy(e->route.tests, heir->route.tests, sizeof e->route.tests);
+  e->route.ntests = staged->route.ntests;
+  memcpy(e->route.tests, staged->route.tests, sizeof e->route.tests);
   e->messages = 0;
 }
 
@@ -513,12 +514,13 @@ void grate_commit(lua_State *L) {
   struct grate_entry *e;
   for (e = g->entries; e != NULL; e = e->next) {
     if (!e->routed) continue;
-    e->route.off = e->heir == NULL;
-    if (e->heir == NULL) continue;
-    inherit(e, e->heir);
-    luaL_unref(L, LUA_REGISTRYINDEX, e->heir->fn); /* one in flight lies on its stack */
-    e->heir->fn = LUA_NOREF;
-    e->heir = NULL;
+    e->route.off = e->staged == NULL;
+    if (e->staged == NULL) continue;
+    swap_in(e, e->staged);
+    luaL_unref(L, LUA_REGISTRYINDEX,
+               e->staged->fn); /* a running handler is still on its coroutine's stack */
+    e->staged->fn = LUA_NOREF;
+    e->staged = NULL;
   }
   g->reloading = false;
 }
@@ -547,11 +549,11 @@ struct event {
   struct lencase_cage *cage;
   const char *name;
   int status;
-  const struct state_news *news; /* of a host's; NULL: it is one of ours */
+  const struct state_news *news; /* of a host's event; NULL: it is the core's */
   uint32_t number;               /* of the grate, for news */
 };
 
-/* Runs protected: events(name, cage or nil, parent or nil, shares_files, status, data or nil) -> answer */
+/* Runs protected: events(name, cage, parent, shares_files, status, data) -> answer */
 static int tell_script(lua_State *L) {
   const struct event *ev = lua_touserdata(L, 1);
   struct lencase_cage *parent = NULL;
@@ -677,7 +679,7 @@ static void set_package(lua_State *L, const char *field, const char *value) {
   lua_pop(L, 3);
 }
 
-/* os.exit would take the programs along, and whoever runs the grate. */
+/* os.exit would end the process that runs the grate, and its programs. */
 static int no_exit(lua_State *L) {
   return luaL_error(L, "os.exit is not for grates: raise an error, or use on_error = \"kill\"");
 }

@@ -26,11 +26,11 @@ struct grate_entry {
   struct plan *plan;          /* owned */
   int fn;                     /* reference in the registry */
   unsigned messages;          /* logged so far */
-  struct grate_entry *heir;   /* staged: what stands in this one's place after grate_commit */
+  struct grate_entry *staged; /* what replaces this one at grate_commit */
   struct sig_test trapped[4]; /* the tests it was registered with: all that the host stops for */
   uint8_t ntrapped;
-  bool routed;       /* it is in route tables; else an heir, or the rest of one */
-  bool told_unknown; /* that nobody described the arguments of a call it got */
+  bool routed;       /* it is in route tables; else staged, or what was swapped out */
+  bool told_unknown; /* it was logged that the arguments of a call are not described */
 };
 
 struct lencase_grate {
@@ -45,7 +45,7 @@ struct lencase_grate {
   struct grate_entry *entries;
   struct plan_list *plans; /* for its own calls */
   struct frame *frames, *all_frames;
-  int events;               /* reference of the Lua function that is told of events */
+  int events;               /* reference of the Lua function that gets events */
   uint64_t bytes;           /* that its Lua state holds */
   unsigned ticks;           /* of the count hook since the last resume */
   volatile int interrupted; /* 1, from a signal's handler: those that take long are cut short */
@@ -87,8 +87,8 @@ struct frame {
 };
 
 /*
-** Somebody who looks on while handlers work: tests of scripts. Called in the middle of a call; may
-** neither raise errors nor make calls. 'co' has the 'n' values that the handler is asked with on its
+** An observer of handlers: tests of scripts. Called in the middle of a call; may neither raise
+** errors nor make calls. 'co' has the 'n' values that the handler is asked with on its
 ** top, as f->shown names them.
 */
 struct grate_watch {
@@ -132,8 +132,8 @@ int grate_run(struct lencase_grate *g, const struct grate_script *script);
 void grate_know_modules(lua_State *L);
 
 /*
-** Pushes the text of the script that is running, "" for bytecode or when it has run; false, and pushes
-** nothing, when it is one of a file.
+** Pushes the text of the script that is running, "" for bytecode or when it has run; false, and
+** pushes nothing, when it is one of a file.
 */
 bool grate_push_text(lua_State *L);
 
@@ -156,7 +156,7 @@ struct lencase_grate *grate_of(lua_State *L);
 /* One entry of an interface, as a script declares it. */
 struct grate_decl {
   int32_t nr, family;          /* handled call; in whose prototype the handler sees it */
-  const struct signature *sig; /* NULL: nobody described the call, it has six integers */
+  const struct signature *sig; /* NULL: the call is not described, it has six integers */
   lencase_policy policy;
   const char *where;            /* "script.lua:12" */
   const struct sig_test *tests; /* one of them must hold; none: always */
@@ -166,7 +166,7 @@ struct grate_decl {
   bool off;     /* it takes no calls before an interface that is exchanged for this one has it */
 };
 
-/* What a family's policy means for the arguments of a member. LENCASE_EINVAL: it does not fit the family. */
+/* A family's policy for the arguments of a member. LENCASE_EINVAL: it does not fit the family. */
 int grate_member_policy(struct lencase_state *st, int32_t member, int32_t family,
                         lencase_policy policy, lencase_policy *out);
 
@@ -177,8 +177,8 @@ int grate_member_policy(struct lencase_state *st, int32_t member, int32_t family
 void grate_register(lua_State *L, const struct grate_decl *decl);
 
 /*
-** An entry that no table has: for one call that is given to it, again and again. The function is on top
-** of the stack, and popped. Raises Lua errors.
+** An entry that no table has: for one call that is given to it, again and again. The function is on
+** top of the stack, and popped. Raises Lua errors.
 */
 const struct route_entry *grate_aside(lua_State *L, const struct grate_decl *decl);
 
@@ -198,12 +198,12 @@ int grate_call_untimed(lua_State *L, int nresults);
 void grate_time(lua_State *L);
 
 /*
-** Tells people of a call what its handler found wrong with it: "script.lua:12: message: in write:
+** Logs what the handler of a call found wrong with it: "script.lua:12: message: in write:
 ** cage 42 (tar); answer". After GRATE_MESSAGES of them the handler is silent.
 */
 void grate_report(struct call *call, const char *message, const char *answer);
 
-/* The script's on_start runs, once; the first cage does it otherwise. LENCASE_ESCRIPT if it fails. */
+/* Runs the script's on_start, once; else the first cage does. LENCASE_ESCRIPT: it failed. */
 int grate_start(struct lencase_grate *g);
 
 /* Its place in the state's list, as in struct state_news. */
@@ -222,10 +222,7 @@ struct frame *grate_frame(lua_State *L);
 /* Pushes what the handler of 'f' sees of its call; returns how many values. Raises errors. */
 int grate_push_args(lua_State *L, struct frame *f);
 
-/*
-** Turns what the handler returned (stack indexes first..top) into call->result and the frame's
-** verdict. Raises errors.
-*/
+/* Turns the values at first..top into call->result and the frame's verdict. Raises errors. */
 void grate_take_results(lua_State *L, struct frame *f, int first);
 
 /* sys.NAME: a C closure over a signature (light userdata) and its plan. */
@@ -246,7 +243,7 @@ struct view {
   uint32_t stamp;
   uint8_t kind;
   bool single; /* VIEW_RECORDS: one struct, its fields are the view's */
-  bool sized;  /* the same, as long as its caller says */
+  bool sized;  /* the same, with its size in it */
   bool writable;
   bool dirty;       /* VIEW: written to since it was made */
   uint8_t cut;      /* enum snap_cut: why it ends early */
@@ -267,7 +264,7 @@ void view_push(lua_State *L, struct frame *f, const struct sig_param *p,
 /* The view at 'index', alive; NULL if the value is no view. Raises an error for a dead one. */
 struct view *view_at(lua_State *L, int index);
 
-/* Writes the table at 'index' into a record as its fields say, 'but' the one (may be NULL). Raises errors. */
+/* Writes the table at 'index' into a record, without field 'but' (may be NULL). Raises errors. */
 void view_fill(lua_State *L, int index, const struct sig_record *record, unsigned char *data,
                const char *but);
 
@@ -287,13 +284,13 @@ struct bad {
 void bad_push(lua_State *L, const char *name, const struct snapshot *snap);
 const struct bad *bad_at(lua_State *L, int index); /* NULL: another value */
 
-/* An error that is the caller's mistake; returns only for 'return'. */
+/* Raises an error that is the caller's mistake; 'return' it. */
 int bad_raise(lua_State *L, const char *name, const struct snapshot *snap);
 int bad_raise_again(lua_State *L, int index);
 
 /*
-** Whether the error on top of the stack comes of what was done with a bad value: then the call has its
-** result, and people were told.
+** Whether the error on top of the stack comes from the use of a bad value: then the call has
+** its result, and it was logged.
 */
 bool bad_ends(lua_State *L, struct call *call);
 

@@ -1,9 +1,8 @@
 /*
 ** grate_bad.c - bad values: what a handler sees of a pointer that cannot be read
 **
-** A bad value can be printed, asked for (lencase.is_bad) and handed on. Whatever else is done with it is
-** an error whose value it is itself, or whose message names it: that ends the call, and is the
-** caller's mistake.
+** A bad value can be printed, tested (lencase.is_bad) and forwarded. Any other use raises an error
+** whose value it is itself, or whose message names it: that ends the call, as the caller's mistake.
 */
 
 #include <errno.h>
@@ -14,7 +13,7 @@
 
 #include "grate.h"
 
-/* What Lua's own functions call it in their messages, and nothing else is called. */
+/* Its type name in the messages of Lua's own functions; no other type has it. */
 static const char bad_name[] = "pointer that cannot be read";
 
 struct mistake {

@@ -49,7 +49,7 @@ static void string_value(lua_State *L, struct frame *f, int index, const struct 
   if (s == NULL)
     value_bad(L, at, index, "a string");
   else if (memchr(s, 0, size) != NULL)
-    luaL_error(L, "%s: %s has a zero byte in it, and the kernel would stop there", at->call,
+    luaL_error(L, "%s: %s contains a zero byte, where the kernel would stop", at->call,
                at->p->name);
   else
     value_keep(L, f, out, s, size);
@@ -65,7 +65,7 @@ static void bytes_value(lua_State *L, struct frame *f, int index, const struct v
     value_keep(L, f, out, s, size);
 }
 
-/* A struct as long as its caller says: what is behind the fields that are known is 'rest'. */
+/* A struct with its size in it: what is behind the known fields is 'rest'. */
 static void sized_record(lua_State *L, struct frame *f, int index, const struct value_of *at,
                          struct snapshot *out) {
   const struct sig_record *r = at->p->record;
@@ -121,7 +121,7 @@ static void records_value(lua_State *L, struct frame *f, int index, const struct
   else
     value_keep(L, f, out, s, size);
   if (out->size % at->p->elem != 0)
-    luaL_error(L, "%s: %s is %d bytes long, no multiple of %d", at->call, at->p->name,
+    luaL_error(L, "%s: %s is %d bytes long, not a multiple of %d", at->call, at->p->name,
                (int)out->size, (int)at->p->elem);
 }
 

@@ -10,7 +10,7 @@
 #include "grate_value.h"
 
 enum {
-  ADDRESS_ROOM = 128, /* sizeof(struct sockaddr_storage): room for an address nobody sized */
+  ADDRESS_ROOM = 128, /* sizeof(struct sockaddr_storage): room for an address without a size */
   ALIGN = 16
 };
 
@@ -22,7 +22,7 @@ static size_t aligned(size_t n) {
 
 /* Where the bytes of an argument of a downcall are. */
 enum put_where {
-  PUT_WORD,    /* nowhere: the word says it all */
+  PUT_WORD,    /* nowhere: the word is the argument */
   PUT_WINDOW,  /* ours, the cage can only read them */
   PUT_SCRATCH, /* room for what the call fills */
   PUT_CALLER   /* the caller's own memory, written before the call */
@@ -54,15 +54,14 @@ static bool caller_has(const struct put *u, int i) {
   return u->own && i < v->nparams && v->params[i].kind == u->v->params[i].kind;
 }
 
-/* The caller's own argument is handed on: copied bytes from the snapshot, so that what was seen
-** is what the kernel reads. */
+/* Forwards the caller's argument: copied bytes come from the snapshot, so that the kernel reads
+** what the handler saw. */
 static void put_own(lua_State *L, struct put *u, int i) {
   struct call *call = u->f->call;
   struct snapshot *snap = &call->snaps[i];
   unsigned mode = call->vp->mode[i];
   if ((mode & LENCASE_P_ONCE) && snap->uses > 0)
-    luaL_error(L, "%s: %s was used already, and its policy says once", u->name,
-               u->v->params[i].name);
+    luaL_error(L, "%s: %s was used already, and its policy is once", u->name, u->v->params[i].name);
   if (snap->state == SNAP_BAD && snap->cut == CUT_LIMIT) bad_raise(L, u->v->params[i].name, snap);
   snap->uses = 1;
   u->words[i] = call->words[i];
@@ -74,7 +73,7 @@ static void put_own(lua_State *L, struct put *u, int i) {
   u->where[i] = PUT_WINDOW;
 }
 
-/* An argument that the call fills, and nobody's memory is there for it: scratch. */
+/* An argument that the call fills, for which the caller has no memory: scratch. */
 static void put_room(lua_State *L, struct put *u, int i) {
   const struct sig_param *p = &u->v->params[i];
   uint64_t room = ADDRESS_ROOM;
@@ -87,7 +86,7 @@ static void put_room(lua_State *L, struct put *u, int i) {
   u->where[i] = PUT_SCRATCH;
 }
 
-/* An in-out length that nobody gave: the room that put_room takes. */
+/* An in-out length that the handler left out: the room that put_room takes. */
 static bool is_length(const struct put *u, int i) {
   int k;
   for (k = 0; k < u->v->nparams; k++)
@@ -117,7 +116,7 @@ static void put_nil(lua_State *L, struct put *u, int i) {
     luaL_error(L, "%s: %s is missing (lencase.NULL is a null pointer)", u->name, p->name);
 }
 
-/* Bytes that are the caller's are not replaced: where nothing can be, its own are handed on. */
+/* The caller's bytes are not replaced: where there is no room, its own argument is forwarded. */
 static bool is_unchanged(const struct put *u, int i) {
   const struct snapshot *own = &u->f->call->snaps[i], *new = &u->snaps[i];
   return caller_has(u, i) && own->size > 0 && own->state == SNAP_HELD && own->cut == CUT_NONE &&
@@ -147,7 +146,7 @@ static bool is_own_view(lua_State *L, const struct put *u, int i) {
          v->size == snap->size && v->nparts == snap->nparts;
 }
 
-/* A pointer that could not be read is handed on as one that cannot, whatever has come there since. */
+/* An unreadable pointer is forwarded as unreadable, even if memory was mapped there since. */
 static void put_bad(lua_State *L, struct put *u, int i, const struct bad *bad) {
   const struct sig_param *p = &u->v->params[i];
   u->words[i] = bad->addr;
@@ -228,8 +227,8 @@ static void fit_own_count(lua_State *L, struct put *u, int i) {
 }
 
 /*
-** The count that goes with a replaced argument follows it when nobody gave one, and must
-** never reach beyond what is there: behind it lie other calls' bytes.
+** The count that goes with a replaced argument is its size unless the handler gave one, and must
+** never exceed what is there: behind it lie other calls' bytes.
 */
 static void fit_count(lua_State *L, struct put *u, int i) {
   const struct sig_param *p = &u->v->params[i];
@@ -242,7 +241,7 @@ static void fit_count(lua_State *L, struct put *u, int i) {
     check_count(L, u, i, put_count(u, i));
 }
 
-/* The same for a struct that tells its own size. */
+/* The same for a struct with its size in it. */
 static void check_field(lua_State *L, const struct put *u, int i) {
   const struct sig_param *p = &u->v->params[i];
   const struct snapshot *s = &u->snaps[i];
@@ -250,7 +249,7 @@ static void check_field(lua_State *L, const struct put *u, int i) {
   if (p->size != SIZE_FIELD || u->where[i] == PUT_WORD || (u->callers >> i & 1)) return;
   if (s->size >= p->count + sizeof told) memcpy(&told, s->data + p->count, sizeof told);
   if (told > s->size)
-    luaL_error(L, "%s: %s says that it has %d bytes, but has %d", u->name, p->name, (int)told,
+    luaL_error(L, "%s: %s claims to have %d bytes, but has %d", u->name, p->name, (int)told,
                (int)s->size);
 }
 
@@ -258,11 +257,11 @@ static void check_field(lua_State *L, const struct put *u, int i) {
 static int64_t down_failed(lua_State *L, const struct put *u, int status) {
   struct lencase_state *st = u->f->call->cage->st;
   if (status == LENCASE_EFAULT) return -EFAULT;
-  if (status == LENCASE_EGONE) return -ESRCH; /* nobody is left to get it */
+  if (status == LENCASE_EGONE) return -ESRCH; /* no caller is left to get it */
   return luaL_error(L, "%s: %s: %s", u->name, lencase_status_name(status), lencase_error(st));
 }
 
-/* Of some argument there is less here than was asked for, and no memory that ends where it does. */
+/* An argument is shorter than asked for, and no memory is left that ends where it does. */
 static int no_place(lua_State *L, const struct put *u) {
   int i = 0;
   struct snapshot s;
@@ -447,7 +446,7 @@ static int down(lua_State *L, struct put *u) {
 
 /* {================================= folds ================================= */
 
-/* The handler hands on what it was shown. */
+/* The handler forwards what it was shown. */
 static bool unchanged(lua_State *L, struct frame *f, int i) {
   const struct bad *bad;
   bool same;
@@ -460,7 +459,7 @@ static bool unchanged(lua_State *L, struct frame *f, int i) {
   return same;
 }
 
-/* A changed field goes back into a copy of the record it came from, unless that is too short for any call. */
+/* A changed field goes back into a copy of its record, unless that is too short for any call. */
 static void unfold_field(lua_State *L, struct frame *f, const struct fold_param *p, int value,
                          int slot) {
   const struct snapshot *snap = &f->call->snaps[p->arg];
@@ -553,7 +552,7 @@ static int detached(lua_State *L, int32_t nr) {
   return 2;
 }
 
-/* Whom the next call is for is said once: lencase.make_call. */
+/* The cage that lencase.make_call named is for the next call only. */
 static struct lencase_cage *take_target(lua_State *L, struct frame *f) {
   uint64_t id = f->target;
   struct lencase_cage *cage = f->call->cage;

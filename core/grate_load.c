@@ -11,7 +11,7 @@
 
 /* {================================ bytecode =============================== */
 
-/* What every bytecode of a Lua begins with: signature, version, format, and how its numbers look. */
+/* What all bytecode of a Lua begins with: signature, version, format and number formats. */
 enum {
   HEADER_VERSION = 4,
   HEADER_NUMBERS = HEADER_VERSION + 2,
@@ -44,21 +44,19 @@ static bool is_bytecode(const char *data, size_t size) {
   return size > 0 && data[0] == LUA_SIGNATURE[0];
 }
 
-/* Raises an error that says what is wrong with bytecode that is not of this Lua. */
+/* Raises an error that says why the bytecode is not for this Lua. */
 static void check_header(lua_State *L, const char *name, const char *data, size_t size) {
   struct header own;
   char lua[GRATE_LUA_NAME];
   own_header(L, &own);
   if (size >= HEADER_SIZE && memcmp(data, own.bytes, HEADER_SIZE) == 0) return;
   if (size < HEADER_SIZE || memcmp(data, LUA_SIGNATURE, HEADER_VERSION) != 0)
-    luaL_error(L, "%s: it is no bytecode, or cut off: compile it again", name);
+    luaL_error(L, "%s: it is not bytecode, or is truncated: compile it again", name);
   if (memcmp(data, own.bytes, HEADER_NUMBERS) != 0)
     luaL_error(L, "%s: it is bytecode for Lua %d.%d, format %d; this is %s: compile it again", name,
                data[HEADER_VERSION] >> 4, data[HEADER_VERSION] & 15, data[HEADER_VERSION + 1],
                grate_lua_name(lua));
-  luaL_error(
-      L, "%s: it is bytecode of a Lua whose numbers are not those of this one: compile it again",
-      name);
+  luaL_error(L, "%s: it is bytecode of a Lua with other number formats: compile it again", name);
 }
 
 /* lua_ident is "$LuaVersion: Lua 5.4.4  Copyright (C) ...". */
@@ -179,8 +177,7 @@ int grate_check_compiled(struct lencase_state *st, const lencase_compiled *c) {
         st, LENCASE_ESCRIPT,
         "a script was compiled in form %d, this lencase (%s) has form %d: compile it again",
         c->form, LENCASE_VERSION, LENCASE_COMPILED);
-  if (c->nchunks == 0)
-    return state_fail(st, LENCASE_EINVAL, "there is no script in what was compiled");
+  if (c->nchunks == 0) return state_fail(st, LENCASE_EINVAL, "the compiled grate has no script");
   snprintf(by, sizeof by, "lencase %s", c->version);
   if (strcmp(c->version, LENCASE_VERSION) != 0)
     return foreign(st, c, by, "lencase " LENCASE_VERSION);
@@ -285,7 +282,7 @@ static bool has_text(lua_State *L, const char *path, const struct known_module *
   return n == m->text_size && memcmp(text, m->text, n) == 0;
 }
 
-/* Of package.searchers. Without a file (the program has changed its root) the module is still known. */
+/* Of package.searchers. Works without a file, when the program has changed its root. */
 static int search_module(lua_State *L) {
   const char *name = luaL_checkstring(L, 1), *path;
   struct known_module m;

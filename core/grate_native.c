@@ -47,16 +47,16 @@ static enum verdict bad_verdict(struct call *call, const char *what) {
   return VERDICT_DONE;
 }
 
-/* The host is at work for the call, or a grate below: it waits, whatever its handler says. */
+/* The host or a grate below works on the call: it waits, whatever its handler returns. */
 static enum verdict still_parked(struct call *call, lencase_verdict verdict) {
   char where[160];
   if (verdict != LENCASE_VERDICT_PARKED)
-    state_log(call->cage->st, "%s: %s: it was parked, and so it waits", call->entry->where,
+    state_log(call->cage->st, "%s: %s: the call is parked and goes on waiting", call->entry->where,
               call_where(call, where, sizeof where));
   return VERDICT_PARKED;
 }
 
-/* Verdicts that the host could not act on are not handed on to it. */
+/* Verdicts that the host could not act on are not passed to it. */
 static enum verdict native_handler(struct call *call, enum handler_event ev) {
   static const lencase_event events[] = {[HANDLER_START] = LENCASE_EVENT_START,
                                          [HANDLER_RESULT] = LENCASE_EVENT_RESULT,
@@ -139,11 +139,10 @@ static int check_interface(lencase_state *st, const lencase_interface *i) {
   const char *name = i->name != NULL ? i->name : unnamed;
   unsigned unknown = i->flags & ~LENCASE_UNREGISTERED;
   if (unknown != 0)
-    return state_fail(st, LENCASE_EINVAL,
-                      "%s: flags 0x%x are none of an interface's: LENCASE_UNREGISTERED is", name,
-                      unknown);
+    return state_fail(st, LENCASE_EINVAL, "%s: invalid flags 0x%x: use 0 or LENCASE_UNREGISTERED",
+                      name, unknown);
   if (i->entries == NULL && i->nentries > 0)
-    return state_fail(st, LENCASE_EINVAL, "%s: there are no entries, but their number is %zu", name,
+    return state_fail(st, LENCASE_EINVAL, "%s: no entries are given, but their number is %zu", name,
                       i->nentries);
   return LENCASE_OK;
 }

@@ -37,7 +37,7 @@ static int64_t result_value(lua_State *L, int index) {
   if (bad_at(L, index) != NULL) bad_raise_again(L, index);
   if (failure_value(L, index, &failure)) return failure;
   if (!lua_isinteger(L, index))
-    luaL_error(L, "the handler returned a %s where a result (n, or -1 and an errno) must be",
+    luaL_error(L, "the handler returned a %s where a result (n, or -1 and an errno) is needed",
                luaL_typename(L, index));
   n = lua_tointeger(L, index);
   if (n < -1 && n >= -ERRNO_MAX)
@@ -64,14 +64,14 @@ static bool filled_callers(const struct frame *f, int arg) {
          same_runs(&f->outs[arg], &call->snaps[arg]);
 }
 
-/* These very bytes lie in the caller's memory already. */
+/* These bytes are in the caller's memory already. */
 static bool is_there(lua_State *L, struct frame *f, int arg, int index) {
   const struct view *v = view_at(L, index);
   return v != NULL && !v->dirty && v->data == f->outs[arg].data && v->parts == f->outs[arg].parts &&
          filled_callers(f, arg);
 }
 
-/* The first place that the caller named and that cannot be written: its mistake, and not the script's. */
+/* The first place named by the caller that cannot be written: the caller's mistake. */
 static void note_fault(struct marshal_fault *fault, int arg, uint64_t addr, uint64_t size) {
   if (fault->size == 0) *fault = (struct marshal_fault){arg, addr, size};
 }
@@ -102,7 +102,7 @@ static void scatter(lua_State *L, struct frame *f, int arg, int index,
   uint32_t i;
   if (data == NULL && bad_at(L, index) != NULL) bad_raise_again(L, index);
   if (data == NULL)
-    luaL_error(L, "the handler returned a %s for %s, where a string must be",
+    luaL_error(L, "the handler returned a %s for %s, where a string is needed",
                luaL_typename(L, index), p->name);
   if (f->call->words[arg] == 0) {
     write_out(f, arg, 0, data, size, fault);
@@ -118,7 +118,7 @@ static void scatter(lua_State *L, struct frame *f, int arg, int index,
   }
 }
 
-/* How many bytes the caller has room for; false: it does not say, the pointer to their number is bad. */
+/* How many bytes the caller has room for; false: unknown, the pointer to their number is bad. */
 static bool room_told(const struct frame *f, int arg, uint64_t *room, struct marshal_fault *fault) {
   const struct call *call = f->call;
   const struct sig_variant *v = call->vp->variant;
@@ -129,7 +129,7 @@ static bool room_told(const struct frame *f, int arg, uint64_t *room, struct mar
   return false;
 }
 
-/* What was seen of memory that can be read in part is as long as that, whatever its type. */
+/* What was read of partly readable memory has that length, whatever its type. */
 static bool put_cut(lua_State *L, struct frame *f, int arg, int index,
                     struct marshal_fault *fault) {
   const struct snapshot *seen = &f->outs[arg];
@@ -174,7 +174,7 @@ static void out_values(lua_State *L, struct frame *f, int first, struct marshal_
   for (i = 0; i < n; i++) out_value(L, f, vp->out[i].arg, first + i, fault);
 }
 
-/* As the kernel says it of a call that has been carried out, and could not tell what came of it. */
+/* As the kernel reports a call that was carried out and whose result could not be written. */
 static int64_t caller_faulted(struct frame *f, const struct marshal_fault *fault) {
   call_mistake(f->call, f->call->vp->variant->params[fault->arg].name, fault->addr, fault->size,
                "cannot be written", "the caller gets EFAULT");

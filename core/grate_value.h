@@ -24,16 +24,13 @@ bool value_is_null(lua_State *L, int index);
 /* Memory of the call's; raises an error when there is none. */
 void *value_room(lua_State *L, struct frame *f, size_t size);
 
-/* Raises the error that another type is wanted; returns only for 'return'. */
+/* Raises the error that another type is expected; 'return' it. */
 int value_bad(lua_State *L, const struct value_of *of, int index, const char *wanted);
 
 /* The bytes of a string or of a view; NULL when the value is neither. */
 const unsigned char *value_plain(lua_State *L, int index, size_t *size);
 
-/*
-** Copies bytes to the call's memory, a NUL behind them: a Lua value may be collected or changed
-** before it is used.
-*/
+/* Copies bytes to the call's memory, with a NUL: a Lua value may be collected or changed. */
 void value_keep(lua_State *L, struct frame *f, struct snapshot *out, const void *data, size_t size);
 
 /* The bytes, or parts, that the value at 'index' means for a pointer parameter. Raises errors. */

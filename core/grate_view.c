@@ -250,7 +250,7 @@ static int item_get(lua_State *L, struct view *v, lua_Integer i) {
 
 static const char *bytes_of(lua_State *L, const struct view *v, size_t *size) {
   if (v->kind == VIEW_IOVEC)
-    luaL_error(L, "an iovec is no run of bytes: take its elements, iov[1] to iov[#iov]");
+    luaL_error(L, "an iovec is not a string of bytes: use its elements, iov[1] to iov[#iov]");
   *size = v->size;
   return v->data != NULL ? (const char *)v->data : "";
 }

@@ -56,7 +56,7 @@ LENCASE_PUBLIC lencase_state *lencase_new(const lencase_config *config) {
 LENCASE_PUBLIC void lencase_close(lencase_state *st) {
   if (st == NULL) return;
   if (state_check_outside(st) != LENCASE_OK) {
-    state_log(st, "lencase_close: somebody is inside of the state: it stays open");
+    state_log(st, "lencase_close: the state is in use and stays open");
     return;
   }
   call_cages_close(st);

@@ -72,7 +72,7 @@ typedef struct lencase_cage lencase_cage;
 typedef enum lencase_status {
   LENCASE_OK = 0,
   LENCASE_ENOMEM = -1,  /* the allocator returned NULL */
-  LENCASE_EINVAL = -2,  /* an argument of the function makes no sense */
+  LENCASE_EINVAL = -2,  /* an argument of the function is invalid */
   LENCASE_ENOENT = -3,  /* no such call, file, grate or cage */
   LENCASE_EEXIST = -4,  /* it is there already (a second route for a call) */
   LENCASE_EFAULT = -5,  /* a cage's memory cannot be read or written there */
@@ -92,7 +92,7 @@ typedef enum lencase_status {
 typedef void *(*lencase_alloc)(void *ud, void *ptr, size_t osize, size_t nsize);
 
 /*
-** Receives messages for people: a line without its newline, valid during the
+** Receives messages for the user: a line without its newline, valid during the
 ** call only. Called on the thread that is inside the state; it must not call
 ** back into the state.
 */
@@ -109,9 +109,9 @@ typedef struct lencase_config {
   uint32_t max_string;      /* bytes of one string with its NUL; 128 KiB */
   uint32_t max_depth;       /* grates that call one another for one call; 64 */
   uint32_t handler_ms;      /* processor time of one handler run; 10000 ms */
-  uint32_t reload_on_hup;   /* not 0: SIGHUP reloads the grates and is not handed on */
-  uint32_t quiet;           /* not 0: what programs do wrong with their calls is not told */
-  uint32_t step_ms; /* a call made in the name of a program ends, or that is ended; 10000 ms */
+  uint32_t reload_on_hup;   /* not 0: SIGHUP reloads the grates and is not forwarded */
+  uint32_t quiet;           /* not 0: what programs do wrong with their calls is not logged */
+  uint32_t step_ms; /* after it a program is killed in a call made on its behalf; 10000 ms */
 } lencase_config;
 
 /*
@@ -120,7 +120,7 @@ typedef struct lencase_config {
 */
 lencase_state *lencase_new(const lencase_config *config);
 
-/* Frees a state and all that belongs to it; its cages are let go. NULL is fine. */
+/* Frees a state and all that belongs to it; its cages are released. NULL is fine. */
 void lencase_close(lencase_state *st);
 
 /*
@@ -147,10 +147,10 @@ int lencase_load(lencase_state *st, const char *filename, int argc, const char *
                  const char *path, const char *cpath, lencase_grate **out);
 
 /*
-** Loads a grate from memory: 'size' bytes of a script's text, or of bytecode of this very Lua. 'name' is
-** for messages and the script's arg[0]; no file of that name is looked at, and lencase_reload leaves the
-** grate as it is, with a message. The bytes are copied. Bytecode can do anything to this process: give none that is
-** not your own. Errors as for lencase_load.
+** Loads a grate from memory: 'size' bytes of a script's text, or of bytecode of this very Lua.
+** 'name' is for messages and the script's arg[0]; no file of that name is looked at, and
+** lencase_reload leaves the grate as it is, with a message. The bytes are copied. Bytecode can do
+** anything to this process: give none that is not your own. Errors as for lencase_load.
 */
 int lencase_load_buffer(lencase_state *st, const char *name, const void *data, size_t size,
                         int argc, const char *const argv[], const char *path, const char *cpath,
@@ -175,8 +175,8 @@ typedef struct lencase_compiled {
 } lencase_compiled;
 
 /*
-** Loads what lencase compile wrote: the function NAME_load of its file calls this. Nothing is read or
-** parsed, and the tables must outlive the state. LENCASE_ESCRIPT: it was compiled by another
+** Loads what lencase compile wrote: the function NAME_load of its file calls this. Nothing is read
+** or parsed, and the tables must outlive the state. LENCASE_ESCRIPT: it was compiled by another
 ** lencase or for another Lua, its bytes have changed, or as for lencase_load.
 */
 int lencase_load_compiled(lencase_state *st, const lencase_compiled *compiled, int argc,
@@ -220,7 +220,7 @@ typedef struct lencase_call lencase_call;
 /* What becomes of a call: never a value. */
 typedef enum lencase_verdict {
   LENCASE_VERDICT_PASS,  /* it goes to the next grate, or to the kernel, unchanged */
-  LENCASE_VERDICT_DONE,  /* its result was said by lencase_call_answer() */
+  LENCASE_VERDICT_DONE,  /* its result was set by lencase_call_answer() */
   LENCASE_VERDICT_PARKED /* it waits for what lencase_call_down() or its like asked for */
 } lencase_verdict;
 
@@ -236,7 +236,9 @@ typedef enum lencase_event {
 */
 typedef lencase_verdict (*lencase_handler)(lencase_call *call, lencase_event event, void *ud);
 
-/* One call that a grate handles; for static tables. Members of a family are entries of their own. */
+/*
+** One call that a grate handles; for static tables. Members of a family are entries of their own.
+*/
 typedef struct lencase_entry {
   int32_t callnum; /* SYS_write, ... */
   lencase_policy policy;
@@ -262,7 +264,8 @@ typedef struct lencase_interface {
 /*
 ** A grate of C handlers, above those that are there: asked before them, and its own calls go to
 ** them. The table must outlive the state, which owns the grate. LENCASE_EINVAL: a policy does not
-** fit its call, two entries have the same, or a flag is unknown; LENCASE_EPERM: cages run already; LENCASE_ENOMEM.
+** fit its call, two entries have the same, or a flag is unknown; LENCASE_EPERM: cages run already;
+** LENCASE_ENOMEM.
 */
 int lencase_grate_new(lencase_state *st, const lencase_interface *interface, lencase_grate **out);
 
@@ -273,7 +276,8 @@ uint64_t lencase_call_word(const lencase_call *call, int n);
 
 /*
 ** The bytes of argument 'n' as they were copied for this call: *size of them (of a string without
-** its NUL, which is there). NULL: nothing was copied, or the pointer is null. Valid until the call is over.
+** its NUL, which is there). NULL: nothing was copied, or the pointer is null. Valid until the call
+** is over.
 */
 const void *lencase_call_bytes(const lencase_call *call, int n, size_t *size);
 
@@ -281,9 +285,10 @@ const void *lencase_call_bytes(const lencase_call *call, int n, size_t *size);
 const void *lencase_call_part(const lencase_call *call, int n, size_t i, size_t *size);
 
 /*
-** Not 0: argument 'n' was to be copied, and not even its first byte can be read (or it is a string or an array
-** without an end, or is more than the limits allow). lencase_call_forward hands it on for the kernel to judge. What
-** can be read in part is as long as that part, and ends there for the kernel too.
+** Not 0: argument 'n' was to be copied, and not even its first byte can be read (or it is a string
+** or an array without an end, or is more than the limits allow). lencase_call_forward forwards it
+** for the kernel to judge. What can be read in part is as long as that part, and ends there for the
+** kernel too.
 */
 int lencase_call_is_bad(const lencase_call *call, int n);
 
@@ -309,7 +314,8 @@ int64_t lencase_call_result(const lencase_call *call);
 /*
 ** Memory for arguments of the next call down: a window, which the cage can only read ('data' is
 ** where to write, 'addr' what to pass), and scratch, which the call may fill. One of each; both are
-** given back by lencase_call_release, or when the call is over. LENCASE_ENOMEM, LENCASE_EGONE, LENCASE_EEXIST: there is one.
+** given back by lencase_call_release, or when the call is over. LENCASE_ENOMEM, LENCASE_EGONE,
+** LENCASE_EEXIST: there is one.
 */
 int lencase_call_window(lencase_call *call, size_t size, void **data, uint64_t *addr);
 int lencase_call_scratch(lencase_call *call, size_t size, uint64_t *addr);
@@ -317,9 +323,10 @@ void lencase_call_release(lencase_call *call);
 
 /*
 ** make_call of 3i: as lencase_call_down, on behalf of cage 'target' (0: the one that calls), and
-** words[i] points into the memory of cages[i] (0: the target's). What these point to is brought over
-** and what the call fills is taken back. No grate can stand in for this function. The result is
-** -ESRCH when one of them is gone, -EOPNOTSUPP when the host cannot act for another cage (trace).
+** words[i] points into the memory of cages[i] (0: the target's). What these point to is brought
+** over and what the call fills is taken back. No grate can stand in for this function. The result
+** is -ESRCH when one of them is gone, -EOPNOTSUPP when the host cannot act for another cage
+** (trace).
 */
 lencase_verdict lencase_make_call(lencase_call *call, int32_t callnum,
                                   const uint64_t words[LENCASE_MAXARGS], uint64_t target,
@@ -333,8 +340,8 @@ lencase_verdict lencase_make_call(lencase_call *call, int32_t callnum,
 ** Lind's 3i: who handles which call of which cage can change while cages run. What is called a
 ** handler's grate there is a grate of the state's here, cages and grates are named by their ids.
 ** The three below are calls themselves, with Lind's numbers, when a grate makes them: the grates
-** below it may handle them as any other. These functions are for whoever holds the state, and ask
-** no grate. A program cannot make the calls: they end in the kernel, which does not know them,
+** below it may handle them as any other. These functions are for the owner of the state, and call
+** no handler. A program cannot make the calls: they end in the kernel, which does not know them,
 ** unless a grate stands in for them.
 */
 #define LENCASE_REGISTER_HANDLER 1001
@@ -344,7 +351,7 @@ lencase_verdict lencase_make_call(lencase_call *call, int32_t callnum,
 #define LENCASE_MATCH_ALL (-1) /* as a callnum: all calls that the grate handles */
 
 #define LENCASE_REPLACE 1u    /* what another grate handled is from now on this one's */
-#define LENCASE_DEREGISTER 2u /* the reverse; grate 0: whoever handles it */
+#define LENCASE_DEREGISTER 2u /* the reverse; grate 0: any that handles it */
 #define LENCASE_OVERWRITE 4u  /* the whole table, and not only what is missing in it */
 
 #define LENCASE_COPY_BYTES 0u  /* so many bytes */
@@ -365,26 +372,27 @@ lencase_cage *lencase_cage_by_id(lencase_state *st, uint64_t id);
 ** grate declared it (a call that the cage's other grates pass through to is not changed: they
 ** have tables of their own). 'flags': 0, LENCASE_REPLACE or LENCASE_DEREGISTER.
 ** Registering what is registered is no error. Calls under way end as they began; children that
-** the cage has already keep what they have. LENCASE_EGONE: the cage is ending, or there is none such; LENCASE_ENOENT: no such grate, or it does not
-** handle the call, or (deregistering) nobody did; LENCASE_EEXIST: another grate handles it;
-** LENCASE_EPERM: the grate is inside of a branch; LENCASE_EINVAL: no callnum, or such flags make no
-** sense; LENCASE_ENOMEM. After an error nothing is changed.
+** the cage has already keep what they have. LENCASE_EGONE: the cage is ending, or does not exist;
+** LENCASE_ENOENT: no such grate, or it does not handle the call, or (deregistering) no grate did;
+** LENCASE_EEXIST: another grate handles it; LENCASE_EPERM: the grate is inside of a branch;
+** LENCASE_EINVAL: invalid call number or flags; LENCASE_ENOMEM. After an error nothing is changed.
 */
 int lencase_register_handler(lencase_state *st, uint64_t cage, int32_t callnum, uint64_t grate,
                              unsigned flags);
 
 /*
-** Gives 'target' the handlers of 'source' for calls that nobody handles there; LENCASE_REPLACE:
-** also for those that somebody does; LENCASE_OVERWRITE: all, and nothing else. Errors as above.
+** Gives 'target' the handlers of 'source' for calls that no grate handles there; LENCASE_REPLACE:
+** also for those that one does; LENCASE_OVERWRITE: all, and nothing else. Errors as for
+** lencase_register_handler.
 */
 int lencase_copy_handler_table_to_cage(lencase_state *st, uint64_t target, uint64_t source,
                                        unsigned flags);
 
 /*
 ** Copies 'len' bytes from address 'src' of one cage to 'dest' of another, or the same; they may
-** overlap. *copied (may be NULL) is how many they were: with LENCASE_COPY_STRING as 'type' those of the
-** string, its NUL included. LENCASE_EFAULT: they cannot be read (then nothing is written), written, or there is
-** no NUL among them; LENCASE_ELIMIT: more than max_call_bytes;
+** overlap. *copied (may be NULL) is how many they were: with LENCASE_COPY_STRING as 'type' those of
+** the string, its NUL included. LENCASE_EFAULT: they cannot be read (then nothing is written),
+** written, or there is no NUL among them; LENCASE_ELIMIT: more than max_call_bytes;
 ** LENCASE_EGONE: no such cage, or it is ending; LENCASE_EINVAL; LENCASE_ENOMEM.
 */
 int lencase_copy_data_between_cages(lencase_state *st, uint64_t dest_cage, uint64_t dest,
@@ -404,7 +412,8 @@ int lencase_cage_write(lencase_cage *cage, uint64_t addr, const void *data, size
 /*
 ** A program that holds cages itself (a runtime, an interpreter, a program that runs a policy over
 ** its own operations) tells where their memory is and how calls are carried out, and says when a
-** cage makes a call. Cages are named by their ids: a function gets LENCASE_EGONE for one that is gone.
+** cage makes a call. Cages are named by their ids: a function gets LENCASE_EGONE for one that is
+** gone.
 */
 #define LENCASE_ILP32 1u      /* pointers, long and size_t have 4 bytes, as on wasm32; else LP64 */
 #define LENCASE_OWN_MEMORY 2u /* its addresses are this process's own */
@@ -412,15 +421,15 @@ int lencase_cage_write(lencase_cage *cage, uint64_t addr, const void *data, size
 /* The struct is copied. Every member may be 0. */
 typedef struct lencase_cage_config {
   const char *name; /* of the program: for messages and as comm; up to 31 bytes are copied */
-  int64_t pid;      /* for people and scripts; 0: the cage's id */
+  int64_t pid;      /* shown to users and scripts; 0: the cage's id */
   unsigned flags;   /* LENCASE_ILP32, LENCASE_OWN_MEMORY */
   void *ud;         /* for the callbacks below */
 
   /*
   ** The memory: 'size' bytes at 'base', which is the cage's address 0 (no object is there: 0 is the
-  ** null pointer); or callbacks that move as many of 'size' bytes as there are, from the first on, and
-  ** return how many that was; or LENCASE_OWN_MEMORY. 'base' must stay valid as long as the cage, or
-  ** until lencase_cage_memory().
+  ** null pointer); or callbacks that move as many of 'size' bytes as there are, from the first on,
+  ** and return how many that was; or LENCASE_OWN_MEMORY. 'base' must stay valid as long as the
+  ** cage, or until lencase_cage_memory().
   */
   void *base;
   uint64_t size;
@@ -429,17 +438,17 @@ typedef struct lencase_cage_config {
 
   /*
   ** 'room_size' bytes of the cage's memory that the program leaves to lencase: what handlers put in
-  ** the place of arguments lies there during the call, and what calls of theirs fill. Without room such calls
-  ** fail with ENOMEM. Not looked at with LENCASE_OWN_MEMORY.
+  ** the place of arguments lies there during the call, and what calls of theirs fill. Without room
+  ** such calls fail with ENOMEM. Not looked at with LENCASE_OWN_MEMORY.
   */
   uint64_t room_addr, room_size;
 
   /*
   ** Carries out a call that no grate answers: the kernel's kind of result to *result and
   ** LENCASE_VERDICT_DONE, or LENCASE_VERDICT_PARKED when it will take its time: then
-  ** lencase_cage_call() returns with a parked call. It runs inside of the state: of the functions for
-  ** cages only lencase_cage_new (fork), _exec, _exit, _memory, _read, _write and _kill are for it.
-  ** NULL: -ENOSYS; with LENCASE_OWN_MEMORY: syscall(2).
+  ** lencase_cage_call() returns with a parked call. It runs inside of the state: of the functions
+  ** for cages only lencase_cage_new (fork), _exec, _exit, _memory, _read, _write and _kill are for
+  ** it. NULL: -ENOSYS; with LENCASE_OWN_MEMORY: syscall(2).
   */
   lencase_verdict (*carry_out)(void *ud, uint64_t cage, int32_t callnum,
                                const uint64_t words[LENCASE_MAXARGS], int64_t *result);
@@ -455,7 +464,7 @@ typedef struct lencase_cage_config {
 /*
 ** A new cage; *id names it. With a parent (not 0) it is its fork: it inherits routes and the
 ** grates' state, its memory is its own. The grates' on_start and on_cage run in here.
-** LENCASE_EINVAL: the config makes no sense; LENCASE_EGONE: no such parent; LENCASE_ENOMEM.
+** LENCASE_EINVAL: the config is invalid; LENCASE_EGONE: no such parent; LENCASE_ENOMEM.
 */
 int lencase_cage_new(lencase_state *st, const lencase_cage_config *config, uint64_t parent,
                      uint64_t *id);
@@ -467,8 +476,9 @@ int lencase_cage_memory(lencase_state *st, uint64_t cage, void *base, uint64_t s
 int lencase_cage_exec(lencase_state *st, uint64_t cage, const char *name);
 
 /*
-** The cage has ended, 'wstatus' as in waitpid(2): its grates are told, parked calls are dropped. Inside of
-** a call of its own it ends when that is over: lencase_cage_call() returns LENCASE_EGONE then.
+** The cage has ended, 'wstatus' as in waitpid(2): its grates are told, parked calls are dropped.
+** Inside of a call of its own it ends when that is over: lencase_cage_call() returns LENCASE_EGONE
+** then.
 */
 int lencase_cage_exit(lencase_state *st, uint64_t cage, int wstatus);
 
@@ -476,22 +486,22 @@ int lencase_cage_exit(lencase_state *st, uint64_t cage, int wstatus);
 ** The cage's program makes a call: the grates are asked, then 'carry_out'. LENCASE_OK: *result is
 ** what the program gets, or *parked (never NULL as a pointer) is the call that waits for
 ** lencase_call_complete() or lencase_call_drop(); meanwhile the state is free for other calls and
-** other threads. In an ILP32 cage words are zero-extended. LENCASE_EGONE: the cage is gone, or ended in this
-** call; LENCASE_EPERM: the state is in use, by another thread, or by a handler or callback that calls this;
-** LENCASE_ENOMEM: it could not be parked.
+** other threads. In an ILP32 cage words are zero-extended. LENCASE_EGONE: the cage is gone, or
+** ended in this call; LENCASE_EPERM: the state is in use, by another thread, or by a handler or
+** callback that calls this; LENCASE_ENOMEM: it could not be parked.
 */
 int lencase_cage_call(lencase_state *st, uint64_t cage, int32_t callnum,
                       const uint64_t words[LENCASE_MAXARGS], int64_t *result,
                       lencase_call **parked);
 
 /*
-** What was parked has been carried out, with result 'done'. As lencase_cage_call() from there on: *result
-** is there, or the call is parked again. LENCASE_EINVAL: the call is not parked.
+** What was parked has been carried out, with result 'done'. As lencase_cage_call() from there on:
+** *result is there, or the call is parked again. LENCASE_EINVAL: the call is not parked.
 */
 int lencase_call_complete(lencase_state *st, lencase_call *parked, int64_t done, int64_t *result,
                           lencase_call **still);
 
-/* The thread that made the call is gone: the call's handlers are told, and nobody gets a result. */
+/* The thread that made the call is gone: the call's handlers are told, and there is no result. */
 int lencase_call_drop(lencase_state *st, lencase_call *parked);
 
 /* }========================================================================= */
@@ -503,10 +513,10 @@ int lencase_call_drop(lencase_state *st, lencase_call *parked);
 ** it and all it started have ended. 'argv' is NULL-terminated, argv[0] is looked
 ** up in PATH as execvp(3) does. 'wstatus' gets the program's status in the
 ** form of waitpid(2).
-** Signals sent to the calling process (HUP, TERM, USR1, ...) are handed on to
+** Signals sent to the calling process (HUP, TERM, USR1, ...) are forwarded to
 ** the program; the signal mask of the calling thread is put back at the end.
 ** LENCASE_EEXEC: the program was not executed, *wstatus is the errno;
-** LENCASE_EHOST: tracing is not possible here; LENCASE_EPERM: a run is on.
+** LENCASE_EHOST: tracing is not possible here; LENCASE_EPERM: the state has a run already.
 */
 int lencase_trace_run(lencase_state *st, char *const argv[], int *wstatus);
 
@@ -516,13 +526,13 @@ int lencase_trace_run(lencase_state *st, char *const argv[], int *wstatus);
 
 /*
 ** From now on the grates of the state stand in for the calls of this very process, which is their
-** cage, and of its forks, each with a copy of the grates. The same address space: a convenience and no
-** boundary, a program that wants to gets around it. Call it before there are other threads; then the
-** state belongs to the process until that ends: no function of it but what handlers call, and no
-** lencase_close. Its memory is its own from here on, and no malloc is called for it; what a
-** handler in C calls, and the io library of one in Lua, is its own affair: the thread may be in the midst of
-** malloc or stdio (lencase run --inline gives its grates a C library of their own). Programs
-** that the process executes run without grates.
+** cage, and of its forks, each with a copy of the grates. The same address space: a convenience and
+** no boundary, a program that wants to gets around it. Call it before there are other threads; then
+** the state belongs to the process until that ends: no function of it but what handlers call, and
+** no lencase_close. Its memory is its own from here on, and no malloc is called for it; what a
+** handler in C calls, and the io library of one in Lua, is its own affair: the thread may be in the
+** midst of malloc or stdio (lencase run --inline gives its grates a C library of their own).
+** Programs that the process executes run without grates.
 ** on_exit is run when the process calls exit_group; not when a signal ends it, nor before an exec.
 ** LENCASE_EPERM: there are threads, or a state is inline already; LENCASE_EHOST: the kernel has no
 ** syscall user dispatch (before 5.11); LENCASE_ENOMEM.

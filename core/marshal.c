@@ -2,7 +2,7 @@
 ** marshal.c - moving the bytes that a plan says
 **
 ** Reading goes in rounds. A round is a list of wants, all fetched by one
-** vectored read; what was read may tell of more to read (a string goes on, an
+** vectored read; what was read may lead to more (a string goes on, an
 ** iovec points to bytes): those are the wants of the next round.
 */
 
@@ -19,7 +19,7 @@ enum {
   BATCH = 64,            /* segments in one vectored read */
   POINTERS = 64,         /* of an array of strings, at the first try */
   STRING_LIMIT = 131072, /* no call reads more of a string: MAX_ARG_STRLEN of linux/binfmts.h */
-  STRUCT_LIMIT = PAGE,   /* nor of a struct that tells its own size */
+  STRUCT_LIMIT = PAGE,   /* nor of a struct that has its own size in it */
   IOVEC_MAX = 1024       /* UIO_MAXIOV of linux/uio.h */
 };
 
@@ -92,8 +92,8 @@ static void give_up(struct marshal *m, int arg, enum snap_cut cut) {
 /* {================================= bytes ================================= */
 
 /*
-** Wants the 'told' bytes of an argument, or of a part of it. When they are more than the budget has,
-** half of that: other arguments are to be seen too.
+** Wants the 'told' bytes of an argument, or of a part of it. When they are more than the budget
+** has, half of that: other arguments need some too.
 */
 static int want_bytes(struct marshal *m, int arg, struct snap_part *part, uint64_t addr,
                       uint64_t told) {
@@ -130,7 +130,7 @@ static void part_read(const struct want *w) {
   if (w->got == 0) w->part->data = NULL;
 }
 
-/* A struct that tells its size may tell more by now than it did: it ends where its bytes do. */
+/* The size in a struct may have grown since it was read: the struct ends where its bytes do. */
 static bool outgrown(const struct sig_param *p, const struct snapshot *s) {
   return p->size == SIZE_FIELD && s->size >= p->count + sizeof(uint32_t) &&
          load_word(s->data + p->count, sizeof(uint32_t)) > s->size;
@@ -185,7 +185,7 @@ static void string_held(struct marshal *m, int arg, struct snap_part *part, unsi
   }
 }
 
-/* The next piece, after 'have' bytes at 'old', which has 'room'. As many as a call reads are all of it. */
+/* The next piece, after 'have' bytes at 'old', which has 'room'; no more than a call reads. */
 static int want_string(struct marshal *m, int arg, uint64_t addr, struct snap_part *part,
                        unsigned char *old, size_t have, size_t room) {
   size_t end, limit = m->variant->params[arg].count;
@@ -211,7 +211,7 @@ static int want_string(struct marshal *m, int arg, uint64_t addr, struct snap_pa
   return LENCASE_OK;
 }
 
-/* A string without an end is none; what there is of it is kept, for the kernel to find out. */
+/* A string without an end is bad; what there is of it is kept, for the kernel to judge. */
 static void string_cut(struct marshal *m, const struct want *w, unsigned char *data, size_t size) {
   if (w->part == NULL) give_up(m, w->arg, CUT_FAULT);
   if (w->part != NULL) w->part->cut = CUT_FAULT;
@@ -284,8 +284,8 @@ static int pointers_read(struct marshal *m, const struct want *w) {
 /* {================================= iovecs ================================ */
 
 /*
-** A run whose length is negative has the kernel refuse all of them: none is read then. Behind one that is cut no
-** call reads on.
+** A run of negative length has the kernel refuse all of them: none is read then. No call reads on
+** behind a truncated one.
 */
 static int want_runs(struct marshal *m, int arg) {
   struct snapshot *s = &m->snaps[arg];
@@ -336,8 +336,8 @@ static bool is_string_apart(const struct marshal *m, const struct want *w) {
 }
 
 /*
-** Fetches the wants from *w on, at most a batch and up to the first that cannot be read whole; *w is the first one
-** left over.
+** Fetches the wants from *w on, at most a batch and up to the first that cannot be read whole; *w
+** is the first one left over.
 */
 static int fetch_batch(struct marshal *m, struct want **w) {
   const struct host_ops *ops = m->cage->ops;
@@ -371,7 +371,7 @@ static void no_wants(struct marshal *m) {
   m->last = &m->wants;
 }
 
-/* What the limits do not allow to be copied is no failure of the call. */
+/* Exceeding a limit does not fail the call. */
 static int settle(struct marshal *m, int arg, int status) {
   if (status != LENCASE_ELIMIT) return status;
   give_up(m, arg, CUT_LIMIT);
@@ -420,7 +420,7 @@ static int read_length(struct lencase_cage *cage, uint64_t addr, const struct sn
   return LENCASE_OK;
 }
 
-/* A struct that tells its own size: at least as far as it tells, and never more than a page. */
+/* A struct with its size in it: as much as that says, and never more than a page. */
 static int read_own_length(struct lencase_cage *cage, const struct sig_param *p, uint64_t addr,
                            uint64_t *length) {
   uint64_t least = p->count + sizeof(uint32_t);
@@ -500,10 +500,7 @@ static struct snapshot empty(const struct marshal *m, int arg, uint64_t addr) {
                            .addr = addr};
 }
 
-/*
-** Whether these are the bytes that a step would read. Only what no call may have changed since:
-** in-arguments.
-*/
+/* Whether a step would read the same bytes: only in-arguments, which no call has changed. */
 static bool serves(const struct sig_param *p, const struct snapshot *have, uint64_t addr,
                    uint64_t room) {
   if (p->dir != SIG_IN || have->state != SNAP_HELD || have->kind != p->kind || have->addr != addr)
@@ -519,7 +516,7 @@ static int start_step(struct marshal *m, const struct step *step,
   m->snaps[step->arg] = empty(m, step->arg, addr);
   if (addr == 0) return LENCASE_OK;
   status = marshal_room(m->cage, m->variant, step->arg, words, NULL, &room);
-  if (status == LENCASE_EFAULT) { /* nobody can say how much there is */
+  if (status == LENCASE_EFAULT) { /* its length cannot be read */
     give_up(m, step->arg, CUT_FAULT);
     return LENCASE_OK;
   }
@@ -580,7 +577,7 @@ int marshal_filled(struct lencase_cage *cage, const struct sig_variant *v, int a
   return status;
 }
 
-/* How many of the bytes there is room for the result tells to be there. */
+/* How many of the bytes in the room were filled, by the result. */
 static int filled(struct marshal *m, int arg, const uint64_t words[LENCASE_MAXARGS],
                   const struct snapshot *before, int64_t result, uint64_t *size) {
   uint64_t room;
@@ -683,7 +680,7 @@ static uint64_t place_strv(const struct snapshot *s, size_t width, const struct 
   return addr;
 }
 
-/* A run whose bytes we do not hold stays the caller's own. */
+/* A run whose bytes are not held stays the caller's own. */
 static uint64_t place_iovec(const struct snapshot *s, size_t width, const struct mem_seg *seg,
                             size_t *used) {
   uint64_t addr = seg->addr + *used;

@@ -81,13 +81,13 @@ int plan_dump(const struct plan *plan, char *buf, size_t size);
 
 /* {=============================== snapshots =============================== */
 
-/* Why fewer bytes are held than the caller's own words tell of. */
+/* Why fewer bytes are held than the caller's own words ask for. */
 enum snap_cut {
   CUT_NONE,
   CUT_FAULT, /* the next one cannot be read */
   CUT_LIMIT, /* the limits of lencase allow no more */
-  CUT_COUNT, /* the kernel will read none of it: its count is nonsense */
-  CUT_PLACE  /* handed on: no memory is left that ends where it does */
+  CUT_COUNT, /* the kernel will read none of it: its count is invalid */
+  CUT_PLACE  /* forwarded: no memory is left that ends where it does */
 };
 
 /* One of the parts of a STRV (a string) or an IOVEC (a run of bytes). */
@@ -103,8 +103,7 @@ struct snap_part {
 enum snap_state {
   SNAP_NONE, /* nothing was copied */
   SNAP_NULL, /* the pointer is NULL */
-  SNAP_BAD, /* it cannot be read, or (a string, an array) has no end: 'cut' says why. What there is of a
-               string is held, without a NUL */
+  SNAP_BAD,  /* it cannot be read, or has no end: 'cut' says why; a string's beginning is held */
   SNAP_HELD
 };
 
@@ -116,7 +115,7 @@ struct snapshot {
   uint8_t cut;  /* enum snap_cut */
   uint32_t nparts;
   uint64_t addr;
-  uint64_t told; /* of bytes: how many the caller's words tell of */
+  uint64_t told; /* of bytes: how many the caller's words ask for */
   size_t size;   /* bytes held; of a string without its NUL */
   unsigned char *
       data; /* a string has its NUL here; a sized struct zeros for all that is known and not held */
@@ -138,8 +137,8 @@ struct marshal_fault {
 
 /*
 ** Runs the in-steps. What 'have' (may be NULL) holds of an in-argument, at the same address and of
-** the same size, is taken from there and not read again; it may be 'snaps' itself. What the caller names and
-** cannot be read, or is more than the limits allow, is no failure: its snapshot is cut, or bad. LENCASE_OK;
+** the same size, is taken from there and not read again; it may be 'snaps' itself. What cannot be
+** read, or is more than the limits allow, is no failure: its snapshot is cut, or bad. LENCASE_OK;
 ** LENCASE_ENOMEM ('fault' says for what), LENCASE_EGONE.
 */
 int marshal_in(struct lencase_cage *cage, const struct variant_plan *vp,
@@ -150,7 +149,7 @@ int marshal_in(struct lencase_cage *cage, const struct variant_plan *vp,
 /*
 ** Runs the out-steps of variant plan 'vp' after a call with 'words' gave 'result' (not an
 ** error): fills the snapshots of the out-arguments. 'before' are the snapshots of the
-** in-arguments as the call had them (the room a socklen_t told of), may be NULL.
+** in-arguments as the call had them (the room that a socklen_t gave), may be NULL.
 */
 int marshal_out(struct lencase_cage *cage, const struct variant_plan *vp,
                 const uint64_t words[LENCASE_MAXARGS], int64_t result,
@@ -158,32 +157,34 @@ int marshal_out(struct lencase_cage *cage, const struct variant_plan *vp,
                 struct arena *arena, struct marshal_fault *fault);
 
 /*
-** How many bytes argument 'p' has room for with these words: none when its count is negative, UINT64_MAX when
-** they are more than can be said. SIZE_DEREF needs the snapshot of the argument that tells. LENCASE_OK; LENCASE_EFAULT:
-** what tells cannot be read; LENCASE_EGONE.
+** How many bytes argument 'p' has room for with these words: none when its count is negative,
+** UINT64_MAX when the product overflows. SIZE_DEREF needs the snapshot of the argument that holds
+** the size. LENCASE_OK; LENCASE_EFAULT: the size cannot be read; LENCASE_EGONE.
 */
 int marshal_room(struct lencase_cage *cage, const struct sig_variant *v, int arg,
                  const uint64_t words[LENCASE_MAXARGS], const struct snapshot *snaps,
                  uint64_t *room);
 
-/* How many bytes of the 'room' of an out-argument a call that gave 'result' has filled. A status. */
+/*
+** How many bytes of the 'room' of an out-argument a call that gave 'result' has filled. A status.
+*/
 int marshal_filled(struct lencase_cage *cage, const struct sig_variant *v, int arg,
                    const uint64_t words[LENCASE_MAXARGS], uint64_t room, int64_t result,
                    uint64_t *size);
 
 /*
-** What can be seen of an argument by those who look on: 'snap' has what was read of its 'size' bytes.
+** What a recorder or the prompt shows of an argument: 'snap' has what was read of its 'size' bytes.
 ** The bytes of an iovec are one piece, its parts have addresses and sizes alone.
 */
 struct peek {
   struct snapshot snap;
   uint64_t size; /* of a string without its NUL; of what a call is to fill: the room */
-  bool fault;    /* it cannot be read, or its size is nonsense */
+  bool fault;    /* it cannot be read, or its size is invalid */
 };
 
 /*
-** Argument 'arg' before a call, at most 'limit' bytes of it. 'held' are snapshots to be served from, may be
-** NULL. A string, and an array of strings, is read whole.
+** Argument 'arg' before a call, at most 'limit' bytes of it. 'held' are snapshots to be served
+** from, may be NULL. A string, and an array of strings, is read whole.
 */
 struct peek marshal_peek(struct lencase_cage *cage, const struct sig_variant *v, int arg,
                          const uint64_t words[LENCASE_MAXARGS], const struct snapshot *held,
@@ -197,7 +198,8 @@ struct peek marshal_peek_out(struct lencase_cage *cage, const struct sig_variant
 /*
 ** The way down: a snapshot (the caller's bytes, or what a handler gave instead) laid out where the
 ** kernel can read it. marshal_placed_size is the room it needs at the most, marshal_place lays it
-** out in 'seg' from *used on and returns its address in the cage. Parts that are not held stay where they are.
+** out in 'seg' from *used on and returns its address in the cage. Parts that are not held stay
+** where they are.
 */
 size_t marshal_placed_size(const struct sig_param *p, const struct snapshot *snap);
 uint64_t marshal_place(const struct sig_param *p, const struct snapshot *snap,

@@ -67,7 +67,7 @@ void arena_reset(struct arena *a) {
     a->chunks->used = 0;
     return;
   }
-  /* several chunks: the next call gets one that would have done */
+  /* several chunks: the next call gets one that is large enough */
   a->hint = size <= CHUNK_KEEP ? size : 0;
   arena_free(a);
 }

@@ -1,5 +1,5 @@
 /*
-** marshal_peek.c - arguments as those see them who look on: bounded, and never refused
+** marshal_peek.c - arguments as a recorder or the prompt shows them: bounded, and never refused
 */
 
 #include <string.h>

@@ -36,12 +36,12 @@ int policy_check(struct lencase_state *st, lencase_policy p, const char *name, i
                         name, nparams);
     if (contradicts(own))
       return state_fail(st, LENCASE_EINVAL,
-                        "the policy gives argument %d of %s two things to happen at once; take "
+                        "the policy gives argument %d of %s more than one thing to do; use "
                         "one of copy, pass, addr",
                         arg + 1, name);
   }
   if ((p & ~known) != 0)
-    return state_fail(st, LENCASE_EINVAL, "0x%llx is no policy: its bits 0x%llx mean nothing",
+    return state_fail(st, LENCASE_EINVAL, "invalid policy 0x%llx: unknown bits 0x%llx",
                       (unsigned long long)p, (unsigned long long)(p & ~known));
   return LENCASE_OK;
 }

@@ -14,7 +14,7 @@
 unsigned policy_of(lencase_policy p, int arg, bool is_pointer);
 
 /*
-** Whether 'p' makes sense for calls of 'nparams' arguments: LENCASE_OK, or
+** Whether 'p' is valid for calls of 'nparams' arguments: LENCASE_OK, or
 ** LENCASE_EINVAL with the message in 'st'. 'name' is the call's.
 */
 int policy_check(struct lencase_state *st, lencase_policy p, const char *name, int nparams);

@@ -51,7 +51,7 @@ static struct route_link *link_new(struct lencase_state *st, const struct route_
   return link;
 }
 
-static const struct route_link *awake(const struct route_link *link) {
+static const struct route_link *first_active(const struct route_link *link) {
   while (link != NULL && link->dormant) link = link->next;
   return link;
 }
@@ -96,7 +96,7 @@ static struct route_table *table_duplicate(struct lencase_state *st, const struc
   return copy;
 }
 
-/* *t becomes a table that nobody else has. */
+/* *t becomes a table that no other cage shares. */
 static int table_own(struct lencase_state *st, struct route_table **t) {
   struct route_table *copy;
   if ((*t)->refs == 1) return LENCASE_OK;
@@ -132,7 +132,7 @@ static int far_insert(struct lencase_state *st, struct route_table *t, int32_t n
   return LENCASE_OK;
 }
 
-/* Where the links of 'nr' hang; NULL for a far number that nobody ever handled. */
+/* The place of the links of 'nr'; NULL for a far number that was never handled. */
 static struct route_link **slot(struct route_table *t, int32_t nr) {
   size_t place;
   if (nr < ROUTE_DIRECT) return &t->direct[nr];
@@ -140,9 +140,9 @@ static struct route_link **slot(struct route_table *t, int32_t nr) {
   return place < t->nfar && t->far[place].nr == nr ? &t->far[place].link : NULL;
 }
 
-/* The links of 'nr' are from now on these, which are taken over. The table is nobody else's. */
-static int hang(struct lencase_state *st, struct route_table *t, int32_t nr,
-                struct route_link *links) {
+/* Replaces the links of 'nr' and takes these over. The table must be unshared. */
+static int set_links(struct lencase_state *st, struct route_table *t, int32_t nr,
+                     struct route_link *links) {
   struct route_link **at = slot(t, nr), *old;
   if (at == NULL) {
     if (far_insert(st, t, nr, links) == LENCASE_OK) return LENCASE_OK;
@@ -164,7 +164,7 @@ const struct route_link *route_links(const struct route_table *t, int32_t nr) {
 }
 
 const struct route_entry *route_find(const struct route_table *t, int32_t nr) {
-  const struct route_link *link = awake(route_links(t, nr));
+  const struct route_link *link = first_active(route_links(t, nr));
   return link != NULL ? link->entry : NULL;
 }
 
@@ -183,8 +183,8 @@ int32_t route_next(const struct route_table *t, int32_t after) {
 
 /* {================================ adding ================================= */
 
-/* Two entries of one owner and number would both take the same calls; not those that are off. */
-static bool at_odds(const struct route_entry *a, const struct route_entry *b) {
+/* Whether two entries of one owner and number would take the same calls. */
+static bool entries_conflict(const struct route_entry *a, const struct route_entry *b) {
   if (a->off || b->off) return false;
   return a->family == a->nr || b->family == b->nr || a->family == b->family;
 }
@@ -192,7 +192,7 @@ static bool at_odds(const struct route_entry *a, const struct route_entry *b) {
 static bool may_add(const struct route_link *have, const struct route_entry *entry) {
   for (; have != NULL && have->entry->owner == entry->owner && !have->entry->denied;
        have = have->next)
-    if (at_odds(have->entry, entry)) return false;
+    if (entries_conflict(have->entry, entry)) return false;
   return true;
 }
 
@@ -201,7 +201,7 @@ int route_add(struct lencase_state *st, struct route_table **t, const struct rou
   struct route_link *link;
   char buf[64];
   int status;
-  if (entry->nr < 0) return state_fail(st, LENCASE_EINVAL, "%d is no callnum", entry->nr);
+  if (entry->nr < 0) return state_fail(st, LENCASE_EINVAL, "invalid call number %d", entry->nr);
   link = (struct route_link *)(uintptr_t)route_links(*t, entry->nr);
   if (!may_add(link, entry))
     return state_fail(st, LENCASE_EEXIST, "%s has a handler already",
@@ -210,7 +210,7 @@ int route_add(struct lencase_state *st, struct route_table **t, const struct rou
   if (status != LENCASE_OK) return status;
   link = link_new(st, entry, dormant, link_keep(link));
   if (link == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a route");
-  return hang(st, *t, entry->nr, link);
+  return set_links(st, *t, entry->nr, link);
 }
 
 /* }========================================================================= */
@@ -226,31 +226,31 @@ static bool has(const struct route_link *link, const struct route_entry *entry) 
   return link != NULL;
 }
 
-/* Who is asked first; NULL: nobody. */
+/* The first to be asked; NULL: none. */
 static const struct route_interface *holder(const struct route_link *link) {
-  link = awake(link);
+  link = first_active(link);
   return link != NULL ? link->entry->owner : NULL;
 }
 
 /* A change to the links of one number. */
 struct change {
-  const struct route_entry *wake; /* this entry comes into force, and */
-  bool replace;                   /* those of other interfaces go out; */
+  const struct route_entry *activate; /* this entry comes into force, and */
+  bool replace;                       /* those of other interfaces go out; */
   const struct route_interface *of;
-  int32_t nr; /* or ('wake' NULL) what 'of' (NULL: anybody) has for 'nr' goes out */
+  int32_t nr; /* or ('activate' NULL) what 'of' (NULL: any) has for 'nr' goes out */
 };
 
-static bool sleeps(const struct route_link *link, const struct change *c) {
+static bool inactive_after(const struct route_link *link, const struct change *c) {
   const struct route_entry *e = link->entry;
-  if (e == c->wake) return false;
+  if (e == c->activate) return false;
   if (link->dormant) return true;
-  if (c->wake != NULL) return c->replace && e->owner != c->wake->owner;
+  if (c->activate != NULL) return c->replace && e->owner != c->activate->owner;
   return (c->of == NULL || e->owner == c->of) && named(e, c->nr);
 }
 
 /*
-** The links again, each awake or dormant as it is to be: *copy is NULL when there is no memory, or
-** nothing. Recursion is as deep as grates handle one number.
+** Copies the links, each active or dormant as the change says: *copy is NULL when memory is short
+** or there are no links. Recursion is as deep as grates handle one number.
 */
 static int links_again(struct lencase_state *st, const struct route_link *link,
                        const struct change *c, struct route_link **copy) {
@@ -260,7 +260,7 @@ static int links_again(struct lencase_state *st, const struct route_link *link,
   if (link == NULL) return LENCASE_OK;
   status = links_again(st, link->next, c, &rest);
   if (status != LENCASE_OK) return status;
-  *copy = link_new(st, link->entry, sleeps(link, c), rest);
+  *copy = link_new(st, link->entry, inactive_after(link, c), rest);
   return *copy != NULL ? LENCASE_OK : state_fail(st, LENCASE_ENOMEM, "no memory for a route");
 }
 
@@ -273,7 +273,7 @@ static int bind_entry(struct lencase_state *st, struct route_table *t,
                       const struct route_entry *entry, bool replace) {
   const struct route_link *links = route_links(t, entry->nr);
   const struct route_interface *by = holder(links);
-  const struct change c = {.wake = entry, .replace = replace};
+  const struct change c = {.activate = entry, .replace = replace};
   struct route_link *again;
   char buf[64];
   int status;
@@ -286,10 +286,10 @@ static int bind_entry(struct lencase_state *st, struct route_table *t,
     again = link_new(st, entry, false, again);
     if (again == NULL) status = state_fail(st, LENCASE_ENOMEM, "no memory for a route");
   }
-  return status == LENCASE_OK ? hang(st, t, entry->nr, again) : status;
+  return status == LENCASE_OK ? set_links(st, t, entry->nr, again) : status;
 }
 
-/* A change is made to a table of its own, which takes the place of *t when all of it worked. */
+/* Changes are made to a copy, which replaces *t when all of them worked. */
 static int settle(struct lencase_state *st, struct route_table **t, struct route_table *changed,
                   int status) {
   struct route_table *loser = status == LENCASE_OK ? *t : changed;
@@ -327,7 +327,7 @@ int route_bind(struct lencase_state *st, struct route_table **t, struct route_in
 }
 
 static bool changes(const struct route_link *link, const struct change *c) {
-  while (link != NULL && link->dormant == sleeps(link, c)) link = link->next;
+  while (link != NULL && link->dormant == inactive_after(link, c)) link = link->next;
   return link != NULL;
 }
 
@@ -345,9 +345,9 @@ int route_unbind(struct lencase_state *st, struct route_table **t, const struct 
     if (!changes(links, &c)) continue;
     any = true;
     status = links_again(st, links, &c, &again);
-    if (status == LENCASE_OK) status = hang(st, copy, at, again);
+    if (status == LENCASE_OK) status = set_links(st, copy, at, again);
   }
-  if (!any) status = nothing_for(st, nr, "nobody handles");
+  if (!any) status = nothing_for(st, nr, "no handler for");
   return settle(st, t, copy, status);
 }
 
@@ -363,8 +363,8 @@ int route_merge(struct lencase_state *st, struct route_table **t, const struct r
   if (copy == NULL) return LENCASE_ENOMEM;
   for (nr = route_next(from, -1); nr >= 0 && status == LENCASE_OK; nr = route_next(from, nr)) {
     struct route_link *links = (struct route_link *)(uintptr_t)route_links(from, nr);
-    if (awake(links) == NULL || (!replace && route_find(copy, nr) != NULL)) continue;
-    status = hang(st, copy, nr, link_keep(links));
+    if (first_active(links) == NULL || (!replace && route_find(copy, nr) != NULL)) continue;
+    status = set_links(st, copy, nr, link_keep(links));
   }
   return settle(st, t, copy, status);
 }
@@ -405,7 +405,7 @@ void route_declare(struct route_entry *entry) {
 struct route_level {
   struct route_level *outer;
   struct route_table *routes;   /* of the outer level, while this one is filled */
-  struct route_branches closed; /* inside of this level, and nobody's yet */
+  struct route_branches closed; /* inside of this level, and no grate's yet */
 };
 
 static struct route_level *level_new(struct lencase_state *st, struct route_table *routes) {

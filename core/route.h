@@ -14,7 +14,7 @@ struct call;
 enum handler_event {
   HANDLER_START,  /* the call arrived, its in-arguments are there */
   HANDLER_RESULT, /* what it asked for was carried out: call->down_result */
-  HANDLER_DROP    /* cage or thread is gone: let go of everything */
+  HANDLER_DROP    /* cage or thread is gone: release everything */
 };
 
 /*
@@ -43,11 +43,11 @@ struct route_entry {
   const char *where;               /* "script.lua:12", for messages */
   struct route_entry *peer;        /* the next one of the interface */
   struct route_interface *owner;   /* whose interface it is of */
-  const struct route_table *below; /* who is asked for its own calls; NULL: nobody, the bottom */
+  const struct route_table *below; /* handles its own calls; NULL: the bottom does */
   int32_t nr;
   int32_t family; /* callnum in whose prototype the handler sees it, or the call's own */
   bool off;       /* its grate was reloaded and does not handle the call any more */
-  bool denied;    /* a layer's default: the call is not there, whoever else takes a part of it */
+  bool denied;    /* a layer's default: not provided, except where another entry takes it */
   uint8_t ntests; /* 0: every such call; else only if one of the tests holds */
   struct sig_test tests[4];
 };
@@ -60,7 +60,7 @@ struct route_link {
   const struct route_entry *entry;
   struct route_link *next;
   uint32_t refs;
-  bool dormant; /* it may be registered with the cage, and hosts stop for it; nobody asks it */
+  bool dormant; /* inactive: it may be registered with the cage, and hosts stop for it */
 };
 
 struct route_table *route_table_new(struct lencase_state *st);
@@ -80,32 +80,32 @@ int route_add(struct lencase_state *st, struct route_table **t, const struct rou
 
 /*
 ** register_handler: puts the entries of an interface that handle 'nr', or see it in their
-** prototype (its family), in force in *t; LENCASE_MATCH_ALL: all of them. LENCASE_ENOENT: it has none such;
-** LENCASE_EEXIST: somebody else handles one of the calls, and 'replace' is false (else it is not asked any more);
-** LENCASE_ENOMEM. After a failure the table is as it was.
+** prototype (its family), in force in *t; LENCASE_MATCH_ALL: all of them. LENCASE_ENOENT: it has
+** none such; LENCASE_EEXIST: another grate handles one of the calls, and 'replace' is false (else
+** that one is not asked any more); LENCASE_ENOMEM. After a failure the table is as it was.
 */
 int route_bind(struct lencase_state *st, struct route_table **t, struct route_interface *of,
                int32_t nr, bool replace);
 
-/* The reverse; 'of' NULL: whoever handles it. LENCASE_ENOENT: nobody did; LENCASE_ENOMEM. */
+/* The reverse; 'of' NULL: any that handles it. LENCASE_ENOENT: none did; LENCASE_ENOMEM. */
 int route_unbind(struct lencase_state *st, struct route_table **t, const struct route_interface *of,
                  int32_t nr);
 
 /*
-** copy_handler_table_to_cage: adds to *t what 'from' has for numbers that *t has nobody for, or
-** ('replace') for all numbers that 'from' has somebody for. LENCASE_ENOMEM: it is as it was.
+** copy_handler_table_to_cage: adds to *t what 'from' has for numbers without a handler in *t, or
+** ('replace') for all numbers with a handler in 'from'. LENCASE_ENOMEM: it is as it was.
 */
 int route_merge(struct lencase_state *st, struct route_table **t, const struct route_table *from,
                 bool replace);
 
-/* Who handles 'nr', first of all; NULL: nobody. */
+/* The first handler of 'nr'; NULL: none. */
 const struct route_entry *route_find(const struct route_table *t, int32_t nr);
 
-/* The same with those who are asked after it, and the dormant ones. */
+/* The same with those that are asked after it, and the dormant ones. */
 const struct route_link *route_links(const struct route_table *t, int32_t nr);
 
 /*
-** The next callnum that somebody handles or may come to handle, above 'after' (-1 to begin); -1 at
+** The next callnum above 'after' (-1 to begin) that has a handler or may get one; -1 at
 ** the end. For a host that builds its filter.
 */
 int32_t route_next(const struct route_table *t, int32_t after);

@@ -42,7 +42,7 @@ const struct signature *sig_by_name(const char *name) {
 }
 
 #ifdef __wasm__
-/* In a grate of Lind's there is no libseccomp: calls that nobody described have numbers and no names. */
+/* A grate of Lind's has no libseccomp: calls without a signature have no names there. */
 static int number_of(const char *name) {
   (void)name;
   return -1;

@@ -32,7 +32,7 @@ enum sig_size {
   SIZE_FIELD  /* of one struct: the 32-bit integer at 'count' bytes in itself */
 };
 
-/* For an out-argument: how much of it the result tells to be there. */
+/* For an out-argument: how much of it is there, by the result. */
 enum sig_filled {
   FILLED_WHOLE, /* all of its size (for SIZE_DEREF: the new value, at most the old) */
   FILLED_RESULT /* 'result' elements, at most its size */
@@ -58,13 +58,13 @@ struct sig_record {
 
 struct sig_param {
   const char *name;
-  const char *ctype; /* as the prototype has it, for people */
+  const char *ctype; /* as the prototype has it, for messages */
   uint8_t kind, dir;
   uint8_t width, is_signed; /* of a SIG_INT */
   uint8_t nullable;         /* the prototype says that NULL is fine */
   uint8_t size, size_arg;   /* enum sig_size */
   uint8_t filled;           /* enum sig_filled */
-  uint32_t elem;            /* bytes of one element; 1 for one struct whose size is told in bytes */
+  uint32_t elem;            /* bytes of one element; 1 for one struct with a size in bytes */
   uint32_t count; /* for SIZE_FIXED, SIZE_FIELD; of a string: the most that is read, 0: any */
   const struct sig_record *record; /* of a SIG_RECORDS */
 };
@@ -86,7 +86,7 @@ struct sig_test {
 struct sig_variant {
   struct sig_test when;
   uint8_t nparams;
-  uint8_t unknown; /* stands for arguments that nobody described: all addresses */
+  uint8_t unknown; /* stands for arguments without a description: all addresses */
   const struct sig_param *params;
 };
 
@@ -150,7 +150,7 @@ int32_t sig_callnum(const char *name);
 */
 const char *sig_name(int32_t nr, char *buf, size_t size);
 
-/* The signature that stands for a call nobody described: six integers. */
+/* The signature of a call that is not described: six integers. */
 extern const struct signature sig_unknown;
 
 /* The variant of a call with these words, in a cage with pointers of 4 bytes or not; never NULL. */

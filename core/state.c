@@ -75,7 +75,7 @@ static void *this_thread(void) {
 static int refuse(struct lencase_state *st, const void *who) {
   if (who != this_thread()) return LENCASE_EPERM;
   return state_fail(st, LENCASE_EPERM,
-                    "a handler or callback called a function that is not for them: park the call, "
+                    "a handler or callback called a function that it must not call: park the call, "
                     "and call it when the state is left");
 }
 

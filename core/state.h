@@ -16,8 +16,8 @@
 enum { STATE_ERROR_MAX = 1024 };
 
 /*
-** What a host has to say to the grates, by the name of an event, and gets from them. A grate is known by its
-** place in the state's list, which is the same wherever the same scripts are loaded.
+** What a host has to say to the grates, by the name of an event, and gets from them. A grate is
+** known by its place in the state's list, which is the same wherever the same scripts are loaded.
 */
 struct state_news {
   const char *event;
@@ -25,7 +25,7 @@ struct state_news {
   const char *data; /* bytes for the one grate; NULL: it is for all of them */
   size_t size;
   uint32_t grate;
-  /* Gets what each answers, if that is a string; NULL: nobody wants it. */
+  /* Gets what each answers, if that is a string; NULL: it is dropped. */
   void (*answer)(void *ud, uint32_t grate, const char *data, size_t size);
   void *ud;
 };
@@ -46,22 +46,22 @@ struct lencase_state {
   struct route_interface *interfaces;           /* route.c: of all grates */
   uint64_t last_interface;                      /* the id given last */
   struct call_pool *calls;                      /* call.c */
-  struct call_mistakes *mistakes;               /* call.c: of the cages' programs, told so far */
+  struct call_mistakes *mistakes;               /* call.c: of the cages' programs, logged so far */
   struct plan_list *cross_plans;                /* call_cross.c */
   struct lencase_grate *grates;                 /* grate.c: a list, newest first */
-  struct grate_watch *watch;                    /* grate.h; NULL: nobody */
-  struct call_recorder *recorder;               /* call.h; NULL: nobody */
+  struct grate_watch *watch;                    /* grate.h; NULL: none */
+  struct call_recorder *recorder;               /* call.h; NULL: none */
   int (*reload_grates)(struct lencase_state *); /* likewise */
   int (*tell_grates)(struct lencase_state *, const struct state_news *);
   void (*close_grates)(struct lencase_state *); /* set by the room that made one */
   /* lencase's modules in Lua, compiled (scripts/gen-bytecode.lua); NULL: they are parsed. */
   const char *modules;
   size_t modules_size;
-  /* Where a program runs inline: to whoever started it; 0 or an errno. NULL: outputs are written here. */
+  /* Where a program runs inline: to its launcher; 0 or an errno. NULL: outputs are written here. */
   int (*outlet)(void *ud, const struct outlet *to);
   void *outlet_ud;
   bool unwritten; /* an output could not be written */
-  void *inside;   /* a mark of the thread that is at work in the state; NULL: nobody is */
+  void *inside;   /* a mark of the thread that is inside the state; NULL: none is */
   void *run;      /* a host's own while it runs cages of this state, else NULL */
 };
 
@@ -74,22 +74,22 @@ void state_free(struct lencase_state *st, void *ptr, size_t size);
 int state_fail(struct lencase_state *st, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /*
-** Nobody else is inside of the state from here to state_leave: LENCASE_OK. LENCASE_EPERM: this thread
-** is (a handler or callback called back), with a message; or another one, without: lencase_error()
-** belongs to it.
+** No other thread is inside of the state from here to state_leave: LENCASE_OK. LENCASE_EPERM: this
+** thread is (a handler or callback called back), with a message; or another one, without:
+** lencase_error() belongs to it.
 */
 int state_enter(struct lencase_state *st);
 void state_leave(struct lencase_state *st);
-/* LENCASE_OK when nobody is inside; LENCASE_EPERM as above. */
+/* LENCASE_OK when no thread is inside; LENCASE_EPERM as for state_enter. */
 int state_check_outside(struct lencase_state *st);
 
 /*
-** Tells the grates. LENCASE_ESCRIPT: one of them failed, which has been told; LENCASE_ENOENT: there
+** Tells the grates. LENCASE_ESCRIPT: one of them failed, which was logged; LENCASE_ENOENT: there
 ** is no grate of that number.
 */
 int state_tell_grates(struct lencase_state *st, const struct state_news *news);
 
-/* Sends a message for people to the log function. */
+/* Sends a message to the log function. */
 void state_log(struct lencase_state *st, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 #endif

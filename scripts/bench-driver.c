@@ -2,17 +2,19 @@
 ** bench-driver.c - work to be measured, and the clock
 **
 **   write SIZE N      N writes of SIZE bytes to /dev/null
-**   direct N          N writes of 1 byte by a system call instruction of its own: the C library's are
-**                     those that lencase run --inline patches
+**   direct N          N writes of 1 byte by a system call instruction of its own: lencase run
+**                     --inline patches those of the C library
 **   geteuid N         N calls that do next to nothing
 **   spawn N           N times fork, exec of /bin/true, wait
 **   compute N         two threads that compute, N rounds each, and make no calls, after one of
 **                     them has made a hundred in a row
 **   run PROGRAM ...   a program, once
 **
-**   share THREADS MS  THREADS threads make calls, all at once, for MS milliseconds: prints how many each made
+**   share THREADS MS  THREADS threads make calls, all at once, for MS milliseconds: prints how
+**                     many each made
 **
-** All but the last print the nanoseconds that one of them took. The clock is read without a system call.
+** All but the last print the nanoseconds that one of them took. The clock is read without a system
+** call.
 **
 **   filtered PROGRAM ...  runs a program behind a seccomp filter that allows everything: what
 **                         a call costs then is the least that it can cost under any filter

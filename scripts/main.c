@@ -1,9 +1,9 @@
 /*
 ** main.c - the command lencase: runs the script of that name (scripts/lencase)
 **
-** As lua5.4 does, with two differences: what becomes of signals stays as it was given to us, since it is the
-** program's that we start (lua5.4 takes SIGINT for itself before a script can look); and the
-** environment of Lua's own command (LUA_INIT) is not run.
+** As lua5.4 does, with two differences: what becomes of signals stays as it was given to us, since
+** it is the program's that we start (lua5.4 takes SIGINT for itself before a script can look); and
+** the environment of Lua's own command (LUA_INIT) is not run.
 */
 
 #include <fcntl.h>
@@ -75,8 +75,8 @@ static int fail(const char *message) {
 }
 
 /*
-** A standard descriptor that is closed is kept from becoming one of our files: what is written to it would be in
-** there. For the program it is closed as before.
+** A standard descriptor that is closed is kept from becoming one of our files: what is written to
+** it would be in there. For the program it is closed as before.
 */
 static void keep_standard(void) {
   int fd;

@@ -150,7 +150,7 @@ return {
               "open 0x10 0", "open 0x10 0", "open 0x10 0" },
     report = { E.EFAULT, E.EFAULT, E.EFAULT, E.EFAULT, E.EFAULT, E.EFAULT, E.EFAULT, E.EFAULT, E.EFAULT, E.EFAULT },
     log = { "grate%.lua:10: pathname at 0x10 cannot be read: in open: cage %d+ %(.-%); the caller gets EFAULT",
-            "grate%.lua:10: open: 9 more of such calls were not told of" },
+            "grate%.lua:10: open: 9 more such calls were not reported" },
   },
   {
     name = "a string without an end is bad, and the kernel says what that is",
@@ -394,7 +394,7 @@ return {
     script = [[return lencase.grate { open = function(path, flags) return sys.open(path .. "\0x", flags) end }]],
     calls = { "open @/ 0 0" },
     report = { E.EIO },
-    log = { "open: pathname has a zero byte" },
+    log = { "open: pathname contains a zero byte" },
   },
   {
     name = "a buffer in an iovec is replaced",
@@ -701,7 +701,7 @@ return {
                  on_error = "pass" }]],
     calls = { OPEN, "write " .. FD .. " @hello 5", "write " .. FD .. " @abc 3", "pread64 " .. FD .. " %9 9 0" },
     report = { "3", "5", "3", "8 [helloabc]" },
-    log = { "no: in write.*as if nobody had asked", "no: in write.*as if nobody had asked" },
+    log = { "no: in write.*as if it had no handler", "no: in write.*as if it had no handler" },
   },
   {
     name = "a handler that does not end is ended, pcall or not",

@@ -335,9 +335,9 @@ describe("a grate from memory", function()
     local good = string.dump(assert(load(counter)))
     for data, message in pairs {
       [good:sub(1, 4) .. "\x53" .. good:sub(6)] = "bytecode for Lua 5.3, format 0; this is " .. core.lua .. ": compile it again",
-      [good:sub(1, 12) .. "\x08" .. good:sub(14)] = "a Lua whose numbers are not those of this one: compile it again",
-      [good:sub(1, 20)] = "mem.lua: it is no bytecode, or cut off", [good:sub(1, 60)] = "mem.lua: bad binary format (truncated chunk)",
-      ["\x1bELF"] = "mem.lua: it is no bytecode, or cut off",
+      [good:sub(1, 12) .. "\x08" .. good:sub(14)] = "a Lua with other number formats: compile it again",
+      [good:sub(1, 20)] = "mem.lua: it is not bytecode, or is truncated", [good:sub(1, 60)] = "mem.lua: bad binary format (truncated chunk)",
+      ["\x1bELF"] = "mem.lua: it is not bytecode, or is truncated",
     } do
       local _, err, status = with(data, "true")
       assert.are.equal(99, status)

@@ -220,7 +220,7 @@ describe("lencase doctor", function()
 
     in_namespaces("with another pid namespace's /proc", "-rpf", "", function(launcher)
       local report = examine(launcher)
-      assert.are.equal("/proc is another pid namespace's", missing_of(report).pids.text)
+      assert.are.equal("/proc belongs to another pid namespace", missing_of(report).pids.text)
       assert.are.same({ "pids" }, entry_of(report, "trace", "paths below descriptors").without)
     end)
 

@@ -468,7 +468,7 @@ step(function() return n > 3 end).name ~= nil
     assert.truthy(err:find "there is no process 999999999")
     assert.equal(1, status)
     _, err = sh(support.lencase .. " repl -p 1x </dev/null")
-    assert.truthy(err:find "above 0 is wanted")
+    assert.truthy(err:find "expected a number above 0")
     _, err = sh(support.lencase .. " repl -p 1 -- true </dev/null")
     assert.truthy(err:find("not both", 1, true))
   end)

@@ -98,7 +98,7 @@ return lencase.grate { sendto = function(fd, buf, ...) return lencase.sys.sendto
       assert.equal("ENOMEM\nENOMEM\n", out)
       assert.is_truthy(err:find("buf at 0x%x+ %(9 bytes%) ends early, and no place is left where it could: "
                                 .. "in sendto: cage %d+ %(helper_many%); the caller gets ENOMEM\n"), err)
-      assert.is_truthy(err:find "sendto: 1 more of such calls were not told of\n$", err)
+      assert.is_truthy(err:find "sendto: 1 more such calls were not reported\n$", err)
     end)
   end)
 end)

@@ -10,7 +10,7 @@
 
 #include "../grate.h"
 
-/* Who is told of the calls of a state's cages, see record.c. */
+/* The recorder of the calls of a state's cages, see record.c. */
 struct bind_record {
   struct call_recorder recorder;
   struct cage_watcher watcher;
@@ -19,16 +19,16 @@ struct bind_record {
   size_t limit;       /* bytes of one argument */
   uint64_t session;   /* tells calls that an earlier recording saw */
   uint64_t last;      /* how many calls were seen */
-  int fn;             /* reference of the function that is told, or LUA_NOREF: nobody records */
+  int fn;             /* reference of the function that gets events, or LUA_NOREF */
 };
 
 /* A state that a Lua program holds. */
 struct bind_state {
   struct lencase_state *st;
-  lua_State *L; /* whoever is inside a function of the core; NULL: nobody */
+  lua_State *L; /* the Lua state that is inside a function of the core; NULL: none */
   int log;      /* reference of the log function, or LUA_NOREF */
   struct grate_watch watch;
-  int watcher; /* reference of the function that is told of what handlers do, or LUA_NOREF */
+  int watcher; /* reference of the function that observes handlers, or LUA_NOREF */
   struct bind_record record;
 };
 
@@ -58,10 +58,7 @@ int bind_sim_new(lua_State *L);
 /* state:watch(f), a method of states (watch.c). */
 int bind_watch(lua_State *L);
 
-/*
-** Runs f(ud) protected, in the Lua state that is inside: for what happens in the middle of a call. An
-** error has nobody to tell.
-*/
+/* Runs f(ud) protected, in the Lua state that is inside, during a call. An error is dropped. */
 void bind_tell(struct bind_state *b, lua_CFunction f, void *ud);
 
 /* Pushes the name of a call, as its plan (may be NULL) or its number has it. */

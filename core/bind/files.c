@@ -35,7 +35,7 @@ static int opened(lua_State *L, luaL_Stream *s, const char *name) {
 
 /* {================================= outputs =============================== */
 
-/* What we write for people. */
+/* A file or stream that lencase writes. */
 struct output {
   int fd;
   bool ours; /* to close */
@@ -61,8 +61,8 @@ static int write_some(int fd, const char **at, size_t *left) {
 }
 
 /*
-** 0 or an errno. What a write that fails may bring (a reader is gone, a limit is reached) ends neither us nor,
-** with us, the program.
+** 0 or an errno. What a write that fails may bring (a reader is gone, a limit is reached) ends
+** neither us nor, with us, the program.
 */
 static int write_all(int fd, const char *at, size_t left) {
   static const int brought[] = {SIGPIPE, SIGXFSZ};
@@ -127,8 +127,8 @@ static int open_above(const char *path, mode_t mode) {
 }
 
 /*
-** core.output([path [, private]]) -> output, or nil, message, errno: a file that is written to at its
-** end, a new one its owner's alone if it is 'private'; without a path, standard error
+** core.output([path [, private]]) -> output, or nil, message, errno: a file that is written to at
+** its end, a new one its owner's alone if it is 'private'; without a path, standard error
 */
 static int output(lua_State *L) {
   const char *path = luaL_optstring(L, 1, NULL);
@@ -141,7 +141,7 @@ static int output(lua_State *L) {
   return 1;
 }
 
-/* core.sends() -> whether outputs are written by another process: by what started this program, inline */
+/* core.sends() -> whether outputs are written by the process that started this one inline */
 static int sends(lua_State *L) {
   lua_pushboolean(L, grate_of(L)->st->outlet != NULL);
   return 1;
@@ -155,7 +155,7 @@ static int send_bytes(lua_State *L) {
   return outcome(L, g->st->outlet(g->st->outlet_ud, &to));
 }
 
-/* core.unwritten(message): an output of this grate's could not be written, which is told */
+/* core.unwritten(message): logs that an output of this grate's could not be written */
 static int unwritten(lua_State *L) {
   struct lencase_state *st = grate_of(L)->st;
   st->unwritten = true;
@@ -172,7 +172,7 @@ static const luaL_Reg grate_functions[] = {
 
 /* }========================================================================= */
 
-/* core.flush() -> true, or nil and a message: whether all is there that was written to standard output */
+/* core.flush() -> true, or nil and a message: whether all standard output was written */
 static int flush_stdout(lua_State *L) {
   if (fflush(stdout) != 0) return luaL_fileresult(L, 0, NULL);
   if (!ferror(stdout)) return luaL_fileresult(L, 1, NULL);
@@ -182,8 +182,8 @@ static int flush_stdout(lua_State *L) {
 }
 
 /*
-** core.stdout_aside() -> file, or nil, message, errno: the standard output that there was; who writes to
-** standard output after that writes to standard error
+** core.stdout_aside() -> file, or nil, message, errno: the standard output that there was; who
+** writes to standard output after that writes to standard error
 */
 static int stdout_aside(lua_State *L) {
   luaL_Stream *s = push_file(L);

@@ -49,7 +49,7 @@ static const struct signature *declared_signature(lua_State *L, int32_t nr) {
   return sig;
 }
 
-/* The declaration in the table at 1, which is alone on the stack; what answers is on the top then. */
+/* The declaration in the table at 1, alone on the stack; leaves what answers on the top. */
 static void take_decl(lua_State *L, struct grate_decl *d, struct sig_test *tests) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
@@ -70,7 +70,7 @@ static void take_decl(lua_State *L, struct grate_decl *d, struct sig_test *tests
   if (lua_getfield(L, 1, "constant") == LUA_TNIL) lua_getfield(L, 1, "fn");
 }
 
-/* core.aside{ as above } -> an entry for single calls: live:answer */
+/* core.aside{ as for core.register } -> an entry for single calls: live:answer */
 static int interface_aside(lua_State *L) {
   struct sig_test tests[MAX_TESTS];
   struct grate_decl d;
@@ -88,7 +88,7 @@ static int interface_register(lua_State *L) {
   struct grate_decl d;
   struct lencase_grate *g = grate_of(L);
   if (g->frozen && !g->reloading)
-    return luaL_error(L, "the interface is frozen: the grate has started");
+    return luaL_error(L, "the interface cannot change: the grate has started");
   take_decl(L, &d, tests);
   if (!g->reloading) {
     grate_register(L, &d);
@@ -98,7 +98,9 @@ static int interface_register(lua_State *L) {
   return 1;
 }
 
-/* core.reload_begin(): core.register stages from here on, and says whether the call is trapped */
+/*
+** core.reload_begin(): core.register stages from here on, and returns whether the call is trapped
+*/
 static int interface_reload_begin(lua_State *L) {
   grate_reload_begin(grate_of(L));
   return 0;
@@ -131,7 +133,7 @@ static int interface_timed(lua_State *L) {
   return 0;
 }
 
-/* core.log(line): a message for people */
+/* core.log(line): logs a message */
 static int interface_log(lua_State *L) {
   state_log(grate_of(L)->st, "%s", luaL_checkstring(L, 1));
   return 0;
@@ -154,12 +156,12 @@ static int interface_on_error(lua_State *L) {
 /* core.handler_ms(n): milliseconds of processor time that a handler may take */
 static int interface_handler_ms(lua_State *L) {
   lua_Integer ms = luaL_checkinteger(L, 1);
-  luaL_argcheck(L, ms >= 1 && ms <= INT32_MAX, 1, "milliseconds, at least 1");
+  luaL_argcheck(L, ms >= 1 && ms <= INT32_MAX, 1, "at least 1 millisecond");
   grate_of(L)->handler_ms = (uint32_t)ms;
   return 0;
 }
 
-/* core.events(f): f(event, cage, parent, shares_files, wstatus) is told what happens */
+/* core.events(f): f(event, cage, parent, shares_files, wstatus) gets the events */
 static int interface_events(lua_State *L) {
   struct lencase_grate *g = grate_of(L);
   luaL_checktype(L, 1, LUA_TFUNCTION);
@@ -193,17 +195,14 @@ static int interface_word(lua_State *L) {
   return 2;
 }
 
-/* core.report(message, answer): tells people what is wrong with the call */
+/* core.report(message, answer): logs what is wrong with the call */
 static int interface_report(lua_State *L) {
   const char *message = luaL_checkstring(L, 1), *answer = luaL_checkstring(L, 2);
   grate_report(call_here(L), message, answer);
   return 0;
 }
 
-/*
-** core.below(nr) -> where, denied: who is asked when this grate makes the call; nothing: nobody,
-** the bottom
-*/
+/* core.below(nr) -> where, denied: the handler of this grate's own calls; nothing: the bottom */
 static int interface_below(lua_State *L) {
   const struct route_entry *e = route_find(grate_of(L)->below, (int32_t)luaL_checkinteger(L, 1));
   if (e == NULL) return 0;

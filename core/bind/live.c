@@ -1,5 +1,5 @@
 /*
-** live.c - a live program at the prompt: the trace host's run, halted and let go on
+** live.c - a live program at the prompt: the trace host's run, halted and resumed
 */
 
 #include <sys/wait.h>
@@ -11,8 +11,8 @@ static const char live_name[] = "lencase.live";
 
 struct bind_live {
   struct trace_run *run;      /* NULL: it is closed */
-  lua_State *L;               /* who waits for it; NULL: nobody */
-  int arrived, carried, over; /* references of the functions that look on, or LUA_NOREF */
+  lua_State *L;               /* the Lua state that waits for it; NULL: none */
+  int arrived, carried, over; /* references of the observer's functions, or LUA_NOREF */
   bool looks;                 /* they are asked */
   bool ended;
   bool failed; /* one of them did, its message is at 'message' */
@@ -22,7 +22,7 @@ struct bind_live {
 
 static struct bind_live *self(lua_State *L) {
   struct bind_live *b = luaL_checkudata(L, 1, live_name);
-  if (b->run == NULL) luaL_error(L, "the program is not there any more");
+  if (b->run == NULL) luaL_error(L, "the program is gone");
   return b;
 }
 
@@ -43,7 +43,10 @@ struct arrival {
   enum trace_notice notice;
 };
 
-/* Runs protected: f(tid, pid, id of the cage, callnum, a1, ..., a6) -> true: halt there; "end": its end is told */
+/*
+** Runs protected: f(tid, pid, id of the cage, callnum, a1, ..., a6) -> true: halt there; "end": its
+** end is reported
+*/
 static int ask_arrived(lua_State *L) {
   struct arrival *a = lua_touserdata(L, 1);
   int i;
@@ -78,7 +81,7 @@ static bool call_back(struct bind_live *b, lua_CFunction f, void *ud) {
   return false;
 }
 
-/* A function that fails is told where it did. */
+/* The error of a function gets its place. */
 static enum trace_notice on_arrived(void *ud, const struct trace_thread *at) {
   struct arrival a = {.b = ud, .at = at, .notice = NOTICE_NONE};
   if (!a.b->looks) return NOTICE_NONE;
@@ -140,17 +143,17 @@ static char **words_of(lua_State *L) {
 }
 
 /* Attaches to 'pid', or starts the 'program', of the table at 1. A status. */
-static int open_run(lua_State *L, struct bind_live *b, const struct trace_looker *looker,
+static int open_run(lua_State *L, struct bind_live *b, const struct trace_observer *observer,
                     int *err) {
   struct lencase_state *st = grate_of(L)->st;
   int status;
   lua_getfield(L, 1, "pid");
   if (lua_isinteger(L, -1))
-    return trace_live_attach(st, looker, (pid_t)lua_tointeger(L, -1), &b->run);
+    return trace_live_attach(st, observer, (pid_t)lua_tointeger(L, -1), &b->run);
   lua_getfield(L, 1, "program");
   luaL_checktype(L, -1, LUA_TTABLE);
-  status = trace_live_start(st, looker, words_of(L), &b->run, err);
-  if (status == LENCASE_OK && !looker->no_input)
+  status = trace_live_start(st, observer, words_of(L), &b->run, err);
+  if (status == LENCASE_OK && !observer->no_input)
     bind_terminal_open(&b->terminal, trace_live_pid(b->run));
   return status;
 }
@@ -160,10 +163,10 @@ static int open_run(lua_State *L, struct bind_live *b, const struct trace_looker
 ** over = functions } -> live, which is halted; nil, status, message [, errno]
 */
 static int live_new(lua_State *L) {
-  struct trace_looker looker = {.arrived = on_arrived,
-                                .carried = on_carried,
-                                .over = on_over,
-                                .interrupt = bind_interrupted()};
+  struct trace_observer observer = {.arrived = on_arrived,
+                                    .carried = on_carried,
+                                    .over = on_over,
+                                    .interrupt = bind_interrupted()};
   struct bind_live *b;
   int status, err = 0, at;
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -176,10 +179,10 @@ static int live_new(lua_State *L) {
   b->arrived = function_ref(L, "arrived");
   b->carried = function_ref(L, "carried");
   b->over = function_ref(L, "over");
-  looker.ud = b;
+  observer.ud = b;
   lua_getfield(L, 1, "no_input");
-  looker.no_input = lua_toboolean(L, -1);
-  status = open_run(L, b, &looker, &err);
+  observer.no_input = lua_toboolean(L, -1);
+  status = open_run(L, b, &observer, &err);
   if (status != LENCASE_OK) return failed(L, status, err);
   lua_settop(L, at);
   return 1;
@@ -196,7 +199,7 @@ static int live_close(lua_State *L) {
   struct bind_live *b = luaL_checkudata(L, 1, live_name);
   struct trace_run *run = b->run;
   size_t killed = 0;
-  if (b->L != NULL) return luaL_error(L, "the program is at work");
+  if (b->L != NULL) return luaL_error(L, "the program is running");
   b->run = NULL;
   b->looks = false;
   if (run != NULL) trace_live_close(run, &killed);
@@ -232,16 +235,16 @@ static int event_push(lua_State *L, const struct trace_event *e) {
 }
 
 /*
-** live:go(every, looks) -> "call", tid; "result", tid, result; "interrupt", tid or 0; "stopped", 0, signal;
-** "lost"; "end", "exit" or "signal", number. every: all calls arrive, those that nobody handles, too;
-** looks: the functions are asked. The error of one of them is raised here.
+** live:go(every, looks) -> "call", tid; "result", tid, result; "interrupt", tid or 0; "stopped", 0,
+** signal; "lost"; "end", "exit" or "signal", number. every: all calls arrive, also those without a
+** handler; looks: the functions are asked. The error of one of them is raised here.
 */
 static int live_go(lua_State *L) {
   struct bind_live *b = self(L);
   struct trace_event event;
   lua_State *before;
   int status;
-  if (b->L != NULL) return luaL_error(L, "the program is at work: this is not for handlers");
+  if (b->L != NULL) return luaL_error(L, "the program is running: handlers cannot do this");
   b->looks = lua_toboolean(L, 3);
   b->failed = false;
   b->L = L;
@@ -259,13 +262,13 @@ static int live_go(lua_State *L) {
   return lua_error(L);
 }
 
-/* live:answer(tid [, entry]) -> true: its call is given to the entry of core.aside, or to its handlers */
+/* live:answer(tid [, entry]) -> true: its call goes to the entry of core.aside, or its handlers */
 static int live_answer(lua_State *L) {
   struct bind_live *b = self(L);
   pid_t tid = (pid_t)luaL_checkinteger(L, 2);
   lua_State *before;
   int status;
-  if (b->L != NULL) return luaL_error(L, "the program is at work: this is not for handlers");
+  if (b->L != NULL) return luaL_error(L, "the program is running: handlers cannot do this");
   b->L = L;
   before = bind_wait_begin();
   status = trace_live_answer(b->run, tid, lua_touserdata(L, 3));
@@ -325,7 +328,10 @@ static int live_threads(lua_State *L) {
   return 1;
 }
 
-/* live:regs(tid) -> { rip =, rsp =, rbp =, rbx =, r12 =, r13 =, r14 =, r15 =, rax = }; nil: it runs, or is gone */
+/*
+** live:regs(tid) -> { rip =, rsp =, rbp =, rbx =, r12 =, r13 =, r14 =, r15 =, rax = }; nil: it
+** runs, or is gone
+*/
 static int live_regs(lua_State *L) {
   const struct bind_live *b = self(L);
   struct user_regs_struct regs;

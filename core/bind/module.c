@@ -23,14 +23,14 @@ static int errnos(lua_State *L) {
   return 1;
 }
 
-/* core.strerror(errno) -> what people read of it */
+/* core.strerror(errno) -> its text */
 static int strerror_of(lua_State *L) {
   const char *text = strerrordesc_np((int)luaL_checkinteger(L, 1));
   lua_pushstring(L, text != NULL ? text : "Unknown error");
   return 1;
 }
 
-/* core.inline_by() -> the library and the script that this process runs inline by; nothing: it does not */
+/* core.inline_by() -> the library and the script by which this process runs inline, or nothing */
 static int runs_inline_by(lua_State *L) {
   const struct inline_by *by = inline_by();
   if (by == NULL) return 0;

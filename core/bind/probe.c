@@ -1,5 +1,5 @@
 /*
-** probe.c - what of this place works, as Lua sees it
+** probe.c - which features of the system work, as Lua sees it
 */
 
 #include <string.h>
@@ -28,8 +28,9 @@ static void push_trial(lua_State *L, const struct probe *p, const struct probe_t
 }
 
 /*
-** core.probe(engine) -> a list of { name =, purpose =, since =, state = "ok", "missing" or "untried", errno =, signal =,
-** text =, needs = }, in the order of the probes; engine is the path of liblencase-engine.so, or nil
+** core.probe(engine) -> a list of { name =, purpose =, since =, state = "ok", "missing" or
+** "untried", errno =, signal =, text =, needs = }, in the order of the probes; engine is the path
+** of liblencase-engine.so, or nil
 */
 static int probe(lua_State *L) {
   const char *engine = luaL_optstring(L, 1, NULL);

@@ -38,10 +38,7 @@ static void catch_interrupts(struct sigaction *before) {
   sigaction(SIGINT, &action, before);
 }
 
-/*
-** core.interruptible(f, handler) -> as xpcall(f, handler). SIGINT raises an error in f. There is no limit
-** of time in it.
-*/
+/* core.interruptible(f, handler) -> as xpcall, without a time limit; SIGINT raises an error */
 static int interruptible(lua_State *L) {
   struct sigaction before;
   lua_State *outer = running;

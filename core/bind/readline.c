@@ -1,5 +1,5 @@
 /*
-** readline.c - lines from people, by GNU readline where the system has it
+** readline.c - reading lines, by GNU readline where the system has it
 **
 ** The library is opened when a prompt asks for it, so that nothing else needs it: neither the build
 ** nor a grate. It keeps one line, one history and one completion for the whole process.
@@ -133,7 +133,7 @@ static int readline_open(lua_State *L) {
   reader.complete = luaL_ref(L, LUA_REGISTRYINDEX);
   *lib.rl_attempted_completion_function = complete;
   *lib.rl_basic_quote_characters = ""; /* a flag that is completed does not end the string */
-  *lib.rl_catch_signals = 0;           /* Ctrl-C is for whoever reads the line */
+  *lib.rl_catch_signals = 0;           /* Ctrl-C is for the reader of the line */
   lua_pushboolean(L, 1);
   return 1;
 }

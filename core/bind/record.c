@@ -1,7 +1,7 @@
 /*
-** record.c - what programs ask, what is carried out for them and what they get, told to Lua
+** record.c - what programs ask, what is carried out for them and what they get, as events for Lua
 **
-** A function is told of events in the middle of calls, each a table: see lua/lencase/recording.lua,
+** A function gets events in the middle of calls, each a table: see lua/lencase/recording.lua,
 ** which makes a file of them.
 */
 
@@ -15,9 +15,9 @@ enum { PATH_ROOM = 4096, COMM_ROOM = 64, FILES = 256 };
 
 /* A call that was asked, by the program or for it. */
 struct ask {
-  struct lencase_cage *cage; /* alive as long as somebody waits for the answer */
+  struct lencase_cage *cage; /* alive as long as the answer is awaited */
   int32_t nr;
-  const struct signature *sig; /* NULL: nobody described the call */
+  const struct signature *sig; /* NULL: the call is not described */
   const struct sig_variant *v;
   uint64_t words[LENCASE_MAXARGS];
   uint64_t room[LENCASE_MAXARGS]; /* of each argument, before the call */
@@ -30,7 +30,7 @@ struct recorded {
   struct ask asked, down;
 };
 
-/* Something to tell. */
+/* An event. */
 struct event {
   struct bind_record *r;
   const char *name;
@@ -62,7 +62,7 @@ static void set_integer(lua_State *L, const char *name, lua_Integer n) {
   lua_setfield(L, -2, name);
 }
 
-/* A number of bytes that a program says may be more than Lua's integers reach. */
+/* A number of bytes that a program gives may exceed Lua's integers. */
 static lua_Integer bytes_number(uint64_t n) {
   return n <= LUA_MAXINTEGER ? (lua_Integer)n : LUA_MAXINTEGER;
 }
@@ -143,7 +143,10 @@ static bool is_descriptor(const struct sig_param *p) {
   return p->kind == SIG_INT && n >= 2 && strcmp(p->name + n - 2, "fd") == 0;
 }
 
-/* { name =, kind =, word =, int =, path =, null =, fault =, size =, bytes =, strings =, sizes =, runs = } */
+/*
+** { name =, kind =, word =, int =, path =, null =, fault =, size =, bytes =, strings =, sizes =,
+** runs = }
+*/
 static void push_arg(lua_State *L, const struct event *ev, int arg) {
   struct ask *ask = ev->ask;
   const struct sig_param *p = &ask->v->params[arg];
@@ -392,10 +395,10 @@ static void record_open(lua_State *L, struct bind_state *b, size_t limit) {
 
 int bind_record_in(lua_State *L, struct bind_state *b) {
   lua_Integer limit = luaL_optinteger(L, 3, 0);
-  luaL_argcheck(L, limit >= 0, 3, "a number of bytes is not negative");
+  luaL_argcheck(L, limit >= 0, 3, "the number of bytes must not be negative");
   if (lua_toboolean(L, 2)) luaL_checktype(L, 2, LUA_TFUNCTION);
   if (b->st->recorder != NULL && b->st->recorder != &b->record.recorder)
-    return luaL_error(L, "somebody else records the calls of this state");
+    return luaL_error(L, "the calls of this state are recorded already");
   lua_settop(L, 2);
   bind_record_close(L, b);
   if (lua_toboolean(L, 2)) record_open(L, b, (size_t)limit);
@@ -403,8 +406,8 @@ int bind_record_in(lua_State *L, struct bind_state *b) {
 }
 
 /*
-** state:record(f, limit): f(event, { ... }) is told of the calls of cages, with at most 'limit' bytes of
-** each argument, and of the cages' comings and goings; state:record(false): nobody is
+** state:record(f, limit): f(event, { ... }) gets the calls of cages, with at most 'limit'
+** bytes of each argument, and of the cages' births and exits; state:record(false) ends that
 */
 int bind_record(lua_State *L) {
   return bind_record_in(L, bind_state_at(L, 1));

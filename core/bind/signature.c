@@ -170,7 +170,7 @@ static void build(struct builder *b, struct signature *sig, int table, int narro
   if (others != n) luaL_error(b->L, "bad signature: its narrow form has other variants");
 }
 
-/* core.signature(nr, table, narrow) -> userdata; 'narrow' is the same where pointers have 4 bytes */
+/* core.signature(nr, table, narrow) -> userdata; 'narrow': the same for pointers of 4 bytes */
 static int signature_new(lua_State *L) {
   struct builder b = {L, 4};
   struct signature *sig;
@@ -339,8 +339,9 @@ static void variant_push(lua_State *L, const struct sig_variant *v, bool layout)
 }
 
 /*
-** core.describe(nr | signature [, layout]) -> { name =, nr =, prototype =, noreturn =, address = (the result is
-** one), variants = { { params = ... }, ... } }, or nil when nobody described the call
+** core.describe(nr | signature [, layout]) -> { name =, nr =, prototype =, noreturn =, address =
+** (the result is one), variants = { { params = ... }, ... } }, or nil when the call is not
+** described
 */
 static int describe(lua_State *L) {
   const struct signature *sig = bind_signature_at(L, 1);
@@ -399,7 +400,7 @@ static bool has_name(const struct signature *sig, int i, const char *name) {
   return false;
 }
 
-/* All of the names in table 1, and no more. */
+/* All of the names in table 1, and no others. */
 static bool is_named_so(lua_State *L, const struct signature *sig, int n) {
   bool same = sig_widest(sig) == n;
   int i;
@@ -449,7 +450,7 @@ static int members(lua_State *L) {
   return 2;
 }
 
-/* core.member_policy(member, family, policy) -> what the family's policy means for the member's arguments */
+/* core.member_policy(member, family, policy) -> the family's policy for the member's arguments */
 static int member_policy(lua_State *L) {
   int32_t member = (int32_t)luaL_checkinteger(L, 1), family = (int32_t)luaL_checkinteger(L, 2);
   lencase_policy policy = (lencase_policy)luaL_checkinteger(L, 3);

@@ -56,7 +56,7 @@ static int ask_script(lua_State *L) {
 
 static int64_t lua_bottom(void *ud, struct lencase_cage *cage, int32_t nr,
                           const uint64_t words[LENCASE_MAXARGS]) {
-  struct asked a = {ud, cage->id, nr, words, -ENOSYS}; /* a bottom that fails has no such call */
+  struct asked a = {ud, cage->id, nr, words, -ENOSYS}; /* -ENOSYS: the result if the bottom fails */
   lua_State *L = a.sim->state->L;
   const char *message;
   if (!lua_checkstack(L, LUA_MINSTACK)) return a.result;
@@ -157,14 +157,14 @@ static int new_sim(lua_State *L, struct bind_state *state) {
   return 1;
 }
 
-/* state:sim{ memory =, guard =, bottom = function, paths = function, files =, pid =, comm = } -> cage */
+/* state:sim{ memory =, guard =, bottom =, paths =, files =, pid =, comm = } -> cage */
 int bind_sim_new(lua_State *L) {
   return new_sim(L, bind_state_at(L, 1));
 }
 
 static const char inner_name[] = "lencase.inner_state";
 
-/* Pushes what stands for the state that this grate is one of: it is not the grate's to close. */
+/* Pushes the userdata of the grate's own state, which the grate cannot close. */
 static struct bind_state *inner_state(lua_State *L) {
   struct bind_state *state;
   if (lua_getfield(L, LUA_REGISTRYINDEX, "lencase.inner") == LUA_TUSERDATA)
@@ -246,7 +246,7 @@ static int sim_call_lua(lua_State *L) {
 }
 
 /*
-** cage:kernel(id, nr, a1, ..., a6) -> the kernel's result: for a bottom in Lua that hands on what
+** cage:kernel(id, nr, a1, ..., a6) -> the kernel's result: for a bottom in Lua that forwards what
 ** cage 'id', this one or a fork of it, asked
 */
 static int sim_kernel_lua(lua_State *L) {
@@ -336,7 +336,10 @@ static int sim_child(lua_State *L) {
   return cage != NULL ? push_child(L, cage) : 0;
 }
 
-/* cage:fork([pid [, shares_files]]) -> another cage, as its fork makes it; a bottom that stands in for fork calls this */
+/*
+** cage:fork([pid [, shares_files]]) -> another cage, as its fork makes it; a bottom that stands in
+** for fork calls this
+*/
 static int sim_fork(lua_State *L) {
   struct bind_state *state = self(L)->state;
   struct lencase_cage *cage = alive(L);

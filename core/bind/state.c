@@ -36,7 +36,7 @@ static int log_line(lua_State *L) {
   return 0;
 }
 
-/* A log function that fails has nobody to tell. */
+/* An error of the log function is dropped. */
 static void to_lua(void *ud, const char *line) {
   struct bind_state *b = ud;
   if (b->log == LUA_NOREF || !lua_checkstack(b->L, LUA_MINSTACK)) return;
@@ -170,7 +170,7 @@ static int message_come(lua_State *L) {
   return 0;
 }
 
-/* The function is at index 3 of whoever called state:inline. */
+/* The function is at index 3 of the caller of state:inline. */
 static void message_to_lua(void *ud, pid_t pid, const char *data, size_t size) {
   struct bind_state *b = ud;
   struct mem_seg message = {(uint64_t)pid, (void *)(uintptr_t)data, size};
@@ -184,8 +184,8 @@ static void message_to_lua(void *ud, pid_t pid, const char *data, size_t size) {
 }
 
 /*
-** state:inline({ program, arguments... , preload =, script = }, function(pid, message)): runs a program
-** inline, see inline.h. As state:run
+** state:inline({ program, arguments... , preload =, script = }, function(pid, message)): runs a
+** program inline, see inline.h. As state:run
 */
 static int state_inline(lua_State *L) {
   struct bind_state *b = bind_state_at(L, 1);
@@ -224,8 +224,8 @@ static void take_answer(void *ud, uint32_t grate, const char *data, size_t size)
 }
 
 /*
-** state:tell(event [, wstatus [, grate, data]]) -> whether any grate answered; or nil, status, message:
-** a host's news, see state_tell_grates
+** state:tell(event [, wstatus [, grate, data]]) -> whether any grate answered; or nil, status,
+** message: a host's news, see state_tell_grates
 */
 static int state_tell(lua_State *L) {
   struct bind_state *b = bind_state_at(L, 1);
@@ -308,15 +308,15 @@ static void chain_push(lua_State *L, const struct route_table *t, int32_t nr) {
     if (!link->dormant) {
       lua_pushstring(L, entry->where != NULL ? entry->where : "?");
       lua_rawseti(L, -2, ++n);
-      if (entry->denied) break; /* nobody is asked after it */
+      if (entry->denied) break; /* no entry is asked after it */
     }
     link = link->next != NULL || entry->below == NULL ? link->next : route_links(entry->below, nr);
   }
 }
 
 /*
-** state:routes() -> { { nr =, denied =, "top.lua:3", "bottom.lua:5" }, ... }: who is asked, in
-** turn; denied: a layer does not provide the call
+** state:routes() -> { { nr =, denied =, "top.lua:3", "bottom.lua:5" }, ... }: the handlers, in
+** order; denied: a layer does not provide the call
 */
 static int state_routes(lua_State *L) {
   const struct route_table *t = bind_state_at(L, 1)->st->first_routes;
@@ -334,7 +334,8 @@ static int state_routes(lua_State *L) {
 /* state:close(); also __gc and __close */
 static int state_close(lua_State *L) {
   struct bind_state *b = luaL_checkudata(L, 1, state_name);
-  if (b->L != NULL) return luaL_error(L, "the state is at work: what it calls cannot close it");
+  if (b->L != NULL)
+    return luaL_error(L, "the state is in use: handlers and callbacks cannot close it");
   b->L = L;
   bind_record_close(L, b);
   if (b->st != NULL) lencase_close(b->st);

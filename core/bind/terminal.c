@@ -1,9 +1,9 @@
 /*
 ** terminal.c - one terminal for the prompt and for the program that it has started
 **
-** While the program goes on, the terminal is its own: its process group is in the foreground, with the
-** modes that it had set. What it is at when it stops, a shell among them with jobs of its own, is put back
-** when it goes on.
+** While the program goes on, the terminal is its own: its process group is in the foreground, with
+** the modes that it had set. What it is at when it stops, a shell among them with jobs of its own,
+** is put back when it goes on.
 */
 
 #include <pthread.h>
@@ -12,7 +12,7 @@
 
 #include "prompt.h"
 
-/* Who is not in the foreground may not change a terminal, unless it blocks the signal that says so. */
+/* A process in the background may change a terminal only while it blocks SIGTTOU. */
 static void block_refusal(sigset_t *before) {
   sigset_t refusal;
   sigemptyset(&refusal);
@@ -29,7 +29,7 @@ void bind_terminal_open(struct bind_terminal *t, pid_t program) {
 void bind_terminal_give(struct bind_terminal *t) {
   if (!t->there) return;
   tcgetattr(STDIN_FILENO, &t->ours);
-  block_refusal(&t->mask); /* what is told meanwhile is written from the background */
+  block_refusal(&t->mask); /* messages meanwhile are written from the background */
   tcsetattr(STDIN_FILENO, TCSADRAIN, &t->theirs);
   tcsetpgrp(STDIN_FILENO, t->group);
 }

@@ -11,7 +11,7 @@ static struct bind_state *state_of(struct grate_watch *w) {
   return (struct bind_state *)(void *)((char *)w - offsetof(struct bind_state, watch));
 }
 
-/* Something that happened, for the function that is told. */
+/* An event for the observer's function. */
 struct told {
   struct bind_state *state;
   lua_State *co;
@@ -48,7 +48,7 @@ static void strings_push(lua_State *L, lua_State *co, int index) {
   }
 }
 
-/* A value of the handler's, in the state of whoever looks on: views are their bytes. */
+/* A value of the handler's, in the observer's Lua state: views are their bytes. */
 static void value_push(lua_State *L, lua_State *co, int index) {
   const struct view *v = lua_type(co, index) == LUA_TUSERDATA ? view_at(co, index) : NULL;
   size_t size;
@@ -174,7 +174,7 @@ static void failed(struct grate_watch *w, const struct call *call, const char *m
   bind_tell(t.state, tell_failed, &t);
 }
 
-/* state:watch(f): f is told what handlers are asked with, what was copied, and their errors */
+/* state:watch(f): f gets the arguments of handlers, what was copied, and their errors */
 int bind_watch(lua_State *L) {
   struct bind_state *b = bind_state_at(L, 1);
   luaL_checktype(L, 2, LUA_TFUNCTION);

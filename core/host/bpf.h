@@ -11,11 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Whether it is one that this can be asked of: its instructions, and where they reach. */
+/* Whether the kernel would accept it: its instructions, and where they reach. */
 bool bpf_is_sound(const struct sock_filter *code, size_t n);
 uint32_t bpf_answer(const struct sock_filter *code, const struct seccomp_data *data);
 
-/* Whether that does more to who makes the call than let it fail. */
+/* Whether that answer ends the thread or process that makes the call. */
 bool bpf_ends_program(uint32_t answer);
 
 #endif

@@ -8,7 +8,7 @@
 
 enum { PAGE = 4096, TRIES = 64 };
 
-/* A part of the address space that programs leave alone, and ThreadSanitizer takes for theirs; else one of the next. */
+/* Address space that programs do not use, or above it. ThreadSanitizer accepts it. */
 #define RESERVE_BASE ((uintptr_t)0x7ea000000000)
 #define RESERVE_STEP ((uintptr_t)1 << 32)
 
@@ -37,7 +37,7 @@ int edge_map(struct lencase_state *st, struct mem_seg *seg) {
     return LENCASE_OK;
   }
   if (base != NULL) munmap(base, size + PAGE);
-  return state_fail(st, LENCASE_ENOMEM, "no memory for %zu bytes that are cut", seg->size);
+  return state_fail(st, LENCASE_ENOMEM, "no memory for %zu bytes that end at a page", seg->size);
 }
 
 void edge_unmap(const struct mem_seg *seg) {

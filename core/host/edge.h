@@ -10,8 +10,8 @@
 #include "host.h"
 
 /*
-** 'size' bytes of address space where nothing is, NULL: none. Far below the end of all addresses: a length that a
-** program makes up is none that cannot be, wherever its bytes lie.
+** 'size' bytes of address space where nothing is mapped, NULL: none. Far below the end of the
+** address space, so that no length in a program's call overflows it.
 */
 void *edge_reserve(size_t size);
 

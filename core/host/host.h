@@ -20,7 +20,7 @@ struct call;
 ** (-4095 .. -1 is an errno).
 */
 enum verdict {
-  VERDICT_PASS,  /* let it run unchanged, as if nobody had asked */
+  VERDICT_PASS,  /* let it run unchanged, as if it had no handler */
   VERDICT_DONE,  /* it has a result */
   VERDICT_PARKED /* it waits for the host to carry something out */
 };
@@ -43,8 +43,8 @@ struct host_ops {
   int (*read)(struct lencase_cage *cage, const struct mem_seg *segs, size_t n, size_t *done);
 
   /*
-  ** The same for a piece of a string: bytes behind its NUL need not be read, and are zeros then. NULL:
-  ** 'read' does.
+  ** The same for a piece of a string: bytes behind its NUL need not be read, and are zeros then.
+  ** NULL: use 'read'.
   */
   int (*read_string)(struct lencase_cage *cage, const struct mem_seg *seg, size_t *done);
 
@@ -54,17 +54,17 @@ struct host_ops {
   /*
   ** Memory of ours that the cage can read and not write (the window), for what
   ** replaces arguments. seg->size says how many bytes; fills in addr and data.
-  ** The call owns it until window_put(). LENCASE_ENOENT: there is no such memory for this cage, whose own is
-  ** handed on where nothing replaces it. LENCASE_ENOMEM, LENCASE_EGONE.
+  ** The call owns it until window_put(). LENCASE_ENOENT: there is no such memory for this cage; its
+  ** own addresses are passed where nothing replaces them. LENCASE_ENOMEM, LENCASE_EGONE.
   */
   int (*window_get)(struct call *call, struct mem_seg *seg);
   void (*window_put)(struct call *call, const struct mem_seg *seg);
 
   /*
-  ** The same for bytes that the caller's memory has in part only: the byte behind the last, at seg->addr +
-  ** seg->size, is the first of a page that cannot be read, by the cage or the kernel. There may be no bytes
-  ** before it: seg->size 0. NULL, or LENCASE_ENOENT: there is no such memory for this cage, whose own memory
-  ** is handed on instead. LENCASE_ENOMEM, LENCASE_EGONE.
+  ** The same for bytes that the caller's memory has in part only: the byte behind the last, at
+  ** seg->addr + seg->size, is the first of a page that cannot be read, by the cage or the kernel.
+  ** There may be no bytes before it: seg->size 0. NULL, or LENCASE_ENOENT: there is no such memory
+  ** for this cage; its own is passed instead. LENCASE_ENOMEM, LENCASE_EGONE.
   */
   int (*edge_get)(struct call *call, struct mem_seg *seg);
   void (*edge_put)(struct call *call, const struct mem_seg *seg);
@@ -103,8 +103,8 @@ struct host_ops {
   int64_t (*tid)(const struct call *call);
 
   /*
-  ** A call of another cage's acts on behalf of this one (make_call with a target): from 'on' true to
-  ** false the cage is there, if only as one that has ended. NULL: the host carries out calls for
+  ** A call of another cage's acts on behalf of this one (make_call with a target): from 'on' true
+  ** to false the cage is there, if only as one that has ended. NULL: the host carries out calls for
   ** the cage that made them, and for no other.
   */
   void (*hold)(struct lencase_cage *cage, bool on);

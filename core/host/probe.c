@@ -49,7 +49,7 @@ bool probe_partner(struct probe_trial *trial, struct probe_partner *p, int (*f)(
   if (!probe_went(trial, pipe2(gate, O_CLOEXEC) == 0, "pipe2")) return false;
   p->pid = fork();
   if (p->pid == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a probe that is given up answers none of its calls */
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a probe that is given up answers no calls */
     close(gate[1]);
     if (read(gate[0], &go, 1) != 1) _exit(1);
     _exit(f != NULL ? f(ud) : 0);
@@ -89,7 +89,7 @@ long probe_status(pid_t pid, const char *name) {
 
 /* {================================= running =============================== */
 
-/* Who started us may have had it that a time-out is not heard. */
+/* The parent may have left SIGALRM blocked or ignored. */
 static void child_main(const struct probe *probe, struct probe_trial *trial)
     __attribute__((noreturn));
 
@@ -104,7 +104,7 @@ static void child_main(const struct probe *probe, struct probe_trial *trial) {
   _exit(0);
 }
 
-/* A partner that it left in a call which is not answered any more is in its process group. */
+/* A partner that is left in an unanswered call is in its process group. */
 static void await_child(pid_t pid, struct probe_trial *trial) {
   int wstatus = 0;
   while (waitpid(pid, &wstatus, 0) < 0 && errno == EINTR)
@@ -115,10 +115,10 @@ static void await_child(pid_t pid, struct probe_trial *trial) {
   trial->err = 0;
   trial->signal = WTERMSIG(wstatus);
   trial->text[0] = '\0';
-  if (trial->signal == SIGALRM) probe_failed(trial, "no end after %d s", SECONDS);
+  if (trial->signal == SIGALRM) probe_failed(trial, "did not end within %d s", SECONDS);
 }
 
-/* Ignored, SIGCHLD would eat statuses: of our child's, and of children of its own. */
+/* With SIGCHLD ignored no status could be waited for. */
 void probe_run(const struct probe *probe, struct probe_trial *trial) {
   const struct sigaction heard = {.sa_handler = SIG_DFL};
   struct sigaction before;
@@ -147,7 +147,7 @@ const struct probe probe_list[PROBE_COUNT] = {
     {"pids", "/proc/PID of the processes that are traced", NULL, {"proc"}, probe_try_pids},
     {"hidepid", "/proc/PID of other users' processes", NULL, {"pids"}, probe_try_hidepid},
     {"outer-filter",
-     "seccomp filters around this place, which may refuse calls",
+     "seccomp filters from outside, which may refuse calls",
      NULL,
      {0},
      probe_try_outer_filter},
@@ -157,7 +157,7 @@ const struct probe probe_list[PROBE_COUNT] = {
      {0},
      probe_try_sys_ptrace},
     {"clone3", "threads of programs, as newer C libraries make them", "5.3", {0}, probe_try_clone3},
-    {"threads", "lencase's own thread, which hands signals on", NULL, {0}, probe_try_threads},
+    {"threads", "lencase's own thread, which forwards signals", NULL, {0}, probe_try_threads},
     {"pidfd", "sending signals to the right process", "5.3", {0}, probe_try_pidfd},
     {"ptrace", "stopping a program at its calls", NULL, {0}, probe_try_ptrace},
     {"attach",
@@ -193,7 +193,7 @@ const struct probe probe_list[PROBE_COUNT] = {
      NULL,
      {0},
      probe_try_seccomp},
-    {"unwatched", "no call goes on before it could stop", NULL, {0}, probe_try_unwatched},
+    {"unwatched", "no call runs before it could be stopped", NULL, {0}, probe_try_unwatched},
     {"constant", "constant answers, given by the filter", NULL, {"filter"}, probe_try_constant},
     {"tsync",
      "a further filter for all threads of a process",
@@ -270,7 +270,7 @@ const struct probe probe_list[PROBE_COUNT] = {
     {"userns", "root in a namespace of one's own; no host needs it", NULL, {0}, probe_try_userns},
 };
 
-/* The first of those that the probe needs and that is not there; NULL: none. All need the first in the list. */
+/* The first missing one of those that the probe needs, or NULL. All need the first of the list. */
 static const char *missing_need(const struct probe *probe, const struct probe_trial *trials) {
   size_t i, need;
   if (probe != probe_list && trials->state != PROBE_OK) return probe_list->name;

@@ -1,9 +1,9 @@
 /*
-** probe.h - what of the kernel and of this place works, found out by doing it
+** probe.h - which features of the kernel and the system work, found out by using them
 **
-** A probe does what hosts do, in a child process: what is refused there, kills it or hangs harms nobody.
-** Nothing is concluded from version numbers. A probe that rests on others is not tried without them, so
-** that what is missing is what is in the way.
+** A probe does what hosts do, in a child process: a refusal, a kill or a hang there does no harm.
+** Nothing is concluded from version numbers. A probe that rests on others is not tried without
+** them, so that what is missing is what is in the way.
 */
 
 #ifndef PROBE_H

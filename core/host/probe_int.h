@@ -22,8 +22,8 @@ void probe_failed(struct probe_trial *trial, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 /*
-** A further process, which waits until it is let go and then ends with the status f(ud); NULL: with 0. It
-** ends, too, when this one does.
+** A further process, which waits until it is let go and then ends with the status f(ud); NULL: with
+** 0. It ends, too, when this one does.
 */
 struct probe_partner {
   pid_t pid;
@@ -46,7 +46,7 @@ bool probe_seize(struct probe_trial *trial, const struct probe_partner *p, unsig
 /* The number behind 'name' in /proc/'pid'/status (0: our own); -1: it is not there. */
 long probe_status(pid_t pid, const char *name);
 
-/* What calls and answers the probes use: a call without arguments, and what it would never return. */
+/* The call of the probes, which has no arguments, and an answer that it would never give. */
 #define PROBE_CALL SYS_getppid
 enum { PROBE_ANSWER = 77 };
 

@@ -60,13 +60,13 @@ void probe_try_pids(struct probe_trial *trial) {
   if (atoi(self) == getpid())
     probe_found(trial, "%s", "");
   else
-    probe_failed(trial, "/proc is another pid namespace's");
+    probe_failed(trial, "/proc belongs to another pid namespace");
 }
 
 void probe_try_hidepid(struct probe_trial *trial) {
   struct stat st;
   if (stat("/proc/1", &st) == 0)
-    probe_found(trial, "none is hidden");
+    probe_found(trial, "no process is hidden");
   else
     probe_went(trial, false, "/proc/1 (hidepid)");
 }

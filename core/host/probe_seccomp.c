@@ -46,8 +46,8 @@ void probe_try_no_new_privs(struct probe_trial *trial) {
 }
 
 /*
-** A filter with one action for PROBE_CALL; without privilege with no_new_privs. What seccomp(2) says,
-** or prctl(2), which knows no flags, where that is refused.
+** A filter with one action for PROBE_CALL; without privilege with no_new_privs. What seccomp(2)
+** says, or prctl(2), which knows no flags, where that is refused.
 */
 static int load(unsigned long flags, uint32_t action) {
   struct sock_filter code[] = {
@@ -192,7 +192,7 @@ void probe_try_skip(struct probe_trial *trial) {
 
 /* {================================ listeners ============================== */
 
-/* A listener of another filter's may let calls go on that ours would have stopped. */
+/* Another filter's listener may let calls continue that ours would have stopped. */
 void probe_try_unwatched(struct probe_trial *trial) {
   if (load(SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_RET_USER_NOTIF) >= 0 || errno != EBUSY)
     probe_found(trial, "%s", "");

@@ -1,5 +1,5 @@
 /*
-** supervise.c - signals to whoever runs a program, and job control
+** supervise.c - signals to the process that runs a program, and job control
 */
 
 #include "supervise.h"
@@ -31,7 +31,7 @@ bool supervise_heard(pid_t root, int sig, int code) {
   }
 }
 
-/* The signal that stops us: the program's own, unless whoever runs us takes that otherwise. */
+/* The signal that stops us: the program's own, unless our parent treats that differently. */
 static int stop_signal(int sig) {
   struct sigaction sa;
   return sigaction(sig, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL ? sig : SIGSTOP;

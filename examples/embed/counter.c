@@ -15,8 +15,8 @@ struct count {
   unsigned long calls, bytes;
 };
 
-/* START makes the program's call; RESULT comes when the kernel has answered, in START itself when it
-** could at once. */
+/* START makes the program's call; RESULT comes when the kernel has answered, in START itself when
+** it could at once. */
 static lencase_verdict counted(lencase_call *call, lencase_event event, void *ud) {
   struct count *count = ud;
   if (event == LENCASE_EVENT_DROP) return LENCASE_VERDICT_DONE;

@@ -3,8 +3,8 @@
 **
 **   policy GRATE.lua [ARGS...]
 **
-** The program is its own cage: its operations are calls, and what no grate answers the kernel does. Any
-** grate works that works under `lencase run`: try ../write_filter.lua, ../readonly.lua.
+** The program is its own cage: its operations are calls, and what no grate answers the kernel does.
+** Any grate works that works under `lencase run`: try ../write_filter.lua, ../readonly.lua.
 */
 
 #include <errno.h>

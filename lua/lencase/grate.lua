@@ -154,7 +154,7 @@ end
 
 local function callnum(where, key)
   if math.type(key) == "integer" then
-    if key < 0 or key > 0x3fffffff then fail(where, "%d is no callnum", key) end
+    if key < 0 or key > 0x3fffffff then fail(where, "invalid call number %d", key) end
     return key
   end
   if type(key) ~= "string" then fail(where, "a %s is no call: give its name or number", type(key)) end

@@ -1,8 +1,9 @@
 /*
 ** attack.h - what the attacks share
 **
-** Each is a program that runs under a grate, in a folder with a file "secret", which the grate opens for none.
-** It tries as often as its first argument says, and tells how that went: "won ...", status 1, or "lost", status 0.
+** Each is a program that runs under a grate, in a folder with a file "secret", which the grate
+** opens for none. It tries as often as its first argument says, and tells how that went: "won ...",
+** status 1, or "lost", status 0.
 */
 
 #ifndef ATTACK_H

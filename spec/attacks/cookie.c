@@ -1,8 +1,9 @@
 /*
 ** cookie.c - the call that fetches the window's descriptor, made by another process
 **
-** Its words can be read in /proc/PID/syscall while a new program makes it. Made at the same time by its parent, it
-** shall neither hand anything over nor hang the supervisor. (It is lost when the run comes to its end.)
+** Its words can be read in /proc/PID/syscall while a new program makes it. Made at the same time by
+** its parent, it shall neither hand anything over nor hang the supervisor. (It is lost when the run
+** comes to its end.)
 */
 
 #include "attack.h"
@@ -25,7 +26,10 @@ static int is_cookie(long nr, const unsigned long words[6]) {
          words[2] >> 32 != 0 && words[3] >> 32 != 0;
 }
 
-/* In a process of its own: that one is ended, or waits for an answer that comes with the next new program. */
+/*
+** In a process of its own: that one is ended, or waits for an answer that comes with the next new
+** program.
+*/
 static void use(long nr, const unsigned long words[6]) {
   char name[48], link[64] = "";
   long fd;

@@ -1,8 +1,9 @@
 /*
 ** exec.c - another call in the place of those that set a new program up
 **
-** A process writes into its child, which executes a program: where that begins, where calls are made in
-** its name before. It begins at 'start', in a section that can be written, and its addresses are fixed.
+** A process writes into its child, which executes a program: where that begins, where calls are
+** made in its name before. It begins at 'start', in a section that can be written, and its
+** addresses are fixed.
 */
 
 #include "attack.h"
@@ -12,7 +13,9 @@
 
 extern char start[], evil[];
 
-/* What is written is a jump. The open that was refused comes back to the program's own beginning. */
+/*
+** What is written is a jump. The open that was refused comes back to the program's own beginning.
+*/
 __asm__(".pushsection .begin, \"awx\", @progbits\n"
         ".globl start, evil\n"
         "start: .fill 16, 1, 0x90\n"

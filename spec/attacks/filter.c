@@ -1,9 +1,9 @@
 /*
 ** filter.c - a filter that answers lencase's own calls
 **
-** Loaded by a prctl(2) that the kernel takes for PR_SET_SECCOMP, since it looks at 32 bits of it. The call that
-** fetches the window's descriptor is answered with 0, which is a file of ours: what lencase has executed in a new
-** program's name is in that file then.
+** Loaded by a prctl(2) that the kernel takes for PR_SET_SECCOMP, since it looks at 32 bits of it.
+** The call that fetches the window's descriptor is answered with 0, which is a file of ours: what
+** lencase has executed in a new program's name is in that file then.
 */
 
 #include "attack.h"

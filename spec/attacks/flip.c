@@ -1,9 +1,9 @@
 /*
 ** flip.c - a signal that is ignored by the time it is delivered
 **
-** One thread is in a call that was approved, the opening of a pipe. Another gives that call a path that is not, sends
-** the thread a signal, and has it caught and ignored by turns: where it is ignored after all, no handler runs, and
-** the kernel makes the call again.
+** One thread is in a call that was approved, the opening of a pipe. Another gives that call a path
+** that is not, sends the thread a signal, and has it caught and ignored by turns: where it is
+** ignored after all, no handler runs, and the kernel makes the call again.
 */
 
 #include "attack.h"

@@ -1,8 +1,8 @@
 /*
 ** neighbour.c - what another cage's calls say
 **
-** Paths that lencase hands to the kernel lie in memory that the program can read. That of another program is not to be
-** found there, nor that of a child or the parent of the same program.
+** Paths that lencase hands to the kernel lie in memory that the program can read. That of another
+** program is not to be found there, nor that of a child or the parent of the same program.
 */
 
 #include "attack.h"

@@ -1,8 +1,8 @@
 /*
 ** sigreturn.c - another call in the place of rt_sigreturn
 **
-** The grate makes a call before it lets an rt_sigreturn go on, which is made by the program's own instruction once
-** more. Another thread puts two nops in its place, behind which another call is.
+** The grate makes a call before it lets an rt_sigreturn go on, which is made by the program's own
+** instruction once more. Another thread puts two nops in its place, behind which another call is.
 */
 
 #include "attack.h"

@@ -1,8 +1,8 @@
 /*
 ** table.c - a call by its number in another table
 **
-** int $0x80 makes calls of 32-bit programs, where 5 is open. Where lencase has no filter, every call stops at its
-** entry, and 5 is another.
+** int $0x80 makes calls of 32-bit programs, where 5 is open. Where lencase has no filter, every
+** call stops at its entry, and 5 is another.
 */
 
 #include "attack.h"

@@ -153,7 +153,9 @@ static void families(void) {
 }
 
 #ifdef LENCASE_HARD
-/* Nothing of an earlier call's is in what the kernel could read of this one's: between and behind. */
+/*
+** Nothing of an earlier call's is in what the kernel could read of this one's: between and behind.
+*/
 static enum verdict looks_at_window(struct call *call, enum handler_event ev) {
   unsigned char *bytes;
   size_t i, left = 0;

@@ -4,15 +4,16 @@
 **   helper_confine [-e CALL=ERRNO]... [-k CALL]... [-n CALL]... [-f FILE] [--] PROGRAM ARGS...
 **
 ** -e answers a call with an errno, by name or number; -k kills the process that makes it; -n hands
-** it to a listener of ours, which lets it go on (SECCOMP_USER_NOTIF_FLAG_CONTINUE). -f reads rules, a line
-** each, as scripts/seccomp-rules writes them from a profile of Docker's or Podman's:
+** it to a listener of ours, which lets it go on (SECCOMP_USER_NOTIF_FLAG_CONTINUE). -f reads rules,
+** a line each, as scripts/seccomp-rules writes them from a profile of Docker's or Podman's:
 **
 **   default ACTION               before any other: what becomes of calls that no rule names
 **   arch NAME                    the rules hold for this architecture, too
 **   ACTION CALL [TEST]...        a rule; TEST is arg,op,value[,value2], all of a rule must hold
 **
-** ACTION is allow, kill or an errno; op one of eq ne lt le ge gt masked. A call that this libseccomp
-** does not know is left out. no_new_privs is set only where no filter can be loaded without.
+** ACTION is allow, kill or an errno; op one of eq ne lt le ge gt masked. A call that this
+** libseccomp does not know is left out. no_new_privs is set only where no filter can be loaded
+** without.
 */
 
 #include <errno.h>
@@ -140,8 +141,9 @@ static void let_go_on(int listener) {
 }
 
 /*
-** An orphan that serves the listener and is not under the filter itself: made before it, it shares our
-** descriptors, and is told the listener's number through 'gate'. Its answer there says that it has it.
+** An orphan that serves the listener and is not under the filter itself: made before it, it shares
+** our descriptors, and is told the listener's number through 'gate'. Its answer there says that it
+** has it.
 */
 static void start_server(int gate) {
   int listener;

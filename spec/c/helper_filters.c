@@ -1,7 +1,8 @@
 /*
-** helper_filters.c - what programs do with seccomp and with what others may see of them, and what they see of it
+** helper_filters.c - what programs do with seccomp, what others see of them and what they see
 **
-**   helper_filters NAME [ARGS...]     does one of them and prints what it saw: the same in a cage and without
+**   helper_filters NAME [ARGS...]   does one of them and prints what it saw, which is the same in a
+**                                   cage and without
 */
 
 #include <errno.h>
@@ -276,7 +277,10 @@ static void open_in_child(void) {
   open_and_say("word");
 }
 
-/* A filter that ends who asks for its user, which the program does not: there for each thread, and each child. */
+/*
+** A filter that ends who asks for its user, which the program does not: there for each thread, and
+** each child.
+*/
 static void do_everyone(char **args) {
   struct sock_filter code[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),

@@ -3,8 +3,8 @@
 **
 ** helper_identity PLAN OUT DIR WORKERS UID
 **
-** spec/identity/generate.lua writes plans; the same plan is run natively and in a cage, and what was
-** written down is compared. A line of a plan is one call, of words that blanks separate:
+** spec/identity/generate.lua writes plans; the same plan is run natively and in a cage, and what
+** was written down is compared. A line of a plan is one call, of words that blanks separate:
 **
 **   INDEX NR W0 .. W5 HOW SLOTS [.KIND ...] [ADDRESS=BYTES ...]
 **
@@ -19,9 +19,10 @@
 ** what else can be seen of its effects; then the parts of the arena that have changed: where, in
 ** steps of 8 bytes, a hash of the bytes, and the first of them.
 **
-** DIR/bin/x is this program, where it cannot be written. Each call is made in a process of its own, so that one costs the others nothing; the arena and the
-** record are shared with the worker that forks it. The folder t/in in a worker's folder is new for each
-** call that needs one (t, so that a call on ".." does nothing to the worker).
+** DIR/bin/x is this program, where it cannot be written. Each call is made in a process of its own,
+** so that one costs the others nothing; the arena and the record are shared with the worker that
+** forks it. The folder t/in in a worker's folder is new for each call that needs one (t, so that a
+** call on ".." does nothing to the worker).
 */
 
 #include "raw_call.h"
@@ -63,8 +64,8 @@
 #include <unistd.h>
 
 /*
-** The arena: of each slot 4 pages to read and write, and 2 to read; nothing lies between them. The last
-** slot is a big one, all to read and write.
+** The arena: of each slot 4 pages to read and write, and 2 to read; nothing lies between them. The
+** last slot is a big one, all to read and write.
 */
 #define ARENA 0x200000000000u
 #define SLOTS 17
@@ -712,7 +713,10 @@ static void map_arena(void) {
   if (before == NULL) fail("memory");
 }
 
-/* All calls that are this worker's, from a line on: by index, so that a call is always in the same folder. */
+/*
+** All calls that are this worker's, from a line on: by index, so that a call is always in the same
+** folder.
+*/
 static void work(long line, int workers) {
   char name[32];
   snprintf(name, sizeof name, "w%d", worker);

@@ -1,8 +1,8 @@
 /*
 ** helper_many.c - more calls at once than there are places for arguments that end early
 **
-** Eight threads wait in sendto for room in a socket, with five bytes of nine. Writes the errnos of those
-** that could not wait, when there are two.
+** Eight threads wait in sendto for room in a socket, with five bytes of nine. Writes the errnos of
+** those that could not wait, when there are two.
 */
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 /*
-** inline.c - a program that links the library goes inline, with handlers in C and a malloc that is busy
+** inline.c - a program that links the library goes inline, with handlers in C and a malloc that is
+** busy
 */
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 /*
-** raw_call.h - system calls by instructions of the program's own: no libc in between, and no site that can be patched
+** raw_call.h - system calls by instructions of the program's own: no libc in between, and no site
+** that can be patched
 */
 
 #ifndef RAW_CALL_H

@@ -15,15 +15,15 @@ static void registering(void) {
   struct route_table *t = route_table_new(w.st);
   need(t != NULL);
   is_int(route_next(t, -1), -1, "a new table has no route");
-  ok(route_find(t, 1) == NULL, "nobody handles write");
+  ok(route_find(t, 1) == NULL, "no handler for write");
   is_int(put(&w, &t, 1, &one), LENCASE_OK, "register write");
   ok(route_find(t, 1) == &one, "now it is handled");
   is_int(put(&w, &t, 1, &two), LENCASE_EEXIST, "a second handler is refused");
   ok(strstr(lencase_error(w.st), "write") != NULL, "by name: %s", lencase_error(w.st));
   ok(route_find(t, 1) == &one, "and the first one stays");
-  is_int(put(&w, &t, -1, &one), LENCASE_EINVAL, "a negative number is no callnum");
+  is_int(put(&w, &t, -1, &one), LENCASE_EINVAL, "a negative number is an invalid call number");
   is_int(put(&w, &t, INT32_MIN, &one), LENCASE_EINVAL, "nor the least of them");
-  ok(route_find(t, -1) == NULL && route_find(t, INT32_MIN) == NULL, "nobody handles those");
+  ok(route_find(t, -1) == NULL && route_find(t, INT32_MIN) == NULL, "no handler for those");
   route_table_free(w.st, t);
   world_close(&w);
 }

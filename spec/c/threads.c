@@ -1,5 +1,6 @@
 /*
-** threads.c - states and threads: one state at a time in one thread, whichever that is; no two states meet
+** threads.c - states and threads: one state at a time in one thread, whichever that is; no two
+** states meet
 **
 ** What the checks here cannot see, the thread sanitizer does: make tsan.
 */

@@ -3,8 +3,8 @@
 ** Built by `make test`; by hand: gcc -D_GNU_SOURCE -Icore spec/c/trace_cut.c
 **   build/liblencase.a -llua5.4 -lseccomp -lpthread
 **
-** Each program makes every call of the table below, each in a process of its own, and writes down what came of it:
-** what it writes down natively is what it has to write down in a cage.
+** Each program makes every call of the table below, each in a process of its own, and writes down
+** what came of it: what it writes down natively is what it has to write down in a cage.
 */
 
 #include "trace_fixture.h"
@@ -317,8 +317,13 @@ static void nothing(int sig) {
 /* Signals that are ignored: by default, and because the program says so. */
 static const int unseen[] = {SIGCHLD, SIGWINCH, SIGURG, SIGCONT, SIGALRM, SIGHUP};
 
-/* A process for each call; those that wait for nothing but their time-out alone when there is one. */
-/* Whether the time-out of another process's socket can be asked for: a container's profile forbids it. */
+/*
+** A process for each call; those that wait for nothing but their time-out alone when there is one.
+*/
+/*
+** Whether the time-out of another process's socket can be asked for: a container's profile forbids
+** it.
+*/
 static bool sockets_tell(void) {
   int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
   long fd = syscall(SYS_pidfd_getfd, pidfd, 0, 0);
@@ -522,7 +527,7 @@ static void interrupt_every(int us) {
 
 /* Halted as by a person at the prompt, all the time. */
 static void test_halted(const char *want, int how) {
-  static const struct trace_looker looker = {.interrupt = &interrupted};
+  static const struct trace_observer observer = {.interrupt = &interrupted};
   struct lencase_state *st = state_handling(how);
   struct trace_event event = {.told = TOLD_INTERRUPT};
   struct trace_run *run;
@@ -530,7 +535,7 @@ static void test_halted(const char *want, int how) {
   size_t killed;
   int err, halts = 0;
   interrupted = 0;
-  need(trace_live_start(st, &looker, argv, &run, &err) == LENCASE_OK);
+  need(trace_live_start(st, &observer, argv, &run, &err) == LENCASE_OK);
   interrupt_every(20000);
   for (; event.told == TOLD_INTERRUPT; halts++) {
     interrupted = 0;

@@ -1,6 +1,6 @@
 /*
-** trace_exec.c - a thread executes a program in the middle of what other threads of its process are in;
-** and a call made for a thread that does not end
+** trace_exec.c - a thread executes a program in the middle of what other threads of its process are
+** in; and a call made for a thread that does not end
 ** Built by `make test`; by hand: gcc -D_GNU_SOURCE -Icore spec/c/trace_exec.c
 **   build/liblencase.a -llua5.4 -lseccomp -lpthread
 */
@@ -68,7 +68,10 @@ static void start(void *(*f)(void *)) {
   must(pthread_create(&thread, NULL, f, NULL) == 0);
 }
 
-/* Each of the others is in a call: the one of a thread in the place of its own, the others made for them. */
+/*
+** Each of the others is in a call: the one of a thread in the place of its own, the others made for
+** them.
+*/
 static int cage_amid(void) {
   must(pipe(never) == 0);
   start(reads);
@@ -177,7 +180,10 @@ static const char *const done_by[DOES] = {
     [DOES_READ] = "reads memory",
 };
 
-/* Whether a thread has been killed; of a leader, whether another thread stands under its number before the new program. */
+/*
+** Whether a thread has been killed; of a leader, whether another thread stands under its number
+** before the new program.
+*/
 static bool is_over(pid_t pid, pid_t tid) {
   char path[64], text[256] = "";
   struct stat st;
@@ -263,8 +269,8 @@ static void test_handled(const char *name) {
 /* {============================ an outer filter =========================== */
 
 /*
-** Without a window memory is mapped in the name of the first thread that needs some. By a filter that was there before
-** us that call waits for an answer, which it does not get.
+** Without a window memory is mapped in the name of the first thread that needs some. By a filter
+** that was there before us that call waits for an answer, which it does not get.
 */
 enum { LENT = 64 << 20 };
 

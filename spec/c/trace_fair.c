@@ -3,8 +3,8 @@
 ** Built by `make test`; by hand: gcc -D_GNU_SOURCE -Icore spec/c/trace_fair.c
 **   build/liblencase.a -llua5.4 -lseccomp -lpthread
 **
-** Each handler waits until all threads of the program stand stopped. Whose turn is next is then up to
-** the host alone, and turns can be counted.
+** Each handler waits until all threads of the program stand stopped. Whose turn is next is then up
+** to the host alone, and turns can be counted.
 */
 
 #include "trace_fixture.h"
@@ -60,13 +60,19 @@ static struct {
   int most, calls;
 } served;
 
-/* The tracer, whose thread this is, may ask that only of a thread that stands in a stop (ptrace(2), ESRCH). */
+/*
+** The tracer, whose thread this is, may ask that only of a thread that stands in a stop (ptrace(2),
+** ESRCH).
+*/
 static bool is_stopped(pid_t tid) {
   unsigned long message;
   return ptrace(PTRACE_GETEVENTMSG, tid, NULL, &message) == 0;
 }
 
-/* Of the threads that make calls: the first one, which made them, may stand in the report of the last. */
+/*
+** Of the threads that make calls: the first one, which made them, may stand in the report of the
+** last.
+*/
 static int count_stopped(pid_t pid) {
   const struct dirent *entry;
   char path[64];
@@ -94,7 +100,10 @@ static void count_turn(int thread) {
   served.waits[thread] = false;
 }
 
-/* Entry and exit of a call are a turn each. Once the oldest thread has made its calls they do not count. */
+/*
+** Entry and exit of a call are a turn each. Once the oldest thread has made its calls they do not
+** count.
+*/
 static enum verdict take_turns(struct call *call, enum handler_event ev) {
   bool oldest = call->nr == SYS_getpgid;
   if (served.calls < CALLS && served.most < 100) {

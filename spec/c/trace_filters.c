@@ -1,6 +1,6 @@
 /*
-** trace_filters.c - what the trace host thinks of a seccomp filter, and what the kernel does with it
-** Built by `make test`; by hand: gcc -D_GNU_SOURCE -Icore spec/c/trace_filters.c
+** trace_filters.c - what the trace host thinks of a seccomp filter, and what the kernel does with
+** it Built by `make test`; by hand: gcc -D_GNU_SOURCE -Icore spec/c/trace_filters.c
 **   build/liblencase.a -llua5.4 -lseccomp -lpthread
 **
 **   build/spec/c/trace_filters [SEED [N]]   other random filters, and so many

@@ -61,7 +61,10 @@ static void fork_many(int want) {
   }
 }
 
-/* Each is bound now and then when it begins to fork; others stop before the fork is reported, which ends it. */
+/*
+** Each is bound now and then when it begins to fork; others stop before the fork is reported, which
+** ends it.
+*/
 static int cage_affinity_children(void) {
   int i, want = affinity_count(), status;
   for (i = 0; i < 6; i++) {

@@ -2,7 +2,8 @@
 ** trace_stress.c - many processes, many threads, and a supervisor that is killed
 ** Built by `make test`, which runs a short form; `make stress` runs all of it.
 **
-** LENCASE_STRESS in the environment: all of it. LENCASE_SEED: the moments at which supervisors are killed.
+** LENCASE_STRESS in the environment: all of it. LENCASE_SEED: the moments at which supervisors are
+** killed.
 */
 
 #include "trace_fixture.h"
@@ -16,7 +17,10 @@
 
 /* {============================= cage programs ============================= */
 
-/* What tests leave for their cages: pipes and files under numbers of their own, and how many there shall be. */
+/*
+** What tests leave for their cages: pipes and files under numbers of their own, and how many there
+** shall be.
+*/
 enum { MARK = 79, LIFE = 80, CALLS = 5 };
 
 static int number(void) {

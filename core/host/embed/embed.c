@@ -1,8 +1,8 @@
 /*
 ** embed.c - the host of an embedder's own cages (lencase.h): memory and bottom are the embedder's
 **
-** What it gives as results and counts is checked here, once: a callback that lies about sizes costs its
-** own call and nothing else.
+** Results and counts that it gives are checked here, once: a callback that lies about sizes harms
+** its own call only.
 */
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 #include "../../call.h"
 #include "../edge.h"
 
-/* A run of the cage's memory that is ours for the time being; 'data' only where we cannot write it directly. */
+/* Memory of the cage in use by a call; 'data' only where it cannot be written directly. */
 struct block {
   uint64_t addr;
   size_t size;
@@ -66,7 +66,7 @@ static unsigned char *at(const lencase_cage_config *c, uint64_t addr) {
   return (unsigned char *)c->base + addr;
 }
 
-/* Through a pipe, a page at a time: whatever is at 'from' or 'to', the kernel moves it or says EFAULT. */
+/* Through a pipe, a page at a time: the kernel copies whatever is there, or says EFAULT. */
 static size_t by_pipe(const char *from, char *to, size_t size, uint64_t addr) {
   size_t done = 0;
   int ends[2];
@@ -192,7 +192,8 @@ static int own_get(struct lencase_state *st, struct mem_seg *seg) {
 
 static int no_room(const struct embed *e, size_t size) {
   return state_fail(e->cage->st, LENCASE_ENOMEM,
-                    "cage %" PRId64 " has no room for %zu bytes of ours: room_size is %" PRIu64,
+                    "cage %" PRId64
+                    " has no room for %zu bytes of lencase's: room_size is %" PRIu64,
                     e->cage->pid, size, e->config.room_size);
 }
 
@@ -245,7 +246,7 @@ static void embed_put(struct call *call, const struct mem_seg *seg) {
   state_free(st, b, sizeof *b);
 }
 
-/* A cage's own memory cannot be made to end. */
+/* A cage's own memory has no unreadable pages. */
 static int embed_edge_get(struct call *call, struct mem_seg *seg) {
   const struct embed *e = embed_of(call->cage);
   if (is_gone(call->cage)) return LENCASE_EGONE;
@@ -291,8 +292,8 @@ static lencase_verdict ask_bottom(struct embed *e, int32_t nr,
 }
 
 /*
-** A call of a cage that has ended meanwhile stays parked, and is dropped when the call is over. One on
-** behalf of a cage that did not make it (thread NULL) cannot wait.
+** A call of a cage that has ended meanwhile stays parked, and is dropped when the call is over. One
+** on behalf of a cage that did not make it (thread NULL) cannot wait.
 */
 static enum verdict embed_carry_out(struct call *call, int32_t nr,
                                     const uint64_t words[LENCASE_MAXARGS], int64_t *result) {
@@ -327,7 +328,7 @@ static int embed_fd_path(struct lencase_cage *cage, int fd, char *buf, size_t si
   return (size_t)n < size ? (int)n : -ENAMETOOLONG;
 }
 
-/* Without a word of the embedder's a descriptor counts as open: nothing is forgotten of it. */
+/* If the embedder does not say, a descriptor counts as open: grates forget nothing of it. */
 static bool embed_fd_open(struct lencase_cage *cage, int fd) {
   char path[4096];
   return embed_fd_path(cage, fd, path, sizeof path) != -EBADF;
@@ -418,7 +419,7 @@ static const char *mistake(const lencase_cage_config *c) {
   bool own = (c->flags & LENCASE_OWN_MEMORY) != 0, callbacks = c->read != NULL || c->write != NULL;
   uint64_t end;
   if (c->flags & ~(LENCASE_OWN_MEMORY | LENCASE_ILP32))
-    return "flags are of LENCASE_ILP32 and LENCASE_OWN_MEMORY";
+    return "the flags are LENCASE_ILP32 and LENCASE_OWN_MEMORY";
   if (own + callbacks + (c->base != NULL) > 1)
     return "a cage's memory is one of base, callbacks and LENCASE_OWN_MEMORY";
   if (callbacks && (c->read == NULL || c->write == NULL)) return "read and write come together";
@@ -441,12 +442,11 @@ static int cage_open(struct embed *e, lencase_state *st, lencase_cage *parent) {
 }
 
 static int no_cage(lencase_state *st, uint64_t id) {
-  return state_fail(st, LENCASE_EGONE,
-                    "cage %" PRIu64 " is no cage of the embedder's, or has ended", id);
+  return state_fail(st, LENCASE_EGONE, "cage %" PRIu64 " is not the embedder's, or has ended", id);
 }
 
-/* The embed part of a cage that is there; NULL, with an error: there is none. One that was killed
-** between its calls ends when it is looked for. */
+/* The embed part of a cage that exists; NULL, with an error: there is none. One that was killed
+** between its calls ends when it is looked up. */
 static struct embed *find(lencase_state *st, uint64_t id) {
   struct lencase_cage *cage = cage_by_id(st, id);
   if (cage == NULL || cage->ops != &embed_ops) {
@@ -485,7 +485,7 @@ LENCASE_PUBLIC int lencase_cage_memory(lencase_state *st, uint64_t cage, void *b
   changed.base = base;
   changed.size = size;
   if (e->config.base == NULL || base == NULL || mistake(&changed) != NULL)
-    return state_fail(st, LENCASE_EINVAL, "cage %" PRIu64 ": such a memory it cannot have", cage);
+    return state_fail(st, LENCASE_EINVAL, "cage %" PRIu64 ": it cannot have this memory", cage);
   e->config = changed;
   return LENCASE_OK;
 }

@@ -1,9 +1,10 @@
 /*
 ** bytes.c - bytes of the program's that may not be there, copied by the kernel
 **
-** process_vm_readv(2) and its like do it between two places of this process. Where a filter does not let
-** them (a container's, or the program's own) the bytes go through a pipe: write(2) reads a pointer and read(2)
-** writes one as any call of the program's would. /proc/self/mem is no way: it goes through protections.
+** process_vm_readv(2) and its like do it between two places of this process. Where a filter does
+** not let them (a container's, or the program's own) the bytes go through a pipe: write(2) reads a
+** pointer and read(2) writes one as any call of the program's would. /proc/self/mem is no way: it
+** goes through protections.
 */
 
 #include "inline_int.h"

@@ -1,5 +1,5 @@
 /*
-** code.h - where the C library of whoever includes this has its code
+** code.h - where the C library of the including object has its code
 **
 ** In a header, since the program's side (preload.c), the grates' (engine.c) and the library's
 ** (start.c) are objects of their own, and each means the getpid that it was linked with.

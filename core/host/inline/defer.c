@@ -1,14 +1,15 @@
 /*
 ** defer.c - signals that come while a thread is inside of us
 **
-** The program's handlers must not run while its thread has the engine, or is about to. To block signals
-** would be two system calls for each call of the program's, as many as it has downcalls more, and each
-** is as dear as a handler in Lua. So a thread only says that it is inside, in a slot of its own, and the
-** kernel enters the program's handlers by way of inline_signal_entry: outside it jumps on to them, and they
-** find what the kernel gave them; inside it blocks all signals, queues the one that came once more,
-** and goes back. Whoever leaves then opens the mask again, and the kernel delivers it there.
+** The program's handlers must not run while its thread has the engine, or is about to. To block
+** signals would be two system calls for each call of the program's, as many as it has downcalls
+** more, and each costs as much as a handler in Lua. So a thread only says that it is inside, in a
+** slot of its own, and the kernel enters the program's handlers by way of inline_signal_entry:
+** outside it jumps on to them, and they find what the kernel gave them; inside it blocks all
+** signals, queues the one that came once more, and goes back. When the thread leaves it opens the
+** mask again, and the kernel delivers it there.
 **
-** Invariant: a slot's 'inside' is true only between inline_keep_out and inline_let_in of its
+** Invariant: a slot's 'inside' is true only between inline_enter_host and inline_leave_host of its
 ** thread, and no handler of the program's runs meanwhile. So what interrupts a thread finds it as
 ** it leaves it, also when it never comes back (siglongjmp).
 **
@@ -33,14 +34,14 @@ static inline_mask set_mask(const struct inline_host *h, inline_mask mask) {
   return old;
 }
 
-/* {================================== doors ================================ */
+/* {========================= entering and leaving the host ================= */
 
-void inline_keep_out(struct trap *t) {
+void inline_enter_host(struct trap *t) {
   t->slot->inside = true;
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
-/* It was delivered a moment ago, so that there is room in the queue but for what others sent meanwhile. */
+/* It was delivered a moment ago: the queue has room, but for what others sent meanwhile. */
 static void queue(const struct inline_host *h, int sig, const siginfo_t *info) {
   uint64_t pid = (uint64_t)inline_raw3(h, SYS_getpid, 0, 0, 0);
   uint64_t tid = (uint64_t)inline_raw3(h, SYS_gettid, 0, 0, 0);
@@ -52,13 +53,13 @@ static void queue(const struct inline_host *h, int sig, const siginfo_t *info) {
 }
 
 /*
-** What came meanwhile is let in here: the mask is the program's again. What is kept comes by SIGSYS at
-** once, and opens the mask when its handler returns.
+** Signals that came meanwhile are delivered here: the mask is the program's again. What is kept
+** comes by SIGSYS at once, and opens the mask when its handler returns.
 */
 static void reopen(const struct inline_host *h, struct inline_slot *s) {
   inline_mask mask = s->mask;
   bool kept = s->keeps;
-  s->deferred = false; /* everything is blocked: nobody sets it before the mask is open */
+  s->deferred = false; /* all signals are blocked: it is not set before the mask is open */
   if (kept) queue(h, SIGSYS, &s->kept);
   if (!kept || s->keeps) {
     s->keeps = false; /* there was no room in the queue, nor will there be */
@@ -67,7 +68,7 @@ static void reopen(const struct inline_host *h, struct inline_slot *s) {
   inline_sigsys_comes(h, s);
 }
 
-void inline_let_in(struct trap *t) {
+void inline_leave_host(struct trap *t) {
   struct inline_slot *s = t->slot;
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
   if (!t->closed) {
@@ -88,7 +89,7 @@ int64_t inline_await(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MA
   words = inline_without_kept(t->h, nr, words, own);
   s->awaiting = t;
   s->at_gate = false;
-  inline_let_in(t);
+  inline_leave_host(t);
   result = inline_raw_awaited(t, nr, words);
   s->awaiting = outer; /* which is at its gate: a handler has come into it */
   return result;
@@ -114,9 +115,9 @@ void inline_close(struct trap *t) {
 /* {============================= signals that come ========================= */
 
 /*
-** To where the frame was moved to; there, on the program's own stack, signals are let in, so that one which
-** has waited finds a handler that has begun. The registers are the three of a handler with SA_SIGINFO,
-** which others do not look at.
+** To where the frame was moved to; there, on the program's own stack, signals are let in, so that
+** one which has waited finds a handler that has begun. The registers are the three of a handler
+** with SA_SIGINFO, which others do not look at.
 */
 __asm__(".pushsection .text\n"
         ".balign 16\n"
@@ -193,8 +194,8 @@ bool inline_is_fault(int sig, const siginfo_t *info) {
 }
 
 /*
-** Real-time signals come in the order in which they were sent, and there is no way to queue one before those
-** that wait already: it is kept in the slot, and delivered by SIGSYS, which is ours.
+** Real-time signals come in the order in which they were sent, and there is no way to queue one
+** before those that wait already: it is kept in the slot, and delivered by SIGSYS, which is ours.
 */
 static bool may_keep(int sig, const siginfo_t *info) {
   return sig >= __SIGRTMIN && info->si_code < 0;
@@ -244,7 +245,7 @@ static bool is_fatal_handler(const struct inline_host *h, uintptr_t handler) {
   return handler == inline_fatal_action(h).handler;
 }
 
-/* SA_RESETHAND is ours to do: the kernel would have forgotten the handler when it entered ours. */
+/* SA_RESETHAND is done here: the kernel would have reset the handler when it entered ours. */
 static uintptr_t handler_of(struct inline_host *h, int sig) {
   struct inline_handler *handler = &h->handlers[sig - 1];
   uintptr_t entry = handler->entry;
@@ -275,9 +276,9 @@ static void adopt(struct inline_host *h, int sig, ucontext_t *uc) {
 }
 
 /*
-** pthread_cancel(3) sends this one. Its handler looks where the thread was interrupted (since glibc 2.41): only
-** at a call that has done nothing yet the thread ends. So it is shown the program's own registers,
-** at the instruction that made the call, as long as that is so.
+** pthread_cancel(3) sends this one. Its handler looks where the thread was interrupted (since glibc
+** 2.41): only at a call that has done nothing yet the thread ends. So it is shown the program's own
+** registers, at the instruction that made the call, as long as that is so.
 */
 static bool is_cancel(const struct inline_host *h, const struct inline_slot *s, int sig,
                       const ucontext_t *uc) {
@@ -325,7 +326,7 @@ static void undress(struct inline_slot *s, ucontext_t *uc, uint64_t sp) {
   *mask &= MASK_ALL;
 }
 
-/* A handler that leaves by siglongjmp leaves 'awaiting' behind: at its gate, where nobody is. */
+/* A handler that left by siglongjmp leaves a stale 'awaiting', not at its gate. */
 static void enter(struct inline_host *h, struct inline_slot *s, int sig, struct inline_entry *e) {
   const struct inline_handler handler = h->handlers[sig - 1];
   bool cancel = is_cancel(h, s, sig, e->uc), high = (handler.flags & SA_ONSTACK) != 0;
@@ -346,8 +347,8 @@ static void enter(struct inline_host *h, struct inline_slot *s, int sig, struct 
 }
 
 /*
-** Not by a dispatched call. False: it is ignored, waits until the program no longer blocks it, or ends the program
-** when we return. What the kernel forces is neither ignored nor blocked.
+** Not by a dispatched call. False: it is ignored, waits until the program no longer blocks it, or
+** ends the program when we return. What the kernel forces is neither ignored nor blocked.
 */
 static bool is_handled(const struct inline_host *h, struct inline_slot *s, const siginfo_t *info) {
   bool forced = info->si_code > 0;
@@ -411,7 +412,8 @@ static struct kernel_action ours(const struct kernel_action *new) {
   struct kernel_action action = masked(new);
   if (action.handler <= 1) return action;
   action.handler = (uintptr_t)inline_signal_entry;
-  action.flags = (action.flags & ~RESETHAND) | SA_SIGINFO; /* what came must be told to be queued */
+  /* a siginfo is needed to queue it again */
+  action.flags = (action.flags & ~RESETHAND) | SA_SIGINFO;
   return action;
 }
 
@@ -434,8 +436,8 @@ bool inline_is_sharing(const struct inline_host *h) {
 }
 
 /*
-** The entry is written first, since the signal may come when the kernel has it. That a handler was there
-** stays written when it is taken away: the kernel may be on its way to it in another thread.
+** The entry is written first, since the signal may come when the kernel has it. That a handler was
+** there stays written when it is taken away: the kernel may be on its way to it in another thread.
 ** What a child that shares the memory installs is entered directly.
 */
 int64_t inline_set_action(struct inline_host *h, uint64_t sig, const struct kernel_action *new,
@@ -461,7 +463,7 @@ int64_t inline_set_action(struct inline_host *h, uint64_t sig, const struct kern
   return result;
 }
 
-/* As the kernel does it: the handler alone is another. Without the lock, which one that comes in between might want. */
+/* As SA_RESETHAND: only the handler changes. Without the lock, which a nested handler may want. */
 static void reset_handler(struct inline_host *h, int sig) {
   const struct inline_handler *had = &h->handlers[sig - 1];
   const struct kernel_action action = {

@@ -39,8 +39,8 @@ void inline_flight_drop(struct inline_host *h, struct flight *f) {
 }
 
 /*
-** A signal handler of the program's has left by longjmp, and with it the call that it came into: the
-** thread is now further up the same stack.
+** A signal handler of the program's has left by longjmp, and with it the call that it came into:
+** the thread is now further up the same stack.
 */
 static void drop_abandoned(struct inline_host *h, const struct visit *v) {
   struct flight *f = h->flights, *next;
@@ -119,7 +119,7 @@ static void end_killed(struct inline_host *h) {
   inline_raw3(h, SYS_kill, (uint64_t)inline_raw3(h, SYS_getpid, 0, 0, 0), SIGKILL, 0);
 }
 
-/* With the lock held. A grate may have ended its own process: that has to wait until it is outside. */
+/* With the lock held. A grate may have killed its own process: that waits until it is outside. */
 static void take_step(struct visit *s, void (*fn)(void *)) {
   struct inline_host *h = s->t->h;
   const struct process *proc;
@@ -131,7 +131,7 @@ static void take_step(struct visit *s, void (*fn)(void *)) {
     }
 }
 
-/* Nothing of ours comes after it: signals may come in from here on. */
+/* Nothing of ours comes after it: signals may be delivered from here on. */
 static int64_t carry_last(struct trap *t) {
   if (inline_is_tamed(t->nr)) return inline_carry(t, t->nr, t->words);
   t->done = true;
@@ -151,7 +151,7 @@ static int64_t ask(struct trap *t) {
     s.result = inline_carry(t, nr, words);
     inline_lock(t->h);
     if (s.f->id != s.id)
-      s.verdict = VERDICT_DONE; /* dropped meanwhile: as above, or we are the child of a fork */
+      s.verdict = VERDICT_DONE; /* dropped meanwhile, or this is the child of a fork */
     if (s.verdict == VERDICT_PARKED) take_step(&s, step_carried);
   }
   inline_unlock(t->h);
@@ -187,7 +187,7 @@ static int64_t arrive_dispatched(struct trap *t) {
   int64_t result;
   t->slot = inline_slot_here();
   inline_slot_find(t->h, t->slot);
-  inline_keep_out(t);
+  inline_enter_host(t);
   result = inline_arrive(t);
   if (!t->done) inline_sigreturn_opens(t);
   return result;
@@ -245,13 +245,13 @@ int inline_no_dispatch(struct lencase_state *st, int err) {
 int64_t inline_carry_plain(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   int64_t result;
   result = inline_await(t, nr, words);
-  inline_keep_out(t);
+  inline_enter_host(t);
   return result;
 }
 
 /*
-** Dispatch is ours. To the program this is a kernel where it is off, and cannot be had: a lencase that starts a
-** program inline asks for the former.
+** Dispatch is ours. To the program this is a kernel where it is off, and cannot be had: a lencase
+** that starts a program inline asks for the former.
 */
 static int64_t carry_prctl(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   if ((uint32_t)words[0] == PR_SET_SYSCALL_USER_DISPATCH)

@@ -2,8 +2,8 @@
 ** exec.c - programs that are executed: whether they can run inline, and their environment
 **
 ** The dynamic linker of the new program is what brings our library in, by LD_PRELOAD. A program
-** without one, and one that it does not preload for (set-user-ID), would run as if nobody had named
-** anything: it is refused, with EACCES and a message.
+** without one, and one that it does not preload for (set-user-ID), would run without any handler:
+** it is refused, with EACCES and a message.
 **
 ** Runs in the program's threads, outside of the engine: raw calls alone.
 */
@@ -27,7 +27,7 @@ enum { SCRIPTS_DEEP = 4, HEAD = 256, PHDRS = 64 };
 
 /* {============================ what is refused? ========================== */
 
-/* How calls are made: by the gate in a program that runs inline, by libc in one that starts another. */
+/* How calls are made: by the gate in a program that runs inline, by libc in its launcher. */
 struct caller {
   const struct inline_host *h;
 };
@@ -41,8 +41,8 @@ static int64_t ask(const struct caller *c, long nr, uint64_t a, uint64_t b, uint
 }
 
 /*
-** A dynamic linker that preloads our library, which is one for the GNU C library. Others (musl's) say nothing when
-** they cannot; nor does any of a program that has another root folder.
+** A dynamic linker that preloads our library, which is one for the GNU C library. Others (musl's)
+** say nothing when they cannot; nor does any of a program that has another root folder.
 */
 static const char *linker_refusal(const struct caller *c, int fd, const Elf64_Phdr *interp) {
   char path[HEAD + 1], *name;
@@ -53,7 +53,7 @@ static const char *linker_refusal(const struct caller *c, int fd, const Elf64_Ph
   if (strcmp(name != NULL ? name + 1 : path, "ld-linux-x86-64.so.2") != 0)
     return "is linked for another C library";
   if (c->h == NULL) return NULL;
-  /* by the real user, without capabilities that he is about to lose */
+  /* by the real user, without capabilities that exec drops */
   if (ask(c, SYS_faccessat, (uint64_t)AT_FDCWD, (uintptr_t)c->h->preload, R_OK, 0) != 0)
     return "would not find lencase's library (in another root folder or mount namespace, or as "
            "another user)";
@@ -199,7 +199,7 @@ static bool starts_with(struct inline_host *h, uint64_t addr, const char *prefix
   return inline_peek(h, addr, head, n) == n && memcmp(head, prefix, n) == 0;
 }
 
-/* A script that goes on where ours ends: of a lencase that runs inline and starts a program inline. */
+/* A script that continues ours: of a lencase that runs inline and starts a program inline. */
 static bool extends_script(struct inline_host *h, uint64_t value) {
   size_t size = strlen(h->script), at, n;
   char some[256];
@@ -217,7 +217,7 @@ static uint64_t variable_at(struct inline_host *h, uint64_t envp, int64_t i) {
   return p;
 }
 
-/* The script of a lencase that runs inline and starts a program inline: it adds the same two as we do. 0: none. */
+/* The script of such a lencase, which adds the same two variables as we do. 0: none. */
 static uint64_t nested_script(struct inline_host *h, uint64_t envp, int64_t n) {
   uint64_t script = n > 1 ? variable_at(h, envp, n - 2) : 0;
   if (script == 0 || !starts_with(h, variable_at(h, envp, n - 1), preload_name)) return 0;
@@ -242,8 +242,8 @@ static const char *avoided(const struct inline_host *h) {
 }
 
 /*
-** The variables of the program, and behind them ours, which the new program's preloaded library takes away again:
-** preload.c.
+** The variables of the program, and behind them ours, which the new program's preloaded library
+** takes away again: preload.c.
 */
 static char **environment(struct inline_host *h, struct room *r, uint64_t envp, int64_t n) {
   uint64_t script = nested_script(h, envp, n);
@@ -329,7 +329,7 @@ static void step_tell(void *arg) {
       n->path[0] != '\0' ? n->path : "a program that is executed by its descriptor", n->why);
 }
 
-/* True: it was refused, and that was said. */
+/* True: it was refused, and that was logged. */
 static bool refused(struct inline_host *h, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   struct caller c = {h};
   char path[PATH_MAX];

@@ -1,10 +1,10 @@
 /*
-** fatal.c - signals that end the program: its grates are told before
+** fatal.c - signals that end the program: its grates are notified before
 **
-** Where the program leaves such a signal to its default action the kernel gets a handler of ours, and the
-** program is told of the default. When the signal comes the process ends for the grates; then the default is
-** what it is again, and the signal is queued once more, as it was: the kernel ends the process where it
-** stood, and whoever waits for it sees the same. For SIGKILL there is no such thing.
+** Where the program leaves such a signal to its default action the kernel gets a handler of ours,
+** and the program is told of the default. When the signal comes the process ends for the grates;
+** then the default is restored, and the signal is queued once more, as it was: the kernel ends the
+** process where it stood, and its parent sees the same status. Not for SIGKILL.
 */
 
 #include "inline_int.h"

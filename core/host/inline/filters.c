@@ -1,9 +1,10 @@
 /*
 ** filters.c - seccomp filters that the program loads itself
 **
-** What we call in its process they answer as what it calls itself: those that look at numbers alone may end it for a call
-** that it never makes. So such a filter is asked, before the kernel has it, what it says of ours. Some we can do
-** without from then on, and so can the programs that this one executes; the others are named.
+** They answer our calls in its process as its own: those that look at numbers only may end it for a
+** call that it never makes. So such a filter is run on our calls before the kernel gets it. Some of
+** them we can do without from then on, and so can the programs that this one executes; the others
+** are named.
 */
 
 #include "../bpf.h"
@@ -75,7 +76,7 @@ static bool is_made(const struct inline_host *h, int32_t nr) {
   return nr != SYS_sendto || h->place.nchannels > 0;
 }
 
-/* Said by whoever started the program, whose standard error is not what this process has made of its own. */
+/* Logged by the launcher, whose standard error is not what this process has made of its own. */
 static void judge(const struct loading *l) {
   char names[256] = "";
   const char *last = "";

@@ -15,7 +15,7 @@
 
 enum { INLINE_CHANNELS = 4 };
 
-/* To whoever started the program, or one around it: report.c. */
+/* To the launcher of the program, or to one around it: report.c. */
 struct inline_channel {
   int fd;          /* 0: it is gone */
   uint32_t grates; /* whose state goes there: those loaded first are the outermost's */
@@ -30,7 +30,7 @@ struct inline_place {
   uintptr_t gate, fast;      /* in there: 'syscall; ret', twice: patch.c has the other */
   uintptr_t restorer;        /* in there: what a signal handler returns to */
   uintptr_t code, code_size; /* the program's C library, to be patched; 0: none */
-  uintptr_t fs;              /* the thread pointer of the grates' libc; 0: that of whoever calls */
+  uintptr_t fs;              /* the thread pointer of the grates' libc; 0: the caller's */
   uint32_t *tid;             /* that libc's, of the thread with this pointer; NULL: no matter */
   void (*flush)(void);       /* before a fork and at the end; NULL: nothing to flush */
   int kept;       /* a descriptor that the program shall not close, for messages; 0: none */
@@ -41,8 +41,8 @@ struct inline_place {
 };
 
 /*
-** The channel to whoever loads the grate, too, that has this place in the state's list, the newest first;
-** 'grate' becomes its place there.
+** The channel to the launcher that also loads the grate with this place in the state's list (newest
+** first); 'grate' becomes its place there.
 */
 size_t inline_channel_of(const struct inline_place *p, uint32_t *grate);
 
@@ -55,13 +55,13 @@ int inline_start_at(struct lencase_state *st, const struct inline_place *place, 
                     const char *script);
 
 /*
-** The last two variables in the environment of a program that is to run inline, in this order. None of its code sees
-** them: preload.c takes them away before.
+** The last two variables in the environment of a program that is to run inline, in this order. Its
+** code never sees them: preload.c removes them.
 */
 #define INLINE_VARIABLE "LENCASE_INLINE"
 #define INLINE_PRELOAD "LD_PRELOAD"
 
-/* What a program runs inline by. The library that is preloaded has one, by the name of INLINE_BY. */
+/* What a program runs inline by: INLINE_BY of the library that is preloaded. */
 struct inline_by {
   const char *preload, *script;
 };
@@ -72,7 +72,7 @@ const struct inline_by *inline_by(void);
 
 /*
 ** NULL when the program at 'path' can run inline, otherwise why it cannot: "is linked statically".
-** A path that leads to no program is none of our business: NULL.
+** NULL also for a path that leads to no program: the kernel will say so.
 */
 const char *inline_refusal(const char *path);
 
@@ -80,7 +80,7 @@ const char *inline_refusal(const char *path);
 struct inline_program {
   char *const *argv;            /* argv[0] is looked up in PATH */
   const char *preload, *script; /* what LD_PRELOAD and LENCASE_INLINE shall be */
-  /* What a process of the program has sent: lua/lencase/gather.lua. Nothing of it can be relied on. */
+  /* What a process of the program has sent: lua/lencase/gather.lua. It cannot be trusted. */
   void (*message)(void *ud, pid_t pid, const char *data, size_t size);
   void *ud;
 };
@@ -89,14 +89,14 @@ struct inline_program {
 #define INLINE_CHANNEL "m"
 
 /*
-** Runs a program and waits until it and all that it started have ended. As lencase_trace_run: *wstatus is
-** the program's, or an errno with LENCASE_EEXEC. LENCASE_EPERM: see inline_refusal.
+** Runs a program and waits until it and all that it started have ended. As lencase_trace_run:
+** *wstatus is the program's, or an errno with LENCASE_EEXEC. LENCASE_EPERM: see inline_refusal.
 */
 int inline_run(struct lencase_state *st, const struct inline_program *program, int *wstatus);
 
 /*
-** For inline_run, in the child: executes argv[0] with LD_PRELOAD and LENCASE_INLINE set. Returns only
-** when that failed, an errno.
+** For inline_run, in the child: executes argv[0] with LD_PRELOAD and LENCASE_INLINE set. Returns
+** only when that failed, an errno.
 */
 int inline_exec(char *const argv[], const char *preload, const char *script);
 

@@ -2,21 +2,22 @@
 ** inline_int.h - what the files of the inline host share
 **
 ** Why syscall user dispatch and not a seccomp filter with SECCOMP_RET_TRAP: a filter survives exec,
-** and the new program's dynamic linker would die of its first named call, before anybody could
+** and the new program's dynamic linker would die of its first named call, before any code could
 ** install a handler. Dispatch ends with exec; the preloaded library begins it anew. Its price is
-** that every call of the program is dispatched, also one that nobody named.
+** that every call of the program is dispatched, also one that no grate names.
 **
-** It is no boundary: program and grate are in one address space, and a program that wants to can jump
-** to the gate, or write into the grate.
+** It is no boundary: program and grate are in one address space, and a program that wants to can
+** jump to the gate, or write into the grate.
 **
 ** Three kinds of code run in a thread of the program:
 ** - the program's own: its calls raise SIGSYS;
-** - the handler's (dispatch.c and its like), on a stack of ours that every thread has: stack.c. It uses no TLS and
-**   no libc, and makes its calls by the gate. The program's handlers do not run meanwhile: defer.c;
-** - the engine's: the rooms above host.h, Lua, and their libc. One thread at a time is in there, on one
-**   stack and with one thread pointer of the engine's own, so that no thread of the program needs
-**   anything of ours, however it was made. What it does without the gate raises SIGSYS, too, and is
-**   let through.
+** - the handler's (dispatch.c and its like), on a stack of ours that every thread has: stack.c. It
+**   uses no TLS and no libc, and makes its calls by the gate. The program's handlers do not run
+**   meanwhile: defer.c;
+** - the engine's: the rooms above host.h, Lua, and their libc. One thread at a time is in there, on
+**   one stack and with one thread pointer of the engine's own, so that no thread of the program
+**   needs anything of ours, however it was made. What it does without the gate raises SIGSYS, too,
+**   and is let through.
 ** No thread waits for the kernel inside of the engine, nor with the lock held.
 */
 
@@ -72,7 +73,7 @@ struct process {
 struct flight {
   struct process *proc;
   struct call *call;
-  uint64_t id; /* never used again: whoever waited for the kernel sees whether it is still there */
+  uint64_t id; /* never used again: a thread that waited for the kernel looks for it */
   const struct inline_slot *thread; /* which one made it */
   uintptr_t sp;                     /* of the code that made the call */
   int32_t nr;                       /* what it has the kernel do */
@@ -81,8 +82,8 @@ struct flight {
 };
 
 /*
-** A handler of the program's has come into a call that we carry out: what is on the work stack above this is to
-** stay until that handler returns.
+** A handler of the program's has come into a call that we carry out: what is on the work stack
+** above this is to stay until that handler returns.
 */
 struct inline_pause {
   struct inline_pause *outer;
@@ -93,11 +94,11 @@ struct inline_pause {
   gregset_t here;
 };
 
-/* A thread: what lies at the beginning of its area (stack.c), and how signals are kept out of it (defer.c). */
+/* A thread: the beginning of its area (stack.c), and how signals are deferred (defer.c). */
 struct inline_slot {
   volatile bool inside, deferred; /* in this order: inline_signal_entry */
   volatile bool keeps;            /* 'kept' has come, and is not in the kernel's queue */
-  volatile bool at_gate;          /* it is past inline_let_in */
+  volatile bool at_gate;          /* it is past inline_leave_host */
   bool blocks_sigsys;             /* as far as the program knows */
   bool sigsys_waits;         /* one that the program sent to itself, 'sigsys', until it may come */
   bool lent;                 /* to a child, until it executes a program or ends */
@@ -148,7 +149,7 @@ struct trap {
   ucontext_t *uc; /* the program's registers; NULL: it came from a patched site */
 };
 
-/* Memory for a program's environment, given back when it was executed by a child that shares ours. */
+/* Memory for a program's environment, given back when a child that shares memory executed it. */
 struct exec_block {
   size_t size;
   pid_t pid;
@@ -184,7 +185,7 @@ struct inline_host {
   struct {
     uint32_t after, count;
   } sites[INLINE_SITES];           /* how often they have raised SIGSYS */
-  uint8_t slow[INLINE_NRS / 8];    /* calls that are somebody's: a grate's, or the host's own */
+  uint8_t slow[INLINE_NRS / 8];    /* calls that a grate or the host itself handles */
   uint8_t aside[INLINE_NRS / 8];   /* calls that go by SIGSYS, always */
   uint8_t descriptors[INLINE_NRS]; /* kept.c: of each call, which arguments may be one */
   struct kernel_action sigsys;     /* what the program believes to have installed */
@@ -205,12 +206,12 @@ int64_t inline_raw5(const struct inline_host *h, int64_t nr, uint64_t a, uint64_
 /* The same for a trap that has a slot, whose 'awaiting' it is. */
 int64_t inline_raw_awaited(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
-/* A thread whose trap is at its gate, with its instruction pointer here: the kernel has done nothing of the
-** call, or will begin it anew. */
+/* A thread whose trap is at its gate, with its instruction pointer here: the kernel has done
+** nothing of the call, or will begin it anew. */
 bool inline_not_begun(const struct inline_host *h, uint64_t rip);
 
-/* The same for words that make a thread: there it goes on with the trap's registers, in an area of its own. The
-** stack that it is given is not touched, and may be none. */
+/* The same for words that make a thread: there it goes on with the trap's registers, in an area of
+** its own. The stack that it is given is not touched, and may be none. */
 int64_t inline_raw_clone(const struct trap *t, const uint64_t words[LENCASE_MAXARGS],
                          struct inline_slot *slot);
 
@@ -289,14 +290,14 @@ GENERAL_REGS bool inline_work_is_scarce(const struct inline_slot *s);
 /* The frame goes to the work stack, for code of ours. */
 void inline_to_work(struct inline_slot *s, struct inline_entry *e);
 
-/* It goes where the kernel puts that of a handler of the program's, 'high': with SA_ONSTACK; whether there is room. */
+/* It goes where a handler's frame of the program's goes ('high': SA_ONSTACK), if there is room. */
 void inline_to_program(struct inline_slot *s, struct inline_entry *e, bool high);
 bool inline_has_room(const struct inline_slot *s, const ucontext_t *uc);
 
 /* Such a handler returns by this frame. */
 void inline_resume(struct inline_slot *s, ucontext_t *uc);
 
-/* The program's alternate stack: 'sp' is on it; what sigaltstack(2) tells; what it sets: 0 or -errno. */
+/* The program's alternate stack: whether 'sp' is on it; sigaltstack(2) on it: 0 or -errno. */
 bool inline_is_high(const struct inline_slot *s, uint64_t sp);
 stack_t inline_alternate(const struct inline_slot *s, uint64_t sp);
 int inline_alternate_set(struct inline_slot *s, const stack_t *stack, uint64_t sp);
@@ -307,16 +308,16 @@ void inline_alternate_take(struct inline_slot *s, ucontext_t *uc, uint64_t sp);
 
 /* }========================================================================= */
 
-/* {================================== doors ================================ */
+/* {========================= entering and leaving the host ================= */
 
-/* From here on no handler of the program's runs in this thread; from here on they do, at once. */
-void inline_keep_out(struct trap *t);
-void inline_let_in(struct trap *t);
+/* Between the two no signal handler of the program's runs in this thread. */
+void inline_enter_host(struct trap *t);
+void inline_leave_host(struct trap *t);
 
-/* Lets them in and makes the call: what comes meanwhile finds the program waiting for it. */
+/* Leaves the host and makes the call: its signals come as to a program that waits for it. */
 int64_t inline_await(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
-/* The same as inline_let_in when a frame with the program's mask is taken down next. */
+/* The same as inline_leave_host when a frame with the program's mask is taken down next. */
 void inline_sigreturn_opens(struct trap *t);
 
 /* The program's handler whose frame lies at t->sp returns. */
@@ -325,13 +326,10 @@ void inline_return(struct trap *t) __attribute__((noreturn));
 /* A SIGSYS that has waited for this comes, when the program no longer blocks it. */
 void inline_sigsys_comes(const struct inline_host *h, struct inline_slot *s);
 
-/* Keeps them out by the kernel's mask: for what makes or ends a thread. */
+/* Blocks them by the kernel's mask: for what makes or ends a thread. */
 void inline_close(struct trap *t);
 
-/*
-** rt_sigaction, as the program means it: *old is what it had. 'new' may be NULL. Lock held, for two that
-** do it at once.
-*/
+/* rt_sigaction, as the program means it: *old is what it had. 'new' may be NULL. Lock held. */
 int64_t inline_set_action(struct inline_host *h, uint64_t sig, const struct kernel_action *new,
                           struct kernel_action *old);
 
@@ -355,7 +353,7 @@ extern struct inline_host *inline_the_host;
 
 int inline_install(struct inline_host *h);
 
-/* LENCASE_EHOST: what such a call has said. */
+/* LENCASE_EHOST, with the errno of such a call in the message. */
 int inline_no_dispatch(struct lencase_state *st, int err);
 
 /* The kernel raised it for what the thread did just now: to go back would raise it again. */
@@ -389,7 +387,7 @@ int64_t inline_carry(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MA
 /* The same for calls that need nothing done about them. */
 int64_t inline_carry_plain(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
-/* What the kernel is given for a call's words, where they name descriptors of ours: 'own', or else the words. */
+/* The words for the kernel: 'own' where they name descriptors of ours, else the words. */
 void inline_kept_open(struct inline_host *h);
 const uint64_t *inline_without_kept(const struct inline_host *h, int64_t nr,
                                     const uint64_t words[LENCASE_MAXARGS],
@@ -410,31 +408,31 @@ int64_t inline_carry_filter(struct trap *t, int64_t nr, const uint64_t words[LEN
 /* In the engine: the process that makes this call; NULL: no memory. */
 struct process *inline_self(struct inline_host *h);
 
-/* In the engine: the call is over, or nobody is left who waits for it. */
+/* In the engine: the call is over, or no thread waits for it any more. */
 void inline_flight_put(struct inline_host *h, struct flight *f);
 void inline_flight_drop(struct inline_host *h, struct flight *f);
 
-/* The process ends: its grates are told. 'wstatus' as in waitpid(2). Lock held, outside of the engine. */
+/* Tells the grates that the process ends. Lock held, outside of the engine. */
 void inline_process_end(struct inline_host *h, int wstatus);
 
 /*
-** report.c: this process has something to tell whoever started the program. Not a child that shares the
-** memory: what it does is counted in its parent's grates.
+** report.c: this process has something to tell the launcher of the program. Not a child that shares
+** the memory: what it does is counted in its parent's grates.
 */
 bool inline_reports(const struct inline_host *h);
 
 /* It counts from now on. */
 void inline_report_begin(const struct inline_host *h);
 
-/* Names of calls that a filter of the program's may end it for. False: there is nobody to tell. */
+/* Names of calls that a filter of the program's may end it for. False: there is no launcher. */
 bool inline_report_filter(const struct inline_host *h, const char *names);
 
 /* In the engine: it counts no more, and hands over what it has. */
 void inline_report_end(struct inline_host *h);
 
 /*
-** fatal.c, when there is a channel to report to: *new is the default, and would end the process; what the kernel
-** gets in its place.
+** fatal.c, when there is a channel to report to: *new is the default, and would end the process;
+** what the kernel gets in its place.
 */
 bool inline_is_fatal(const struct inline_host *h, int sig, const struct kernel_action *new);
 struct kernel_action inline_fatal_action(const struct inline_host *h);

@@ -1,9 +1,9 @@
 /*
 ** kept.c - descriptors that are ours: to the program they are not there
 **
-** A call of the program's that names one is made with a number that no process can have open, so that the kernel
-** says EBADF where it would. What names descriptors in memory (poll, select, SCM_RIGHTS) is not looked at, nor
-** is a call from a patched site that is nothing to us.
+** A call of the program's that names one is made with a number that no process can have open, so
+** that the kernel says EBADF where it would. What names descriptors in memory (poll, select,
+** SCM_RIGHTS) is not looked at, nor is a call from a patched site that the host does not handle.
 */
 
 #include "inline_int.h"

@@ -1,9 +1,9 @@
 /*
-** launch.c - whoever starts a program that runs inline, and waits for it
+** launch.c - the launcher: starts a program that runs inline, and waits for it
 **
-** The program is a child of ours. What its processes tell comes by a pair of sockets (report.c); when nobody
-** has the other end any more all of them have ended. That there is something is said by SIGCHLD, too: it
-** is signals alone that we wait for, by what every container and every kernel has.
+** The program is a child of ours. What its processes tell comes by a pair of sockets (report.c);
+** when no process has the other end any more all of them have ended. SIGCHLD also says that there
+** is something: we wait for signals only, which every container and every kernel has.
 */
 
 #include "inline.h"
@@ -90,7 +90,7 @@ static int open_signals(struct launch *l) {
   supervise_set(&l->set);
   sigaddset(&l->set, SIGCHLD);
   pthread_sigmask(SIG_BLOCK, &l->set, &l->mask);
-  sigaction(SIGCHLD, &sa, &l->sigchld); /* ignored, it would eat statuses */
+  sigaction(SIGCHLD, &sa, &l->sigchld); /* ignored, there would be no statuses to wait for */
   l->listening = true;
   if (fcntl(l->channel, F_SETOWN, getpid()) != 0 || fcntl(l->channel, F_SETSIG, SIGCHLD) != 0 ||
       fcntl(l->channel, F_SETFL, O_ASYNC | O_NONBLOCK) != 0)
@@ -253,7 +253,7 @@ static bool take_message(struct launch *l) {
   return true;
 }
 
-/* A few, so that a program that sends without end does not keep signals out. True: there may be more. */
+/* A few, so that a program that sends without end does not block signals. True: maybe more. */
 static bool take_messages(struct launch *l) {
   int n = 0;
   while (n < AT_ONCE && l->channel >= 0 && take_message(l)) n++;

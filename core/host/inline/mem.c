@@ -1,8 +1,8 @@
 /*
 ** mem.c - memory of the grates' own in a program that links the library
 **
-** The program may be inside of its malloc when a call arrives. What the state got there before stays
-** there: it is told by its address, and never given back.
+** The program may be inside of its malloc when a call arrives. What the state got there before
+** stays there: it is known by its address, and never freed.
 */
 
 #include "inline_int.h"

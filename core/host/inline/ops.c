@@ -118,8 +118,8 @@ static int look_there(void *arg) {
 }
 
 /*
-** Where there is no /proc: a child with our memory and a working directory of its own goes there. It is none that
-** the program could wait for, and no signal comes to it.
+** Where there is no /proc: a child with our memory and a working directory of its own goes there.
+** It is none that the program could wait for, and no signal comes to it.
 */
 static int folder_path(int fd, char *buf, size_t size) {
   static const size_t room = 16 << 10;

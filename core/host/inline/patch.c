@@ -1,17 +1,18 @@
 /*
 ** patch.c - call sites of the program's C library that jump to us, instead of raising SIGSYS
 **
-** 'mov $nr, %eax; syscall' is most of a C library's sites; syscall(3) itself has 'mov 8(%rsp), %r9' there.
-** The five bytes of the mov become a jump to a stub nearby, which does the mov and goes on to
-** inline_patched_entry; the syscall stays where it is, for a call that the kernel restarts, and for
-** calls that need a signal frame or do not come back: these go there and raise SIGSYS. A call that nobody named is then made at once; the others are dispatched as by SIGSYS,
-** without the kernel's signal frame.
+** 'mov $nr, %eax; syscall' is most of a C library's sites; syscall(3) itself has 'mov 8(%rsp), %r9'
+** there. The five bytes of the mov become a jump to a stub nearby, which does the mov and goes on
+** to inline_patched_entry; the syscall stays where it is, for a call that the kernel restarts, and
+** for calls that need a signal frame or do not come back: these go there and raise SIGSYS. A call
+** that no grate names is then made at once; the others are dispatched as by SIGSYS, without the
+** kernel's signal frame.
 **
-** The bytes are written only while there is one thread, so that nobody executes them meanwhile: a site that
-** is hot, when it has raised SIGSYS a few times; all of the library, when the second thread is about to
-** be made. No other code is patched: in the C library nothing but xmm registers can be
-** alive at a call (it is compiled for every x86-64), so that xsavec, which takes as long as a whole handler
-** in Lua, is not needed.
+** The bytes are written only while there is one thread, so that no other executes them meanwhile: a
+** site that is hot, when it has raised SIGSYS a few times; all of the library, when the second
+** thread is about to be made. No other code is patched: in the C library nothing but xmm registers
+** can be alive at a call (it is compiled for every x86-64), so that xsavec, which takes as long as
+** a whole handler in Lua, is not needed.
 */
 
 #include "inline_int.h"
@@ -43,8 +44,8 @@ struct patched {
 };
 int64_t inline_patched(const struct patched *p, uint64_t sp) __attribute__((used));
 
-/* The work stack of a thread that has made this call; 0: it goes by SIGSYS; 1: it is the engine's. Vector registers
-** are the program's still. */
+/* The work stack of a thread that has made this call; 0: it goes by SIGSYS; 1: it is the engine's.
+** Vector registers are the program's still. */
 GENERAL_REGS uintptr_t inline_patched_stack(uint64_t sp) __attribute__((used));
 
 /*
@@ -205,9 +206,9 @@ int64_t inline_patched(const struct patched *p, uint64_t sp) {
       .h = h, .slot = inline_slot_here(), .nr = (int64_t)p->nr, .mask = &mask, .sp = sp};
   int64_t result;
   memcpy(t.words, p->words, sizeof t.words);
-  inline_keep_out(&t);
+  inline_enter_host(&t);
   result = inline_arrive(&t);
-  if (!t.done) inline_let_in(&t);
+  if (!t.done) inline_leave_host(&t);
   return result;
 }
 
@@ -299,8 +300,8 @@ static void patch_one(struct inline_host *h, unsigned char *site) {
   make_writable(h, (uintptr_t)site, SITE, false);
 }
 
-/* The call is over, and signals may have been let in already. */
-static void patch_undisturbed(struct inline_host *h, unsigned char *site) {
+/* The call is over, and the program's signals may be unblocked already. */
+static void patch_signals_blocked(struct inline_host *h, unsigned char *site) {
   const inline_mask all = MASK_ALL;
   inline_mask mask;
   inline_raw5(h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)&all, (uintptr_t)&mask, sizeof all, 0);
@@ -314,7 +315,7 @@ void inline_patch_hot(struct inline_host *h, uintptr_t after) {
   if (after - h->place.code < SITE + 1 || after - h->place.code > h->place.code_size) return;
   if (h->sites[slot].after != (uint32_t)after) h->sites[slot].count = 0;
   h->sites[slot].after = (uint32_t)after;
-  if (++h->sites[slot].count == HOT) patch_undisturbed(h, site);
+  if (++h->sites[slot].count == HOT) patch_signals_blocked(h, site);
 }
 
 void inline_patch_all(struct inline_host *h) {

@@ -105,7 +105,7 @@ void inline_process_end(struct inline_host *h, int wstatus) {
 /* The lock is held to the end, so that no other thread finds a grate that has finished. */
 /* A signal that was deferred would be lost: it is the process's, or others wait for its handler. */
 static void settle_signals(struct trap *t) {
-  inline_let_in(t);
+  inline_leave_host(t);
   inline_close(t);
 }
 
@@ -150,8 +150,8 @@ struct birth {
 };
 
 /*
-** In the child: other threads' calls are not there, and the parent is somewhere else, which hands over what
-** was counted so far.
+** In the child: other threads' calls are not there, and the parent is somewhere else, which hands
+** over what was counted so far.
 */
 static void step_born(void *arg) {
   static const struct state_news forked = {.event = "fork"};
@@ -171,7 +171,7 @@ static void step_flush(void *arg) {
   ((struct inline_host *)arg)->place.flush();
 }
 
-/* Nobody is inside of the engine while the memory is copied. */
+/* No thread is inside of the engine while the memory is copied. */
 static int64_t fork_locked(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   struct inline_host *h = t->h;
   struct birth b = {h, nr == SYS_clone && (words[0] & CLONE_FILES) != 0};
@@ -214,7 +214,7 @@ static int64_t carry_vfork(struct trap *t, int64_t nr, const uint64_t words[LENC
 
 /* {================================== clone ================================ */
 
-/* For a thread or a child with this one's memory, on a stack of its own; in it nothing of this is seen. */
+/* For a thread or a child with this one's memory, on a stack of its own. */
 static int64_t clone_here(struct trap *t, const uint64_t words[LENCASE_MAXARGS], bool lent) {
   struct inline_slot *slot = inline_slot_new(t->h);
   int64_t result;
@@ -284,13 +284,13 @@ static int64_t carry_clone(struct trap *t, int64_t nr, const uint64_t words[LENC
   return words[1] != 0 ? clone_sharing(t, words) : clone_apart(t, words);
 }
 
-/* Thread pointers may go from thread to thread now: none is told by them any more. */
+/* Thread pointers may be reused by other threads now: none is found by them any more. */
 static int64_t carry_arch_prctl(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   if ((uint32_t)words[0] == ARCH_SET_FS) t->h->unslotted = true;
   return inline_carry_plain(t, nr, words);
 }
 
-/* Whoever uses it knows what to do on a kernel that lacks it: clone. */
+/* Its callers know what to do on a kernel that lacks it: clone. */
 static int64_t carry_clone3(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   (void)t;
   (void)nr;

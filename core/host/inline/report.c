@@ -1,10 +1,10 @@
 /*
-** report.c - what a process tells whoever started the program: its grates' state, when it ends
+** report.c - what a process tells the launcher of the program: its grates' state, when it ends
 **
-** The channel is one end of a pair of sockets that keep messages apart, inherited by all processes of the
-** program: it reaches its other end whatever becomes of user ids, the root folder, namespaces and the
-** process group, and the kernel says who has sent a message. Kept open, it also says that somebody is
-** there still. What the messages are: lua/lencase/gather.lua.
+** The channel is one end of a pair of sockets that keep messages apart, inherited by all processes
+** of the program: it reaches its other end whatever becomes of user ids, the root folder,
+** namespaces and the process group, and the kernel says which process has sent a message. While it
+** is open, processes of the program are left. What the messages are: lua/lencase/gather.lua.
 */
 
 #include "inline_int.h"
@@ -20,7 +20,7 @@ bool inline_reports(const struct inline_host *h) {
   return h->place.nchannels != 0 && (pid_t)inline_raw3(h, SYS_getpid, 0, 0, 0) == h->pid;
 }
 
-/* Waits as long as whoever reads is busy; false: nobody reads any more. */
+/* Waits as long as the reader is busy; false: there is no reader any more. */
 static bool send_bytes(const struct inline_host *h, size_t channel, const void *data, size_t size) {
   const uint64_t words[LENCASE_MAXARGS] = {(uint64_t)h->place.channels[channel].fd, (uintptr_t)data,
                                            size, MSG_NOSIGNAL};

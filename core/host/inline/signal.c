@@ -1,8 +1,8 @@
 /*
 ** signal.c - calls about signals
 **
-** SIGSYS is ours, and never blocked: a call that is dispatched while it is would kill the program. Whether
-** the program blocks it is known to us alone.
+** SIGSYS is ours, and never blocked: a call that is dispatched while it is would kill the program.
+** Whether the program blocks it is known to us alone.
 */
 
 #include "inline_int.h"
@@ -32,7 +32,7 @@ static const struct {
     {SYS_epoll_pwait2, 4, 5},
 };
 
-/* What the program has told us of SIGSYS, and is told. */
+/* What the program has set for SIGSYS, and sees. */
 static int64_t change_sigsys(struct trap *t, uint64_t how, const inline_mask *mask, uint64_t old) {
   struct inline_slot *s = t->slot;
   bool names = mask != NULL && (*mask & MASK_OF(SIGSYS)) != 0, did = s->blocks_sigsys;
@@ -53,7 +53,7 @@ static int64_t change_sigsys(struct trap *t, uint64_t how, const inline_mask *ma
 static int64_t change_mask(struct trap *t, const uint64_t words[LENCASE_MAXARGS]) {
   int64_t result;
   if (t->uc == NULL) return inline_carry_plain(t, SYS_rt_sigprocmask, words);
-  inline_let_in(t);
+  inline_leave_host(t);
   result = inline_raw(t->h, SYS_rt_sigprocmask, words);
   inline_close(t);
   return result;
@@ -99,7 +99,7 @@ static int64_t carry_pselect(struct trap *t, int64_t nr, const uint64_t words[LE
   return inline_carry_plain(t, nr, own);
 }
 
-/* What the program installs for SIGSYS is remembered, and nothing else: see foreign() in dispatch.c. */
+/* The program's action for SIGSYS is only remembered: see foreign() in dispatch.c. */
 static int64_t sigsys_action(struct trap *t, const uint64_t words[LENCASE_MAXARGS],
                              const struct kernel_action *new) {
   struct kernel_action old = t->h->sigsys;
@@ -131,7 +131,7 @@ static int64_t carry_sigreturn(struct trap *t, int64_t nr, const uint64_t words[
   inline_return(t);
 }
 
-/* The kernel has one of ours: stack.c. What is told has no padding but zeros. */
+/* The kernel has one of ours: stack.c. The padding of the answer is zeros. */
 static int64_t carry_altstack(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   const stack_t old = inline_alternate(t->slot, t->sp);
   const uint64_t told[] = {(uintptr_t)old.ss_sp, (uint32_t)old.ss_flags, old.ss_size};

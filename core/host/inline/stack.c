@@ -1,14 +1,16 @@
 /*
 ** stack.c - where our own code runs in the program's threads, and where its signal frames go
 **
-** Every thread has an area of ours, and the kernel has a part of it, the landing, as the thread's alternate stack.
-** What comes by SIGSYS lands there, whatever stack the program is on and however little is left of that. From
-** there its frame is moved to the work stack, where we run: what lands next may have the landing. The program's own
-** alternate stack is known to us alone: a frame of a handler of the program's is moved there, or to the
-** program's stack, where the kernel would have put it.
+** Every thread has an area of ours, and the kernel has a part of it, the landing, as the thread's
+** alternate stack. What comes by SIGSYS lands there, whatever stack the program is on and however
+** little is left of that. From there its frame is moved to the work stack, where we run: what lands
+** next may have the landing. The program's own alternate stack is known to us alone: a frame of a
+** handler of the program's is moved there, or to the program's stack, where the kernel would have
+** put it.
 **
-** A thread's area is found by what the kernel writes into every frame (uc_stack), or by any address in it. That
-** holds for all threads, also for those that share a thread pointer, and for children that share the memory.
+** A thread's area is found by what the kernel writes into every frame (uc_stack), or by any address
+** in it. That holds for all threads, also for those that share a thread pointer, and for children
+** that share the memory.
 **
 **   [the slot][guard][work stack, downwards][landing, downwards]
 */
@@ -173,7 +175,7 @@ void inline_slots_keep(struct inline_host *h, struct inline_slot *own) {
 
 /* {============================== the work stack =========================== */
 
-/* The program's handler that came into one of our own calls has left by longjmp: it is further up. */
+/* The program's handler that came into a call of ours has left by longjmp. */
 static bool is_abandoned(const struct inline_slot *s, const struct inline_pause *p, uint64_t sp) {
   return p->high == inline_is_high(s, sp) && p->sp <= sp;
 }
@@ -187,8 +189,9 @@ bool inline_work_is_scarce(const struct inline_slot *s) {
 }
 
 /*
-** Where the program stood when it came to us, or a red zone above what patch.c has put there: the word above
-** which a level of the work stack begins; patch.c is about to write it when nothing is there yet.
+** Where the program stood when it came to us, or a red zone above what patch.c has put there: the
+** word above which a level of the work stack begins; patch.c is about to write it when nothing is
+** there yet.
 */
 static uint64_t program_sp(const struct inline_slot *s, const ucontext_t *uc) {
   uint64_t sp = (uint64_t)uc->uc_mcontext.gregs[REG_RSP];
@@ -201,7 +204,7 @@ static uint64_t program_sp(const struct inline_slot *s, const ucontext_t *uc) {
 
 /* {================================== frames ============================== */
 
-/* From the address that the handler returns to, right below 'uc', to the end of the processor's state. */
+/* From the handler's return address, right below 'uc', to the end of the processor's state. */
 static size_t frame_size(const ucontext_t *uc) {
   const char *fpu = (const char *)uc->uc_mcontext.fpregs;
   uint32_t words[2]; /* struct _fpx_sw_bytes: a magic number, and the size of it all */
@@ -241,8 +244,8 @@ void inline_to_work(struct inline_slot *s, struct inline_entry *e) {
   move(e, top - 2 * sizeof sp);
 }
 
-/* What the program's registers were when it made the call that the handler comes into: collectors of
-** garbage look for pointers between the handler's frame and the beginning of the stack. */
+/* What the program's registers were when it made the call that the handler comes into: collectors
+** of garbage look for pointers between the handler's frame and the beginning of the stack. */
 static uintptr_t keep_registers(const struct inline_slot *s, uintptr_t top) {
   const struct trap *t = s->awaiting;
   if (t == NULL || t->uc == NULL) return top;

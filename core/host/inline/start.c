@@ -22,7 +22,7 @@ static uintptr_t stack_new(void) {
   return (uintptr_t)at + GUARD;
 }
 
-/* Other threads would not be dispatched: it is said thread by thread. */
+/* Other threads would not be dispatched, which each thread has to ask for. */
 static bool has_threads(void) {
   DIR *dir = opendir("/proc/self/task");
   const struct dirent *entry;
@@ -46,8 +46,8 @@ static void note_wanted(struct inline_host *h, const struct lencase_cage *cage) 
 }
 
 /*
-** The first thread has the alternate stack that it had, but for the kernel. When that is none the flags
-** that it tells are not those that it has: to set what there is already is no error.
+** The first thread has the alternate stack that it had, but for the kernel. When that is none the
+** flags that it tells are not those that it has: to set what there is already is no error.
 */
 static bool host_land(struct inline_host *h) {
   struct inline_slot *s = inline_slot_new(h);
@@ -119,7 +119,7 @@ int inline_start_at(struct lencase_state *st, const struct inline_place *place, 
   if (has_threads())
     return state_fail(st, LENCASE_EPERM,
                       "this process has other threads: go inline before they are made");
-  rc = state_enter(st); /* and never left: whoever is inside is inside of a call */
+  rc = state_enter(st); /* and never left: only calls are inside from now on */
   if (rc == LENCASE_OK && place == NULL) rc = memory_of_our_own(st);
   return rc == LENCASE_OK ? start(st, place, preload, script) : rc;
 }

@@ -1,9 +1,10 @@
 /*
 ** tracer.c - a program that traces others, which run inline as it does
 **
-** Their calls are signals, of which a tracer is told: it would see a SIGSYS for each, and one that does not hand it
-** on would keep the tracee at the same call for ever. Such a stop is none of the program's: the tracee goes on with
-** its signal as it was let go on before, and the program waits on.
+** Their calls are signals, which stop the tracee: the tracer would see a SIGSYS for each, and one
+** that does not hand it on would keep the tracee at the same call for ever. Such a stop is none of
+** the program's: the tracee goes on with its signal as it was let go on before, and the program
+** waits on.
 */
 
 #include "inline_int.h"
@@ -14,7 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-/* How a tracee was let go on, in one word: its number above, the request below. */
+/* How a tracee was resumed, in one word: its number above, the request below. */
 static uint64_t *going(struct inline_host *h, pid_t pid) {
   return &h->going[(uint32_t)pid % INLINE_TRACEES];
 }

@@ -31,8 +31,8 @@ struct lind {
 };
 
 /*
-** The host's part of a cage. One that a grate has killed stays, without a cage, until Lind says that it has
-** ended or gives its id to another one: a thread of it may be on its way to us.
+** The host's part of a cage. One that a grate has killed stays, without a cage, until Lind says
+** that it has ended or gives its id to another one: a thread of it may be on its way to us.
 */
 struct member {
   struct lind *l;
@@ -63,7 +63,7 @@ static bool copied(const struct member *m, uint64_t addr, void *data, size_t siz
                                  l->self, size, type) == 0;
 }
 
-/* Lind copies all or nothing: what there is of it is found page by page. */
+/* Lind copies all or nothing: how much is readable is found page by page. */
 static size_t read_pages(const struct member *m, uint64_t addr, unsigned char *data, size_t size) {
   size_t done = 0;
   if (copied(m, addr, data, size, LIND_COPY_BYTES)) return size;
@@ -207,8 +207,9 @@ static void mark_ending(struct member *m, int status) {
 }
 
 /*
-** The grate's own kill(2), past all grates above it: Lind marks the cage's threads, which end where they next
-** look. An exit made for the cage would not do: Lind carries that out on the thread that asks.
+** The grate's own kill(2), past all grates above it: Lind marks the cage's threads, which end where
+** they next look. An exit made for the cage would not do: Lind carries that out on the thread that
+** asks.
 */
 static void lind_kill(struct lencase_cage *cage) {
   struct member *m = member_of(cage);
@@ -289,7 +290,7 @@ static struct member *member_new(struct lind *l, uint64_t id, struct member *par
   return m;
 }
 
-/* A cage may be heard of by its own first call, or by its parent's fork. */
+/* A cage is first seen at its own first call, or at its parent's fork. */
 static struct member *member_for(struct lind *l, uint64_t id) {
   struct member *m = find(l, id);
   return m != NULL ? m : member_new(l, id, NULL);

@@ -17,17 +17,17 @@ struct lind;
 
 /*
 ** A host for the grates of 'st', whose cage id is 'self' (getpid(2) in Lind). 'lock' and 'unlock'
-** keep threads out of the state while one is inside; a call that Lind carries out is made without the
-** lock. NULL: no memory. The caller owns it until lind_close, before lencase_close.
+** keep threads out of the state while one is inside; a call that Lind carries out is made without
+** the lock. NULL: no memory. The caller owns it until lind_close, before lencase_close.
 */
 struct lind *lind_open(struct lencase_state *st, uint64_t self, void (*lock)(void *ud),
                        void (*unlock)(void *ud), void *ud);
 void lind_close(struct lind *l);
 
 /*
-** Asks each call that the grates handle, and those by which cages come and go, to be sent here. By the
-** cage itself, before it executes its program (the table outlives exec), or on its behalf. 0, or what
-** register_handler() said of the first that failed.
+** Asks each call that the grates handle, and those by which cages come and go, to be sent here. By
+** the cage itself, before it executes its program (the table outlives exec), or on its behalf. 0,
+** or what register_handler() said of the first that failed.
 */
 unsigned lind_register(struct lind *l, uint64_t cage);
 

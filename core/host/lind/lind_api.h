@@ -2,8 +2,8 @@
 ** lind_api.h - the four functions of Lind that a grate calls, and the one it must have
 **
 ** Declared after lind-wasm's lind_syscall.h and its "Grate API Reference": names, arguments and
-** values are theirs. In Lind's tree they come with its C library; elsewhere whoever links this host
-** has them (spec/c/lind.c has a double).
+** values are theirs. In Lind's tree they come with its C library; elsewhere the program that links
+** this host has them (spec/c/lind.c has a double).
 */
 
 #ifndef LIND_API_H

@@ -3,8 +3,8 @@
 **
 **   GRATE SCRIPT.lua [ARGS...] -- PROGRAM [ARGS...]
 **
-** The life of a grate: fork, register in the child before it executes, execute, wait. core/host/lind/README.md
-** says how it is built in Lind's tree.
+** The life of a grate: fork, register in the child before it executes, execute, wait.
+** core/host/lind/README.md says how it is built in Lind's tree.
 */
 
 #include <errno.h>

@@ -119,7 +119,7 @@ static int ours_get(struct call *call, struct mem_seg *seg, enum sim_page page) 
   if (is_gone(call->cage)) return state_fail(st, LENCASE_EGONE, "the cage has ended");
   seg->addr = sim_memory_get(&sim_of(call->cage)->memory, seg->size, page);
   if (seg->addr != 0) return LENCASE_OK;
-  return state_fail(st, LENCASE_ENOMEM, "a sim cage has no room for %zu bytes of ours", seg->size);
+  return state_fail(st, LENCASE_ENOMEM, "a sim cage has no room for %zu more bytes", seg->size);
 }
 
 static void ours_put(struct call *call, const struct mem_seg *seg) {
@@ -270,7 +270,7 @@ static int fd_path(struct lencase_cage *cage, int fd, char *buf, size_t size) {
   return (size_t)length < size ? (int)length : -ENAMETOOLONG;
 }
 
-/* Asked at the bottom, if it has no other way to say. One without fcntl cannot say that it is closed. */
+/* Asked at the bottom, if there is no callback. Without fcntl no descriptor counts as closed. */
 static bool fd_open(struct lencase_cage *cage, int fd) {
   uint64_t words[LENCASE_MAXARGS] = {(uint64_t)(int64_t)fd, F_GETFD};
   char buf[1];

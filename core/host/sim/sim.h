@@ -1,7 +1,7 @@
 /*
 ** sim.h - the host of simulated cages: memories of their own in this process
 **
-** A sim cage has a memory and no program: whoever embeds it is the program, puts objects
+** A sim cage has a memory and no program: the embedder is the program, puts objects
 ** into the memory and makes calls. At the bottom are a function of the embedder's, or
 ** the kernel. There the calls run in this process, so its descriptors, its working
 ** directory and its umask are those of all sim cages; what would change the process itself
@@ -35,15 +35,15 @@ struct sim_config {
   sim_bottom bottom;   /* NULL: the kernel, on translated pointers */
   sim_fd_path fd_path; /* with a bottom: as host.h has it; -EBADF: not open. NULL: -ENOSYS */
   void *ud;            /* of both */
-  int64_t pid;         /* for people; 0: its id */
+  int64_t pid;         /* shown to users; 0: its id */
   const char *comm;    /* likewise; NULL: "sim" */
   bool shares_files;   /* of a child: its descriptors are its parent's, too (CLONE_FILES) */
 };
 
 /*
-** A new cage. With a parent it is its child: of 'config' (may be NULL) pid and shares_files alone are looked at, the
-** rest is the parent's, the memory is a copy of what sim_alloc gave. NULL: no memory.
-** It is there until sim_cage_exit or lencase_close.
+** A new cage. With a parent it is its child: of 'config' (may be NULL) pid and shares_files alone
+** are looked at, the rest is the parent's, the memory is a copy of what sim_alloc gave. NULL: no
+** memory. It is there until sim_cage_exit or lencase_close.
 */
 struct lencase_cage *sim_cage_new(struct lencase_state *st, const struct sim_config *config,
                                   struct lencase_cage *parent);
@@ -72,7 +72,7 @@ int sim_call(struct lencase_cage *cage, int32_t nr, const uint64_t words[LENCASE
              int64_t *result, struct call **parked);
 int sim_step(struct call *parked, int64_t *result, struct call **still);
 
-/* What the kernel's bottom says to a call: for a bottom of an embedder's that hands calls on. */
+/* The kernel's result of a call: for an embedder's bottom that forwards calls. */
 int64_t sim_kernel_bottom(struct lencase_cage *cage, int32_t nr,
                           const uint64_t words[LENCASE_MAXARGS]);
 

@@ -222,7 +222,7 @@ static bool is_there(const struct passage *p, uint64_t addr, size_t size) {
   return sim_memory_extent(p->m, addr, size, SIM_READ) == size;
 }
 
-/* An array that the kernel will not have, for its count or because it is not there, it gets as it is. */
+/* An array that the kernel will refuse, for its count or its address, is passed as it is. */
 static int64_t translate_iovec(const struct passage *p, int arg, uint64_t addr, uint64_t *out) {
   const struct sig_param *param = &p->v->params[arg];
   uint64_t n = (uint64_t)sig_int(&p->v->params[param->size_arg], p->words[param->size_arg]);

@@ -52,7 +52,7 @@ void sim_memory_close(struct lencase_state *st, struct sim_memory *m) {
   *m = (struct sim_memory){0};
 }
 
-/* Makes 'n' pages 'page' to the cage, and to this process too, unless they are ours and there is no guard. */
+/* Makes 'n' pages 'page' to the cage, and to this process unless they are ours without a guard. */
 static bool pages_set(struct sim_memory *m, size_t first, size_t n, enum sim_page page) {
   int prot = page >= SIM_READ ? PROT_READ | PROT_WRITE : PROT_NONE;
   if ((m->guard || first < m->nprogram) && n > 0 && !protect(m, first, n, prot)) return false;

@@ -28,7 +28,7 @@ struct sim_memory {
   size_t npages;
   size_t nprogram; /* how many of them are the program's; the rest is ours */
   size_t used;     /* bytes of the program's pages that were given out */
-  bool guard;      /* each object ends at a page that nobody can read */
+  bool guard;      /* each object ends at an unreadable page */
 };
 
 /* A memory with room for 'size' bytes of the program's. LENCASE_OK, LENCASE_ENOMEM. */
@@ -48,11 +48,11 @@ void sim_memory_reset(struct sim_memory *m);
 uint64_t sim_memory_get(struct sim_memory *m, size_t size, enum sim_page page);
 void sim_memory_put(struct sim_memory *m, uint64_t addr, size_t size);
 
-/* The same for bytes the last of which is followed by a page that nobody can read. */
+/* The same for bytes whose last one is followed by an unreadable page. */
 uint64_t sim_memory_edge_get(struct sim_memory *m, size_t size);
 void sim_memory_edge_put(struct sim_memory *m, uint64_t addr, size_t size);
 
-/* An address of this process where nothing is, as good to the kernel as cage address 'addr', where nothing is. */
+/* An unmapped address of this process, for cage address 'addr' where nothing is. */
 uint64_t sim_memory_nowhere(const struct sim_memory *m, uint64_t addr);
 
 /* How many of the 'size' bytes at 'addr' come before the first that is less than 'page'. */

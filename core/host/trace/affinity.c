@@ -1,10 +1,10 @@
 /*
 ** affinity.c - which CPU
 **
-** Waking somebody on another CPU is ten times as dear as on this one. A thread
+** Waking a thread on another CPU costs ten times as much as on this one. A thread
 ** that alone has been stopping for a while is therefore bound to the CPU that
 ** we run on, and the two take turns there. All other threads stay free, so
-** that nobody loses a CPU that he could compute on; the first stop of another
+** that no thread loses a CPU that it could compute on; the first stop of another
 ** thread ends it. The cage does not notice: its own questions about CPUs are
 ** trapped and answered with its own mask.
 */
@@ -97,7 +97,7 @@ void affinity_child(const struct affinity *a, pid_t parent, pid_t child) {
   set_mask(child, &theirs);
 }
 
-/* The mask is known of the thread that was bound last; a process that chose no CPUs has those that we have. */
+/* The bound thread's mask is known; a process that chose no CPUs has those that we have. */
 void affinity_orphan(const struct affinity *a, const struct process *parent, pid_t child) {
   if (parent->keeps_mask || !may_be_bound(a, child)) return;
   set_mask(child, a->tgid == parent->tgid ? &a->theirs : &a->home);

@@ -1,10 +1,11 @@
 /*
 ** attach.c - programs that run already
 **
-** Such a program gets no filter: that could never be taken off again, and with nobody to trace it what
-** the filter traps would fail with ENOSYS. Its calls are stopped for by PTRACE_SYSCALL instead, all
-** of them while somebody handles one, which changes nothing in the program. Nor does it get a
-** window: what replaces arguments lies in memory of its own, where its threads could change it. PTRACE_O_EXITKILL is not set: when we are killed the kernel lets go of it.
+** Such a program gets no filter: that could never be removed again, and without a tracer what the
+** filter traps would fail with ENOSYS. Its calls stop by PTRACE_SYSCALL instead, all of them while
+** a grate handles any, which changes nothing in the program. Nor does it get a window: what
+** replaces arguments lies in memory of its own, where its threads could change it.
+** PTRACE_O_EXITKILL is not set: when lencase is killed the kernel detaches it.
 */
 
 #include "trace_int.h"
@@ -20,7 +21,7 @@
 
 /* {================================ seizing ================================ */
 
-/* 1: it is ours from now on; 0: it was before, or is gone; or a status. */
+/* 1: it is traced from now on; 0: it was before, or is gone; or a status. */
 static int take(struct trace_run *run, pid_t tid) {
   struct thread *t;
   if (thread_find(run, tid) != NULL) return 0;
@@ -34,7 +35,7 @@ static int take(struct trace_run *run, pid_t tid) {
   return 1;
 }
 
-/* Threads that a thread of ours makes are ours, those that others make meanwhile are not yet. */
+/* Threads made by a traced thread are traced; those that others make meanwhile are not yet. */
 static int take_others(struct trace_run *run) {
   char path[48];
   const struct dirent *entry;
@@ -83,7 +84,7 @@ int attach_check(const struct trace_run *run) {
 
 /* {================================ leaving ================================ */
 
-/* What it has lent is its own again, if its filters let that be. A vfork's child has lent its parent's. */
+/* Frees what it has lent, if its filters allow it. A vfork's child has lent its parent's. */
 static void give_back(struct trace_run *run, struct process *proc) {
   const struct space *space = proc->space;
   uint64_t words[LENCASE_MAXARGS] = {space->scratch, space->scratch_size};

@@ -25,8 +25,8 @@ static bool in_process(pid_t tgid, pid_t tid) {
 }
 
 /*
-** The flags of the call that a parent is stopped in, as the kernel had them: those of clone lie in a
-** register, those of clone3 in the copy that it was given (tame_clone3).
+** The flags of the call that a parent is stopped in, as the kernel had them: those of clone lie in
+** a register, those of clone3 in the copy that it was given (tame_clone3).
 */
 static uint64_t flags_of(const struct thread *parent) {
   struct user_regs_struct regs;
@@ -42,7 +42,7 @@ static uint64_t flags_of(const struct thread *parent) {
   }
 }
 
-/* Whether parent and child have the same 'what'; by the flags, where the kernel may not be asked. */
+/* Whether parent and child share 'what'; by the flags, where kcmp is refused. */
 static bool shares(int what, const struct thread *parent, pid_t child, uint64_t flag) {
   long order = syscall(SYS_kcmp, parent->tid, child, what, 0, 0);
   return order < 0 ? (flags_of(parent) & flag) != 0 : order == 0;
@@ -85,7 +85,7 @@ static struct process *process_child(struct trace_run *run, pid_t tid, const str
   return NULL;
 }
 
-/* A cage that nobody watches over must not run. */
+/* A cage that the tracer cannot follow must not run. */
 static void birth_fails(struct trace_run *run, struct thread *t) {
   state_log(run->st, "no memory for cage %d: ended", (int)t->tid);
   kill(t->tid, SIGKILL);
@@ -184,7 +184,7 @@ static bool may_report(const struct process *proc) {
   return false;
 }
 
-/* The parent that the kernel tells is the one that inherits orphans, when its own is gone. */
+/* The PPid of an orphan is the process that adopts orphans. */
 static bool is_orphan_of(const struct trace_run *run, const struct thread *t,
                          const struct process *parent) {
   const struct thread *other;
@@ -195,8 +195,8 @@ static bool is_orphan_of(const struct trace_run *run, const struct thread *t,
 }
 
 /*
-** Children of a process that was killed while it made them, and that have not come to their first stop yet:
-** they are about to, whatever their program does, and can be waited for.
+** Children of a process that was killed while it made them, and that have not come to their first
+** stop yet: they are about to, whatever their program does, and can be waited for.
 */
 void birth_await(struct trace_run *run) {
   const struct dirent *entry;
@@ -241,14 +241,14 @@ static struct thread *exec_leader(struct trace_run *run, struct thread *leader) 
   return t;
 }
 
-/* The handler hears of its success; nothing more can be done for the old program. */
+/* The handler gets the result 0; nothing more can be done for the old program. */
 static void exec_call_over(struct thread *t) {
   struct call *call = t->now.call;
   bool done = call != NULL && call_carried_out(call, 0) == VERDICT_DONE;
-  uint8_t ends = t->now.ends;
-  t->now.ends = ENDS_UNHEARD;
+  uint8_t on_end = t->now.on_end;
+  t->now.on_end = END_IGNORED;
   flight_close(t, &t->now, !done);
-  t->now.ends = ends; /* the observer hears of it when the new program is ready */
+  t->now.on_end = on_end; /* the observer hears of it when the new program is ready */
   while (t->nheld > 0) flight_close(t, &t->held[--t->nheld], true);
 }
 
@@ -282,7 +282,7 @@ static void exec_refused(struct trace_run *run, struct thread *t, const char *wh
 
 static void exec_left(struct trace_run *run, struct thread *t) {
   state_log(run->st, "cage %d executes a 32-bit program: left alone", (int)t->tid);
-  t->now.ends = ENDS_UNHEARD;
+  t->now.on_end = END_IGNORED;
   attach_leave(run, t->proc);
 }
 

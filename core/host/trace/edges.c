@@ -1,9 +1,9 @@
 /*
-** edges.c - parts of the window that end at a page which nobody can read
+** edges.c - parts of the window that end at an unreadable page
 **
-** For bytes that the caller's memory has in part only: they lie right before such a page, and the kernel
-** faults where it would have in the caller's memory. The pages are made so by the set-up of each program
-** (window.c). One of many bytes is there only in a window that is large.
+** For bytes that the caller's memory has in part only: they lie right before such a page, and the
+** kernel faults where it would have in the caller's memory. The pages are made so by the set-up of
+** each program (window.c). One of many bytes is there only in a window that is large.
 */
 
 #include "trace_int.h"
@@ -13,10 +13,9 @@
 #define PAGE ((size_t)4096)
 #define SMALL ((size_t)4 * PAGE)
 #define MIDDLE ((size_t)1 << 20)
-#define LARGE \
-  ((size_t)128 << 20) /* half of what is copied for one call at the most, if nobody says more */
+#define LARGE ((size_t)128 << 20) /* half of the default of max_call_bytes */
 
-/* The small ones at the front of the window's slots, the others at their end: the file grows as it is used. */
+/* Small ones before the slots, the others behind them: the file grows as it is used. */
 static const struct edge {
   size_t guard, size; /* the guard's offset, and how much room there is before it */
 } edges[WINDOW_EDGES] = {
@@ -48,7 +47,7 @@ static bool is_for(const struct window *w, size_t i, size_t size, size_t window_
   return !w->edge_taken[i] && edges[i].size >= size && edges[i].guard + PAGE <= window_size;
 }
 
-/* The page's own bytes end no string: where a cage makes it readable all the same, nothing is won. */
+/* Its own bytes end no string: a cage that makes the page readable gains nothing. */
 static bool ready(struct window *w, size_t i) {
   if (!window_grow(w, edges[i].guard + PAGE)) return false;
   memset(w->data + PAGE + edges[i].guard, 0xff, PAGE);
@@ -61,9 +60,10 @@ int edges_take(struct trace_run *run, const struct thread *t, struct mem_seg *se
   size_t i = 0, offset;
   while (i < WINDOW_EDGES && seg->size > 0 && !is_for(w, i, seg->size, space->window_size)) i++;
   if (i == WINDOW_EDGES || !ready(w, i))
-    return state_fail(run->st, LENCASE_ENOMEM, "cage %d has no place for %zu bytes that are cut",
-                      (int)t->proc->tgid, seg->size);
-  if (seg->size > 0) w->edge_taken[i] = true; /* else it is nobody's alone */
+    return state_fail(run->st, LENCASE_ENOMEM,
+                      "cage %d has no place for %zu bytes that end at a page", (int)t->proc->tgid,
+                      seg->size);
+  if (seg->size > 0) w->edge_taken[i] = true; /* without bytes it can be shared */
   offset = PAGE + edges[i].guard - seg->size;
   seg->addr = space->window + offset;
   seg->data = w->data + offset;

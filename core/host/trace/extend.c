@@ -1,13 +1,13 @@
 /*
 ** extend.c - calls that are handled from now on
 **
-** While a run is halted, handlers come and go. A program that we have started gets another filter for
-** what is new, by a call made in its name, with TSYNC for all threads of a process; filters add up, and children and
-** new programs inherit them. What is not handled any more is still trapped, and let through
-** without asking anybody.
+** While a run is halted, handlers come and go. A program that we have started gets another filter
+** for what is new, by an injected call, with TSYNC for all threads of a process; filters add
+** up, and children and new programs inherit them. What is not handled any more is still trapped,
+** and let through without asking a handler.
 **
-** Where that is not possible every call is stopped for instead (PTRACE_SYSCALL), which is dear and as
-** right: for programs that are not ours (attach.c), those whose own filters refuse what we would
+** Where that is not possible every call stops instead (PTRACE_SYSCALL), which is slow and as
+** correct: for programs that are not ours (attach.c), those whose own filters refuse what we would
 ** inject, those that the kernel holds, and those that may not load a filter. The
 ** last have given up a privilege: prctl(PR_SET_NO_NEW_PRIVS) would help and change what they are.
 */
@@ -37,7 +37,7 @@ static struct thread *injectable(const struct process *proc) {
   return t;
 }
 
-/* The filter lies where the program can read it and no thread of it can write. */
+/* The filter lies where the program's threads can read and not write. */
 static bool load(struct trace_run *run, struct thread *t, const struct program *p, size_t n) {
   struct mem_seg seg = {.size = sizeof p->head + n * sizeof *p->code};
   struct sock_fprog head = {.len = (unsigned short)n};
@@ -61,7 +61,7 @@ static bool extend_process(struct trace_run *run, struct process *proc, const st
   return t != NULL && load(run, t, p, n);
 }
 
-/* One that is being born, or that we hear of too late, has not what it does not inherit. */
+/* A process whose birth is not reported yet lacks filters that it does not inherit. */
 static bool extend_all(struct trace_run *run, const struct program *p, size_t n) {
   struct thread *t;
   bool all = true;

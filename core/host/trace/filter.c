@@ -145,7 +145,7 @@ void filter_close(struct trace_run *run) {
 
 /* }========================================================================= */
 
-/* An entry that is off takes no call before its grate says otherwise, and then the filter is extended. */
+/* An entry that is off takes no call until its grate says so, which extends the filter. */
 static const struct route_link *next_wanting(const struct route_link *link) {
   while (link != NULL && link->entry->off) link = link->next;
   return link;
@@ -217,7 +217,7 @@ static int choose_window_call(struct trace_run *run, const struct lencase_cage *
   return getrandom(run->cookie, sizeof run->cookie, 0) == sizeof run->cookie ? 0 : -errno;
 }
 
-/* The call that fetches the window's descriptor, known by its cookie. Older kernels cannot notify. */
+/* The call with the cookie, which fetches the window's descriptor. Old kernels cannot notify. */
 static int notify_window(struct trace_run *run, scmp_filter_ctx ctx) {
   struct scmp_arg_cmp cmp[TRACE_COOKIE];
   unsigned n = cookie_test(run, TRACE_COOKIE - 1, SCMP_CMP_EQ, cmp);
@@ -238,7 +238,7 @@ static int add_rules(struct trace_run *run, scmp_filter_ctx ctx, const struct le
   return rc;
 }
 
-/* The program that libseccomp made of the rules, by way of a pipe, which holds more than a filter may have. */
+/* The program that libseccomp made of the rules, by a pipe, which holds more than a filter. */
 static int export_code(scmp_filter_ctx ctx, void *code, size_t capacity, size_t *n) {
   ssize_t size = -1;
   int rc, ends[2];

@@ -27,8 +27,8 @@ void flight_close(struct thread *t, struct flight *f, bool dropped) {
   f->own.size = 0;
   f->call = NULL;
   f->result_at = 0;
-  if (dropped) t->run->observer->lost(t->run, f->ends);
-  f->ends = ENDS_UNHEARD;
+  if (dropped) t->run->observer->lost(t->run, f->on_end);
+  f->on_end = END_IGNORED;
   f->at = AT_BEHIND;
   f->changed = f->wants = f->by_entry = false;
   if (call == NULL) return;
@@ -59,7 +59,7 @@ static void down_in_place(struct thread *t) {
   thread_resume(t, 0);
 }
 
-/* Where the instruction is that an injected call is made with: the stub, or that of the call itself. */
+/* The instruction that makes an injected call: in the stub, or that of the call itself. */
 static uint64_t injection_site(const struct thread *t) {
   const struct flight *f = &t->now;
   uint64_t stub = t->proc->space->window;
@@ -103,8 +103,8 @@ static void down_sigreturn(struct trace_run *run, struct thread *t) {
     regs_set(t, &regs);
     t->state = THREAD_RETURNING;
   }
-  run->observer->over(run, t, f->ends, 0);
-  f->ends = ENDS_UNHEARD;
+  run->observer->over(run, t, f->on_end, 0);
+  f->on_end = END_IGNORED;
   flight_close(t, f, true);
   thread_resume(t, 0);
 }
@@ -238,11 +238,11 @@ void flight_skipped(struct trace_run *run, struct thread *t, int status) {
 static void finish_at_exit(struct thread *t, int64_t result) {
   struct flight *f = &t->now;
   struct user_regs_struct regs = f->regs;
-  uint8_t ends = f->ends;
+  uint8_t on_end = f->on_end;
   flight_skip(t, &regs);
   flight_close(t, f, false);
   regs_set(t, &regs);
-  f->ends = ends;
+  f->on_end = on_end;
   f->result = result;
   f->changed = true;
   t->state = THREAD_SKIPPED;
@@ -250,7 +250,7 @@ static void finish_at_exit(struct thread *t, int64_t result) {
 }
 
 void flight_finish(struct trace_run *run, struct thread *t, int64_t result) {
-  uint8_t ends = t->now.ends;
+  uint8_t on_end = t->now.on_end;
   if (t->now.at == AT_ENTRY && t->now.by_entry) {
     finish_at_exit(t, result);
     return;
@@ -261,11 +261,11 @@ void flight_finish(struct trace_run *run, struct thread *t, int64_t result) {
     give_in_register(t, result);
   flight_close(t, &t->now, false);
   t->state = THREAD_RUN;
-  run->observer->over(run, t, ends, result);
+  run->observer->over(run, t, on_end, result);
   thread_resume(t, 0);
 }
 
-/* Nobody handles it, and somebody waits for its end. */
+/* No grate handles it, and the observer waits for its end. */
 static void carry_out_bare(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->now;
   uint64_t words[LENCASE_MAXARGS];
@@ -277,7 +277,7 @@ void flight_act(struct trace_run *run, struct thread *t, enum verdict verdict) {
   struct flight *f = &t->now;
   if (verdict == VERDICT_DONE)
     flight_finish(run, t, f->call != NULL ? f->call->result : -ENOMEM);
-  else if (verdict == VERDICT_PASS && f->at == AT_ENTRY && f->ends != ENDS_UNHEARD)
+  else if (verdict == VERDICT_PASS && f->at == AT_ENTRY && f->on_end != END_IGNORED)
     carry_out_bare(run, t);
   else if (verdict == VERDICT_PASS && f->at == AT_ENTRY)
     arrive_pass(run, t);

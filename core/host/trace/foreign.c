@@ -1,20 +1,21 @@
 /*
 ** foreign.c - seccomp filters that a program loads itself
 **
-** They add up, stay through fork and exec, and answer what we have a thread do in its program's name as they
-** answer its own calls: with an errno, or by killing it. So each is kept as it was loaded, a copy of ours being
-** what the kernel is given, and is run here on a call before that is injected. Where the filters do
-** not let it, the host goes another way: memory that the program lends instead of a window, its own arguments
-** instead of that.
+** They add up, are inherited through fork and exec, and answer injected calls as they answer the
+** program's own: with an errno, or by killing it. So each is kept as it was loaded (the kernel is
+** given our copy), and is run here on a call before that is injected. Where the filters refuse it,
+** the host falls back: to memory that the program lends instead of a window, or to its own
+** arguments.
 **
-** A filter may have a listener, which can let a call go on that ours would have stopped for: the kernel
-** lets one filter in a chain have one, and we give ours up for the program's. The calls of its threads
-** then stop at their entry, before all filters.
+** A filter may have a listener, which can let a call go on that ours would have stopped for: the
+** kernel lets one filter in a chain have one, and we give ours up for the program's. The calls of
+** its threads then stop at their entry, before all filters.
 **
-** Those of a program that was attached to are read when they are asked for, where the kernel lets us. Of a thread
-** with others nothing is known: nothing is made in its name then but the calls that are its own.
+** Those of a program that was attached to are read when needed, where the kernel allows it. A
+** thread whose filters are unknown makes no calls but its own.
 **
-** Strict mode, which the kernel does not offer to who has a filter, is kept to here, at the same stops.
+** Strict mode, which the kernel refuses once there is a filter, is emulated here, at the same
+** stops.
 */
 
 #include "trace_int.h"
@@ -156,7 +157,7 @@ static void tell_unread(struct trace_run *run, const struct thread *t) {
     state_log(
         run->st,
         "process %d has seccomp filters that cannot be read here (root may, where lencase has none "
-        "itself): nothing is done in its name, and a call that is answered is getpid to them, "
+        "itself): no call is made on its behalf, and they see a call that is answered as getpid, "
         "which "
         "they may end it for",
         (int)t->proc->tgid);
@@ -205,7 +206,7 @@ void foreign_forget(struct trace_run *run, struct flight *f) {
   f->load = NULL;
 }
 
-/* What the program has there, copied once; NULL: *err, or (0) it is no filter, or cannot be read. */
+/* The program's filter, copied once; NULL: *err, or (0) it is invalid or cannot be read. */
 static struct foreign *copy_filter(struct thread *t, const struct sock_fprog *prog, int *err) {
   size_t bytes = prog->len * sizeof *prog->filter;
   struct foreign *f = NULL;
@@ -224,8 +225,9 @@ static struct foreign *copy_filter(struct thread *t, const struct sock_fprog *pr
 }
 
 /*
-** Lays the copy where the kernel is to read it: the address of its head, 0: there is no place. Without one, a
-** head for the kernel to refuse: it finds nothing behind it, whatever has come there since.
+** Lays the copy where the kernel is to read it: the address of its head, 0: there is no place.
+** Without one, a head for the kernel to refuse: it finds nothing behind it, whatever has come there
+** since.
 */
 static uint64_t place_filter(struct thread *t, struct foreign_load *load,
                              const struct sock_fprog *prog) {
@@ -296,8 +298,8 @@ static bool load_filter(struct thread *t, uint32_t flags, int64_t *result) {
 }
 
 /*
-** There are filters: the kernel says EINVAL. Else it would make the clock unreadable (rdtsc), which a call of
-** that name does: it is made instead.
+** With a filter in force the kernel says EINVAL. Else strict mode is emulated: it also disables
+** rdtsc, for which prctl(PR_SET_TSC) is made instead.
 */
 static bool set_strict(struct thread *t, int64_t *result) {
   static const uint64_t words[LENCASE_MAXARGS] = {PR_SET_TSC, PR_TSC_SIGSEGV};
@@ -340,8 +342,8 @@ static bool has_loaded(const struct foreign_load *load, int64_t result) {
 }
 
 /*
-** It is in force: of instructions that this kernel has and we do not know nothing can be said. By TSYNC the others
-** have what this thread has; where one is in strict mode the kernel refuses that.
+** It is in force. One with instructions that bpf.c does not know cannot be judged. By TSYNC the
+** other threads have what this one has; where one is in strict mode the kernel refuses that.
 */
 static void has_filter(struct thread *t, struct foreign_load *load) {
   struct foreign *f = load->filter;

@@ -1,9 +1,10 @@
 /*
 ** lend.c - memory that a program lends us, where no window could be mapped
 **
-** A program that is not ours gets no window, nor does one where the window's descriptor cannot be
-** handed over (no memfd, an outer listener), or that cannot be read, or whose own filters refuse what maps one. What replaces arguments then lies in memory of its own, mapped by a call
-** in its name when it is first needed: the program's threads could change it.
+** A program that was attached to gets no window, nor does one where the window's descriptor cannot
+** be passed (no memfd, an outer listener), or that cannot be read, or whose own filters refuse what
+** maps one. What replaces arguments then lies in memory of its own, mapped by an injected call when
+** it is first needed: the program's threads could change it.
 */
 
 #include "trace_int.h"
@@ -33,13 +34,13 @@ static void tell_lent(struct trace_run *run, const struct process *proc) {
             (int)proc->tgid, why);
 }
 
-/* Said once a program, and on the way to each call that something is replaced in: LENCASE_ENOENT. */
+/* Logged once a program, at each call in which something is replaced: LENCASE_ENOENT. */
 static int not_lent(struct trace_run *run, const struct process *proc) {
   if (!proc->space->told_own)
     state_log(
         run->st,
         "cage %d lets no memory be mapped for its arguments (seccomp filters of its own): what "
-        "is copied is handed on where it lies, which its threads could change, and nothing can "
+        "is copied is passed where it lies, which its threads could change, and nothing can "
         "be replaced",
         (int)proc->tgid);
   proc->space->told_own = true;

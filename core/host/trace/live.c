@@ -1,7 +1,7 @@
 /*
 ** live.c - the observer of a run under control: stopping all of it, and one call at a time
 **
-** To halt the run is to let no thread go on: thread_resume notes what it would do, and those
+** To halt the run is to resume no thread: thread_resume notes what it would do, and those
 ** that run are asked to stop. All else stays as in any run, so that calls in flight, signals and
 ** births are dealt with while the threads come to rest.
 **
@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 struct live {
-  struct trace_looker looker;
+  struct trace_observer observer;
   struct trace_event event; /* why it is halted, not fetched yet */
   bool asked;               /* every thread was asked to stop */
   unsigned looks;           /* since then, for those that did not */
@@ -43,7 +43,7 @@ static void for_each(struct trace_run *run, thread_fn f) {
   }
 }
 
-/* Something happened that whoever looks on is told: the run is halted. 't' may be NULL. */
+/* Something happened that the observer is told of: the run is halted. 't' may be NULL. */
 static void tell(struct trace_run *run, enum trace_told told, struct thread *t, int64_t result) {
   struct live *live = run->live;
   if (live->closing) return;
@@ -87,7 +87,7 @@ static void about(pid_t tid, const char *file, char *text, size_t size) {
   text[n > 0 ? n : 0] = '\0';
 }
 
-/* D: it waits where no stop reaches it; Z, X: it has ended, or is a leader that left its threads. */
+/* D: it waits where no stop reaches it; Z, X: it has ended, or is a leader without threads. */
 static char state_of(pid_t tid) {
   char text[512];
   const char *comm_end;
@@ -147,14 +147,14 @@ static bool nothing_stopped(struct trace_run *run) {
     return halted_and_still(run);
   }
   if (live->closing) return false;
-  if (live->looker.interrupt != NULL && *live->looker.interrupt)
+  if (live->observer.interrupt != NULL && *live->observer.interrupt)
     tell(run, TOLD_INTERRUPT, NULL, 0);
   else if (run->stopped_by != 0 && all_listen(run))
     tell(run, TOLD_STOPPED, NULL, run->stopped_by);
   return run->halted;
 }
 
-/* Before those that we ask to stop: while they come to rest nothing tells that one never will. */
+/* Before asking threads to stop: nothing shows later that one of them never will. */
 static void begin_wait(struct trace_run *run) {
   struct live *live = run->live;
   if (live->closing) for_each(run, kill_process);
@@ -194,7 +194,7 @@ static bool from_terminal(const struct thread *t) {
   return ptrace(PTRACE_GETSIGINFO, t->tid, 0, &info) == 0 && info.si_code == SI_KERNEL;
 }
 
-/* Ctrl-C in the program's terminal is for whoever looks on, once for all who were told of it. */
+/* Ctrl-C in the program's terminal is for the observer, once for all threads that got it. */
 static bool takes_interrupt(struct trace_run *run, struct thread *t, int sig) {
   if (run->attached || sig != SIGINT || t->proc == NULL || !from_terminal(t)) return false;
   restart_short(t);
@@ -239,7 +239,7 @@ static void describe(const struct thread *t, struct trace_thread *out) {
 
 /* While the run is being halted nothing is shown: that is done when it goes on. */
 static bool shows_call(struct trace_run *run, struct thread *t) {
-  const struct trace_looker *looker = &run->live->looker;
+  const struct trace_observer *observer = &run->live->observer;
   enum trace_notice notice = NOTICE_NONE;
   struct trace_thread at;
   if (run->halted) {
@@ -247,8 +247,8 @@ static bool shows_call(struct trace_run *run, struct thread *t) {
     return true;
   }
   describe(t, &at);
-  if (looker->arrived != NULL) notice = looker->arrived(looker->ud, &at);
-  t->now.ends = notice == NOTICE_END ? ENDS_TOLD : ENDS_UNHEARD;
+  if (observer->arrived != NULL) notice = observer->arrived(observer->ud, &at);
+  t->now.on_end = notice == NOTICE_END ? END_REPORTED : END_IGNORED;
   if (notice != NOTICE_HALT) return false;
   thread_rest(t, STAND_SHOWN);
   tell(run, TOLD_CALL, t, 0);
@@ -264,27 +264,28 @@ static bool had_asked(const struct thread *t, const struct user_regs_struct *reg
   return t->now.asked && regs_same_call(&t->now.regs, regs);
 }
 
-static void tell_over(struct trace_run *run, struct thread *t, uint8_t ends, int64_t result) {
-  if (ends == ENDS_UNHEARD) return;
-  if (run->live->looker.over != NULL) run->live->looker.over(run->live->looker.ud, t->tid, result);
-  if (ends == ENDS_STOPPED) tell(run, TOLD_RESULT, t, result);
+static void tell_over(struct trace_run *run, struct thread *t, uint8_t on_end, int64_t result) {
+  if (on_end == END_IGNORED) return;
+  if (run->live->observer.over != NULL)
+    run->live->observer.over(run->live->observer.ud, t->tid, result);
+  if (on_end == END_HALTS) tell(run, TOLD_RESULT, t, result);
 }
 
 static void tell_carried(struct trace_run *run, const struct thread *t) {
   const struct flight *f = &t->now;
-  if (f->ends == ENDS_UNHEARD || run->live->looker.carried == NULL) return;
-  run->live->looker.carried(run->live->looker.ud, t->tid, f->nr, f->result);
+  if (f->on_end == END_IGNORED || run->live->observer.carried == NULL) return;
+  run->live->observer.carried(run->live->observer.ud, t->tid, f->nr, f->result);
 }
 
-static void tell_lost(struct trace_run *run, uint8_t ends) {
-  if (ends == ENDS_STOPPED) tell(run, TOLD_LOST, NULL, 0);
+static void tell_lost(struct trace_run *run, uint8_t on_end) {
+  if (on_end == END_HALTS) tell(run, TOLD_LOST, NULL, 0);
 }
 
 static void tell_execed(struct trace_run *run, struct thread *t) {
-  uint8_t ends = t->now.ends;
-  t->now.ends = ENDS_UNHEARD;
+  uint8_t on_end = t->now.on_end;
+  t->now.on_end = END_IGNORED;
   if (run->live->started)
-    tell_over(run, t, ends, 0);
+    tell_over(run, t, on_end, 0);
   else
     tell(run, TOLD_START, t, 0);
   run->live->started = true;
@@ -303,7 +304,7 @@ static void let_go(struct trace_run *run, struct thread *t) {
   }
 }
 
-/* Calls that nobody was shown come first: one may halt the run again. */
+/* Calls that the observer has not seen come first: one may halt the run again. */
 static void let_go_arrived(struct trace_run *run, struct thread *t) {
   if (t->stand == STAND_ARRIVED) let_go(run, t);
 }
@@ -329,7 +330,7 @@ static void go(struct trace_run *run, bool every) {
   if (all_listen(run)) for_each(run, continue_stopped);
 }
 
-/* Comes to rest, and tells why. */
+/* Halts the run, and says why. */
 static void come_to_rest(struct trace_run *run, struct trace_event *event) {
   struct live *live = run->live;
   run_loop(run);
@@ -344,8 +345,7 @@ static void come_to_rest(struct trace_run *run, struct trace_event *event) {
 int trace_live_go(struct trace_run *run, bool every, struct trace_event *event) {
   struct live *live = run->live;
   if (live->inside)
-    return state_fail(run->st, LENCASE_EPERM,
-                      "the program goes on already: this is not for handlers");
+    return state_fail(run->st, LENCASE_EPERM, "the program is running: handlers cannot resume it");
   live->inside = true;
   if (live->event.told == TOLD_NOTHING) go(run, !extend_filters(run) || every);
   come_to_rest(run, event);
@@ -358,12 +358,12 @@ int trace_live_answer(struct trace_run *run, pid_t tid, const struct route_entry
   struct flight *f;
   uint64_t words[LENCASE_MAXARGS];
   if (run->live->inside)
-    return state_fail(run->st, LENCASE_EPERM, "the program is at work: this is not for handlers");
+    return state_fail(run->st, LENCASE_EPERM, "the program is running: handlers cannot do this");
   if (t == NULL || !thread_waits_at_call(t))
     return state_fail(run->st, LENCASE_EINVAL, "thread %d is not at a call", (int)tid);
   f = &t->now;
   thread_move(t);
-  f->ends = ENDS_STOPPED;
+  f->on_end = END_HALTS;
   regs_words(&f->regs, words);
   run->live->inside = true;
   if (first == NULL)
@@ -387,13 +387,13 @@ static void on_child(int sig) {
 static void own_group(const struct trace_run *run) {
   int fd;
   setpgid(0, 0);
-  if (!run->live->looker.no_input) return;
+  if (!run->live->observer.no_input) return;
   fd = open("/dev/null", O_RDONLY);
   if (fd > 0) dup2(fd, STDIN_FILENO);
   if (fd > 0) close(fd);
 }
 
-static const struct observer observer = {
+static const struct observer run_observed = {
     .handles_any = true,
     .child = own_group,
     .is_still = halted_and_still,
@@ -408,7 +408,7 @@ static const struct observer observer = {
     .takes = takes_interrupt,
 };
 
-static int live_begin(struct lencase_state *st, const struct trace_looker *looker,
+static int live_begin(struct lencase_state *st, const struct trace_observer *observer,
                       struct trace_run **out) {
   struct sigaction sa = {.sa_handler = on_child, .sa_flags = SA_RESTART};
   int rc = run_begin(st, out);
@@ -418,8 +418,8 @@ static int live_begin(struct lencase_state *st, const struct trace_looker *looke
   sigaction(SIGCHLD, &sa, &run->old_sigchld);
   run->live = state_new(st, sizeof *run->live);
   if (run->live == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a run");
-  run->live->looker = *looker;
-  run->observer = &observer;
+  run->live->observer = *observer;
+  run->observer = &run_observed;
   return rc;
 }
 
@@ -444,12 +444,12 @@ static int check_there(const struct trace_run *run, const struct trace_event *ev
   return state_fail(run->st, LENCASE_EHOST, "the program ended before it could be stopped");
 }
 
-int trace_live_start(struct lencase_state *st, const struct trace_looker *looker,
+int trace_live_start(struct lencase_state *st, const struct trace_observer *observer,
                      char *const argv[], struct trace_run **run, int *err) {
   struct trace_event event;
   int rc;
   *run = NULL;
-  rc = live_begin(st, looker, run);
+  rc = live_begin(st, observer, run);
   if (rc == LENCASE_OK) rc = start_program(*run, argv);
   if (rc != LENCASE_OK) return live_failed(run, rc);
   run_hide(*run);
@@ -459,12 +459,12 @@ int trace_live_start(struct lencase_state *st, const struct trace_looker *looker
   return rc == LENCASE_OK ? rc : live_failed(run, rc);
 }
 
-int trace_live_attach(struct lencase_state *st, const struct trace_looker *looker, pid_t pid,
+int trace_live_attach(struct lencase_state *st, const struct trace_observer *observer, pid_t pid,
                       struct trace_run **run) {
   struct trace_event event;
   int rc;
   *run = NULL;
-  rc = live_begin(st, looker, run);
+  rc = live_begin(st, observer, run);
   if (rc == LENCASE_OK) rc = attach_to(*run, pid);
   if (*run == NULL || (*run)->threads.n == 0) return live_failed(run, rc);
   (*run)->live->started = true;

@@ -4,8 +4,8 @@
 ** process_vm_readv(2) is the cheapest way to several places at once. An outer seccomp filter may
 ** refuse it (Docker's default profile does, without CAP_SYS_PTRACE), and so does the kernel for a
 ** process that is not dumpable or has another user id (ptrace(2), "Ptrace access mode checking").
-** /proc/PID/mem is checked when it is opened, and PTRACE_PEEKDATA asks for dumpable alone. These two
-** reach pages that the program itself may not touch, so its mappings are asked first.
+** /proc/PID/mem is checked when it is opened, and PTRACE_PEEKDATA asks for dumpable alone. These
+** two reach pages that the program itself may not touch, so its mappings are asked first.
 */
 
 #include "../kernel.h"
@@ -24,13 +24,13 @@
 
 enum { MAPS_FIRST = 1 << 16, MAPS_MAX = 64 << 20 };
 
-/* The place does not let us, or has no descriptors left: no word about the pointer. */
+/* It is refused, or there are no descriptors left: that says nothing of the pointer. */
 static bool is_refusal(ssize_t moved) {
   return moved == -EPERM || moved == -ENOSYS || moved == -EACCES || moved == -EMFILE ||
          moved == -ENFILE;
 }
 
-/* Where /proc hides what may not be looked at (hidepid), its files are no sign. */
+/* With hidepid a missing file in /proc does not mean that the process is gone. */
 static bool is_gone(pid_t tid) {
   return kill(tid, 0) != 0 && errno == ESRCH;
 }
@@ -53,7 +53,7 @@ static bool query_mapping(int fd, uint64_t addr, struct mapping *m, bool *known)
   return there;
 }
 
-/* All of a file in /proc, which tells no size beforehand; NULL: it cannot be read. */
+/* All of a file in /proc, whose size is not known before; NULL: it cannot be read. */
 static char *read_all(struct lencase_state *st, int fd, size_t *capacity) {
   char *text = NULL;
   size_t used = 0;
@@ -108,7 +108,7 @@ int memory_maps(const struct thread *t) {
   return open_proc(t->tid, "maps", O_RDONLY);
 }
 
-/* How many of 'size' bytes at 'addr' the program may touch itself. All, when that cannot be known. */
+/* How many of 'size' bytes at 'addr' the program may touch itself. All, if that is unknown. */
 static size_t touchable(const struct thread *t, uint64_t addr, size_t size, uint32_t want) {
   struct space *space = t->proc->space;
   struct mapping m;
@@ -149,7 +149,10 @@ static ssize_t file_move(const struct thread *t, uint64_t addr, const struct iov
   return moved > 0 ? moved : -EFAULT;
 }
 
-/* A word at a time, of a thread that is stopped. EIO stands for a page that is not there and for a process that is not dumpable. */
+/*
+** A word at a time, of a thread that is stopped. EIO stands for a page that is not there and for a
+** process that is not dumpable.
+*/
 static ssize_t peek_move(const struct thread *t, uint64_t addr, const struct iovec *local,
                          size_t size, bool write) {
   size_t done = 0;
@@ -247,7 +250,7 @@ void memory_veil(struct thread *t) {
   inject_prctl(t, PR_SET_DUMPABLE, 0);
 }
 
-/* A file that is opened then stays good. Where the process was open all the time the page was not there. */
+/* The opened file stays good. If the process was dumpable all the time the page is missing. */
 static ssize_t move_unveiled(struct thread *t, const struct iovec *local,
                              const struct iovec *remote, size_t n, bool write) {
   enum veil veil = memory_unveil(t);

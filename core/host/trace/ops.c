@@ -96,7 +96,7 @@ static void ops_window_put(struct call *call, const struct mem_seg *seg) {
     window_give(space_of(call), seg);
 }
 
-/* Without a window nothing is safe from the program's threads, and its own memory is handed on. */
+/* Without a window nothing is safe from the program's threads, so its own memory is passed. */
 static int ops_edge_get(struct call *call, struct mem_seg *seg) {
   struct trace_run *run = trace_run_of(call->cage);
   if (!window_ready(run, call->thread)) return LENCASE_ENOENT;
@@ -136,13 +136,13 @@ static enum verdict ops_carry_out(struct call *call, int32_t nr,
   *result = -ENOSYS;
   if (nr < 0 || nr >= 0x40000000) return VERDICT_DONE;
   if (t->state == THREAD_EXECED) {
-    *result = -ESRCH; /* who made the call is not there any more */
+    *result = -ESRCH; /* the caller is gone */
     return VERDICT_DONE;
   }
   t->now.nr = nr;
   memcpy(t->now.words, words, sizeof t->now.words);
   if (!tame(run, t, result)) return VERDICT_DONE;
-  *result = -EPERM; /* who asks for that is a handler */
+  *result = -EPERM; /* only a handler asks for that */
   if (!flight_bears(t)) return VERDICT_DONE;
   *result = -EFAULT;
   if (window_missing(space_of(call)) && !lend_flush(call)) return VERDICT_DONE;
@@ -166,7 +166,7 @@ static void fd_link(const struct lencase_cage *cage, int fd, char *path, size_t 
     snprintf(path, size, "/proc/%d/fd/%d", reader, fd);
 }
 
-/* Whether what /proc says is about us, and not about the descriptor: it may hide the process at all (hidepid). */
+/* Whether /proc hides the process (hidepid): then its answer says nothing of the descriptor. */
 static bool is_veiled(const struct lencase_cage *cage, int err) {
   char path[64];
   snprintf(path, sizeof path, "/proc/%d", (int)process_of(cage)->reader);

@@ -1,16 +1,17 @@
 /*
 ** queue.c - stops that have come, and are not dealt with yet
 **
-** waitpid(-1) finds the youngest tracee first, each time. If each stop were dealt with as it is found, a
-** young thread that makes calls without end would be found again and again, and an old one never. So no
-** thread has a second turn while another waits for one: when waitpid tells of a thread that has had its
-** turn in this round, all stops that are there are collected before any thread is let go on, and the next
-** round begins with them. They are not collected before every turn, since a look that finds nothing
-** more goes past every thread. First comes the thread whose last turn is longest ago: waitpid
-** does not tell who stopped first.
+** waitpid(-1) finds the youngest tracee first, each time. If each stop were dealt with as it is
+** found, a young thread that makes calls without end would be found again and again, and an old one
+** never. So no thread has a second turn while another waits for one: when waitpid tells of a thread
+** that has had its turn in this round, all stops that are there are collected before any thread is
+** resumed, and the next round begins with them. They are not collected before every turn, since a
+** look that finds nothing more goes past every thread. First comes the thread whose last turn is
+** longest ago: waitpid does not tell which stopped first.
 **
-** A thread is in the queue once. A second status says that the stop before is over: it was killed in
-** it, or it was the leader and another thread has executed a program, which has its number since.
+** A thread is in the queue once. A second status says that the stop before is over: it was killed
+** in it, or it was the leader and another thread has executed a program, which has its number
+** since.
 */
 
 #include "trace_int.h"
@@ -52,7 +53,7 @@ static struct thread *told_of(struct trace_run *run, pid_t tid, int status) {
   return NULL;
 }
 
-/* What waitpid tells of 'which' (-1: of whichever it finds first); false: nothing is there. */
+/* The status of 'which' (-1: of the first that waitpid finds); false: there is none. */
 static bool look(struct trace_run *run, pid_t which) {
   int status;
   pid_t tid = waitpid(which, &status, __WALL | __WNOTHREAD | WNOHANG);

@@ -1,9 +1,9 @@
 /*
 ** relay.c - signals to the supervisor, and job control
 **
-** What a person sends to us is meant for the program: a thread waits for it and
-** hands it on. What the terminal sends reaches the program by itself. When everything in
-** the run is stopped we stop, too, as the one whom the shell waits for.
+** Signals sent to us are meant for the program: a thread waits for them and
+** forwards them. What the terminal sends reaches the program by itself. When everything in
+** the run is stopped we stop, too, since the shell waits for us.
 */
 
 #include "trace_int.h"
@@ -37,7 +37,7 @@ void relay_block(struct trace_run *run) {
   supervise_bear(&run->mask);
   pthread_sigmask(SIG_BLOCK, &run->relay.set, NULL);
   relay_ticks(SIG_BLOCK);
-  sigaction(SIGCHLD, &sa, &run->old_sigchld); /* ignored, it would eat statuses */
+  sigaction(SIGCHLD, &sa, &run->old_sigchld); /* ignored, there would be no statuses to wait for */
 }
 
 void relay_unblock(struct trace_run *run) {

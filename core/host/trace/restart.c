@@ -4,22 +4,23 @@
 ** A downcall that a signal wakes ends with a result that only the kernel may
 ** see (-ERESTARTSYS and its like). The thread gets its own arguments back and the
 ** kernel decides: it restarts the call (the restart is silent, and the downcall
-** is made again), lets it go on (restart_syscall), or sets up the frame of a
+** is made again), continues it (restart_syscall), or sets up the frame of a
 ** signal handler (signal.c); when that comes back the call held is made again.
 **
-** A signal that is ignored wakes nothing natively; a traced thread it wakes, so that the tracer is told.
-** So do our own stops. The kernel restarts most calls after them. Others end with a plain EINTR, as
-** they would for a handler of the program's: these get -ERESTARTNOHAND for a result instead, by which the
-** kernel makes them again unless a handler of the program's runs.
+** A signal that is ignored wakes nothing natively; a traced thread it wakes, so that the tracer is
+** told. So do our own stops. The kernel restarts most calls after them. Others end with a plain
+** EINTR, as they would for a handler of the program's: these get -ERESTARTNOHAND for a result
+** instead, by which the kernel makes them again unless a handler of the program's runs.
 **
 ** A stop signal ends those calls with EINTR natively: there that stays.
 **
-** A time-out that cannot be learned (a socket's, where pidfd_getfd is refused) leaves EINTR what it is: the
-** call made again might never end.
+** A time-out that cannot be learned (a socket's, where pidfd_getfd is refused) leaves EINTR what it
+** is: the call made again might never end.
 **
-** A call that is made again has its whole time-out anew. So it is interrupted when its own is over, and gets
-** the result that says so. The time-out of a call that we let go began then. Of a call that
-** we do not stop for the kernel tells no more when it began: it counts from when it was cut short first.
+** A call that is made again has its whole time-out anew. So it is interrupted when its own is over,
+** and gets the result that says so. The time-out of a call that was stopped at its entry begins
+** when that is resumed. When another call began is not known: its time-out counts from when it was
+** interrupted first.
 */
 
 #include "trace_int.h"
@@ -41,7 +42,7 @@ bool restart_wanted(int64_t result) {
 /* Where the time-out is: in an argument, or with the socket that the first is. */
 enum limit { LIMIT_NONE, LIMIT_MS, LIMIT_TIMESPEC, LIMIT_RECEIVE, LIMIT_SEND };
 
-/* What ends with a plain EINTR, and what it says when its time is over. */
+/* Calls that end with a plain EINTR, and their result when the time is over. */
 struct wait {
   int32_t nr;
   uint8_t limit, arg;
@@ -74,7 +75,7 @@ static const struct wait waits[] = {
     {SYS_connect, LIMIT_SEND, 0, -EINPROGRESS},
 };
 
-/* What may not be made again: the descriptor is gone; the kernel's own memory of the call is used up. */
+/* What may not be made again: it closes the descriptor, or the kernel has used up its memory. */
 static const int32_t once[] = {SYS_close, SYS_restart_syscall};
 
 static const struct wait *wait_of(int32_t nr) {
@@ -117,7 +118,7 @@ static int64_t timespec_length(struct thread *t, uint64_t at) {
   return at != 0 && thread_read(t, at, ts, sizeof ts) ? length(ts[0], ts[1]) : -1;
 }
 
-/* Of a socket, by the descriptor of a thread; an errno: EBADF, ENOTSOCK, or what refuses to tell. */
+/* Of a socket, by the descriptor of a thread; an errno: EBADF, ENOTSOCK, or a refusal. */
 static int socket_option(const struct thread *t, int fd, int option, void *value, socklen_t size) {
   int pidfd = pidfd_open(t->proc->tgid, 0), own = -1, err = 0;
   if (pidfd >= 0) own = pidfd_getfd(pidfd, fd, 0);
@@ -181,7 +182,7 @@ void restart_passes(struct thread *t) {
   restart_begins(t);
 }
 
-/* A call ended with EINTR: what it says instead. 'began' 0: that was not seen. */
+/* A call ended with EINTR: its result instead. 'began' 0: that was not seen. */
 static int64_t instead(struct thread *t, int32_t nr, const uint64_t *words, int64_t began) {
   const struct wait *w = wait_of(nr);
   int64_t length_ns;
@@ -282,8 +283,8 @@ void restart_entry(struct thread *t, const struct __ptrace_syscall_info *info) {
 }
 
 /*
-** A stop that we asked for while the thread stood in another comes at the end of the call, and shows in
-** nothing but that there is no signal to have ended it.
+** A stop that we asked for while the thread stood in another comes at the end of the call, and
+** shows in nothing but that there is no signal to have ended it.
 */
 void restart_exit(struct thread *t) {
   if (t->stop == ASKED_CAME || (is_cut(t) && !signal_waits(t)))
@@ -310,7 +311,7 @@ int64_t restart_result(struct thread *t, int64_t result) {
   t->cut.how = eintr ? CUT_EINTR : CUT_NOT;
   if (eintr) {
     result = instead(t, f->nr, f->words, t->cut.began);
-    f->changed = true; /* that is not what the register says */
+    f->changed = true; /* which rax does not show */
   }
   if (!restart_wanted(result)) restart_over(t);
   return result;
@@ -354,9 +355,9 @@ static bool at_entry_of(const struct thread *t, const struct __ptrace_syscall_in
 }
 
 /*
-** restart_syscall goes on with the downcall where it was; else the call comes again, and the filter stops
-** it; or the thread does something else. What is no entry is the end of a restart that a filter of its
-** own has answered.
+** restart_syscall goes on with the downcall where it was; else the call comes again, and the filter
+** stops it; or the thread does something else. What is no entry is the end of a restart that a
+** filter of its own has answered.
 */
 void restart_entered(struct trace_run *run, struct thread *t, int status) {
   struct __ptrace_syscall_info info;

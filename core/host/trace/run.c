@@ -11,7 +11,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-/* Each program has a window, which is a file of ours. The program has begun, and has the limits that it inherited. */
+/* Each program's window is a file of ours. The programs keep the limit that they inherited. */
 static const enum __rlimit_resource limits[] = {RLIMIT_NOFILE, RLIMIT_FSIZE};
 enum { LIMITS = sizeof limits / sizeof *limits };
 
@@ -96,16 +96,16 @@ static void carried_unheard(struct trace_run *run, const struct thread *t) {
   (void)t;
 }
 
-static void over_unheard(struct trace_run *run, struct thread *t, uint8_t ends, int64_t result) {
+static void over_unheard(struct trace_run *run, struct thread *t, uint8_t on_end, int64_t result) {
   (void)run;
   (void)t;
-  (void)ends;
+  (void)on_end;
   (void)result;
 }
 
-static void lost_unheard(struct trace_run *run, uint8_t ends) {
+static void lost_unheard(struct trace_run *run, uint8_t on_end) {
   (void)run;
-  (void)ends;
+  (void)on_end;
 }
 
 static void execed_unheard(struct trace_run *run, struct thread *t) {
@@ -178,7 +178,8 @@ int run_begin(struct lencase_state *st, struct trace_run **out) {
   if (run == NULL) {
     rc = st->run != NULL ? LENCASE_EPERM : LENCASE_ENOMEM;
     state_leave(st);
-    return state_fail(st, rc, rc == LENCASE_EPERM ? "a run is on" : "no memory for a run");
+    return state_fail(st, rc,
+                      rc == LENCASE_EPERM ? "the state has a run already" : "no memory for a run");
   }
   run->st = st;
   run->observer = &run_unobserved;
@@ -209,7 +210,7 @@ LENCASE_PUBLIC int lencase_trace_run(lencase_state *st, char *const argv[], int 
   struct trace_run *run = NULL;
   int rc;
   if (argv == NULL || argv[0] == NULL || wstatus == NULL)
-    return state_fail(st, LENCASE_EINVAL, "lencase_trace_run wants a program and a wstatus");
+    return state_fail(st, LENCASE_EINVAL, "lencase_trace_run needs a program and a wstatus");
   rc = run_begin(st, &run);
   if (run == NULL) return rc;
   relay_block(run);

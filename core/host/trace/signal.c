@@ -1,12 +1,12 @@
 /*
 ** signal.c - what signals do, and the frames of their handlers
 **
-** A call in flight that a signal interrupted is the kernel's to make again, or not (restart.c). Where it
-** sets up the frame of a handler, that says whether the call ended with EINTR or will be made again
-** after the handler; until then the call is held, innermost last.
+** A call in flight that a signal interrupted is the kernel's to make again, or not (restart.c).
+** Where it sets up the frame of a handler, that says whether the call ended with EINTR or will be
+** made again after the handler; until then the call is held, innermost last.
 **
-** What a signal will do is asked before it is delivered, and another thread may change that meanwhile: so
-** the thread is stepped in a way that stops it at any call and makes none.
+** What a signal will do is asked before it is delivered, and another thread may change that
+** meanwhile: so the thread is stepped in a way that stops it at any call and makes none.
 */
 
 #include "trace_int.h"
@@ -30,7 +30,7 @@ enum { FRAME_CONTEXT = 8 + 40, CONTEXT_RAX = 13, CONTEXT_RIP = 16, CONTEXT_WORDS
 
 /* {============================== dispositions ============================= */
 
-/* What /proc tells of a thread's signals, each a set of them. */
+/* A thread's signals as /proc has them, each a set. */
 struct signals {
   uint64_t pending, shared, blocked, ignored, caught;
 };
@@ -112,10 +112,10 @@ static void hold(struct thread *t, uint64_t frame) {
   t->held[t->nheld++].at = AT_HANDLER;
   t->now.call = NULL;
   t->now.own.size = 0;
-  t->now.ends = ENDS_UNHEARD;
+  t->now.on_end = END_IGNORED;
 }
 
-/* The call ended with EINTR: the handler of the grate hears it, the program's reads it later. */
+/* The call ended with EINTR: the grate's handler gets it now, the program reads it later. */
 static void ended_in_frame(struct trace_run *run, struct thread *t,
                            const struct user_regs_struct *regs) {
   struct flight *f = &t->now;
@@ -144,7 +144,7 @@ static void at_handler(struct trace_run *run, struct thread *t) {
   thread_resume(t, 0);
 }
 
-/* Which it is, the kernel tells (ptrace_notify): a SIGTRAP may be sent, too, and instructions be stepped over. */
+/* Which it is shows in the siginfo (ptrace_notify): a SIGTRAP may be sent, too. */
 static int trap_code(const struct thread *t) {
   siginfo_t info;
   return ptrace(PTRACE_GETSIGINFO, t->tid, 0, &info) == 0 ? info.si_code : 0;
@@ -170,8 +170,8 @@ void signal_frame(struct trace_run *run, struct thread *t, int status) {
 }
 
 /*
-** There is no handler any more, and the call came again. It is not made (PTRACE_SYSEMU_SINGLESTEP), and comes
-** once more, at its entry.
+** There is no handler any more, and the call came again. It is not made (PTRACE_SYSEMU_SINGLESTEP),
+** and comes once more, at its entry.
 */
 void signal_no_frame(struct trace_run *run, struct thread *t, int status) {
   struct user_regs_struct regs;
@@ -193,7 +193,7 @@ static bool frame_left(const struct flight *f, uint64_t sp) {
   return sp > f->regs.rsp - STACK_REACH && sp < f->regs.rsp + STACK_REACH;
 }
 
-/* What the entry of a call says of the innermost call held: true when that is over. */
+/* Whether the entry of a call shows that the innermost call held is over. */
 static bool held_over(struct flight *f, const struct __ptrace_syscall_info *info) {
   if (f->at == AT_RESTART)
     return info->entry.nr != f->regs.orig_rax || info->stack_pointer != f->regs.rsp;

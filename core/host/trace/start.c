@@ -1,12 +1,12 @@
 /*
 ** start.c - the program: fork, filter, exec
 **
-** The child waits until it is traced and its filter is built, loads it, hands us the filter's listener
-** through the gate, a pair of sockets, stops, and executes the program. What else the two tell
-** each other lies in a page both can see.
+** The child waits until it is traced and its filter is built, loads it, hands us the filter's
+** listener through the gate, a pair of sockets, stops, and executes the program. What else the two
+** tell each other lies in a page both can see.
 **
-** Where the filter cannot be had as it should be, every call of every thread stops at its entry, before
-** all filters: that is dear and sees as much.
+** Where the filter cannot be had as it should be, every call of every thread stops at its entry,
+** before all filters: that is slow and sees as much.
 */
 
 #include "../descriptor.h"
@@ -55,7 +55,7 @@ static int load_by_prctl(struct sock_fprog *prog, unsigned flags) {
   return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, prog, 0, 0);
 }
 
-/* Without privilege the kernel wants set-user-ID programs to lose theirs first. */
+/* Without privilege the kernel requires no_new_privs. */
 static int load_filter(struct launch *l, int (*load)(struct sock_fprog *prog, unsigned flags),
                        unsigned flags) {
   struct sock_fprog prog = {(unsigned short)l->n, l->code};
@@ -138,7 +138,7 @@ static int fork_child(struct trace_run *run, char *const argv[], const int gate[
   child_main(run, argv, gate[0]);
 }
 
-/* What threads are, and what their descriptors and signals, is told there alone. */
+/* The states, descriptors and signals of threads are found there only. */
 static int check_proc(struct lencase_state *st) {
   if (access("/proc/self/status", R_OK) == 0) return LENCASE_OK;
   return state_fail(st, LENCASE_EHOST,

@@ -48,7 +48,8 @@ static enum steps_news look(struct steps *s, int fd, int *status) {
 
 /*
 ** Others are held where they stop, but those that have ended are reaped: a thread that executes a
-** program waits for the ends of the other threads of its process, and has the leader's number only then.
+** program waits for the ends of the other threads of its process, and has the leader's number only
+** then.
 */
 static enum steps_news await(struct steps *s, int fd, int *status) {
   int64_t began = now(), pause = PAUSE_FIRST,
@@ -70,7 +71,7 @@ static enum steps_news await(struct steps *s, int fd, int *status) {
   return news;
 }
 
-/* The end of the thread, or another program in its place: for the loop, as nothing has come between. */
+/* The end of the thread, or another program in its place: queued for the loop as any other stop. */
 static bool ends_steps(int status) {
   return !WIFSTOPPED(status) || stop_kind(status) == STOP_EXEC;
 }
@@ -111,7 +112,10 @@ static bool enters(struct steps *s) {
          steps_refuse(s, "another call came than the one made for it");
 }
 
-/* A stop on the way: SIGSTOP is kept for later, a stop of job control or of ours passes, a filter may trap what is made. */
+/*
+** A stop on the way: SIGSTOP is kept for later, a stop of job control or of ours passes, a filter
+** may trap what is made.
+*/
 static bool passes(struct steps *s, int status) {
   switch (stop_kind(status)) {
     case STOP_SIGNAL:
@@ -171,7 +175,7 @@ static bool at_entry(const struct thread *t) {
          (info.op == PTRACE_SYSCALL_INFO_ENTRY || info.op == PTRACE_SYSCALL_INFO_SECCOMP);
 }
 
-/* The call that it was about to make, which may have been answered already: orig_rax is -1 then. */
+/* The call at whose entry it stands, which may have been answered already: orig_rax is -1 then. */
 static bool stand_again(struct steps *s) {
   const struct flight *f = &s->t->now;
   uint64_t own[LENCASE_MAXARGS];

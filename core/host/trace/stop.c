@@ -167,7 +167,7 @@ static const char *const kind_names[STOP_KINDS] = {
     [STOP_GROUP] = "group",     [STOP_BIRTH] = "birth",     [STOP_EXEC] = "exec",
 };
 
-/* We do not know what the thread is at: nothing of its cage may go on. */
+/* The state of the thread is unknown: its cage must not go on. */
 static void cannot(struct trace_run *run, struct thread *t, int status) {
   char what[96];
   (void)run;
@@ -180,9 +180,10 @@ static void cannot(struct trace_run *run, struct thread *t, int status) {
 ** What each stop means in each state: complete, and cannot() where there is none.
 **
 ** Between its entry and its exit a call has no other stop than the filter's and those of births and
-** exec: signals come behind the exit. A stop of exec is told of the leader, whatever that was in
-** when another thread of its process executed a program. Before its first exec our child runs our own
-** code. Injected calls run with all signals blocked, but SIGSTOP, and faults of their instruction.
+** exec: signals come behind the exit. A stop of exec is reported for the leader, whatever that was
+** in when another thread of its process executed a program. Before its first exec our child runs
+** our own code. Injected calls run with all signals blocked, but SIGSTOP, and faults of their
+** instruction.
 */
 #define ROW(syscall, seccomp, signal, group, birth, exec)                             \
   {                                                                                   \
@@ -202,7 +203,7 @@ static const stop_fn on_stop[THREAD_STATES][STOP_KINDS] = {
     [THREAD_SKIPPED]     = ROW(flight_skipped,       flight_skip_trapped, cannot,           cannot,         cannot,         birth_execed),
     [THREAD_ENTER]       = ROW(flight_entered,       cannot,              on_signal_any,    on_group_any,   cannot,         birth_execed),
     [THREAD_INJECTED]    = ROW(flight_exited,        flight_trapped,      cannot,           cannot,         birth_reported, birth_execed),
-    [THREAD_INTERRUPTED] = ROW(restart_entered,       restart_trapped,      signal_arrived,   on_group_any,   cannot,         birth_execed),
+    [THREAD_INTERRUPTED] = ROW(restart_entered,      restart_trapped,     signal_arrived,   on_group_any,   cannot,         birth_execed),
     [THREAD_FRAME]       = ROW(signal_no_frame,      cannot,              signal_frame,     on_group_frame, cannot,         birth_execed),
     [THREAD_RETURNING]   = ROW(on_syscall_returning, cannot,              on_signal_any,    on_group_any,   cannot,         birth_execed),
     [THREAD_EXECED]      = ROW(birth_exec_exit,      cannot,              cannot,           cannot,         cannot,         cannot),

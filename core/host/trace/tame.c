@@ -1,5 +1,5 @@
 /*
-** tame.c - calls that would get away from us, or that the host must know of
+** tame.c - calls that would let a tracee escape, or that the host must know of
 */
 
 #include "trace_int.h"
@@ -12,7 +12,7 @@
 
 typedef bool (*tame_fn)(struct trace_run *run, struct thread *t, int64_t *result);
 
-/* A child that is not traced would run as if nobody had named anything. */
+/* A child that is not traced would run without any handler. */
 static bool tame_clone(struct trace_run *run, struct thread *t, int64_t *result) {
   (void)run;
   (void)result;
@@ -22,7 +22,7 @@ static bool tame_clone(struct trace_run *run, struct thread *t, int64_t *result)
 
 /*
 ** The flags lie in memory that other threads can write: the kernel reads a copy
-** of ours. What has no sensible size is left to the kernel, which refuses it.
+** of ours. An invalid size is left to the kernel, which refuses it.
 */
 static bool tame_clone3(struct trace_run *run, struct thread *t, int64_t *result) {
   struct flight *f = &t->now;
@@ -64,7 +64,7 @@ static bool tame_seccomp(struct trace_run *run, struct thread *t, int64_t *resul
   return foreign_seccomp(t, result);
 }
 
-/* Ours is not there for a program that asks; its own may have an answer. */
+/* A program that asks does not see our filter; its own may answer. */
 static bool tame_get_seccomp(struct thread *t, int64_t *result) {
   *result = foreign_mode(t);
   return *result < 0 || !foreign_allows(t, t->now.site, SYS_prctl, t->now.words);

@@ -171,7 +171,7 @@ void thread_drop(struct trace_run *run, struct thread *t) {
   state_free(run->st, t, sizeof *t);
 }
 
-/* The kernel tells of the leader's end when all others have ended. */
+/* The kernel reports the leader's end when all others have ended. */
 void thread_ended(struct trace_run *run, struct thread *t, int status) {
   struct process *proc = t->proc;
   bool last = proc != NULL && t->tid == proc->tgid;

@@ -1,8 +1,8 @@
 /*
 ** trace.h - the host of unmodified programs: ptrace and a seccomp filter
 **
-** lencase_trace_run, in lencase.h, runs a program to its end. Here is what somebody needs who looks
-** on: a run that is halted as a whole, or at one call of one thread, and let go on. While it is halted
+** lencase_trace_run, in lencase.h, runs a program to its end. Here is a run under interactive
+** control: it is halted as a whole, or at one call of one thread, and resumed. While it is halted
 ** no thread of it runs but those that the kernel holds (vfork), which stop as soon as they can.
 */
 
@@ -22,17 +22,17 @@ struct trace_run;
 enum trace_told {
   TOLD_NOTHING,
   TOLD_START,     /* before its first instruction; of a process that was there: where it was */
-  TOLD_CALL,      /* a thread is about to make a call, and nobody was asked yet */
+  TOLD_CALL,      /* a thread is about to make a call, and no handler was asked yet */
   TOLD_RESULT,    /* the call that was waited for has a result */
   TOLD_LOST,      /* it will have none: its thread has ended, or left it */
-  TOLD_INTERRUPT, /* a person wants it */
+  TOLD_INTERRUPT, /* Ctrl-C was pressed */
   TOLD_STOPPED,   /* a signal of job control stopped all of it */
-  TOLD_END        /* nothing of it is left */
+  TOLD_END        /* all of it has ended */
 };
 
 struct trace_event {
   enum trace_told told;
-  pid_t tid;      /* whose; 0: nobody's */
+  pid_t tid;      /* the thread; 0: none */
   int64_t result; /* TOLD_RESULT; TOLD_STOPPED: the signal */
   int wstatus;    /* TOLD_END: of the first program, as in waitpid(2) */
 };
@@ -40,7 +40,7 @@ struct trace_event {
 /* What a thread is doing while the run is halted. */
 enum trace_place {
   PLACE_ANYWHERE, /* it was stopped where it was */
-  PLACE_CALL,     /* at a call: to be answered, or let go */
+  PLACE_CALL,     /* at a call: to be answered, or resumed */
   PLACE_DOWN,     /* in a call that a handler was asked for */
   PLACE_STOPPED,  /* stopped by job control */
   PLACE_KERNEL    /* the kernel holds it */
@@ -57,37 +57,39 @@ struct trace_thread {
 /* What becomes of a call that arrived. */
 enum trace_notice {
   NOTICE_NONE, /* it goes its way */
-  NOTICE_END,  /* and its end is told */
+  NOTICE_END,  /* and its end is reported */
   NOTICE_HALT  /* the run is halted there */
 };
 
-/* Who looks on. The struct is copied. */
-struct trace_looker {
+/* The observer of a run. The struct is copied. */
+struct trace_observer {
   void *ud;
   const volatile int *interrupt; /* not 0: halt as soon as possible */
   bool no_input;                 /* the program's standard input is /dev/null */
   enum trace_notice (*arrived)(void *ud, const struct trace_thread *at);
-  /* Of a call whose end is told: what the kernel was asked for it; what its caller gets. */
+  /* Of a call whose end is reported: what the kernel was asked for it; what its caller gets. */
   void (*carried)(void *ud, pid_t tid, int32_t nr, int64_t result);
   void (*over)(void *ud, pid_t tid, int64_t result);
 };
 
 /*
 ** Starts a program, which gets a process group of its own, or attaches to a process with all its
-** threads; the run is halted, and the state's until trace_live_close. A started program dies with this process, another is
-** let go. LENCASE_EEXEC: *err is the errno; LENCASE_EHOST: it may not be traced; LENCASE_EPERM: there is a run.
+** threads; the run is halted, and the state's until trace_live_close. A started program dies with
+** this process, another is detached. LENCASE_EEXEC: *err is the errno; LENCASE_EHOST: it may not be
+** traced; LENCASE_EPERM: there is a run.
 */
-int trace_live_start(struct lencase_state *st, const struct trace_looker *looker,
+int trace_live_start(struct lencase_state *st, const struct trace_observer *observer,
                      char *const argv[], struct trace_run **run, int *err);
-int trace_live_attach(struct lencase_state *st, const struct trace_looker *looker, pid_t pid,
+int trace_live_attach(struct lencase_state *st, const struct trace_observer *observer, pid_t pid,
                       struct trace_run **run);
 
-/* Lets all of it go on until there is something to tell. 'every': each call of each thread arrives. */
+/* Resumes all of it until there is something to tell. 'every': each call of each thread arrives. */
 int trace_live_go(struct trace_run *run, bool every, struct trace_event *event);
 
 /*
-** Of a thread at a call: its handlers are asked, 'first' before them (NULL: they alone), and the end of the
-** call halts the run. LENCASE_EINVAL: it is not at a call; LENCASE_EPERM: the state is in use.
+** Of a thread at a call: its handlers are asked, 'first' before them (NULL: they alone), and the
+** end of the call halts the run. LENCASE_EINVAL: it is not at a call; LENCASE_EPERM: the state is
+** in use.
 */
 int trace_live_answer(struct trace_run *run, pid_t tid, const struct route_entry *first);
 

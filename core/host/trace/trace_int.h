@@ -8,7 +8,7 @@
 ** thread.c   threads, cages and address spaces: their table and their lives
 ** stop.c     a thread stopped: what kind of stop, and who deals with it
 ** arrive.c   a call arrives
-** tame.c     calls that would get away from us
+** tame.c     calls that would let a tracee escape
 ** flight.c   a call in flight: downcalls in place and injected, the end
 ** signal.c   what signals do, and the frames of their handlers
 ** restart.c  calls that are made again, or go on, after what cut them short
@@ -19,7 +19,7 @@
 ** lend.c     memory that a program lends us where there is no window
 ** slots.c    who has which bytes of a window
 ** foreign.c  seccomp filters that a program loads itself
-** edges.c    parts of a window that end at a page which nobody can read
+** edges.c    parts of a window that end at an unreadable page
 ** vdso.c     the clock without a system call
 ** ops.c      host_ops
 ** affinity.c which CPU
@@ -86,8 +86,8 @@ void slots_free(struct lencase_state *st, struct slots *s);
 enum { WINDOW_EDGES = 6 };
 
 /*
-** Memory of ours that a program can read. Each has a file of its own; the children that it forks go on with
-** it until they execute programs.
+** Memory of ours that a program can read. Each has a file of its own; the children that it forks go
+** on with it until they execute programs.
 */
 struct window {
   int fd; /* writable, to make the file longer; -1: there is none */
@@ -109,7 +109,7 @@ struct space {
   int mem, maps;    /* its files in /proc, once they are needed; -1: not open */
   uint8_t way;      /* how its memory is reached: memory.c */
   bool forked;      /* it has the stub of its parent, and no slots yet: window_ready */
-  bool told_own;    /* that nothing can be replaced in it was said */
+  bool told_own;    /* it was logged that nothing can be replaced in it */
   const char *lack; /* why it has no window, where that is of its own */
 };
 
@@ -120,10 +120,9 @@ struct process {
   struct lencase_cage *cage;
   struct space *space;
   struct thread *threads;
-  bool keeps_mask;  /* the program chose its CPUs: hands off */
-  bool own_filters; /* some thread of it has, or had, seccomp filters of its own */
-  bool
-      owes_interrupt; /* a SIGINT of the terminal's that others of its group told of is on its way */
+  bool keeps_mask;     /* the program chose its CPUs: they are not changed */
+  bool own_filters;    /* some thread of it has, or had, seccomp filters of its own */
+  bool owes_interrupt; /* a SIGINT of the terminal's, which others of its group got, is to come */
 };
 
 /* What a thread is at, which says what its next stop means: the table in stop.c. */
@@ -131,7 +130,7 @@ enum thread_state {
   THREAD_NEW,         /* its first stop is yet to come */
   THREAD_BORN,        /* that came, and its parent's report of it did not */
   THREAD_LAUNCH,      /* our own child, before its first exec */
-  THREAD_RUN,         /* runs; nothing of ours under way */
+  THREAD_RUN,         /* runs, without a call of lencase's */
   THREAD_PASSING,     /* its call arrived at its entry and goes on as it stands */
   THREAD_DOWN,        /* a downcall in place: the next syscall stop is its exit */
   THREAD_SKIPPED,     /* it has its result, and a harmless call is made in the place of its own */
@@ -146,11 +145,11 @@ enum thread_state {
 
 /* Whether a thread runs, as far as the run is concerned: thread_rest and thread_move. */
 enum thread_stand {
-  STAND_RUNS,    /* it was let go on, or its stop is being dealt with */
+  STAND_RUNS,    /* it was resumed, or its stop is being handled */
   STAND_LISTENS, /* it is in a group-stop */
   STAND_BUSY,    /* the run is being halted, and the kernel holds it: it cannot stop now */
   STAND_WAITS,   /* from here on: in a halted run. It would go on, with signal 'sig' */
-  STAND_ARRIVED, /* from here on: at a call. The observer was not told of it yet */
+  STAND_ARRIVED, /* from here on: at a call. The observer has not seen it yet */
   STAND_SHOWN    /* it was */
 };
 
@@ -169,8 +168,8 @@ enum flight_at {
   AT_RESTART  /* that came back: the next call is the restart */
 };
 
-/* Who wants to know of the end of a call. */
-enum flight_ends { ENDS_UNHEARD, ENDS_TOLD, ENDS_STOPPED };
+/* What the end of a call does: nothing, it is reported to the observer, or it halts the run. */
+enum flight_end { END_IGNORED, END_REPORTED, END_HALTS };
 
 /* A call that we hold, or a change of the host's own to a call (call NULL). */
 struct flight {
@@ -186,10 +185,10 @@ struct flight {
   struct foreign_load *load; /* it loads a seccomp filter: foreign.c; NULL: it does not */
   bool changed;              /* the thread's registers are not 'regs' now */
   bool wants;                /* carry_out asked for nr and words */
-  bool by_entry; /* it arrived at its entry, and not by the filter: so does its restart */
-  bool asked;    /* a handler wanted it when it arrived: noted by live.c */
-  uint8_t at;    /* enum flight_at */
-  uint8_t ends;  /* enum flight_ends */
+  bool by_entry;  /* it arrived at its entry, and not by the filter: so does its restart */
+  bool asked;     /* a handler wanted it when it arrived: noted by live.c */
+  uint8_t at;     /* enum flight_at */
+  uint8_t on_end; /* enum flight_end */
 };
 
 /* How a call was cut short by what the program does not see. */
@@ -202,10 +201,10 @@ enum cut_how {
 
 /* Such a call, which is about to be made again: restart.c. */
 struct cut {
-  uint8_t how; /* enum cut_how */
-  bool asked;  /* it was handled, or there is no handler that has come since */
-  int64_t began,
-      due; /* when, and when its time-out is over, in nanoseconds; 0: that is not known, there is none */
+  uint8_t how;   /* enum cut_how */
+  bool asked;    /* it was handled, or there is no handler that has come since */
+  int64_t began; /* nanoseconds; 0: that is not known */
+  int64_t due;   /* when its time-out is over; 0: it has none */
   struct user_regs_struct regs;
 };
 
@@ -247,7 +246,7 @@ struct thread {
   struct flight held[TRACE_HELD]; /* interrupted by handlers that run, innermost last */
 };
 
-/* All threads, those whose last turn is longest ago first, and which of them wait for their next. */
+/* All threads, the one whose last turn is longest ago first, and those that wait for a turn. */
 struct queue {
   TAILQ_HEAD(thread_list, thread) threads;
   struct thread *next; /* none before it waits */
@@ -308,28 +307,28 @@ struct traps {
 enum { KIND_WANTED = 1, KIND_HOST = 2, TRACE_KINDS = 1024 };
 
 /*
-** Who controls a run, and is told of what happens in it: run_unobserved, which does nothing, or that
-** of live.c, which halts it.
+** Controls a run and observes what happens in it: run_unobserved, which does nothing, or that of
+** live.c, which halts it.
 */
 struct observer {
   bool handles_any; /* it may come to handle any call */
   /* In the child that is to become the program. */
   void (*child)(const struct trace_run *run);
-  /* Nothing of the run moves any more. */
+  /* Whether all threads of the run are at rest. */
   bool (*is_still)(const struct trace_run *run);
   /* As waitpid; 0: something else happened. */
   pid_t (*wait)(struct trace_run *run, int *status);
   /* True when a call that arrived waits. */
   bool (*shows)(struct trace_run *run, struct thread *t);
-  /* The handlers of a call are asked; whether those of the call in 'regs' were, or none has come since. */
+  /* The handlers of a call are asked; whether the same call in 'regs' was seen by all handlers. */
   void (*asks)(struct thread *t, int32_t nr, const uint64_t words[LENCASE_MAXARGS]);
   bool (*had_asked)(const struct thread *t, const struct user_regs_struct *regs);
   /* The kernel has carried something out for a call. */
   void (*carried)(struct trace_run *run, const struct thread *t);
   /* A call is over; it will have no end: its thread is gone, or a signal's handler left it. */
-  void (*over)(struct trace_run *run, struct thread *t, uint8_t ends, int64_t result);
-  void (*lost)(struct trace_run *run, uint8_t ends);
-  /* A program is before its first instruction. */
+  void (*over)(struct trace_run *run, struct thread *t, uint8_t on_end, int64_t result);
+  void (*lost)(struct trace_run *run, uint8_t on_end);
+  /* A program is stopped before its first instruction. */
   void (*execed)(struct trace_run *run, struct thread *t);
   /* True when a signal stop is for the observer and not for the program. */
   bool (*takes)(struct trace_run *run, struct thread *t, int sig);
@@ -358,9 +357,9 @@ struct trace_run {
   bool launched;                 /* the program runs */
   bool wanted;                   /* there is an interface */
   bool every;                    /* every call arrives, at its entry */
-  bool halted;                   /* nothing is let go on */
-  bool leaving;                  /* what stops is let go of */
-  bool attached;                 /* its programs are not ours: whatever happens to us, they go on */
+  bool halted;                   /* no thread is resumed */
+  bool leaving;                  /* what stops is detached */
+  bool attached;                 /* its programs were attached to: they outlive us */
   int32_t window_call;           /* the call that fetches the window's descriptor, with ... */
   uint64_t cookie[TRACE_COOKIE]; /* ... these words */
   uint8_t kinds[TRACE_KINDS];    /* by callnum: why the filter traps it; KIND_... */
@@ -368,7 +367,7 @@ struct trace_run {
   bool own_wanted;               /* an interface names a callnum of its author's */
   struct traps traps;
   bool filters_short; /* some process has not all of the filters */
-  bool told_lent;     /* that there is a program without a window was said */
+  bool told_lent;     /* it was logged that there is a program without a window */
   bool told_clock;    /* that the clock of one is not seen */
   bool told_unread;   /* that the filters of one cannot be read */
   struct launch *launch;
@@ -396,8 +395,8 @@ int run_begin(struct lencase_state *st, struct trace_run **out);
 void run_end(struct trace_run *run);
 
 /*
-** A cage of the same user shall not write into us, and we may have as many files as can be. Once the program is
-** forked: it would be hidden, too, and have our limit.
+** Keeps a cage of the same user from writing into us, and raises the limit of open files. After the
+** fork: the program would inherit both.
 */
 void run_hide(struct trace_run *run);
 
@@ -410,30 +409,30 @@ void run_loop(struct trace_run *run);
 
 void queue_open(struct queue *q);
 
-/* A thread comes to be, and is no more. */
+/* A thread is created; it is gone. */
 void queue_join(struct queue *q, struct thread *t);
 void queue_leave(struct queue *q, struct thread *t);
 
-/* waitpid told of a thread, and none is waiting. */
+/* waitpid reported a thread, and none is waiting. */
 void queue_add(struct trace_run *run, pid_t tid, int status);
 
-/* The same at any time; its turn comes behind those that are waiting for theirs already, or before. */
+/* The same at any time; its turn comes behind those that wait already, or before. */
 void queue_told(struct trace_run *run, pid_t tid, int status);
 
-/* Whose turn it is, and what waitpid told; NULL: none is waiting. */
+/* The thread whose turn it is, and its wait status; NULL: none is waiting. */
 struct thread *queue_next(struct queue *q, int *status);
 
-/* What is there now: nothing of it is dealt with. */
+/* Collects the stops that are there, without handling them. */
 void queue_collect(struct trace_run *run);
 
-/* What was told of one thread, out of turn. False: nothing. */
+/* The pending stop of one thread, out of turn. False: there is none. */
 bool queue_take(struct thread *t, int *status);
 
 /* }========================================================================= */
 
 /* {================================= start.c =============================== */
 
-/* What we want to be told of those we trace. */
+/* The ptrace options of all tracees. */
 #define TRACE_OPTIONS                                                                         \
   (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | \
    PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC)
@@ -459,7 +458,7 @@ void start_close(struct trace_run *run);
 int filter_build(struct trace_run *run, const struct lencase_cage *cage, void *code,
                  size_t capacity, size_t *n);
 
-/* A filter for what the cages' handlers want and no filter of the run's traps yet; *n 0: there is nothing. */
+/* A filter for what handlers want and no filter of the run's traps yet; *n 0: there is nothing. */
 int filter_build_more(struct trace_run *run, void *code, size_t capacity, size_t *n);
 void filter_close(struct trace_run *run);
 
@@ -471,26 +470,26 @@ bool filter_any_wanted(const struct lencase_cage *cage);
 /* {================================ thread.c =============================== */
 
 int thread_table_open(struct trace_run *run);
-void thread_table_close(struct trace_run *run); /* lets go of every cage */
+void thread_table_close(struct trace_run *run); /* releases every cage */
 
 struct thread *thread_find(const struct trace_run *run, pid_t tid);
 struct thread *thread_new(struct trace_run *run, pid_t tid);
 void thread_join(struct thread *t, struct process *proc);
 void thread_rename(struct trace_run *run, struct thread *t, pid_t tid);
 
-/* The thread is no more; with the last of its process the cage is gone. */
+/* The thread is gone; with the last of its process the cage is gone. */
 void thread_ended(struct trace_run *run, struct thread *t, int status);
 
 /* Frees a thread and what it held, without a word about its process. */
 void thread_drop(struct trace_run *run, struct thread *t);
 
-/* Drops the calls of a thread: nobody is left to take a result. */
+/* Drops the calls of a thread that is gone. */
 void thread_drop_calls(struct thread *t);
 
 struct process *process_new(struct trace_run *run, pid_t tgid);
 void process_free(struct trace_run *run, struct process *proc);
 
-/* It has ended, or is ours no more. Its threads are dropped. */
+/* It has ended, or is not traced any more. Its threads are dropped. */
 void process_ended(struct trace_run *run, struct process *proc, int status);
 
 /* The first cage of a run. A status. */
@@ -498,7 +497,7 @@ int process_first(struct trace_run *run, struct thread *t);
 struct space *space_new(struct trace_run *run);
 void space_unref(struct trace_run *run, struct space *space);
 
-/* Lets a stopped thread go on, with a signal or 0. False when it is gone. */
+/* Resumes a stopped thread, with a signal or 0. False when it is gone. */
 bool thread_resume(struct thread *t, int sig);
 
 /* Asks a thread to stop. False when it is gone. */
@@ -508,8 +507,8 @@ bool thread_interrupt(struct thread *t);
 void thread_stopped(struct thread *t);
 
 /*
-** A thread that runs rests from now on, or does not any more: how it stood. There is no way from one rest to
-** another: one that takes it ends the cage.
+** A thread that runs rests from now on, or does not any more: how it stood. There is no way from
+** one rest to another: one that takes it ends the cage.
 */
 void thread_rest(struct thread *t, enum thread_stand how);
 enum thread_stand thread_move(struct thread *t);
@@ -538,8 +537,8 @@ bool thread_entry(const struct thread *t, struct __ptrace_syscall_info *info);
 
 /*
 ** Whether the thread stands before this very call: number, arguments, 'ip' behind its instruction,
-** 64-bit. What we make it do and what is waved through is compared so: the program's other threads, and
-** processes that may write into it, can change instructions that are not in the window.
+** 64-bit. What we make it do and what is waved through is compared so: the program's other threads,
+** and processes that may write into it, can change instructions that are not in the window.
 */
 bool thread_at_call(const struct thread *t, int32_t nr, const uint64_t words[LENCASE_MAXARGS],
                     uint64_t ip);
@@ -547,7 +546,7 @@ bool thread_at_call(const struct thread *t, int32_t nr, const uint64_t words[LEN
 /* The same of the call in 'regs', as they are at its entry. */
 bool thread_at_regs(const struct thread *t, const struct user_regs_struct *regs);
 
-/* Ends the cage of a thread that is where it cannot be, unless the thread is gone. */
+/* Kills the cage of a thread in an impossible state, unless the thread is gone. */
 void thread_refuse(const struct thread *t, const char *what);
 
 /* The thread's own memory: whole or false. */
@@ -562,10 +561,10 @@ void thread_unmask(struct thread *t);
 
 /* {================================= stop.c ================================ */
 
-/* Deals with what waitpid told. */
+/* Handles what waitpid reported. */
 void stop_handle(struct trace_run *run, struct thread *t, int status);
 
-/* A syscall stop of a thread with nothing of ours under way. */
+/* A syscall stop of a thread without a call of lencase's. */
 void stop_syscall(struct trace_run *run, struct thread *t, int status);
 
 enum stop_kind {
@@ -594,8 +593,8 @@ void arrive_ask(struct trace_run *run, struct thread *t);
 void arrive_pass(struct trace_run *run, struct thread *t);
 
 /*
-** Changes t->now.words where the call as it stands would get away from us, and does what
-** the host must know of it. False: it cannot be carried out, *result is what to say.
+** Changes t->now.words where the call as it stands would let the tracee escape, and keeps track of
+** what it does. False: it cannot be carried out, *result is what the caller gets.
 */
 bool tame(struct trace_run *run, struct thread *t, int64_t *result);
 
@@ -611,7 +610,7 @@ bool flight_bears(const struct thread *t);
 /* Carries out t->now.nr and words: in place or injected. */
 void flight_down(struct trace_run *run, struct thread *t);
 
-/* The stops of a downcall: its entry, the filter's for it, its exit, and that of what is made instead. */
+/* Stops of a downcall: entry, seccomp, exit; and of what is made instead of a skipped call. */
 void flight_entered(struct trace_run *run, struct thread *t, int status);
 void flight_trapped(struct trace_run *run, struct thread *t, int status);
 void flight_exited(struct trace_run *run, struct thread *t, int status);
@@ -619,16 +618,16 @@ void flight_skip_trapped(struct trace_run *run, struct thread *t, int status);
 void flight_skipped(struct trace_run *run, struct thread *t, int status);
 
 /*
-** Changes registers so that the call a thread stands at is not made. Behind the filter there is then
-** none (-1). At its entry the filters are still to come, and an outer one that is a list of what is allowed
-** would answer -1 in our place, or kill: a call that all allow is made instead.
+** Changes registers so that the call a thread stands at is not made. Behind the filter there is
+** then none (-1). At its entry the filters are still to come, and an outer one that is a list of
+** what is allowed would answer -1 in our place, or kill: a call that all allow is made instead.
 */
 void flight_skip(const struct thread *t, struct user_regs_struct *regs);
 
-/* Gives the thread its result and lets it go on. */
+/* Gives the thread its result and resumes it. */
 void flight_finish(struct trace_run *run, struct thread *t, int64_t result);
 
-/* The call is over: recycled, or (dropped) nobody was left to take its result. */
+/* The call is over: recycled, or (dropped) its thread is gone. */
 void flight_close(struct thread *t, struct flight *f, bool dropped);
 
 /* }========================================================================= */
@@ -645,7 +644,7 @@ bool signal_stops(int sig);
 /* Whether a signal that it does not block is on its way to a thread. */
 bool signal_waits(const struct thread *t);
 
-/* A signal's stop in THREAD_INTERRUPTED; what comes of its handler: the stops of THREAD_FRAME. */
+/* A signal's stop in THREAD_INTERRUPTED; the stops of THREAD_FRAME, in its handler. */
 void signal_arrived(struct trace_run *run, struct thread *t, int status);
 void signal_frame(struct trace_run *run, struct thread *t, int status);
 void signal_no_frame(struct trace_run *run, struct thread *t, int status);
@@ -663,7 +662,7 @@ enum { RESTART_UNSEEN = -514 };
 /* -ERESTART_RESTARTBLOCK: the kernel goes on with it by restart_syscall. */
 enum { RESTART_BLOCK = -516 };
 
-/* A result that says "restart me" (ERESTARTSYS ...): not one for the caller's eyes. */
+/* A result that says "restart me" (ERESTARTSYS ...), which the caller must not see. */
 bool restart_wanted(int64_t result);
 
 void restart_open(struct trace_run *run);
@@ -676,7 +675,7 @@ void restart_wake(struct trace_run *run);
 void restart_begins(struct thread *t);
 void restart_passes(struct thread *t);
 
-/* How a call in flight has ended: a result, or one of restart_wanted, which leaves it to the kernel. */
+/* The end of a call in flight: a result, or one of restart_wanted, for the kernel. */
 int64_t restart_result(struct thread *t, int64_t result);
 void restart_interrupted(struct trace_run *run, struct thread *t, int64_t result);
 
@@ -690,7 +689,7 @@ bool restart_awaits_entry(const struct thread *t);
 /* True when t->now.regs are the restart of a call held: it goes on then. */
 bool restart_resumes_held(struct trace_run *run, struct thread *t);
 
-/* What stops a thread does not show: if it has cut a call short that is made again. */
+/* The cause of a stop is unknown: it may have interrupted a call that is made again. */
 void restart_short(struct thread *t);
 
 /* The same for the stops of signals, of job control, and behind a call. */
@@ -729,7 +728,7 @@ void birth_exec_exit(struct trace_run *run, struct thread *t, int status);
 
 /* {================================= vdso.c ================================ */
 
-/* A new program, stopped before its first instruction, makes the calls that somebody handles. */
+/* Hides the vDSO from a new program, before its first instruction, where handlers want it. */
 void vdso_hide(struct trace_run *run, struct thread *t);
 
 /* }========================================================================= */
@@ -737,10 +736,10 @@ void vdso_hide(struct trace_run *run, struct thread *t);
 /* {================================= steps.c =============================== */
 
 /*
-** What a thread is made to do while it is waited for, and nothing else: none of it blocks. Signals are blocked
-** (thread_mask); a SIGSTOP is kept for later. 'over': the thread has ended or executed another program,
-** which is in the queue; or it has done something else than it was made to, or nothing for too long, and its cage is
-** ended. Everything fails then.
+** What a thread is made to do while the tracer waits for it; none of it blocks. Signals are blocked
+** (thread_mask); a SIGSTOP is kept for later. 'over': the thread has ended or executed another
+** program, which is in the queue; or it has done something else than it was made to, or nothing for
+** too long, and its cage is ended. Everything fails then.
 */
 struct steps {
   struct trace_run *run;
@@ -756,7 +755,7 @@ struct steps {
 enum steps_news { NEWS_NONE, NEWS_STOP, NEWS_FILE };
 enum steps_news steps_wait(struct steps *s, int fd, int *status);
 
-/* What came cannot be: the cage is ended. False. */
+/* An impossible stop: the cage is killed. False. */
 bool steps_refuse(struct steps *s, const char *what);
 
 /* Waits for a stop of kind 'want', going on by 'request' after others. */
@@ -770,9 +769,10 @@ bool steps_enter(struct steps *s, uint64_t site, int32_t nr, const uint64_t word
 int64_t steps_result(struct steps *s);
 
 /*
-** 'body' has a stopped thread make calls: wherever it is, it is there again afterwards. What body says; -ESRCH:
-** it is over. A body begins and ends with a thread that stands behind a call. steps_inject: one
-** call, by the syscall instruction at 'site': its result. steps_possible: whether a thread of a halted run is where that can be done.
+** 'body' has a stopped thread make calls: wherever it is, it is there again afterwards. What body
+** says; -ESRCH: it is over. A body begins and ends with a thread that stands behind a call.
+** steps_inject: one call, by the syscall instruction at 'site': its result. steps_possible: whether
+** a thread of a halted run is where that can be done.
 */
 typedef int64_t (*steps_fn)(struct steps *s, void *ud);
 int64_t steps_detour(struct trace_run *run, struct thread *t, steps_fn body, void *ud);
@@ -790,8 +790,8 @@ int64_t steps_call(struct steps *s, uint64_t site, int32_t nr,
 
 /*
 ** Memory of the program's own, which it has from the first time that it is needed until it executes
-** another or we leave: statuses as of window_take. What lend_take gives as data is in our own memory, and
-** lend_flush brings it over, with that of the calls above.
+** another or we leave: statuses as of window_take. What lend_take gives as data is in our own
+** memory, and lend_flush brings it over, with that of the calls above.
 */
 int lend_memory(struct trace_run *run, struct thread *t);
 int lend_take(struct trace_run *run, struct thread *t, struct mem_seg *seg);
@@ -803,9 +803,9 @@ bool lend_flush(const struct call *call);
 /* {================================ foreign.c ============================== */
 
 /*
-** Whether a thread's own filters let it make a call, with the syscall instruction at 'site'. foreign_bears:
-** whether what a handler asks for in its name leaves it alive, if only with an errno; the program's own call, as it
-** made it, is its own affair.
+** Whether a thread's own filters let it make a call, with the syscall instruction at 'site'.
+** foreign_bears: whether a call that a handler makes on its behalf leaves it alive, if only with an
+** errno; the program's own unchanged call is not judged.
 */
 bool foreign_allows(const struct thread *t, uint64_t site, int32_t nr,
                     const uint64_t words[LENCASE_MAXARGS]);
@@ -819,21 +819,21 @@ int32_t foreign_harmless(const struct thread *t);
 bool foreign_seccomp(struct thread *t, int64_t *result);
 bool foreign_prctl(struct thread *t, int64_t *result);
 
-/* What PR_GET_SECCOMP says where we are not; -1: that cannot be known. */
+/* The result of PR_GET_SECCOMP without lencase's filter; -1: unknown. */
 int foreign_mode(const struct thread *t);
 
 /* What is carried out for t->now has that result; it will have none. */
 void foreign_over(struct thread *t, int64_t result);
 void foreign_forget(struct trace_run *run, struct flight *f);
 
-/* A thread has what another has: a new one what its parent has; or of a process that is gone. It is no more. */
+/* A thread gets the filters of another, as of its parent; or of a process that is gone. It ends. */
 void foreign_inherit(struct thread *t, const struct thread *parent);
 void foreign_orphan(struct thread *t, const struct process *parent);
 void foreign_gone(struct thread *t);
 
 /*
-** A program that was attached to loads filters without us, and had some before: what the kernel tells of those of a
-** stopped thread. It tells the superuser alone, and nobody who has a filter himself.
+** A program that was attached to loads filters without us, and had some before: reads those of a
+** stopped thread. The kernel lets only root do that, and only in a process without a filter.
 */
 void foreign_read(struct thread *t);
 
@@ -855,7 +855,7 @@ ssize_t memory_write(struct thread *t, const struct iovec *local, const struct i
                      size_t n);
 void memory_close(struct space *space);
 
-/* What is mapped, as the kernel tells. */
+/* A mapping, as the kernel has it. */
 struct mapping {
   uint64_t start, end, offset, inode;
   uint32_t dev_major, dev_minor, flags; /* MAPPED_... */
@@ -867,8 +867,8 @@ int memory_maps(const struct thread *t);
 bool memory_mapping(const struct thread *t, int maps, uint64_t addr, struct mapping *m);
 
 /*
-** A process that others may not look into (it is not dumpable) is opened for the moment, by calls in its name: a thread of
-** it stands at a call of its own. Where the veil is lifted memory_veil lets it down again.
+** Makes a process that is not dumpable dumpable for the moment, by injected calls: a thread of it
+** is stopped at a call of its own. memory_veil undoes it.
 */
 enum veil { VEIL_NONE, VEIL_LIFTED, VEIL_STAYS };
 enum veil memory_unveil(struct thread *t);
@@ -882,10 +882,10 @@ void memory_veil(struct thread *t);
 void window_map(struct trace_run *run, struct thread *t);
 void window_free(struct trace_run *run, struct window *w);
 
-/* Whether the program of a stopped thread has a window: a forked one gets its own now. False: it never will. */
+/* Whether a stopped thread's program has a window; a forked one gets its own now. */
 bool window_ready(struct trace_run *run, struct thread *t);
 
-/* A part of the window that a thread can read: a status. window_give takes seg->data; nothing of it stays readable. */
+/* A part of the window for a thread: a status. window_give takes seg->data and hides the bytes. */
 int window_take(struct trace_run *run, struct thread *t, struct mem_seg *seg);
 void window_give(const struct space *space, const struct mem_seg *seg);
 
@@ -900,7 +900,7 @@ bool window_grow(struct window *w, size_t size);
 size_t edges_first(void);
 size_t edges_last(size_t window_size);
 
-/* The offsets of the pages that a program's set-up makes unreadable: 8 bytes each, WINDOW_EDGES of them. */
+/* The offsets of the pages that the set-up makes unreadable: WINDOW_EDGES of 8 bytes each. */
 void edges_write(unsigned char *guards);
 
 /* As window_take and window_give, for host_ops.edge_get and edge_put. */
@@ -925,13 +925,13 @@ void affinity_close(struct affinity *a);
 /* A thread stopped. */
 void affinity_stop(struct affinity *a, const struct thread *t);
 
-/* Masks as if we were not here. */
+/* CPU masks as they would be without lencase. */
 void affinity_release(struct affinity *a);
 
 /* A child of a thread gets the mask that it would have. */
 void affinity_child(const struct affinity *a, pid_t parent, pid_t child);
 
-/* The same, where no thread of its parent's is left to tell of it. */
+/* The same, where no thread of its parent is left. */
 void affinity_orphan(const struct affinity *a, const struct process *parent, pid_t child);
 
 /* }========================================================================= */
@@ -954,7 +954,7 @@ pid_t relay_traced(pid_t tracer, const char *name);
 /* A thread is in a group-stop by 'sig'. */
 void relay_listen(struct trace_run *run, struct thread *t, int sig);
 
-/* Nothing runs any more, and we have not stopped for it yet. Stops us until we are continued. */
+/* All threads are in a group-stop: stops us, too, until we are continued. */
 bool relay_all_stopped(const struct trace_run *run);
 void relay_stop(struct trace_run *run);
 
@@ -962,7 +962,7 @@ void relay_stop(struct trace_run *run);
 
 /* {================================= live.c ================================ */
 
-/* Whether a thread may be in a call that makes another: one that runs is looked at again for a moment. */
+/* Whether a thread may be in a call that makes another: looks again at a running one. */
 bool live_may_fork(pid_t tid);
 
 /* }========================================================================= */
@@ -979,10 +979,10 @@ bool extend_filters(struct trace_run *run);
 /* Seizes every thread of a process. A status. */
 int attach_to(struct trace_run *run, pid_t pid);
 
-/* LENCASE_EHOST: a program that we cannot follow. */
+/* LENCASE_EHOST: a program that cannot be traced (32-bit). */
 int attach_check(const struct trace_run *run);
 
-/* Lets a halted process go on as if we had never been there. It is no cage any more. */
+/* Detaches a halted process, with all that was changed in it undone. It is no cage any more. */
 void attach_leave(struct trace_run *run, struct process *proc);
 void attach_leave_all(struct trace_run *run);
 

@@ -1,7 +1,7 @@
 /*
 ** vdso.c - the clock without a system call
 **
-** The vDSO answers a few calls in the program itself, where nobody can stand in for them. When
+** The vDSO answers a few calls in the program itself, where no handler can. When
 ** an interface names one, a new program is not told that there is a vDSO (getauxval(3),
 ** AT_SYSINFO_EHDR), and makes the calls.
 */

@@ -1,15 +1,15 @@
 /*
 ** window.c - the sealed window and the scratch memory of each program
 **
-** A window is a memfd that we have mapped for writing and then sealed: no one
-** else can ever write it. Each new program gets one of its own mapped read-only, the first page
+** A window is a memfd that we have mapped for writing and then sealed: no other
+** process can ever write it. Each new program gets one of its own mapped read-only, the first page
 ** (the stub) executable, before its first instruction has run. The descriptor
 ** travels by an answer to a system call that only we know how to make, so that
-** nothing in the cage can put another in its place. What is mapped then is asked of the kernel: calls
-** that are made in a cage's name have the results that its filters let them have.
+** nothing in the cage can put another in its place. What is mapped then is asked of the kernel:
+** the results of injected calls may come from the cage's own filters.
 **
-** A child that a program forks has the stub and no slots (MADV_DONTFORK): it gets a window of its own when it
-** first needs one, before it loads a filter that could keep it from that.
+** A child that a program forks has the stub and no slots (MADV_DONTFORK): it gets a window of its
+** own when it first needs one, before it loads a filter that could keep it from that.
 */
 
 #include "../kernel.h"
@@ -32,7 +32,7 @@
 #define PAGE ((size_t)4096)
 #define SCRATCH_SIZE ((size_t)1 << 20)
 
-/* Nobody was found to use this part of the address space; else one of the next. */
+/* No program is known to use this part of the address space; else above it. */
 #define WINDOW_BASE UINT64_C(0x7e9000000000)
 #define WINDOW_STEP UINT64_C(0x100000000)
 enum { WINDOW_TRIES = 8 };
@@ -141,8 +141,8 @@ static int reopen_readonly(int fd) {
 }
 
 /*
-** Makes the file as long as 'size' bytes of slots need. It grows as it is used, so that who
-** locks all his memory does not get all of ours. Beyond the limit a signal would come.
+** Makes the file as long as 'size' bytes of slots need. It grows as it is used: mlockall in the
+** tracee must not pin the whole window. Growing it beyond RLIMIT_FSIZE would raise SIGXFSZ.
 */
 bool window_grow(struct window *w, size_t size) {
   struct rlimit limit;
@@ -253,7 +253,7 @@ static void refuse(int listener, uint64_t id, int err) {
   ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
 }
 
-/* A cage that makes our call has looked for the cookie where it is not meant to. */
+/* A cage that makes this call has found the cookie, which it is not meant to know. */
 static void end_intruder(const struct steps *s, const struct seccomp_notif *note) {
   state_log(s->run->st, "cage %d made a call that is lencase's own: ended", (int)note->pid);
   kill((pid_t)note->pid, SIGKILL);
@@ -261,8 +261,8 @@ static void end_intruder(const struct steps *s, const struct seccomp_notif *note
 }
 
 /*
-** Answers the call of the thread with the window's descriptor, whose number there is *got; -1: it cannot be
-** had. False: it was another's call.
+** Answers the call of the thread with the window's descriptor, whose number there is *got; -1: it
+** cannot be had. False: it was another's call.
 */
 static bool hand_over(const struct steps *s, int window_fd, int *got) {
   union notification note;
@@ -281,7 +281,7 @@ static bool hand_over(const struct steps *s, int window_fd, int *got) {
   return true;
 }
 
-/* The call with the cookie: the number of the descriptor that it was answered with, or a negative errno. */
+/* The call with the cookie: the number of the descriptor that it got, or a negative errno. */
 static int64_t fetch_descriptor(struct steps *s, uint64_t site, int window_fd) {
   uint64_t words[LENCASE_MAXARGS] = {0};
   enum steps_news news;
@@ -346,7 +346,7 @@ struct sought {
   int maps;
 };
 
-/* Where the part of the window ends that is mapped from 'addr' on, and how; 0: something else is there. */
+/* The end of the part of the window mapped from 'addr' on, and its kind; 0: something else. */
 static uint64_t window_end(const struct sought *s, uint64_t addr, uint32_t *flags) {
   struct mapping m;
   if (!memory_mapping(s->t, s->maps, addr, &m)) return 0;
@@ -478,7 +478,7 @@ static uint64_t setup_site(size_t n) {
   return at;
 }
 
-/* Whether filters of its own let a program make all that maps a window of 'size' bytes at 'stub'. */
+/* Whether its own filters allow all that maps a window of 'size' bytes at 'stub'. */
 static bool filters_allow(const struct trace_run *run, const struct thread *t, uint64_t site,
                           uint64_t stub, uint64_t size) {
   const uint64_t *c = run->cookie, fd = 3;

@@ -3,10 +3,10 @@
 **
 **   host GRATE.lua [ARGS...]
 **
-** The module was made C by wabt's wasm2c and is linked in. What it imports of WASI becomes the system
-** call that does the same, in an ILP32 cage; grates see what they see of any program. The bottom
-** hands the calls on to the kernel, with each address of the module checked and made one of ours.
-** The module's current directory is the only one it can reach.
+** The module was made C by wabt's wasm2c and is linked in. What it imports of WASI becomes the
+** system call that does the same, in an ILP32 cage; grates see what they see of any program. The
+** bottom hands the calls on to the kernel, with each address of the module checked and made one of
+** ours. The module's current directory is the only one it can reach.
 */
 
 #include <errno.h>

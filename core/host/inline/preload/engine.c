@@ -85,15 +85,15 @@ static void flush(void) {
 }
 
 /*
-** A thread control block as the dynamic linker makes them, with the thread-local data of all that is
-** loaded. What the first thread's has in these of its words holds for it as well; the x86-64 ABI of
-** threads has them there.
+** A thread control block as the dynamic linker makes them, with the thread-local data of all that
+** is loaded. What the first thread's has in these of its words holds for it as well; the x86-64 ABI
+** of threads has them there.
 */
 enum { TCB = 0, SELF = 2, SYSINFO = 4, STACK_GUARD = 5, POINTER_GUARD = 6, WORDS = 128 };
 
 /*
-** A lock knows its owner by the tid, and 0 is that of a lock which is free. Where the tid lies the libc tells
-** debuggers: how many bits, how many of them, from which byte on. NULL: it does not.
+** A lock knows its owner by the tid, and 0 is that of a lock which is free. Where the tid lies the
+** libc tells debuggers: how many bits, how many of them, from which byte on. NULL: it does not.
 */
 static uint32_t *tid_of(uintptr_t *own) {
   const uint32_t *said = dlsym(RTLD_DEFAULT, "_thread_db_pthread_tid");
@@ -135,9 +135,10 @@ static uintptr_t thread_pointer(struct inline_place *place) {
 /*
 ** LENCASE_INLINE: words with a letter before them, each ended by a newline; a newline and a percent
 ** sign inside of one are %0a and %25. 'p' and 'c' are package.path and package.cpath, 't' the
-** handler's milliseconds, 'b' max_call_bytes, 'q' 1 for quiet, 'k' what is avoided, 'g' a grate, 'a' an argument of it, '{' and '}' a branch, 'm' the
-** channel to whoever named the grates before it. A lencase that runs inline and starts a program inline
-** writes its own words behind those it runs by: its grates are above the others.
+** handler's milliseconds, 'b' max_call_bytes, 'q' 1 for quiet, 'k' what is avoided, 'g' a grate,
+** 'a' an argument of it, '{' and '}' a branch, 'm' the channel to the launcher that named the
+** grates before it. A lencase that runs inline and starts a program inline writes its own words
+** behind those it runs by: its grates are above the others.
 */
 struct script {
   char *text;

@@ -1,9 +1,9 @@
 /*
 ** preload.c - liblencase-inline.so, which LD_PRELOAD brings into a program that runs inline
 **
-** It is all that the program's own libraries ever see of us. The grates, their Lua and the libc that
-** they use are loaded into a namespace of their own (dlmopen(3)): a second libc, with its own malloc,
-** stdio, locale and locks. The program may be in the midst of its own when a call arrives.
+** It is all that the program's own libraries ever see of us. The grates, their Lua and the libc
+** that they use are loaded into a namespace of their own (dlmopen(3)): a second libc, with its own
+** malloc, stdio, locale and locks. The program may be in the midst of its own when a call arrives.
 */
 
 #include "../code.h"
@@ -76,9 +76,9 @@ static void drop(char **list, const struct ours *o) {
 }
 
 /*
-** 'envp' is what the kernel has made. Behind its NULL lies the auxiliary vector, for those who look there (Go's
-** runtime does): its first entry is put into the place of the two pointers that go. What others have made of
-** environ meanwhile is a list of its own.
+** 'envp' is what the kernel has made. Behind its NULL lies the auxiliary vector, for those who look
+** there (Go's runtime does): its first entry is put into the place of the two pointers that go.
+** What others have made of environ meanwhile is a list of its own.
 */
 static bool take_ours(char **envp, struct ours *o) {
   size_t n = 0;
@@ -109,7 +109,7 @@ static size_t read_stat(uint64_t *numbers, size_t max) {
 
 enum { START_CODE = 0, END_CODE = 1, START_STACK = 2, START_DATA = 19, NUMBERS = 26 };
 
-/* /proc/self/environ ends before ours; where that cannot be had they are zeros in there, in the end. */
+/* /proc/self/environ ends before ours; where that is refused they are zeros at its end. */
 static void hide(const struct ours *o) {
   uint64_t s[NUMBERS];
   struct prctl_mm_map map;
