@@ -3,13 +3,13 @@
 --
 --   lua5.4 scripts/gen-completion.lua > lencase
 --
--- Commands and options are those of the parser in scripts/lencase, calls those of lua/lencase/calls.lua;
+-- Commands and options are those of the parser in scripts/lencase, calls those of lua/lencase/calls/data.lua;
 -- what a command's words are stands here as data. The same input gives the same output.
 
 local here = arg[0]:match "^(.*)/[^/]*$" or "."
 package.path = here .. "/../lua/?.lua;" .. package.path
 
-local signatures = require "lencase.signatures" -- before parser_of, which puts stubs in place of modules
+local signatures = require "lencase.calls.signatures" -- before parser_of, which puts stubs in place of modules
 local parser = dofile(here .. "/parser-of.lua")(here .. "/lencase")
 
 -- What the words of a command are: the name of a function below. Of others they are files.

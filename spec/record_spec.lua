@@ -2,10 +2,10 @@
 
 local cjson = require "cjson"
 local core = require "lencase.core"
-local decision = require "lencase.decision"
+local decision = require "lencase.tools.decision"
 local lpeg = require "lpeg"
-local recording = require "lencase.recording"
-local replay = require "lencase.replay"
+local recording = require "lencase.tools.recording"
+local replay = require "lencase.tools.replay"
 local support = require "spec.support"
 
 local quote, sh, write_file, read_file = support.quote, support.sh, support.write_file, support.read_file

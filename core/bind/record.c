@@ -1,7 +1,7 @@
 /*
 ** record.c - what programs ask, what is carried out for them and what they get, told to Lua
 **
-** A function is told of events in the middle of calls, each a table: see lua/lencase/recording.lua,
+** A function is told of events in the middle of calls, each a table: see lua/lencase/tools/recording.lua,
 ** which makes a file of them.
 */
 

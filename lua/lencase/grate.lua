@@ -268,7 +268,7 @@ local KERNEL_MAX = 511 -- above: 3i's numbers and an author's own
 local function own_signature(where, name, nr, text)
   local wide, narrow = table.unpack(compiled.prototypes[text] or {})
   if not wide then
-    local prototype = require "lencase.prototype" -- its grammar takes longer than all else at the start
+    local prototype = require "lencase.calls.prototype" -- its grammar takes longer than all else at the start
     local message
     wide, message = prototype.parse(text)
     if not wide then fail(where, "%s: prototype: %s", name, message) end

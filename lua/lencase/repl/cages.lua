@@ -1,13 +1,13 @@
 -- cages.lua - simulated cages at the prompt: their calls made, told, kept and tried again
 
 local core = require "lencase.core"
-local decision = require "lencase.decision"
+local decision = require "lencase.tools.decision"
 local grate = require "lencase.grate"
 local handlers = require "lencase.repl.handlers"
 local parsing = require "lencase.parsing"
-local placing = require "lencase.placing"
-local recording = require "lencase.recording"
-local replay = require "lencase.replay"
+local placing = require "lencase.tools.placing"
+local recording = require "lencase.tools.recording"
+local replay = require "lencase.tools.replay"
 local show = require "lencase.repl.show"
 
 local MEMORY, ENOSYS, ERRNO_MAX = 1 << 28, 38, 4095

@@ -11,7 +11,7 @@ local help = require "lencase.repl.help"
 local lencase = require "lencase"
 local line = require "lencase.repl.line"
 local live = require "lencase.repl.live"
-local recording = require "lencase.recording"
+local recording = require "lencase.tools.recording"
 local show = require "lencase.repl.show"
 
 local repl = {}

@@ -1,6 +1,6 @@
 -- doctor.lua - what of the kernel and of this place works, and what of lencase can be used here
 --
---   local report = require "lencase.doctor".examine(core.probe(engine))
+--   local report = require "lencase.tools.doctor".examine(core.probe(engine))
 --   io.write(doctor.text(report)); report.usable
 --
 -- The probes (core/host/probe.h) say what works; here stands what follows from it: which hosts and which kinds of

@@ -1,7 +1,7 @@
 -- check.lua - what can be said of a script without running a program
 --
 -- A script is loaded in a grate of its own, which finds what loading finds (lencase.grate); beside that
--- its text is looked at as a tree (lencase.source). What is found is an error, a warning or a hint:
+-- its text is looked at as a tree (source.lua). What is found is an error, a warning or a hint:
 --
 --   error    unknown names of calls, of lencase's own and of errnos; too many arguments of a call; a
 --            handler that returns nothing after its call, whatever happens
@@ -12,7 +12,7 @@
 local core = require "lencase.core"
 local parsing = require "lencase.parsing"
 local policy = require "lencase.policy"
-local source = require "lencase.source"
+local source = require "lencase.tools.source"
 
 local check = {}
 
