@@ -134,8 +134,10 @@ $(COMMAND): scripts/main.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LUA_CFLAGS) -MMD -MP -o $@ $< $(LUA_LIBS)
 
+COMMANDS := $(wildcard lua/lencase/cli/*.lua)
+
 # One source for each page: the command's own parser, the header's comments.
-$(BUILD)/man/lencase.%: scripts/gen-manual.lua scripts/parser-of.lua scripts/lencase core/lencase.h lua/lencase/tools/recording.lua
+$(BUILD)/man/lencase.%: scripts/gen-manual.lua scripts/parser-of.lua $(COMMANDS) core/lencase.h lua/lencase/tools/recording.lua
 	@mkdir -p $(@D)
 	$(LUA) $< $* > $@
 
@@ -164,7 +166,7 @@ $(LUALS): scripts/gen-luals.lua $(GRATE_MODULES)
 	@mkdir -p $(@D)
 	$(LUA) $< > $@
 
-$(COMPLETION): scripts/gen-completion.lua scripts/parser-of.lua scripts/lencase $(GRATE_MODULES)
+$(COMPLETION): scripts/gen-completion.lua scripts/parser-of.lua $(COMMANDS) $(GRATE_MODULES)
 	@mkdir -p $(@D)
 	$(LUA) $< > $@
 

@@ -215,11 +215,16 @@ function doctor.text(report)
   return table.concat(lines)
 end
 
+-- Of the report, of probes, of hosts and their entries.
+local KEYS = { "usable", "probes", "hosts", "name", "state", "purpose", "text", "errno", "signal", "needs", "since",
+               "cure", "without", "command", "instead", "entries" }
+
 --- The same for programs.
 ---@param report table
 ---@return string
 function doctor.json(report)
-  return require "cjson".encode(report) .. "\n"
+  local json = require "lencase.tools.json"
+  return json.writer { keys = KEYS, string = json.text }(report) .. "\n"
 end
 
 -- }==========================================================================
