@@ -35,7 +35,7 @@ local function emit(fmt, ...) table.insert(out, select("#", ...) > 0 and fmt:for
 -- {================================= module =================================
 
 -- Where the public classes are annotated; those of the module's functions are in init.lua.
-local FILES = { "init", "grate", "contract", "layer", "output", "per_cage" }
+local FILES = { "init", "definition", "install", "contract", "layer", "output", "per_cage" }
 
 local function lines_of(name)
   local path = ("%s/../lua/lencase/%s.lua"):format(here, name)
