@@ -389,7 +389,7 @@ check:
 	@echo "check: all is well"
 
 check-layers:
-	$(LUA) scripts/check-layers.lua $(SOURCES) $(INLINE_SOURCES) $(HEADERS)
+	$(LUA) scripts/check-layers.lua $(SOURCES) $(INLINE_SOURCES) $(HEADERS) $(wildcard lua/lencase/*.lua lua/lencase/*/*.lua)
 
 check-generated:
 	$(LUA) scripts/gen-signatures.lua | diff -u $(GENERATED) -

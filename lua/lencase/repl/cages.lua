@@ -8,7 +8,7 @@ local parsing = require "lencase.parsing"
 local placing = require "lencase.tools.placing"
 local recording = require "lencase.tools.recording"
 local replay = require "lencase.tools.replay"
-local show = require "lencase.repl.show"
+local show = require "lencase.tools.show"
 
 local MEMORY, ENOSYS, ERRNO_MAX = 1 << 28, 38, 4095
 local PROCESS = { exit = true, exit_group = true, fork = true, vfork = true, clone = true, getpid = true,

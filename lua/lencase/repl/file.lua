@@ -4,7 +4,7 @@ local definitions = require "lencase.definition"
 local handlers = require "lencase.repl.handlers"
 local lencase = require "lencase"
 local output = require "lencase.output"
-local show = require "lencase.repl.show"
+local show = require "lencase.tools.show"
 local source = require "lencase.repl.source"
 
 local file = {

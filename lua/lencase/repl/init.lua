@@ -12,7 +12,7 @@ local lencase = require "lencase"
 local line = require "lencase.repl.line"
 local live = require "lencase.repl.live"
 local recording = require "lencase.tools.recording"
-local show = require "lencase.repl.show"
+local show = require "lencase.tools.show"
 
 local repl = {}
 

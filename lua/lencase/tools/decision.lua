@@ -5,7 +5,7 @@
 
 local core = require "lencase.core"
 local recording = require "lencase.tools.recording"
-local show = require "lencase.repl.show"
+local show = require "lencase.tools.show"
 
 local decision = {}
 
