@@ -22,6 +22,8 @@ local ROOMS = {
   { "^core/host/supervise%.[ch]$", "host" },
   { "^core/host/edge%.[ch]$", "host" },
   { "^core/host/bpf%.[ch]$", "host" },
+  { "^core/host/descriptor%.[ch]$", "host" },
+  { "^core/host/kernel%.h$", "host" },
   { "^core/host/probe[%w_]*%.[ch]$", "host" },
   { "^core/host/(%w+)/[%w_]+%.[ch]$", "host/%1" },
   { "^core/host/inline/preload/[%w_]+%.[ch]$", "host/inline" },

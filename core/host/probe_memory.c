@@ -2,6 +2,7 @@
 ** probe_memory.c - the memory of the window, and what the inline host needs
 */
 
+#include "kernel.h"
 #include "probe_int.h"
 
 #include <dlfcn.h>
@@ -16,20 +17,6 @@
 #include <sys/syscall.h>
 #include <sys/ucontext.h>
 #include <unistd.h>
-
-#ifndef MFD_EXEC
-#define MFD_EXEC 0x10U
-#endif
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 0x10
-#endif
-#ifndef PR_SET_SYSCALL_USER_DISPATCH
-#define PR_SET_SYSCALL_USER_DISPATCH 59
-#define PR_SYS_DISPATCH_ON 1
-#endif
-#ifndef SYS_mseal
-#define SYS_mseal 462
-#endif
 
 enum { PAGE = 4096 };
 

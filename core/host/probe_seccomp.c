@@ -2,6 +2,7 @@
 ** probe_seccomp.c - filters, stops and listeners
 */
 
+#include "descriptor.h"
 #include "probe_int.h"
 
 #include <errno.h>
@@ -312,40 +313,10 @@ void probe_try_pidfd_getfd(struct probe_trial *trial) {
     probe_found(trial, "%s", "");
 }
 
-union control {
-  char bytes[CMSG_SPACE(sizeof(int))];
-  struct cmsghdr align;
-};
-
 /* Sends the socket itself. */
 static int send_descriptor(void *ud) {
   const int *fd = ud;
-  union control control = {{0}};
-  struct iovec part = {(void *)"x", 1};
-  struct msghdr m = {.msg_iov = &part,
-                     .msg_iovlen = 1,
-                     .msg_control = control.bytes,
-                     .msg_controllen = sizeof control.bytes};
-  struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-  c->cmsg_level = SOL_SOCKET;
-  c->cmsg_type = SCM_RIGHTS;
-  c->cmsg_len = CMSG_LEN(sizeof *fd);
-  memcpy(CMSG_DATA(c), fd, sizeof *fd);
-  return sendmsg(*fd, &m, 0) == 1 ? 0 : errno;
-}
-
-static bool received_descriptor(int fd) {
-  union control control = {{0}};
-  char byte;
-  struct iovec part = {&byte, 1};
-  struct msghdr m = {.msg_iov = &part,
-                     .msg_iovlen = 1,
-                     .msg_control = control.bytes,
-                     .msg_controllen = sizeof control.bytes};
-  const struct cmsghdr *c;
-  if (recvmsg(fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) != 1) return false;
-  c = CMSG_FIRSTHDR(&m);
-  return c != NULL && c->cmsg_type == SCM_RIGHTS;
+  return descriptor_send(*fd, *fd);
 }
 
 void probe_try_scm_rights(struct probe_trial *trial) {
@@ -359,7 +330,7 @@ void probe_try_scm_rights(struct probe_trial *trial) {
   waitpid(p.pid, &wstatus, 0);
   errno = WEXITSTATUS(wstatus);
   if (!probe_went(trial, wstatus == 0, "sendmsg")) return;
-  if (probe_went(trial, received_descriptor(pair[0]), "recvmsg")) probe_found(trial, "%s", "");
+  if (probe_went(trial, descriptor_receive(pair[0]) >= 0, "recvmsg")) probe_found(trial, "%s", "");
 }
 
 /* }========================================================================= */

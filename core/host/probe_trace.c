@@ -2,6 +2,7 @@
 ** probe_trace.c - stopping another process, and reading and writing its memory
 */
 
+#include "kernel.h"
 #include "probe_int.h"
 
 #include <errno.h>
@@ -176,19 +177,11 @@ void probe_try_peek(struct probe_trial *trial) {
   judge_read(trial, errno == 0, "PTRACE_PEEKDATA", &copy);
 }
 
-/* The headers of Linux 6.11 have it. */
-struct procmap_query {
-  uint64_t size, flags, addr, start, end, vma_flags, page_size, offset, inode;
-  uint32_t major, minor, name_size, build_id_size;
-  uint64_t name, build_id;
-};
-#define QUERY _IOWR('f', 17, struct procmap_query)
-
 void probe_try_procmap_query(struct probe_trial *trial) {
-  struct procmap_query q = {.size = sizeof q, .addr = (uintptr_t)&q};
+  struct map_query q = {.size = sizeof q, .addr = (uintptr_t)&q};
   int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
   if (!probe_went(trial, fd >= 0, "open /proc/self/maps")) return;
-  if (!probe_went(trial, ioctl(fd, QUERY, &q) == 0, "PROCMAP_QUERY")) return;
+  if (!probe_went(trial, ioctl(fd, MAP_QUERY, &q) == 0, "PROCMAP_QUERY")) return;
   if (q.start <= q.addr && q.addr < q.end)
     probe_found(trial, "%s", "");
   else

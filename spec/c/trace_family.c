@@ -264,6 +264,44 @@ static int cage_mixed(void) {
   return cage_fork();
 }
 
+static void *make_a_call(void *ud) {
+  syscall(SYS_getppid);
+  return ud;
+}
+
+static void make_threads(void) {
+  pthread_t t;
+  int i;
+  for (i = 0; i < 50; i++) {
+    must(pthread_create(&t, NULL, make_a_call, NULL) == 0);
+    must(pthread_join(t, NULL) == 0);
+  }
+}
+
+static void make_processes(void) {
+  int i, status;
+  for (i = 0; i < 50; i++) {
+    pid_t pid = fork();
+    if (pid == 0) _exit(0);
+    must(waitpid(pid, &status, 0) == pid && status == 0);
+  }
+}
+
+/* Threads begin while processes that they have nothing to do with end. */
+static int cage_beside(void) {
+  static void (*const run[])(void) = {make_threads, make_processes, make_threads, make_processes};
+  pid_t pids[4];
+  int i, status;
+  for (i = 0; i < 4; i++) {
+    pids[i] = fork();
+    if (pids[i] > 0) continue;
+    run[i]();
+    _exit(0);
+  }
+  for (i = 0; i < 4; i++) must(waitpid(pids[i], &status, 0) == pids[i] && status == 0);
+  return 0;
+}
+
 static const struct cage_program cage_programs[] = {
     {"fork", cage_fork},
     {"vfork", cage_vfork},
@@ -281,6 +319,7 @@ static const struct cage_program cage_programs[] = {
     {"killed", cage_killed},
     {"storm", cage_storm},
     {"mixed", cage_mixed},
+    {"beside", cage_beside},
     {NULL, NULL},
 };
 
@@ -388,6 +427,7 @@ int main(int argc, char **argv) {
   test_events("threads", 1, 1, 0);
   test_events("clone", 6, 1, 1);
   test_events("exec_thread", 1, 2, 0);
+  test_events("beside", 105, 1, 0);
   test_drops("killed", 1);
   test_drops("exit_thread", 1);
   return test_end();

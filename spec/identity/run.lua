@@ -15,23 +15,18 @@ local identity = require "spec.identity"
 local known = require "spec.identity.known"
 local report = require "spec.identity.report"
 
-local function words_in(text)
-  local list = {}
-  for word in text:gmatch "[^,]+" do table.insert(list, word) end
-  return list
-end
-
-local options = { seed = "1", first = "1", calls = "1000", host = "trace,inline", style = table.concat(identity.styles, ",") }
-local i = 1
-while arg[i] do
-  local name = arg[i]:match "^%-%-(%w+)$" or error("no such option: " .. arg[i])
-  if name == "all" or name == "rows" then options[name] = true
-  else
-    i = i + 1
-    options[name] = assert(arg[i], name .. " needs a value")
-  end
-  i = i + 1
-end
+local words_in = require "spec.words_in"
+local parser = require "argparse" "spec/identity/run.lua"
+parser:option("--seed"):convert(math.tointeger):default "1"
+parser:option("--first"):convert(math.tointeger):default "1"
+parser:option("--calls"):convert(math.tointeger):default "1000"
+parser:option("--only"):convert(math.tointeger)
+parser:option("--call"):convert(words_in)
+parser:option("--host"):convert(words_in):default "trace,inline"
+parser:option("--style"):convert(words_in):default(table.concat(identity.styles, ","))
+parser:flag "--all"
+parser:flag "--rows"
+local options = parser:parse()
 
 local missing = identity.missing()
 if missing then
@@ -39,16 +34,15 @@ if missing then
   os.exit(77)
 end
 
-local names = options.call and words_in(options.call)
-local first = tonumber(options.only or options.first)
+local names, seed = options.call, options.seed
+local first = options.only or options.first
 local runs = {}
-for _, host in ipairs(words_in(options.host)) do
-  for _, style in ipairs(words_in(options.style)) do table.insert(runs, { host = host, style = style }) end
+for _, host in ipairs(options.host) do
+  for _, style in ipairs(options.style) do table.insert(runs, { host = host, style = style }) end
 end
-local found = identity.compare { seed = tonumber(options.seed), first = first,
-                                 last = options.only and first or first + tonumber(options.calls) - 1,
+local found = identity.compare { seed = seed, first = first,
+                                 last = options.only and first or first + options.calls - 1,
                                  names = names, runs = runs, seconds = 3600 }
-local seed = tonumber(options.seed)
 if options.all then
   for _, d in ipairs(found.differences) do print(report.text(d, seed, names)) end
 end

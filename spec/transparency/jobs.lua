@@ -190,11 +190,14 @@ async function main() {
   try { fs.readFileSync('/none') } catch (e) { console.log(e.code) }
   console.log(await new Promise((done) => new Worker(__filename).on('message', done)))
   console.log(await new Promise((done) => zlib.gzip('y'.repeat(1e6), (e, b) => done(b.length))))
-  const server = net.createServer((s) => s.pipe(s)).listen(0, '127.0.0.1', () => {
-    const c = net.connect(server.address().port, '127.0.0.1', () => c.end('echoed\n'))
-    c.on('data', (d) => console.log(d.toString())).on('close', () => server.close())
+  await new Promise((done) => {
+    const server = net.createServer((s) => s.pipe(s)).listen(0, '127.0.0.1', () => {
+      const c = net.connect(server.address().port, '127.0.0.1', () => c.end('echoed\n'))
+      c.on('data', (d) => console.log(d.toString())).on('close', () => server.close(done))
+    })
   })
-  const child = spawn('sh', ['-c', 'kill -TERM $$']); child.on('exit', (code, signal) => console.log(code, signal))
+  const child = spawn('sh', ['-c', 'kill -TERM $$'])
+  console.log(...await new Promise((done) => child.on('exit', (code, signal) => done([code, signal]))))
   fs.watch('.', { persistent: false }); setTimeout(() => console.log('later'), 300)
 }
 main()

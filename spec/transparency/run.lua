@@ -14,22 +14,14 @@ local jobs = require "spec.transparency.jobs"
 local namespace = require "spec.namespace"
 local transparency = require "spec.transparency"
 
-local function words_in(text)
-  local list = {}
-  for word in text:gmatch "[^,]+" do table.insert(list, word) end
-  return list
-end
-
-local options, i = { hosts = table.concat(transparency.hosts, ",") }, 1
-while arg[i] do
-  local name = arg[i]:match "^%-%-(%w+)$" or error("no such option: " .. arg[i])
-  if name == "verbose" or name == "show" or name == "packages" then options[name] = true
-  else
-    i = i + 1
-    options[name] = assert(arg[i], name .. " needs a value")
-  end
-  i = i + 1
-end
+local words_in = require "spec.words_in"
+local parser = require "argparse" "spec/transparency/run.lua"
+parser:option("--jobs"):convert(words_in)
+parser:option("--hosts"):convert(words_in):default(table.concat(transparency.hosts, ","))
+parser:flag "--verbose"
+parser:flag "--show"
+parser:flag "--packages"
+local options = parser:parse()
 
 if options.packages then
   for _, job in ipairs(jobs) do
@@ -43,7 +35,7 @@ if options.jobs then
   local by_name = {}
   for _, job in ipairs(jobs) do by_name[job.name] = job end
   chosen = {}
-  for _, name in ipairs(words_in(options.jobs)) do table.insert(chosen, by_name[name] or error("no such job: " .. name)) end
+  for _, name in ipairs(options.jobs) do table.insert(chosen, by_name[name] or error("no such job: " .. name)) end
 end
 
 -- How a job went on a host, in a word and what there is to say of it.
@@ -64,7 +56,7 @@ for _, job in ipairs(chosen) do
     print(("skipped  %s: %s"):format(job.name, missing))
     table.insert(skipped, ("%s (%s)"):format(job.name, missing))
   else
-    local results = transparency.try(job, words_in(options.hosts))
+    local results = transparency.try(job, options.hosts)
     if options.show then print(results[1].native) end
     for _, result in ipairs(results) do
       local word, text = verdict(result)

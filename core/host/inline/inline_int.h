@@ -23,18 +23,13 @@
 #ifndef INLINE_INT_H
 #define INLINE_INT_H
 
+#include "../kernel.h"
 #include "inline.h"
 
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/types.h>
 #include <sys/ucontext.h>
-
-#ifndef PR_SET_SYSCALL_USER_DISPATCH
-#define PR_SET_SYSCALL_USER_DISPATCH 59
-#define PR_SYS_DISPATCH_OFF 0
-#define PR_SYS_DISPATCH_ON 1
-#endif
 
 enum {
   INLINE_STACK = 1 << 20,

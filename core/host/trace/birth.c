@@ -188,7 +188,8 @@ static bool may_report(const struct process *proc) {
 static bool is_orphan_of(const struct trace_run *run, const struct thread *t,
                          const struct process *parent) {
   const struct thread *other;
-  if (!awaits_report(t)) return false;
+  if (!awaits_report(t) || !in_process(t->tid, t->tid))
+    return false; /* a process reports its threads */
   other = thread_find(run, thread_status(t->tid, "PPid:"));
   return other == NULL || other->proc == NULL || other->proc == parent || !may_report(other->proc);
 }

@@ -8,6 +8,7 @@
 ** reach pages that the program itself may not touch, so its mappings are asked first.
 */
 
+#include "../kernel.h"
 #include "trace_int.h"
 
 #include <errno.h>
@@ -21,19 +22,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* struct procmap_query of linux/fs.h (Linux 6.11), which older headers lack. */
-struct map_query {
-  /* cppcheck-suppress unusedStructMember */
-  uint64_t size, flags, addr;
-  /* cppcheck-suppress unusedStructMember */
-  uint64_t start, end, vma_flags, page_size, offset, inode;
-  /* cppcheck-suppress unusedStructMember */
-  uint32_t dev_major, dev_minor, name_size, build_id_size;
-  /* cppcheck-suppress unusedStructMember */
-  uint64_t name_addr, build_id_addr;
-};
-
-#define MAP_QUERY _IOWR('f', 17, struct map_query)
 enum { MAPS_FIRST = 1 << 16, MAPS_MAX = 64 << 20 };
 
 /* The place does not let us, or has no descriptors left: no word about the pointer. */

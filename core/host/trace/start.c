@@ -9,6 +9,7 @@
 ** all filters: that is dear and sees as much.
 */
 
+#include "../descriptor.h"
 #include "trace_int.h"
 
 #include <errno.h>
@@ -78,29 +79,6 @@ static int child_filter(struct launch *l) {
   return fd;
 }
 
-/* A message with one descriptor. */
-union descriptor_room {
-  char bytes[CMSG_SPACE(sizeof(int))];
-  struct cmsghdr align;
-};
-
-static void send_descriptor(int gate, int fd) {
-  union descriptor_room room;
-  char byte = 0;
-  struct iovec part = {&byte, 1};
-  struct msghdr m = {.msg_iov = &part,
-                     .msg_iovlen = 1,
-                     .msg_control = room.bytes,
-                     .msg_controllen = sizeof room.bytes};
-  struct cmsghdr *c;
-  memset(&room, 0, sizeof room);
-  c = CMSG_FIRSTHDR(&m);
-  *c = (struct cmsghdr){
-      .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fd)};
-  memcpy(CMSG_DATA(c), &fd, sizeof fd);
-  if (sendmsg(gate, &m, MSG_NOSIGNAL) < 0) return; /* we hear of no listener, then */
-}
-
 static void child_main(const struct trace_run *run, char *const argv[], int gate)
     __attribute__((noreturn));
 
@@ -111,8 +89,8 @@ static void child_main(const struct trace_run *run, char *const argv[], int gate
   run->observer->child(run);
   if (read(gate, &go, 1) != 1) _exit(127);
   listener = child_filter(l);
-  if (listener >= 0) send_descriptor(gate, listener);
-  kill(getpid(), SIGSTOP); /* start_ready */
+  if (listener >= 0) descriptor_send(gate, listener); /* else we hear of no listener */
+  kill(getpid(), SIGSTOP);                            /* start_ready */
   sigaction(SIGCHLD, &run->old_sigchld, NULL);
   sigprocmask(SIG_SETMASK, &run->mask, NULL);
   execvp(argv[0], argv);
@@ -192,24 +170,6 @@ int start_program(struct trace_run *run, char *const argv[]) {
   return rc;
 }
 
-/* The listener that the child has sent, or -1. */
-static int receive_descriptor(int gate) {
-  union descriptor_room room;
-  char byte;
-  struct iovec part = {&byte, 1};
-  struct msghdr m = {.msg_iov = &part,
-                     .msg_iovlen = 1,
-                     .msg_control = room.bytes,
-                     .msg_controllen = sizeof room.bytes};
-  const struct cmsghdr *c;
-  int fd = -1;
-  if (recvmsg(gate, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) != 1) return -1;
-  c = CMSG_FIRSTHDR(&m);
-  if (c != NULL && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof fd))
-    memcpy(&fd, CMSG_DATA(c), sizeof fd);
-  return fd;
-}
-
 /* Why not all that is wanted would stop by the filter; NULL: it would. */
 static const char *shortcoming(const struct launch *l) {
   switch (l->filtered) {
@@ -227,7 +187,7 @@ static bool answered_outside(const struct trace_run *run) {
 void start_ready(struct trace_run *run) {
   const struct launch *l = run->launch;
   const char *why = shortcoming(l);
-  if (l->filtered == FILTER_LISTENED) run->listener = receive_descriptor(l->gate);
+  if (l->filtered == FILTER_LISTENED) run->listener = descriptor_receive(l->gate);
   if (run->listener < 0 && run->window.lack == NULL) {
     run->window.lack = "seccomp gives no listener";
     run->window.lack_err = l->refused;

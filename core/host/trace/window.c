@@ -12,6 +12,7 @@
 ** first needs one, before it loads a filter that could keep it from that.
 */
 
+#include "../kernel.h"
 #include "trace_int.h"
 
 #include <errno.h>
@@ -27,13 +28,6 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
-
-#ifndef MFD_EXEC
-#define MFD_EXEC 0x10U
-#endif
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 0x10
-#endif
 
 #define PAGE ((size_t)4096)
 #define SCRATCH_SIZE ((size_t)1 << 20)
