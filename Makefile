@@ -134,8 +134,10 @@ $(COMMAND): scripts/main.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(LUA_CFLAGS) -MMD -MP -o $@ $< $(LUA_LIBS)
 
+COMMANDS := $(wildcard lua/lencase/cli/*.lua)
+
 # One source for each page: the command's own parser, the header's comments.
-$(BUILD)/man/lencase.%: scripts/gen-manual.lua scripts/parser-of.lua scripts/lencase core/lencase.h lua/lencase/recording.lua
+$(BUILD)/man/lencase.%: scripts/gen-manual.lua scripts/parser-of.lua $(COMMANDS) core/lencase.h lua/lencase/tools/recording.lua
 	@mkdir -p $(@D)
 	$(LUA) $< $* > $@
 
@@ -147,9 +149,10 @@ $(BUILD)/liblencase-inline.so: core/host/inline/preload/preload.c core/host/inli
 	$(CC) $(CFLAGS) -MMD -MP -fvisibility=hidden -shared -Wl,-z,defs -o $@ $<
 
 PRELOAD = $(BUILD)/obj/core/host/inline/preload
-LUA_MODULES := $(wildcard lua/lencase/*.lua)
+# Of lencase's modules in Lua those that a grate needs.
+GRATE_MODULES := $(wildcard lua/lencase/*.lua lua/lencase/calls/*.lua)
 
-$(BUILD)/modules.bin: scripts/gen-bytecode.lua $(LUA_MODULES)
+$(BUILD)/modules.bin: scripts/gen-bytecode.lua $(GRATE_MODULES)
 	@mkdir -p $(@D)
 	$(LUA) $^ > $@
 
@@ -159,11 +162,11 @@ $(PRELOAD)/modules.o: $(BUILD)/modules.bin
 $(BUILD)/liblencase-engine.so: $(PRELOAD)/engine.o $(PRELOAD)/modules.o $(OBJECTS)
 	$(CC) $(VARIANT) -shared -Wl,-z,now -Wl,-z,defs -o $@ $^ $(LUA_LIBS) $(LIBS)
 
-$(LUALS): scripts/gen-luals.lua $(wildcard lua/lencase/*.lua)
+$(LUALS): scripts/gen-luals.lua $(GRATE_MODULES)
 	@mkdir -p $(@D)
 	$(LUA) $< > $@
 
-$(COMPLETION): scripts/gen-completion.lua scripts/parser-of.lua scripts/lencase $(wildcard lua/lencase/*.lua)
+$(COMPLETION): scripts/gen-completion.lua scripts/parser-of.lua $(COMMANDS) $(GRATE_MODULES)
 	@mkdir -p $(@D)
 	$(LUA) $< > $@
 
@@ -386,7 +389,7 @@ check:
 	@echo "check: all is well"
 
 check-layers:
-	$(LUA) scripts/check-layers.lua $(SOURCES) $(INLINE_SOURCES) $(HEADERS)
+	$(LUA) scripts/check-layers.lua $(SOURCES) $(INLINE_SOURCES) $(HEADERS) $(wildcard lua/lencase/*.lua lua/lencase/*/*.lua)
 
 check-generated:
 	$(LUA) scripts/gen-signatures.lua | diff -u $(GENERATED) -
@@ -445,11 +448,14 @@ Cflags: -I$${includedir}
 endef
 export PKGCONFIG_FILE
 
+# The folders of lua/lencase/.
+ROOMS := $(patsubst lua/lencase/%/,%,$(wildcard lua/lencase/*/))
+
 # Which folders were made for it; nothing depends on the umask of who installs.
 FOLDERS = $(DATADIR)/folders
 
 install: all
-	DESTDIR='$(DESTDIR)' scripts/make-folders $(FOLDERS) $(BINDIR) $(LIBDIR)/pkgconfig $(INCLUDEDIR) $(LUADIR)/repl \
+	DESTDIR='$(DESTDIR)' scripts/make-folders $(FOLDERS) $(BINDIR) $(LIBDIR)/pkgconfig $(INCLUDEDIR) $(addprefix $(LUADIR)/,$(ROOMS)) \
 	  $(LUALIBDIR) $(EXAMPLEDIR) $(LUALSDIR) $(MANDIR)/man1 $(MANDIR)/man3 $(COMPLETIONDIR)
 	$(INSTALL) -m 755 $(COMMAND) $(DESTDIR)$(BINDIR)
 	$(INSTALL) -m 644 scripts/lencase $(DESTDIR)$(DATADIR)/lencase.lua
@@ -459,7 +465,7 @@ install: all
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/liblencase.so
 	$(INSTALL) -m 644 core/lencase.h $(DESTDIR)$(INCLUDEDIR)
 	$(INSTALL) -m 644 lua/lencase/*.lua $(DESTDIR)$(LUADIR)
-	$(INSTALL) -m 644 lua/lencase/repl/*.lua $(DESTDIR)$(LUADIR)/repl
+	set -e; for room in $(ROOMS); do $(INSTALL) -m 644 lua/lencase/$$room/*.lua $(DESTDIR)$(LUADIR)/$$room; done
 	$(INSTALL) -m 755 $(MODULE) $(DESTDIR)$(LUALIBDIR)
 	$(INSTALL) -m 644 $(filter-out %_spec.lua,$(wildcard examples/*.lua)) $(DESTDIR)$(EXAMPLEDIR)
 	$(INSTALL) -m 644 $(BUILD)/man/lencase.1 $(DESTDIR)$(MANDIR)/man1

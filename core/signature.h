@@ -1,9 +1,9 @@
 /*
 ** signature.h - what the arguments of a call are
 **
-** Signatures are data: generated from lua/lencase/calls.lua when lencase is
+** Signatures are data: generated from lua/lencase/calls/data.lua when lencase is
 ** built, or made at run time from a prototype that an author gives (by the same
-** grammar, lua/lencase/prototype.lua). Argument indexes count from 0 here.
+** grammar, lua/lencase/calls/prototype.lua). Argument indexes count from 0 here.
 */
 
 #ifndef SIGNATURE_H

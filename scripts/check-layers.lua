@@ -1,5 +1,5 @@
 -- check-layers.lua - proves from the #include lines that the rooms of core/ know only those
--- rooms that the design allows (DESIGN, section 7)
+-- rooms that the design allows (DESIGN, section 7), and from `require` the same of lua/lencase/
 --
 --   lua5.4 scripts/check-layers.lua FILE...
 --
@@ -27,6 +27,8 @@ local ROOMS = {
   { "^core/host/probe[%w_]*%.[ch]$", "host" },
   { "^core/host/(%w+)/[%w_]+%.[ch]$", "host/%1" },
   { "^core/host/inline/preload/[%w_]+%.[ch]$", "host/inline" },
+  { "^lua/lencase/[%w_]+%.lua$", "language" },
+  { "^lua/lencase/(%w+)/[%w_]+%.lua$", "%1" },
 }
 
 -- What the files of a room may include besides their own: exactly the arrows, each written out.
@@ -48,12 +50,19 @@ local MAY_KNOW = {
   ["host/embed"] = CONCRETE_HOST,
   ["host/inline"] = CONCRETE_HOST,
   ["host/lind"] = CONCRETE_HOST,
+  calls = "language",
+  language = "calls",
+  tools = "language calls",
+  repl = "language calls tools",
+  cli = "language calls tools repl",
 }
 
 -- Single files that know more than their room, and why.
 local EXCEPTIONS = {
   -- lencase_new and lencase_close make and free what every room keeps in the state.
   ["core/lencase.c"] = "cage route call",
+  -- Scripts know lencase.test by this name; what it consists of are tools.
+  ["lua/lencase/test.lua"] = "tools",
 }
 
 local LUA_HEADERS = { ["lua.h"] = true, ["lauxlib.h"] = true, ["lualib.h"] = true, ["luaconf.h"] = true }
@@ -105,12 +114,39 @@ local function why_not(path, room, target)
   return ("room '%s' may not know room '%s' (%s)"):format(room, known, target)
 end
 
--- The complaint about one line of a file; nil: none.
+-- The file of a module in Lua: lua/lencase/repl/init.lua of "lencase.repl".
+---@param name string
+---@return string? path
+local function module_file(name)
+  local path = "lua/" .. name:gsub("%.", "/")
+  for _, file in ipairs { path .. ".lua", path .. "/init.lua" } do
+    local f = io.open(file)
+    if f then
+      f:close()
+      return file
+    end
+  end
+end
+
+-- The complaint about one line in Lua; nil: none.
 ---@param path string
 ---@param room string
 ---@param line string
 ---@return string?
-local function judge(path, room, line)
+local function judge_lua(path, room, line)
+  for word, name in line:gmatch '([%w_]+)[ (]*"([%w_.]*[%w_])"' do
+    local target = (word == "require" or word == "when_needed") and name:find "^lencase" and module_file(name)
+    local complaint = target and why_not(path, room, target)
+    if complaint then return complaint end
+  end
+end
+
+-- The same about one line in C.
+---@param path string
+---@param room string
+---@param line string
+---@return string?
+local function judge_c(path, room, line)
   local open, name = line:match '^%s*#%s*include%s*(["<])([^">]+)[">]'
   if not open then return nil end
   if LUA_HEADERS[name] then
@@ -125,6 +161,7 @@ end
 local function check_file(path)
   local room = room_of(path)
   if not room or not MAY_KNOW[room] then return { path .. ":1: belongs to no room" } end
+  local judge = path:find "%.lua$" and judge_lua or judge_c
   local complaints, number = {}, 0
   for line in io.lines(path) do
     number = number + 1

@@ -1,7 +1,7 @@
 #!/usr/bin/env lua5.4
 -- gen-bytecode.lua - lencase's modules in Lua as they are and compiled, for liblencase-engine.so
 --
---   lua5.4 scripts/gen-bytecode.lua lua/lencase/*.lua > FILE
+--   lua5.4 scripts/gen-bytecode.lua lua/lencase/*.lua lua/lencase/calls/*.lua > FILE
 --
 -- core/grate_load.c reads FILE and uses what is compiled where the module's file still is what it was compiled from:
 -- each program that is executed inline loads them, and parsing them is what takes longest then.

@@ -3,14 +3,15 @@
 --
 --   lua5.4 scripts/gen-completion.lua > lencase
 --
--- Commands and options are those of the parser in scripts/lencase, calls those of lua/lencase/calls.lua;
+-- Commands and options are those of the parser in lua/lencase/cli/, calls those of lua/lencase/calls/data.lua;
 -- what a command's words are stands here as data. The same input gives the same output.
 
 local here = arg[0]:match "^(.*)/[^/]*$" or "."
 package.path = here .. "/../lua/?.lua;" .. package.path
 
-local signatures = require "lencase.signatures" -- before parser_of, which puts stubs in place of modules
-local parser = dofile(here .. "/parser-of.lua")(here .. "/lencase")
+local signatures = require "lencase.calls.signatures" -- before parser_of, which puts stubs in place of modules
+local parser = dofile(here .. "/parser-of.lua")(here .. "/../lua")
+local takes_value = require "lencase.cli.options".takes_value
 
 -- What the words of a command are: the name of a function below. Of others they are files.
 local words_of = { run = "_lencase_stack", check = "_lencase_stack", compile = "_lencase_stack",
@@ -100,8 +101,6 @@ local function calls()
   table.sort(names)
   return table.concat(names, " ")
 end
-
-local function takes_value(option) return #option:_get_argument_list() > 0 end
 
 -- What completes the value of an option: one of the words that are known, a file, or nothing.
 local function reply_of(option)

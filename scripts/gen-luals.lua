@@ -4,13 +4,13 @@
 --   LUA_PATH='lua/?.lua;;' lua5.4 scripts/gen-luals.lua > lencase.d.lua
 --
 -- The module's own come from the annotations in lua/lencase/*.lua, the calls and structs from
--- lua/lencase/calls.lua. The same input gives the same output, and nothing needs to be built for it.
+-- lua/lencase/calls/data.lua. The same input gives the same output, and nothing needs to be built for it.
 
 local here = arg[0]:match "^(.*)/[^/]*$" or "."
 package.path = here .. "/../lua/?.lua;" .. package.path
 
-local enum = require "lencase.enum"
-local signatures = require "lencase.signatures"
+local enum = require "lencase.calls.enum"
+local signatures = require "lencase.calls.signatures"
 
 local HEAD = [[
 ---@meta lencase
@@ -35,7 +35,7 @@ local function emit(fmt, ...) table.insert(out, select("#", ...) > 0 and fmt:for
 -- {================================= module =================================
 
 -- Where the public classes are annotated; those of the module's functions are in init.lua.
-local FILES = { "init", "grate", "contract", "layer", "output", "per_cage" }
+local FILES = { "init", "definition", "install", "contract", "layer", "output", "per_cage" }
 
 local function lines_of(name)
   local path = ("%s/../lua/lencase/%s.lua"):format(here, name)

@@ -1,10 +1,10 @@
 #!/usr/bin/env lua5.4
 -- gen-manual.lua - prints a page of the manual, for man(1)
 --
---   lua5.4 scripts/gen-manual.lua 1 > lencase.1    the command: from the parser in scripts/lencase
+--   lua5.4 scripts/gen-manual.lua 1 > lencase.1    the command: from the parser in lua/lencase/cli/
 --   lua5.4 scripts/gen-manual.lua 3 > lencase.3    the C library: from core/lencase.h
 --
--- Page 1 has the format of recordings as the head of lua/lencase/recording.lua tells it.
+-- Page 1 has the format of recordings as the head of lua/lencase/tools/recording.lua tells it.
 -- What the sources do not say stands here as data: `command` and `library`. The same input gives the
 -- same output, byte for byte, and nothing needs to be built for it.
 
@@ -210,7 +210,7 @@ local function show_head(path)
 end
 
 local function page_1()
-  local parser = parser_of(here .. "/lencase")
+  local parser = parser_of(here .. "/../lua")
   local exit_status
   title(1, command.short)
   emit ".SH SYNOPSIS"
@@ -229,7 +229,7 @@ local function page_1()
   emit ".SH EXIT STATUS"
   text_of(assert(exit_status, "no command 'run'") .. "\n" .. command.exit_status)
   emit ".SH RECORDINGS"
-  show_head(here .. "/../lua/lencase/recording.lua")
+  show_head(here .. "/../lua/lencase/tools/recording.lua")
   emit ".SH FILES"
   for _, file in ipairs(command.files) do
     emit ".TP"

@@ -1,6 +1,6 @@
 -- lencase check: each thing that it finds by a script that is wrong so, and nothing in the examples
 
-local source = require "lencase.source"
+local source = require "lencase.tools.source"
 local support = require "spec.support"
 
 local HEAD = 'local lencase = require "lencase"\nlocal sys = lencase.sys\n'
@@ -277,7 +277,7 @@ end)
 
 describe("a script's tree", function()
   it("has the globals that luac sees, for every script of the tree", function()
-    for path in io.popen("ls lua/lencase/*.lua examples/*.lua spec/*.lua scripts/*.lua scripts/lencase"):lines() do
+    for path in io.popen("ls lua/lencase/*.lua lua/lencase/*/*.lua examples/*.lua spec/*.lua scripts/*.lua scripts/lencase"):lines() do
       local tree = assert(source.parse(support.read_file(path)), path)
       local here, there = {}, {}
       for _, n in ipairs(tree.globals) do here[n.name] = true end

@@ -2,7 +2,7 @@
 -- built and run here.
 
 local core = require "lencase.core"
-local header = require "lencase.header"
+local header = require "lencase.tools.header"
 local policy = require "lencase.policy"
 local support = require "spec.support"
 

@@ -253,7 +253,7 @@ describe("lencase doctor", function()
       for _, p in ipairs(probes) do
         if p.name == name then p.state, p.errno, p.text = "missing", finding.errno, finding.text end
       end
-      assert.are.equal(cure, missing_of(require "lencase.doctor".examine(probes))[name].cure)
+      assert.are.equal(cure, missing_of(require "lencase.tools.doctor".examine(probes))[name].cure)
     end)
   end
 

@@ -7,7 +7,7 @@ local identity = require "spec.identity"
 local knowledge = require "spec.identity.knowledge"
 local known = require "spec.identity.known"
 local report = require "spec.identity.report"
-local signatures = require "lencase.signatures"
+local signatures = require "lencase.calls.signatures"
 local support = require "spec.support"
 
 local SEED, CALLS = 1, 1000

@@ -2,7 +2,7 @@
 
 local ask_c = require "spec.ask_c"
 local policy = require "lencase.policy"
-local prototype = require "lencase.prototype"
+local prototype = require "lencase.calls.prototype"
 
 local write = assert(prototype.parse "ssize_t write(int fd, const void buf[.count], size_t count);")
 local fork = assert(prototype.parse "pid_t fork(void);")

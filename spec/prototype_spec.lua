@@ -1,7 +1,7 @@
 -- The grammar of prototypes and structs: what is understood, and what the messages say.
 
-local enum = require "lencase.enum"
-local prototype = require "lencase.prototype"
+local enum = require "lencase.calls.enum"
+local prototype = require "lencase.calls.prototype"
 local suggest = require "lencase.suggest"
 
 local function parse(text, ...) return assert(prototype.parse(text, ...)) end

@@ -2,10 +2,10 @@
 
 local cjson = require "cjson"
 local core = require "lencase.core"
-local decision = require "lencase.decision"
+local decision = require "lencase.tools.decision"
 local lpeg = require "lpeg"
-local recording = require "lencase.recording"
-local replay = require "lencase.replay"
+local recording = require "lencase.tools.recording"
+local replay = require "lencase.tools.replay"
 local support = require "spec.support"
 
 local quote, sh, write_file, read_file = support.quote, support.sh, support.write_file, support.read_file
@@ -221,7 +221,7 @@ describe("lencase run --record", function()
       err = select(2, record(dir, script, "true", "--record-calls 0"))
       assert.truthy(err:find("--record-calls: expected a number above 0, not '0'", 1, true))
       err = select(2, record(dir, script, "true", "--record-bytes much"))
-      assert.truthy(err:find("--record-bytes: a size like 4096, 64K or 256M is wanted", 1, true))
+      assert.truthy(err:find("--record-bytes: expected a size like 4096, 64K or 256M", 1, true))
     end)
   end)
 

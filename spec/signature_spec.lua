@@ -1,11 +1,11 @@
--- What lencase.calls says, held against the kernel's and the C library's headers, and the
+-- What lua/lencase/calls/data.lua says, held against the kernel's and the C library's headers, and the
 -- generated tables against what they are generated from.
 
 local ask_c = require "spec.ask_c"
-local calls = require "lencase.calls"
-local enum = require "lencase.enum"
-local prototype = require "lencase.prototype"
-local signatures = require "lencase.signatures"
+local calls = require "lencase.calls.data"
+local enum = require "lencase.calls.enum"
+local prototype = require "lencase.calls.prototype"
+local signatures = require "lencase.calls.signatures"
 
 local function read_all(path)
   local f = assert(io.open(path, "rb"))
@@ -372,7 +372,7 @@ end)
 -- }==========================================================================
 
 describe("core/signature_data.c", function()
-  it("is what the generator makes of lencase.calls", function()
+  it("is what the generator makes of lua/lencase/calls/data.lua", function()
     local same = output_of "lua5.4 scripts/gen-signatures.lua" == read_all "core/signature_data.c"
     assert.is_true(same, "run 'make generate'")
   end)

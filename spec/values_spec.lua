@@ -9,8 +9,8 @@ local everything = [=[
 local lencase = require "lencase"
 local never = { rt_sigreturn = true, exit = true, exit_group = true, restart_syscall = true }
 local handed, exact = {}, EXACT
-for _, family in ipairs(require "lencase.calls".families) do never[family[1]] = never[family[1]] or not exact end
-for _, sig in ipairs(require "lencase.signatures".list()) do
+for _, family in ipairs(require "lencase.calls.data".families) do never[family[1]] = never[family[1]] or not exact end
+for _, sig in ipairs(require "lencase.calls.signatures".list()) do
   local call = lencase.sys[sig.name]
   local function hand_on(...) return call(...) end
   local function hand_nothing_on() return call() end

@@ -1,8 +1,8 @@
 /*
 ** record.c - what programs ask, what is carried out for them and what they get, as events for Lua
 **
-** A function gets events in the middle of calls, each a table: see lua/lencase/recording.lua,
-** which makes a file of them.
+** A function gets events in the middle of calls, each a table: lua/lencase/tools/recording.lua
+** makes a file of them.
 */
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /*
 ** signature.c - signatures for Lua: the generated ones, and those made from a
-** prototype at run time (the tables of lua/lencase/prototype.lua)
+** prototype at run time (the tables of lua/lencase/calls/prototype.lua)
 */
 
 #include "../signature.h"

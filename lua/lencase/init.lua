@@ -4,8 +4,9 @@
 -- Lua program `lencase.grate` checks what it is given, and calls cannot be made.
 
 local core = require "lencase.core"
+local definitions = require "lencase.definition"
 local fdtable = require "lencase.fdtable"
-local grate = require "lencase.grate"
+local install = require "lencase.install"
 local output = require "lencase.output"
 local parsing = require "lencase.parsing"
 local per_cage = require "lencase.per_cage"
@@ -68,7 +69,7 @@ local function new_failure(name)
   if type(number) ~= "number" then
     error(("no errno %q%s"):format(tostring(name), parsing.did_you_mean(tostring(name), errno_names)), 3)
   end
-  local failure = setmetatable({ errno = number }, grate.failure_meta)
+  local failure = setmetatable({ errno = number }, definitions.failure_meta)
   failures[name] = failure
   return failure
 end
@@ -88,10 +89,10 @@ function lencase.strerror(errno) return core.strerror(errno) end
 
 ---@class lencase.sys
 ---@field [string] fun(...): integer, integer?, ...
-lencase.sys = grate.sys
+lencase.sys = install.sys
 
 ---@type lencase.branch[]
-lencase.branches = grate.branches()
+lencase.branches = install.branches()
 
 ---@class lencase.param
 ---@field name string
@@ -115,7 +116,7 @@ end
 --- returns it. Raises an error that names script and line for whatever is wrong with it.
 ---@param definition lencase.definition
 ---@return lencase.interface
-function lencase.grate(definition) return grate.new(definition) end
+function lencase.grate(definition) return definitions.new(definition) end
 
 --- A table from descriptor to any value, one per cage: it follows dup, dup2, dup3, F_DUPFD,
 --- fork, close, close_range and close-on-exec.
@@ -136,7 +137,7 @@ function lencase.per_cage(init) return (per_cage.new(init)) end
 --- left. on_start does not run again.
 ---@return boolean? ok
 ---@return string? message why the old script goes on
-function lencase.reload() return grate.reload() end
+function lencase.reload() return install.reload() end
 
 --- For `merge = lencase.sum` in a definition: brings `b` into `a`, key by key. Numbers are added, what
 --- only `b` has is taken over, and what else both have stays as `a` has it.
@@ -212,7 +213,7 @@ function lencase.at(cage, addr) return core.at(cage, addr) end
 ---@return integer result
 ---@return integer? errno
 function lencase.make_call(cage, call, ...)
-  local fn = grate.sys[call]
+  local fn = install.sys[call]
   core.target(cage)
   return fn(...)
 end

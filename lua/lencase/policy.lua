@@ -11,7 +11,7 @@
 --
 -- What is said of an argument itself wins over what is said of all.
 
-local enum = require "lencase.enum"
+local enum = require "lencase.calls.enum"
 local parsing = require "lencase.parsing"
 
 local fail = parsing.fail
@@ -192,7 +192,7 @@ local function parse(text, signature)
   return mask
 end
 
---- The policy that a text says for calls with that signature (of lencase.prototype, or as
+--- The policy that a text says for calls with that signature (of calls/prototype.lua, or as
 --- core.describe gives it).
 ---@param text string
 ---@param signature table

@@ -13,7 +13,7 @@
 
 local core = require "lencase.core"
 local output = require "lencase.output"
-local placing = require "lencase.placing"
+local placing = require "lencase.tools.placing"
 local did_you_mean = require "lencase.parsing".did_you_mean
 
 local test = {}
@@ -453,6 +453,6 @@ function test.load(script, ...) return test.stack { { script, ... } } end
 ---@param script string|table[] one script, or a stack as test.stack takes it
 ---@param options? lencase.test.fuzz.options
 ---@return lencase.test.failure?
-function test.fuzz(script, options) return require "lencase.test_fuzz"(test, script, options or {}) end
+function test.fuzz(script, options) return require "lencase.tools.fuzz"(test, script, options or {}) end
 
 return test

@@ -3,7 +3,7 @@
 -- Each is made as a call of the grate's own, so that the grates below may handle it.
 
 local core = require "lencase.core"
-local grate = require "lencase.grate"
+local install = require "lencase.install"
 local parsing = require "lencase.parsing"
 
 local threei = { MATCH_ALL = -1 }
@@ -31,22 +31,22 @@ end
 
 function threei.register_handler(cage, call, flags)
   local nr, word = callnum_of(call), flag_of(REGISTER_FLAGS, flags)
-  return grate.sys.register_handler(core.cage_id(cage), nr, word, core.grate_id())
+  return install.sys.register_handler(core.cage_id(cage), nr, word, core.grate_id())
 end
 
 function threei.deregister_handler(cage, call)
   local nr = callnum_of(call)
-  return grate.sys.register_handler(core.cage_id(cage), nr, DEREGISTER, core.grate_id())
+  return install.sys.register_handler(core.cage_id(cage), nr, DEREGISTER, core.grate_id())
 end
 
 function threei.copy_handler_table_to_cage(target, source, flags)
   local word = flag_of(TABLE_FLAGS, flags)
-  return grate.sys.copy_handler_table_to_cage(core.cage_id(target), core.cage_id(source), word)
+  return install.sys.copy_handler_table_to_cage(core.cage_id(target), core.cage_id(source), word)
 end
 
 function threei.copy_data_between_cages(dest, src, len, type)
   local word = flag_of(COPY_TYPES, type)
-  return grate.sys.copy_data_between_cages(dest.addr, dest.cage, src.addr, src.cage, len, word)
+  return install.sys.copy_data_between_cages(dest.addr, dest.cage, src.addr, src.cage, len, word)
 end
 
 return threei

@@ -7,9 +7,9 @@
 -- lencase.flags. The same seed and index give the same call, whatever else is generated. The arena and
 -- the line of a plan are helper_identity.c's.
 
-local enum = require "lencase.enum"
+local enum = require "lencase.calls.enum"
 local flags = require "lencase.flags"
-local signatures = require "lencase.signatures"
+local signatures = require "lencase.calls.signatures"
 local knowledge = require "spec.identity.knowledge"
 
 local KIND, DIR, SIZE, TEST, FIELD = enum.kind, enum.dir, enum.size, enum.test, enum.field

@@ -1,14 +1,14 @@
 -- cages.lua - simulated cages at the prompt: their calls made, told, kept and tried again
 
 local core = require "lencase.core"
-local decision = require "lencase.decision"
-local grate = require "lencase.grate"
+local decision = require "lencase.tools.decision"
+local definitions = require "lencase.definition"
 local handlers = require "lencase.repl.handlers"
 local parsing = require "lencase.parsing"
-local placing = require "lencase.placing"
-local recording = require "lencase.recording"
-local replay = require "lencase.replay"
-local show = require "lencase.repl.show"
+local placing = require "lencase.tools.placing"
+local recording = require "lencase.tools.recording"
+local replay = require "lencase.tools.replay"
+local show = require "lencase.tools.show"
 
 local MEMORY, ENOSYS, ERRNO_MAX = 1 << 28, 38, 4095
 local PROCESS = { exit = true, exit_group = true, fork = true, vfork = true, clone = true, getpid = true,
@@ -139,7 +139,7 @@ end
 
 local function answer_of(n, ...)
   if n == nil then return "it let the call through" end
-  if getmetatable(n) == grate.failure_meta then return "it answered -1 " .. errnos[n.errno] end
+  if definitions.is_failure(n) then return "it answered -1 " .. errnos[n.errno] end
   local errno = ...
   local failed_too = n == -1 and math.type(errno) == "integer" and errnos[errno]
   return "it answered " .. show.value(n) .. (failed_too and " " .. errnos[errno] or "")
@@ -171,7 +171,7 @@ local function ask_function(cage, fn, params, words)
   end
   local answers = table.pack(fn(table.unpack(args, 1, #params)))
   local n, errno = answers[1], answers[2]
-  if getmetatable(n) == grate.failure_meta then return -n.errno end
+  if definitions.is_failure(n) then return -n.errno end
   if n == -1 and errno then return -(core.errnos()[errno] or math.tointeger(errno) or ENOSYS) end
   placing.fill(cage.sim, params, words, answers, 3)
   return math.tointeger(n) or 0
@@ -181,7 +181,7 @@ local function from_table(cage, name, params, words)
   local bottom = cage.bottom
   local entry = bottom and bottom[name]
   if type(entry) == "function" then return ask_function(cage, entry, params, words), "bottom" end
-  if getmetatable(entry) == grate.failure_meta then return -entry.errno, "bottom" end
+  if definitions.is_failure(entry) then return -entry.errno, "bottom" end
   if math.type(entry) == "integer" then return entry, "bottom" end
   if bottom and not bottom.kernel and not PROCESS[name] then return -ENOSYS, "bottom" end
 end

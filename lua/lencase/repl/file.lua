@@ -1,10 +1,10 @@
 -- file.lua - the prompt's handlers as a script, and a script's as the prompt's
 
-local grate = require "lencase.grate"
+local definitions = require "lencase.definition"
 local handlers = require "lencase.repl.handlers"
 local lencase = require "lencase"
 local output = require "lencase.output"
-local show = require "lencase.repl.show"
+local show = require "lencase.tools.show"
 local source = require "lencase.repl.source"
 
 local file = {
@@ -46,15 +46,15 @@ end
 local function run(text, path)
   local chunk, message = load(text, "@" .. path, "t", file.env)
   if not chunk then fail("%s", message) end
-  local new, definition = grate.new, nil
-  grate.new = function(d)
+  local new, definition = definitions.new, nil
+  definitions.new = function(d)
     definition = d
     return new(d)
   end
   output.seal(false)
   local ok, result = pcall(chunk)
   output.seal(true)
-  grate.new = new
+  definitions.new = new
   if not ok then fail("%s", result) end
   if not definition then fail("%s: the script must end with 'return lencase.grate { ... }'", path) end
   return definition
@@ -69,7 +69,7 @@ function file.load(path)
   local definition = run(text, path)
   local old_entries, old_options, entries, options = handlers.entries, handlers.options, {}, {}
   for key, value in pairs(definition) do
-    if grate.is_option(key) then options[key] = value else entries[key] = value end
+    if definitions.is_option(key) then options[key] = value else entries[key] = value end
   end
   handlers.entries, handlers.options = entries, options
   local ok, message = pcall(handlers.apply)
@@ -111,7 +111,7 @@ end
 function literal(value)
   local kind = type(value)
   if kind == "function" then return text_of_function(value) end
-  if getmetatable(value) == grate.failure_meta then return ('lencase.fail "%s"'):format(lencase.errno[value.errno]) end
+  if definitions.is_failure(value) then return ('lencase.fail "%s"'):format(lencase.errno[value.errno]) end
   if kind == "table" and getmetatable(value) == nil then return next(value) and literal_table(value) or "{}" end
   if kind == "string" or math.type(value) then return ("%q"):format(value) end
   if kind == "boolean" or kind == "nil" then return tostring(value) end
@@ -132,7 +132,7 @@ end
 local function text_of_policy(given) return math.type(given) and show.policy(given) or literal(given) end
 
 local function text_of_entry(value, own)
-  if type(value) == "function" or getmetatable(value) == grate.failure_meta then return text_of_handler(value, own) end
+  if type(value) == "function" or definitions.is_failure(value) then return text_of_handler(value, own) end
   local parts = { text_of_policy(value[1]), value[2] ~= nil and text_of_handler(value[2], own) or nil }
   for key, item in pairs(value) do
     if math.type(key) == nil then table.insert(parts, key .. " = " .. literal(item)) end

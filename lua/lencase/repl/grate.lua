@@ -1,14 +1,14 @@
 -- grate.lua - the prompt as a grate: it runs when the grate starts, and its handlers are the grate's
 
 local core = require "lencase.core"
-local grate = require "lencase.grate"
+local install = require "lencase.install"
 local repl = require "lencase.repl"
 
 local HANDLER_SECONDS = 5
 
 local words = { ... }
 
-return grate.open {
+return install.open {
   timeout = HANDLER_SECONDS,
   on_start = function()
     local ok, failed = core.untimed(function() return true, repl.run(words) end)

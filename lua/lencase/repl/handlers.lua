@@ -4,7 +4,8 @@
 -- place of what was in force: handlers stay closures of the prompt's own environment.
 
 local core = require "lencase.core"
-local grate = require "lencase.grate"
+local definitions = require "lencase.definition"
+local install = require "lencase.install"
 local parsing = require "lencase.parsing"
 
 local handlers = {
@@ -39,9 +40,9 @@ end
 
 --- Puts what the tables say in force; raises an error and changes nothing when it is wrong.
 function handlers.apply()
-  local new = grate.new(definition())
+  local new = definitions.new(definition())
   for _, e in ipairs(new.entries) do e.fn = watched(e) end
-  local ok, message = grate.exchange(new)
+  local ok, message = install.exchange(new)
   if not ok then error(message, 0) end
   interface = new
 end
@@ -57,8 +58,6 @@ local function exchange(name, value)
   handlers.entries[name] = old
   error(message, 0)
 end
-
-local function is_failure(value) return getmetatable(value) == grate.failure_meta end
 
 -- The entry of a call that the author has given a prototype, by its number or its name.
 local function own_entry(call)
@@ -88,7 +87,9 @@ local function key_of(call)
   if own then return own.nr end
   local name = math.type(call) == "integer" and core.callname(call)
   if name and core.callnum(name) == call then return name end
-  if name and not grate.is_own(call) then error("calls of your own have numbers from 2000 to 2099 at the prompt", 0) end
+  if name and not install.is_own(call) then
+    error("calls of your own have numbers from 2000 to 2099 at the prompt", 0)
+  end
   return call
 end
 
@@ -120,7 +121,7 @@ function handlers.off(call)
 end
 
 local function parts(value)
-  if type(value) == "table" and not is_failure(value) then return value end
+  if type(value) == "table" and not definitions.is_failure(value) then return value end
   return { nil, value }
 end
 

@@ -11,8 +11,8 @@ local help = require "lencase.repl.help"
 local lencase = require "lencase"
 local line = require "lencase.repl.line"
 local live = require "lencase.repl.live"
-local recording = require "lencase.recording"
-local show = require "lencase.repl.show"
+local recording = require "lencase.tools.recording"
+local show = require "lencase.tools.show"
 
 local repl = {}
 

@@ -8,7 +8,7 @@ local core = require "lencase.core"
 local handlers = require "lencase.repl.handlers"
 local parsing = require "lencase.parsing"
 local policy = require "lencase.policy"
-local show = require "lencase.repl.show"
+local show = require "lencase.tools.show"
 local stopped = require "lencase.repl.stopped"
 local where = require "lencase.repl.where"
 

@@ -3,8 +3,8 @@
 local core = require "lencase.core"
 local flags = require "lencase.flags"
 local parsing = require "lencase.parsing"
-local placing = require "lencase.placing"
-local show = require "lencase.repl.show"
+local placing = require "lencase.tools.placing"
+local show = require "lencase.tools.show"
 
 local SHOWN, SHOWN_LIST = 48, 8 -- bytes of a string or a buffer, strings of a list
 

@@ -1,10 +1,10 @@
--- signatures.lua - the signatures and families that lencase.calls describes
+-- signatures.lua - the signatures and families that data.lua describes
 --
 -- Used when the C tables are generated and when people ask for a call's parameters by name.
 
-local calls = require "lencase.calls"
-local enum = require "lencase.enum"
-local prototype = require "lencase.prototype"
+local calls = require "lencase.calls.data"
+local enum = require "lencase.calls.enum"
+local prototype = require "lencase.calls.prototype"
 
 local TEST, FOLD = enum.test, enum.fold
 
@@ -14,7 +14,7 @@ local function names_in(text) return text:gmatch "[%w_]+" end
 
 --- The value of a constant by name.
 local function constant(name)
-  return calls.constants[name] or error(("calls.lua: unknown constant '%s'"):format(name), 0)
+  return calls.constants[name] or error(("data.lua: unknown constant '%s'"):format(name), 0)
 end
 
 local function bits(text)
@@ -66,7 +66,7 @@ end
 
 local function signature_of(row, env)
   local sig, message = prototype.parse(row[2], env, variants_of(row, env))
-  if not sig then error(("calls.lua: call %d: %s\n  %s"):format(row[1], message, row[2]), 0) end
+  if not sig then error(("data.lua: call %d: %s\n  %s"):format(row[1], message, row[2]), 0) end
   sig.nr = row[1]
   return sig
 end
@@ -117,13 +117,13 @@ local function field_offset(param, name)
   for _, f in ipairs(param.record.fields) do
     if f.name == name then return f.offset end
   end
-  error(("calls.lua: no field '%s' in %s"):format(name, param.ctype), 0)
+  error(("data.lua: no field '%s' in %s"):format(name, param.ctype), 0)
 end
 
 -- One parameter of a family as a row of calls.families says where it is found.
 local function fold_source(text, params)
   local function arg(name)
-    return assert(index_of(params, name), "calls.lua: no parameter " .. name) - 1
+    return assert(index_of(params, name), "data.lua: no parameter " .. name) - 1
   end
   if text == "-" then return fold_param(FOLD.ABSENT, {}) end
   if text:find "^=" then return fold_param(FOLD.CONST, { value = bits(text) }) end
@@ -142,11 +142,11 @@ local function fold_of(row)
   fold.when = row.by and test_of(row, row.eq, row.by, row.mask, params)
               or { op = TEST.ALWAYS, arg = 0, mask = 0, value = 0 }
   for i = 3, #row do fold.params[i - 2] = fold_source(row[i], params) end
-  assert(fold.nparams == #signatures.params(family), "calls.lua: family of " .. row[1])
+  assert(fold.nparams == #signatures.params(family), "data.lua: family of " .. row[1])
   return fold
 end
 
---- All folds, by ascending member, then as calls.lua lists them.
+--- All folds, by ascending member, then as data.lua lists them.
 ---@return table[]
 function signatures.folds()
   local folds = {}

@@ -10,8 +10,8 @@
 -- come one after the other, in the order in which they arrived; clocks, and what scripts do by io and os.
 
 local core = require "lencase.core"
-local decision = require "lencase.decision"
-local recording = require "lencase.recording"
+local decision = require "lencase.tools.decision"
+local recording = require "lencase.tools.recording"
 
 local replay = {}
 

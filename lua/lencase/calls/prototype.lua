@@ -35,9 +35,9 @@
 -- A signature is a plain table with the names and numbers of core/signature.h.
 
 local lpeg = require "lpeg"
-local calls = require "lencase.calls"
-local ctype = require "lencase.ctype"
-local enum = require "lencase.enum"
+local calls = require "lencase.calls.data"
+local ctype = require "lencase.calls.ctype"
+local enum = require "lencase.calls.enum"
 local parsing = require "lencase.parsing"
 
 local P, R, S, V = lpeg.P, lpeg.R, lpeg.S, lpeg.V
@@ -218,7 +218,7 @@ function prototype.declare(text, env) return guarded(declare, text, env) end
 
 local kernel_envs = {}
 
---- An environment of one's own that knows the kernel's types (those of lencase.calls).
+--- An environment of one's own that knows the kernel's types (those of calls/data.lua).
 ---@param model? "lp64"|"ilp32"
 ---@return lencase.env
 function prototype.env(model)

@@ -1,4 +1,4 @@
--- calls.lua - what lencase knows of the kernel's calls: data, and nothing but data
+-- data.lua - what lencase knows of the kernel's calls: data, and nothing but data
 --
 -- types      typedefs and structs as the x86-64 kernel lays them out, in C; where long and pointers have
 --            4 bytes, what is long long here has 8 (files and times, as wasm32's C libraries have them)
@@ -6,7 +6,7 @@
 -- list       one row a call: { callnum, prototype, variants... }
 -- families   which calls are one and the same thing to people
 --
--- Prototypes are written as lua/lencase/prototype.lua describes, with the manual's names and the
+-- Prototypes are written as calls/prototype.lua describes, with the manual's names and the
 -- kernel's types: where the C library's function differs from the kernel's call (getcwd, select,
 -- readlink, ...) the kernel's is meant. Fields whose names begin with "__" are padding.
 -- spec/signature_spec.lua holds all of it against the kernel's headers.

@@ -4,7 +4,7 @@
 -- or types them otherwise does not compile. What the policy does not copy is an address (uint64_t) and
 -- no pointer, so that a handler cannot look at what was never copied.
 
-local compile = require "lencase.compile"
+local compile = require "lencase.tools.compile"
 local core = require "lencase.core"
 local policy = require "lencase.policy"
 

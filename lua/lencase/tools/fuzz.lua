@@ -1,11 +1,11 @@
--- test_fuzz.lua - random and hostile calls for a grate under test: lencase.test.fuzz
+-- fuzz.lua - random and hostile calls for a grate under test: lencase.test.fuzz
 --
 -- Calls are made by the signatures of what the grate handles, most of their arguments as a program would
 -- give them, some as an attacker would. The bottom answers at random, too, as a kernel might.
 
 local core = require "lencase.core"
 local flags = require "lencase.flags"
-local placing = require "lencase.placing"
+local placing = require "lencase.tools.placing"
 
 ---@class lencase.test.fuzz.options
 ---@field n? integer how many calls (1000)

@@ -1,6 +1,6 @@
 -- ctype.lua - C's types: their sizes, and how structs are laid out
 
-local enum = require "lencase.enum"
+local enum = require "lencase.calls.enum"
 local parsing = require "lencase.parsing"
 
 local FIELD = enum.field

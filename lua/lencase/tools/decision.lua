@@ -4,8 +4,8 @@
 -- calls made; another result, or other bytes than those that the kernel filled in.
 
 local core = require "lencase.core"
-local recording = require "lencase.recording"
-local show = require "lencase.repl.show"
+local recording = require "lencase.tools.recording"
+local show = require "lencase.tools.show"
 
 local decision = {}
 

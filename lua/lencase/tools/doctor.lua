@@ -1,6 +1,6 @@
 -- doctor.lua - what of the kernel and of this place works, and what of lencase can be used here
 --
---   local report = require "lencase.doctor".examine(core.probe(engine))
+--   local report = require "lencase.tools.doctor".examine(core.probe(engine))
 --   io.write(doctor.text(report)); report.usable
 --
 -- The probes (core/host/probe.h) say what works; here stands what follows from it: which hosts and which kinds of
@@ -215,11 +215,16 @@ function doctor.text(report)
   return table.concat(lines)
 end
 
+-- Of the report, of probes, of hosts and their entries.
+local KEYS = { "usable", "probes", "hosts", "name", "state", "purpose", "text", "errno", "signal", "needs", "since",
+               "cure", "without", "command", "instead", "entries" }
+
 --- The same for programs.
 ---@param report table
 ---@return string
 function doctor.json(report)
-  return require "cjson".encode(report) .. "\n"
+  local json = require "lencase.tools.json"
+  return json.writer { keys = KEYS, string = json.text }(report) .. "\n"
 end
 
 -- }==========================================================================

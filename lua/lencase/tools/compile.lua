@@ -49,8 +49,9 @@ end
 local function module_at(name)
   local path = package.searchpath(name, package.path)
   if not path then return nil end
-  local source = is_ours(name) and path:match "lencase/[^/]*%.lua$" or path
-  return { name = name, text = contents(path), source = source }
+  local tail = name:gsub("%.", "/")
+  local ours = is_ours(name) and (path:match(tail .. "%.lua$") or path:match(tail .. "/init%.lua$"))
+  return { name = name, text = contents(path), source = ours or path }
 end
 
 -- All modules that the script needs, in a fixed order, and the names of those in C. What ran has

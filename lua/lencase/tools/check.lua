@@ -1,7 +1,7 @@
 -- check.lua - what can be said of a script without running a program
 --
 -- A script is loaded in a grate of its own, which finds what loading finds (lencase.grate); beside that
--- its text is looked at as a tree (lencase.source). What is found is an error, a warning or a hint:
+-- its text is looked at as a tree (source.lua). What is found is an error, a warning or a hint:
 --
 --   error    unknown names of calls, of lencase's own and of errnos; too many arguments of a call; a
 --            handler that returns nothing after its call, whatever happens
@@ -12,7 +12,7 @@
 local core = require "lencase.core"
 local parsing = require "lencase.parsing"
 local policy = require "lencase.policy"
-local source = require "lencase.source"
+local source = require "lencase.tools.source"
 
 local check = {}
 
@@ -706,27 +706,15 @@ function check.text(found)
   return ("%s%s: %s: %s"):format(found.file, found.line and ":" .. found.line or "", found.severity, found.text)
 end
 
-local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\t"] = "\\t" }
-
--- What is no UTF-8 goes byte by byte.
---- A string of JSON: text in UTF-8 as it is, of anything else each byte as a character.
----@param text string
----@return string
-function check.json_string(text)
-  local pattern = utf8.len(text) and '[%c"\\]' or '[%c"\\\x80-\xff]'
-  return '"' .. text:gsub(pattern, function(c) return escapes[c] or ("\\u%04x"):format(c:byte()) end) .. '"'
-end
-
 --- A list of objects: file, line (or null), severity, text.
 ---@param list lencase.finding[]
 ---@return string
 function check.json(list)
-  local lines = {}
+  local json, objects = require "lencase.tools.json", {}
   for i, found in ipairs(list) do
-    lines[i] = ('{"file": %s, "line": %s, "severity": "%s", "text": %s}'):format(check.json_string(found.file),
-      found.line or "null", found.severity, check.json_string(found.text))
+    objects[i] = { file = found.file, line = found.line or json.null, severity = found.severity, text = found.text }
   end
-  return "[" .. table.concat(lines, ",\n ") .. "]"
+  return json.lines(objects, { "file", "line", "severity", "text" })
 end
 
 -- }==========================================================================

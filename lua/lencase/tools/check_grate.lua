@@ -4,7 +4,7 @@
 -- arguments. What is found in there goes to the log, a line each, fields with tabs between; the grate then is
 -- the author's, so that the core installs it and says what it thinks of it.
 
-local check = require "lencase.check"
+local check = require "lencase.tools.check"
 local core = require "lencase.core"
 local lencase = require "lencase"
 

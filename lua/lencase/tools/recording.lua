@@ -50,6 +50,7 @@
 
 local cjson = require "cjson"
 local core = require "lencase.core"
+local json = require "lencase.tools.json"
 
 local ARCH = "x86_64"
 
@@ -182,62 +183,15 @@ function recording.is_own(call, b) return not b.cage and recording.same_call({ n
 
 -- {================================ encoding ===============================
 
-local EXACT = 1 << 53
-
-local function json_integer(n)
-  if n > -EXACT and n < EXACT then return ("%d"):format(n) end
-  return ('"0x%x"'):format(n)
-end
-
--- How a byte is written that is not written as itself. What a terminal may obey is no raw character.
-local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\t"] = "\\t", ["\r"] = "\\r" }
-for code = 0, 255 do
-  local byte = string.char(code)
-  local plain = code >= 0xa0 and utf8.char(code) or ("\\u%04x"):format(code)
-  escapes[byte] = escapes[byte] or plain
-end
-
-local function json_bytes(s) return '"' .. s:gsub('[%c"\\\x7f-\xff]', escapes) .. '"' end
-
-local json
-
-local function json_list(list)
-  local parts = {}
-  for i, item in ipairs(list) do parts[i] = json(item) end
-  return "[" .. table.concat(parts, ",") .. "]"
-end
-
--- Keys in this order; a key that is not here is not written.
 local KEYS = { "end", "format", "version", "lencase", "arch", "scripts", "script", "program", "calls", "arg_bytes",
                "hash", "n", "after", "born", "exec", "exit", "cage", "pid", "tid", "parent", "shares_files", "status",
                "comm", "same", "call", "nr", "arg", "name", "kind", "at", "null", "fault", "int", "path", "cwd", "fds",
                "args", "sizes", "strings", "runs", "size", "bytes", "bottom", "result", "outs", "error", "full" }
 
--- Lists that say something when they are empty.
-local EMPTY = { outs = true, fds = true }
-
-local function json_object(t)
-  local parts = {}
-  for _, key in ipairs(KEYS) do
-    local value = t[key]
-    local is_empty = type(value) == "table" and next(value) == nil
-    if is_empty and EMPTY[key] then
-      table.insert(parts, ('"%s":[]'):format(key))
-    elseif value ~= nil and not is_empty then
-      table.insert(parts, ('"%s":%s'):format(key, json(value)))
-    end
-  end
-  return "{" .. table.concat(parts, ",") .. "}"
-end
-
-function json(value)
-  if math.type(value) == "integer" then return json_integer(value) end
-  if type(value) == "string" then return json_bytes(value) end
-  if type(value) == "table" then return value[1] ~= nil and json_list(value) or json_object(value) end
-  return tostring(value)
-end
-
-recording.json = json
+--- A line of a recording.
+---@param value any
+---@return string
+recording.json = json.writer { keys = KEYS, string = json.bytes, empty = { outs = true, fds = true } }
 
 local function plain_arg(arg)
   local plain = {}
@@ -266,7 +220,7 @@ local function inherited(call)
 end
 
 local function line_of(item, cwds)
-  if not item.n then return json(item) end
+  if not item.n then return recording.json(item) end
   local plain = {}
   for key, value in pairs(item) do plain[key] = value end
   if cwds[item.cage] == item.cwd then plain.cwd = nil end
@@ -274,7 +228,7 @@ local function line_of(item, cwds)
   plain.args, plain.bottom = plain_args(item.args), {}
   for i, b in ipairs(item.bottom) do plain.bottom[i] = plain_bottom(item, b) end
   if recording.same_outs(item.outs, inherited(item)) then plain.outs = nil end
-  return json(plain)
+  return recording.json(plain)
 end
 
 -- }==========================================================================
@@ -331,7 +285,8 @@ local function put(self, text)
 end
 
 local function finish(self, full)
-  if not put(self, json { ["end"] = true, calls = self.calls, full = full }) or not flush(self) then return end
+  local line = recording.json { ["end"] = true, calls = self.calls, full = full }
+  if not put(self, line) or not flush(self) then return end
   local ok, why = self.file:close()
   self.file = nil
   if not ok then lose(self, why) end
@@ -368,9 +323,9 @@ function recording.writer(options)
   local self = setmetatable({ file = file, path = options.path, options = bounds, size = 0, calls = 0, cwds = {},
                               waiting = {}, waiting_size = 0, say = options.say, stop = options.stop }, Writer)
   local header = options.header or {}
-  put(self, json { format = recording.FORMAT, version = recording.VERSION, arch = ARCH,
-                                   lencase = core.version, scripts = header.scripts, program = header.program,
-                                   calls = header.calls, arg_bytes = options.arg_bytes or recording.ARG_BYTES })
+  put(self, recording.json { format = recording.FORMAT, version = recording.VERSION, arch = ARCH,
+                             lencase = core.version, scripts = header.scripts, program = header.program,
+                             calls = header.calls, arg_bytes = options.arg_bytes or recording.ARG_BYTES })
   self.composer, self.told = recording.composer(function(item) write_item(self, item) end)
   return self
 end
@@ -389,7 +344,7 @@ local POINTERS = { string = true, bytes = true, records = true, strings = true, 
 local FILLED = { bytes = true, records = true, iovec = true }
 
 local function to_integer(value)
-  if type(value) == "number" and value > -EXACT and value < EXACT then return math.tointeger(value) end
+  if type(value) == "number" and value > -json.EXACT and value < json.EXACT then return math.tointeger(value) end
   if type(value) == "string" and value:find "^0x%x+$" and #value <= 18 then return math.tointeger(tonumber(value)) end
 end
 
@@ -421,8 +376,8 @@ local VALUES = {
   number = from(0, (1 << 31) - 1, "a number from 0"),
   status = from(-(1 << 31), (1 << 31) - 1, "a status of waitpid(2)"),
   descriptor = from(0, 255, "a descriptor below 256"),
-  count = from(0, EXACT - 1, "a number from 0"),
-  ordinal = from(1, EXACT - 1, "a number from 1"),
+  count = from(0, json.EXACT - 1, "a number from 0"),
+  ordinal = from(1, json.EXACT - 1, "a number from 1"),
   pid = from(1, (1 << 31) - 1, "a number of a process"),
   size = from(0, math.maxinteger, "a number of bytes"),
   bytes = { wanted = "a string", read = to_bytes },
@@ -588,7 +543,7 @@ local HISTORY = {
 local function wrong(self, fmt, ...) error(("%s:%d: %s"):format(self.path, self.line, fmt:format(...)), 0) end
 
 local function shown(value)
-  if type(value) == "string" then return json_bytes(#value > 40 and value:sub(1, 40) .. "..." or value) end
+  if type(value) == "string" then return json.bytes(#value > 40 and value:sub(1, 40) .. "..." or value) end
   if value == cjson.null then return "null" end
   return type(value) == "table" and "a list or an object" or tostring(math.tointeger(value) or value)
 end

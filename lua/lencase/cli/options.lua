@@ -1,0 +1,79 @@
+-- options.lua - what the commands' options have in common: values, and which words they are
+
+local options = {}
+
+local function wrong(option, what, text)
+  return nil, ("%sexpected %s, not '%s'"):format(option and option .. ": " or "", what, text)
+end
+
+--- A converter of argparse's: a number above 0. `option` is named in the message, if there is one.
+---@param option? string
+---@return fun(text: string): number?, string?
+function options.positive(option)
+  return function(text)
+    local n = tonumber(text)
+    if n and n > 0 then return n end
+    return wrong(option, "a number above 0", text)
+  end
+end
+
+--- The same for whole numbers.
+---@param option? string
+---@return fun(text: string): integer?, string?
+function options.count(option)
+  return function(text)
+    local n = math.tointeger(tonumber(text))
+    if n and n > 0 then return n end
+    return wrong(option, "a number above 0", text)
+  end
+end
+
+--- The same for sizes.
+---@param option string
+---@return fun(text: string): integer?, string?
+function options.bytes(option)
+  return function(text)
+    local n, unit = text:match "^(%d+)([KMG]?)$"
+    local shift = ({ K = 10, M = 20, G = 30, [""] = 0 })[unit or "-"]
+    if n and shift then return math.tointeger(n) << shift end
+    return wrong(option, "a size like 4096, 64K or 256M", text)
+  end
+end
+
+--- The options that bound handlers.
+---@param c table a command of argparse's
+function options.add_bounds(c)
+  c:option("-t --timeout", "Processor seconds that a handler may take (10).", nil, options.positive "--timeout")
+    :argname "S"
+  c:option("-b --max-call-bytes", "Bytes copied for one call at the most (256M).", nil,
+    options.bytes "--max-call-bytes"):argname "N"
+end
+
+--- Whether a value follows the option.
+---@param option table of argparse's
+---@return boolean
+function options.takes_value(option) return #option:_get_argument_list() > 0 end
+
+local function value_follows(c, word)
+  for _, option in ipairs(c._options) do
+    for _, alias in ipairs(option._aliases) do
+      if alias == word then return options.takes_value(option) end
+    end
+  end
+  return false
+end
+
+--- The words up to the first grate are lencase's, those from there on the scripts': argparse must not see these.
+---@param c table a command of argparse's
+---@param words string[]
+---@return string[] ours
+---@return integer i where the others begin
+function options.split(c, words)
+  local i = 2
+  while words[i] and words[i]:find("^%-.") and words[i] ~= "--" do
+    i = i + (value_follows(c, words[i]) and 2 or 1)
+  end
+  return table.move(words, 1, math.min(i - 1, #words), 1, {}), i
+end
+
+return options

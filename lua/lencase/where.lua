@@ -1,0 +1,77 @@
+-- where.lua - where in a script something stands: what messages begin with
+
+local compiled = require "lencase.compiled"
+local core = require "lencase.core"
+
+local where = {}
+
+local OURS = debug.getinfo(1, "S").source:match "^.*/" or "" -- where lencase's own functions come from
+
+-- Whether it was written by the author, in Lua.
+local function is_lua(fn)
+  local info = type(fn) == "function" and debug.getinfo(fn, "S")
+  return info and info.what ~= "C" and (OURS == "" or info.source:sub(1, #OURS) ~= OURS)
+end
+
+local STRIPPED = "=?" -- the source of bytecode that does not say any more where it comes from
+
+--- The script that a definition stands in. Most call lencase.grate as a tail call, which leaves
+--- no trace on the stack: any function in it tells.
+---@param definition any
+---@return string? path
+function where.script(definition)
+  for _, value in pairs(type(definition) == "table" and definition or {}) do
+    local fn = type(value) == "table" and rawget(value, 2) or value
+    local source = is_lua(fn) and debug.getinfo(fn, "S").source
+    if source and source ~= STRIPPED then return source:match "^@(.*)" end
+  end
+  return type(arg) == "table" and arg[0] or nil
+end
+
+--- What stands in a script, wherever it came from; nil when it cannot be read.
+---@param script string
+---@return string? text
+function where.text(script)
+  local text = core.script_text and core.script_text()
+  local file = not text and io.open(script, "rb")
+  if not file then return text end
+  text = file:read "a"
+  file:close()
+  return text
+end
+
+-- The first line on which the script sets `key`, as in "key =" or "[1] =".
+local function line_of(script, key)
+  if compiled.lines[key] then return compiled.lines[key] end
+  local name = tostring(key):gsub("%p", "%%%0")
+  local pattern = math.type(key) and "%[%s*" .. name .. "%s*%]%s*=" or "%f[%w_]" .. name .. "%s*=[^=]"
+  local n = 0
+  for line in (where.text(script) or ""):gmatch "([^\n]*)\n?" do
+    n = n + 1
+    if line:find(pattern) then return compiled.found("lines", key, n) end
+  end
+end
+
+--- "script.lua:12" of what is said about a key of a definition.
+---@param definition any
+---@param key? any
+---@return string
+function where.of(definition, key)
+  local value = key and definition[key]
+  local fn = type(value) == "table" and rawget(value, 2) or value
+  if is_lua(fn) then
+    local info = debug.getinfo(fn, "S")
+    local source = info.source == STRIPPED and where.script(definition) or info.short_src
+    return source .. ":" .. info.linedefined
+  end
+  local script = where.script(definition)
+  local line = script and key and line_of(script, key)
+  return line and ("%s:%d"):format(script, line) or script or "lencase.grate"
+end
+
+--- An error whose message begins with the place.
+---@param at string
+---@param fmt string
+function where.fail(at, fmt, ...) error(at .. ": " .. fmt:format(...), 0) end
+
+return where
