@@ -15,8 +15,11 @@ local NEW = "--mount --uts --ipc --net --pid --fork --kill-child --mount-proc "
 --- Whether root starts them: only then are there other users inside.
 namespace.of_root = (support.sh "id -u"):find "^0" ~= nil
 
+-- Descriptors that the session left open would be the program's; a number of two digits wants bash.
+local CLEAN = [[bash -c 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ $fd -le 2 ] || eval "exec $fd>&-"; done; exec "$@"' bash ]]
+
 --- Before a command that is to be root of new namespaces.
-namespace.start = "unshare " .. (namespace.of_root and "" or "--user --map-root-user ") .. NEW
+namespace.start = CLEAN .. "unshare " .. (namespace.of_root and "" or "--user --map-root-user ") .. NEW
 
 --- Before a command that is to be the ordinary user `id` there.
 ---@param id integer
