@@ -105,6 +105,14 @@ print(\"done\")"']]
     assert.are.equal("first\nfirst\nsecond\n", out)
   end)
 
+  it("has arguments replaced in a child without room for a window, which is said", function()
+    local out, err, status = under([[return lencase.grate { open = { "copy pathname", function(pathname)
+      return sys.open((pathname:gsub("word$", "other")))
+    end } }]], [[sh -c 'echo hello > other; (ulimit -v 1; read x < word; echo $x)']])
+    assert.are.same({ "hello\n", 0 }, { out, status }, err)
+    assert.is_truthy(err:find "^lencase: cage %d+ has no window %(it cannot be mapped: Cannot allocate memory%)[^\n]+\n$", err)
+  end)
+
   it("has none of the files that its grate opened", function()
     local out = under("local f, t = io.open '/dev/null', io.tmpfile() return lencase.grate { on_exit = function() f:close() t:close() end }",
       "sh -c 'ls /proc/self/fd | wc -l'")

@@ -78,6 +78,7 @@ int lend_take(struct trace_run *run, struct thread *t, struct mem_seg *seg) {
   size_t offset;
   int rc = lend_memory(run, t);
   if (rc != LENCASE_OK) return rc;
+  tell_lent(run, t->proc); /* where it had the memory already */
   if (!slots_get(run->st, &space->scratch_slots, seg->size, space->scratch_size, &offset))
     return state_fail(run->st, LENCASE_ENOMEM,
                       "the memory lent by process %d has no %zu bytes left", (int)t->proc->tgid,

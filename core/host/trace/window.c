@@ -397,6 +397,8 @@ static void use_stub(struct steps *s, const struct window *w, const struct sough
   struct user_regs_struct regs;
   if (!run_setup(s, w, sought->stub, fd, &regs)) return;
   note_space(s->t->proc->space, w, sought->stub, &regs);
+  if (s->t->proc->space->window_size == 0)
+    lacks(s->run, "it cannot be mapped", (int)-(int64_t)regs.r13);
   if (!are_slots(sought)) steps_refuse(s, changed);
 }
 
