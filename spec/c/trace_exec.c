@@ -82,9 +82,12 @@ static int cage_amid(void) {
   return 1;
 }
 
+static atomic_int executing;
+
 static void *executes_when_told(void *ud) {
   char c;
   (void)ud;
+  atomic_store(&executing, gettid());
   must(read(GO, &c, 1) == 1);
   after();
 }
@@ -94,19 +97,24 @@ static void *asks(void *ud) {
   return ud;
 }
 
+/* While the other thread is in a call: in a stop it would wait for the tracer, which is in the handler. */
+static void *asks_late(void *ud) {
+  while (atomic_load(&executing) == 0) sched_yield();
+  until_asleep(atomic_load(&executing));
+  return asks(ud);
+}
+
 static int cage_other_asks(void) {
   start(executes_when_told);
-  start(asks);
+  start(asks_late);
   for (;;) must(pause() == -1);
 }
 
 static int cage_leader_asks(void) {
   start(executes_when_told);
-  asks(NULL);
+  asks_late(NULL);
   for (;;) must(pause() == -1);
 }
-
-static atomic_int executing;
 
 static void *executes(void *ud) {
   (void)ud;
@@ -114,13 +122,7 @@ static void *executes(void *ud) {
   after();
 }
 
-/* Asks while another thread is in an execve that is not let go on yet. */
-static void *asks_late(void *ud) {
-  while (atomic_load(&executing) == 0) sched_yield();
-  until_asleep(atomic_load(&executing));
-  return asks(ud);
-}
-
+/* The thread that executes is in an execve that is not let go on yet. */
 static int cage_other_asks_late(void) {
   start(executes);
   start(asks_late);
