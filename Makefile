@@ -3,7 +3,7 @@
 #   make              all that is installed, into build/
 #   make demo         count the bytes that a real program writes (installs what is missing)
 #   make test         [JOBS=] [SEED=] every test (installs what is missing); ends in `N passed, N failed`
-#   make test-namespace   the same, each file in new namespaces of pids (small ones) and mounts
+#   make test-namespace   the same, once, each file in new namespaces of pids (small ones) and mounts
 #   make test-fresh   [SUITE=bookworm] README's commands in a fresh Debian with nothing but make and git
 #   make check        layers, generated files, style, static analysis, exported symbols
 #   make generate     core/signature_data.c anew from lua/lencase/
@@ -226,7 +226,7 @@ test:
 
 test-namespace:
 	@scripts/install-deps test
-	@$(MAKE) -s run-tests TEST_FLAGS='--as-user-too --namespace'
+	@$(MAKE) -s run-tests TEST_FLAGS=--namespace
 
 SUITE = bookworm
 
