@@ -164,6 +164,13 @@ static void tell_unread(struct trace_run *run, const struct thread *t) {
   run->told_unread = true;
 }
 
+/* Whether it may have filters of its own: with no more than we have, they are those of the container we are in. */
+static bool has_own_filters(pid_t tid) {
+  int mode = thread_status(tid, "Seccomp:");
+  if (mode != SECCOMP_MODE_FILTER) return mode != SECCOMP_MODE_DISABLED;
+  return thread_status(tid, "Seccomp_filters:") > thread_status(gettid(), "Seccomp_filters:");
+}
+
 void foreign_read(struct thread *t) {
   struct foreign *f;
   size_t n = 0;
@@ -172,8 +179,7 @@ void foreign_read(struct thread *t) {
     filters_push(t, f);
     n++;
   }
-  t->seccomp.unjudged =
-      errno != ENOENT && thread_status(t->tid, "Seccomp:") != SECCOMP_MODE_DISABLED;
+  t->seccomp.unjudged = errno != ENOENT && has_own_filters(t->tid);
   t->seccomp.unread = false;
   if (n > 0 || t->seccomp.unjudged) t->proc->own_filters = true;
   if (t->seccomp.unjudged) tell_unread(t->run, t);
