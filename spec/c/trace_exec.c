@@ -97,7 +97,7 @@ static void *asks(void *ud) {
   return ud;
 }
 
-/* While the other thread is in a call: in a stop it would wait for the tracer, which is in the handler. */
+/* While the other thread is in a call: in a stop it would wait for the tracer, as we do. */
 static void *asks_late(void *ud) {
   while (atomic_load(&executing) == 0) sched_yield();
   until_asleep(atomic_load(&executing));

@@ -164,7 +164,7 @@ static void tell_unread(struct trace_run *run, const struct thread *t) {
   run->told_unread = true;
 }
 
-/* Whether it may have filters of its own: with no more than we have, they are those of the container we are in. */
+/* Whether it may have filters of its own; no more than we have are those of our container. */
 static bool has_own_filters(pid_t tid) {
   int mode = thread_status(tid, "Seccomp:");
   if (mode != SECCOMP_MODE_FILTER) return mode != SECCOMP_MODE_DISABLED;
