@@ -533,22 +533,42 @@ void window_map(struct trace_run *run, struct thread *t) {
   keep_mapped(run, space);
 }
 
-/* The slots alone, where the stub is. */
+/* The slots of a window alone, where the stub is: 'maps' is the program's file of that name. */
+struct slots_map {
+  const struct window *w;
+  int maps;
+};
+
 static int64_t map_slots(struct steps *s, void *ud) {
-  const struct window *w = ud;
-  struct sought sought;
-  int64_t fd = descriptor_of(s, w, s->t->proc->space->window);
+  const struct slots_map *m = ud;
+  struct sought sought = {.t = s->t, .maps = m->maps, .stub = s->t->proc->space->window};
+  int64_t fd = descriptor_of(s, m->w, sought.stub);
   if (fd < 0) return fd;
-  sought_open(&sought, s->t, w);
-  sought.stub = s->t->proc->space->window;
-  if (sought.maps < 0) {
-    lacks(s->run, "its mappings cannot be asked for", EACCES);
-    steps_call(s, sought.stub, SYS_close, (uint64_t[LENCASE_MAXARGS]){(uint64_t)fd});
-    return -EACCES;
-  }
-  use_stub(s, w, &sought, fd);
-  sought_close(&sought);
+  if (fstat(m->w->fd, &sought.file) != 0) sought.file.st_ino = 0; /* which is no file's */
+  use_stub(s, m->w, &sought, fd);
   return end_setup(s) ? 0 : -ESRCH;
+}
+
+/* A file that is opened while the program is dumpable stays good. */
+static int unveiled_maps(struct thread *t) {
+  int maps = memory_maps(t);
+  if (maps >= 0 || memory_unveil(t) != VEIL_LIFTED) return maps;
+  maps = memory_maps(t);
+  memory_veil(t);
+  return maps;
+}
+
+static void map_own_slots(struct trace_run *run, struct thread *t) {
+  struct space *space = t->proc->space;
+  struct slots_map m = {space->ours, -1};
+  if (!filters_allow(run, t, space->window, space->window, space->ours->size)) return;
+  m.maps = unveiled_maps(t);
+  if (m.maps < 0) {
+    lacks(run, "its mappings cannot be asked for", EACCES);
+    return;
+  }
+  steps_detour(run, t, map_slots, &m);
+  close(m.maps);
 }
 
 bool window_ready(struct trace_run *run, struct thread *t) {
@@ -556,8 +576,7 @@ bool window_ready(struct trace_run *run, struct thread *t) {
   if (!space->forked) return space->window_size > 0;
   space->forked = false;
   space->ours = run->listener >= 0 ? window_new(run) : NULL;
-  if (space->ours != NULL && filters_allow(run, t, space->window, space->window, space->ours->size))
-    steps_detour(run, t, map_slots, space->ours);
+  if (space->ours != NULL) map_own_slots(run, t);
   return keep_mapped(run, space);
 }
 
