@@ -176,7 +176,8 @@ describe("lencase doctor", function()
   it("names a tracer", function()
     if confined then return pending "a filter is in force here" end
     local report = examine(support.lencase .. " run examples/umask.lua 022 -- ",
-      "lencase: cage %d+ loads a seccomp filter with a listener[^\n]+\n")
+      "lencase: cage %d+ loads a seccomp filter with a listener[^\n]+\n"
+        .. "lencase: cage %d+ has no window [^\n]+\n")
     local p = newly_missing(report).ptrace
     assert.is_truthy(p.text:find "^process %d+ traces what is started here", p.text)
     assert.are.equal("run it without that tracer", p.cure)
