@@ -39,9 +39,10 @@ static int cage_after(void) {
 static int never[2]; /* a pipe that nothing is written to */
 static atomic_int about[3];
 
+/* `ud` is where to say that this thread is about to. */
 static void *reads(void *ud) {
   char c;
-  atomic_store(&about[0], gettid());
+  atomic_store((atomic_int *)ud, gettid());
   read(never[0], &c, 1);
   return ud;
 }
@@ -49,7 +50,7 @@ static void *reads(void *ud) {
 static void *reads_parts(void *ud) {
   char c;
   struct iovec part = {&c, 1};
-  atomic_store(&about[1], gettid());
+  atomic_store((atomic_int *)ud, gettid());
   readv(never[0], &part, 1);
   return ud;
 }
@@ -63,9 +64,9 @@ static void *executes_amid(void *ud) {
   after();
 }
 
-static void start(void *(*f)(void *)) {
+static void start(void *(*f)(void *), void *ud) {
   pthread_t thread;
-  must(pthread_create(&thread, NULL, f, NULL) == 0);
+  must(pthread_create(&thread, NULL, f, ud) == 0);
 }
 
 /*
@@ -74,11 +75,10 @@ static void start(void *(*f)(void *)) {
 */
 static int cage_amid(void) {
   must(pipe(never) == 0);
-  start(reads);
-  start(reads_parts);
-  start(executes_amid);
-  atomic_store(&about[2], gettid());
-  reads(NULL);
+  start(reads, &about[0]);
+  start(reads_parts, &about[1]);
+  start(executes_amid, NULL);
+  reads(&about[2]);
   return 1;
 }
 
@@ -105,13 +105,13 @@ static void *asks_late(void *ud) {
 }
 
 static int cage_other_asks(void) {
-  start(executes_when_told);
-  start(asks_late);
+  start(executes_when_told, NULL);
+  start(asks_late, NULL);
   for (;;) must(pause() == -1);
 }
 
 static int cage_leader_asks(void) {
-  start(executes_when_told);
+  start(executes_when_told, NULL);
   asks_late(NULL);
   for (;;) must(pause() == -1);
 }
@@ -124,13 +124,13 @@ static void *executes(void *ud) {
 
 /* The thread that executes is in an execve that is not let go on yet. */
 static int cage_other_asks_late(void) {
-  start(executes);
-  start(asks_late);
+  start(executes, NULL);
+  start(asks_late, NULL);
   for (;;) must(pause() == -1);
 }
 
 static int cage_leader_asks_late(void) {
-  start(executes);
+  start(executes, NULL);
   asks_late(NULL);
   return 1;
 }
