@@ -9,7 +9,7 @@
 #   make generate     core/signature_data.c anew from lua/lencase/
 #   make test-docker  every test under Docker's seccomp profile, with its capabilities
 #   make check-hard   every test on a build with the smallest caches and poisoned frees
-#   make stress       many processes and threads, a supervisor that is killed: all of it (make test: less)
+#   make stress       many processes and threads, a supervisor that is killed, each damage of a recording (make test: less)
 #   make attacks      [TRIES=2000] programs that try to get round a grate, for long (make test: a few tries)
 #   make asan         tests under the address and undefined-behaviour sanitizers
 #   make check-identity  [CALLS=100000] [SEED=1] odd calls natively and in a cage, compared
@@ -281,8 +281,9 @@ TRIES = 2000
 attacks: all $(ATTACKS) $(BUILD)/spec/helper_confine
 	@LENCASE_TRIES=$(TRIES) LENCASE_BUILD=$(BUILD) $(LUA) /usr/bin/busted spec/attacks_spec.lua
 
-stress: $(BUILD)/spec/c/trace_stress
-	LENCASE_STRESS=1 $<
+stress: all $(BUILD)/spec/c/trace_stress
+	LENCASE_STRESS=1 $(BUILD)/spec/c/trace_stress
+	@LENCASE_STRESS=1 LENCASE_BUILD=$(BUILD) $(LUA) /usr/bin/busted spec/record_spec.lua
 
 # The stock lua5.4 that runs the specs was not built with ASan, so its runtime is preloaded. Leaks
 # are looked for in the C tests alone: the programs that specs trace inherit the preload, and

@@ -32,10 +32,10 @@ local ENVIRONMENT = "env -i --default-signal PATH=/usr/local/sbin:/usr/local/bin
 
 -- What runs a job, and tells how it ended. Its folder lets others pass: specs of root's run programs as them.
 local SHELL_LINE = [[tmp=$(mktemp -d %s/lencase-test-XXXXXX) && chmod 711 "$tmp" && %s || exit 255; ]]
-  .. [[log=$(realpath -m %s); ]]
+  .. [[log=$(realpath -m %s); start=$(date +%%s); ]]
   .. [[trap 'kill $!; wait $!; rm -rf "$tmp"; exit 255' INT TERM HUP; ( cd %s && exec timeout -k 5 %d %s ]]
   .. ENVIRONMENT .. [[LENCASE_BUILD=%s %s %s ) > "$log" 2>&1 < /dev/null & ]]
-  .. [[wait $!; status=$?; rm -rf "$tmp"; echo %d $status]]
+  .. [[wait $!; status=$?; rm -rf "$tmp"; echo %d $status $(($(date +%%s) - start))]]
 
 -- Runs the jobs of a file, so many at a time, and removes what is named behind them, also when it is interrupted.
 local RUN_JOBS = [[trap : INT TERM HUP; xargs -a %s -d '\n' -n 1 -P %d sh -c; rm -rf %s]]
@@ -184,15 +184,16 @@ end
 -- Reports a job that has ended in a line, with its output when it failed.
 ---@param job job
 ---@param status integer
+---@param seconds integer
 ---@param wanting table<string, integer> package -> tests that were left out
 ---@return counts
-local function report(job, status, wanting)
+local function report(job, status, seconds, wanting)
   local output = contents(job.log)
   local n = count_tap(output)
   local wrong = complaint(job.file, status, output, n)
   if wrong then n.failed = n.failed + 1 end
-  print(("%-6s %s%s: %d passed, %d failed, %d skipped%s"):format(n.failed == 0 and "ok" or "FAILED",
-    job.file, job.as_user and " (as " .. USER .. ")" or "", n.passed, n.failed, n.skipped,
+  print(("%-6s %s%s: %d passed, %d failed, %d skipped, %d s%s"):format(n.failed == 0 and "ok" or "FAILED",
+    job.file, job.as_user and " (as " .. USER .. ")" or "", n.passed, n.failed, n.skipped, seconds,
     wrong and " (" .. wrong .. ")" or ""))
   if n.failed > 0 then print(output .. "-- end of " .. job.log) end
   for packages in output:gmatch "# SKIP [^\n]-needs ([^\n]+)" do wanting[packages] = (wanting[packages] or 0) + 1 end
@@ -245,8 +246,8 @@ local function run(opts, copy)
   file:close()
   local ended <close> = assert(io.popen(RUN_JOBS:format(quote(list), opts.jobs, quote(list) .. " " .. (copy or ""))))
   local reports = 0
-  for number, status in ended:lines("n", "n") do
-    for what, count in pairs(report(jobs[number], status, wanting)) do sum[what] = sum[what] + count end
+  for number, status, seconds in ended:lines("n", "n", "n") do
+    for what, count in pairs(report(jobs[number], status, seconds, wanting)) do sum[what] = sum[what] + count end
     reports = reports + 1
   end
   assert(reports == #jobs, ("%d of %d files did not run"):format(#jobs - reports, #jobs))
