@@ -240,13 +240,12 @@ run-tests: all $(C_TESTS) $(C_HELPERS) $(ATTACKS)
 
 # On both hosts, in the four styles of spec/identity/grate.lua.
 CALLS = 100000
-SEED = 1
 
 .PHONY: check-identity
 check-identity:
 	@scripts/install-deps test
 	@$(MAKE) -s all $(C_HELPERS)
-	@LENCASE_BUILD=$(BUILD) $(LUA) spec/identity/run.lua --seed $(SEED) --calls $$(($(CALLS) / 8))
+	@LENCASE_BUILD=$(BUILD) $(LUA) spec/identity/run.lua --seed $(or $(SEED),1) --calls $$(($(CALLS) / 8))
 
 # Real programs; LARGE=1 has the large ones installed, too, which else are left out where they are not here.
 HOSTS = trace,inline
