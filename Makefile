@@ -46,8 +46,8 @@ LIBS = $(shell $(PKG_CONFIG) --libs libseccomp) -lpthread
 
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Werror
 # _GNU_SOURCE is empty so that a file which defines it too, as the manual says, says the same.
-CFLAGS = -std=gnu11 -D_GNU_SOURCE= -O2 -g -fPIC $(WARNINGS)
-# What a variant of the build adds: check-hard and asan, below.
+CFLAGS = -std=gnu11 -D_GNU_SOURCE= -DNDEBUG -O2 -g -fPIC $(WARNINGS)
+# What a variant of the build adds: check-hard and asan, below. They have assertions, by -UNDEBUG.
 VARIANT =
 COMPILE = $(CC) $(CFLAGS) $(VARIANT) -MMD -MP
 
@@ -273,7 +273,7 @@ test-docker:
 
 check-hard:
 	@scripts/install-deps test
-	@$(MAKE) -s BUILD=build-hard VARIANT=-DLENCASE_HARD SPECS='$(filter-out $(ORDINARY),$(SPECS))' run-tests
+	@$(MAKE) -s BUILD=build-hard VARIANT='-DLENCASE_HARD -UNDEBUG' SPECS='$(filter-out $(ORDINARY),$(SPECS))' run-tests
 
 TRIES = 2000
 
@@ -288,7 +288,7 @@ stress: all $(BUILD)/spec/c/trace_stress
 # are looked for in the C tests alone: the programs that specs trace inherit the preload, and
 # LeakSanitizer does not work under a tracer. What is installed, and what README's commands build, is
 # the ordinary build.
-SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+SANITIZE = -UNDEBUG -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 ASAN_SPECS = env LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0
 
 # What uses the ordinary build; and the host whose link namespace no sanitizer's runtime fits into.
@@ -305,7 +305,7 @@ asan:
 # The inline host, which has no room for AddressSanitizer's runtime.
 ubsan:
 	@scripts/install-deps test
-	@$(MAKE) -s BUILD=build-ubsan VARIANT='-fsanitize=undefined -fno-sanitize-recover=all' \
+	@$(MAKE) -s BUILD=build-ubsan VARIANT='-UNDEBUG -fsanitize=undefined -fno-sanitize-recover=all' \
 	  C_TESTS=build-ubsan/spec/c/inline SPECS='spec/inline_spec.lua spec/inline_confined_spec.lua spec/merge_spec.lua' run-tests
 
 # With a clang that has libFuzzer the strings are made to reach new code, and those that did are kept
@@ -354,7 +354,7 @@ wasm-objects:
 
 tsan:
 	@scripts/install-deps test
-	@$(MAKE) -s BUILD=build-tsan VARIANT='-fsanitize=thread -fno-omit-frame-pointer' SPECS= \
+	@$(MAKE) -s BUILD=build-tsan VARIANT='-UNDEBUG -fsanitize=thread -fno-omit-frame-pointer' SPECS= \
 	  C_TESTS=build-tsan/spec/c/threads run-tests
 
 valgrind:

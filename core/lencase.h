@@ -112,7 +112,13 @@ typedef struct lencase_config {
   uint32_t reload_on_hup;   /* not 0: SIGHUP reloads the grates and is not forwarded */
   uint32_t quiet;           /* not 0: what programs do wrong with their calls is not logged */
   uint32_t step_ms; /* after it a program is killed in a call made on its behalf; 10000 ms */
+  uint32_t debug;   /* LENCASE_DEBUG_*: events of these kinds are logged, a line each */
 } lencase_config;
+
+#define LENCASE_DEBUG_STOPS 1u  /* what a host hears of a thread, and what it does about it */
+#define LENCASE_DEBUG_CALLS 2u  /* a call: its arguments, its handlers, what became of it */
+#define LENCASE_DEBUG_WINDOW 4u /* memory in a cage: mapped, lent, filled, given back */
+#define LENCASE_DEBUG_ROUTES 8u /* which handler a call goes to: registered, replaced, inherited */
 
 /*
 ** A new state. 'config' may be NULL and is copied. NULL when memory is short.

@@ -44,6 +44,15 @@ void state_log(struct lencase_state *st, const char *fmt, ...) {
   st->config.log(st->config.log_ud, line);
 }
 
+void state_debug_line(struct lencase_state *st, const char *kind, const char *fmt, ...) {
+  char line[STATE_ERROR_MAX];
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(line, sizeof line, fmt, ap);
+  va_end(ap);
+  state_log(st, "%s: %s", kind, line);
+}
+
 LENCASE_PUBLIC const char *lencase_error(const lencase_state *st) {
   return st->error;
 }

@@ -92,4 +92,14 @@ int state_tell_grates(struct lencase_state *st, const struct state_news *news);
 /* Sends a message to the log function. */
 void state_log(struct lencase_state *st, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/*
+** The same for an event, if those of its kind (STOPS, CALLS, WINDOW, ROUTES) are asked for. Nothing
+** is evaluated otherwise.
+*/
+#define state_debug(st, kind, ...)                                                             \
+  (((st)->config.debug & LENCASE_DEBUG_##kind) != 0 ? state_debug_line(st, #kind, __VA_ARGS__) \
+                                                    : (void)0)
+void state_debug_line(struct lencase_state *st, const char *kind, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
+
 #endif

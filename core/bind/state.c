@@ -56,7 +56,7 @@ static lua_Integer option(lua_State *L, const char *name, lua_Integer max) {
 }
 
 /* core.state{ log = function(line), max_call_bytes =, max_grate_bytes =, max_string =,
-** handler_ms =, reload_on_hup =, quiet = } */
+** handler_ms =, reload_on_hup =, quiet =, debug = } */
 static int state_new_lua(lua_State *L) {
   lencase_config c = {.log = to_lua};
   struct bind_state *b;
@@ -67,6 +67,7 @@ static int state_new_lua(lua_State *L) {
   c.max_string = (uint32_t)option(L, "max_string", UINT32_MAX);
   c.reload_on_hup = (uint32_t)option(L, "reload_on_hup", 1);
   c.quiet = (uint32_t)option(L, "quiet", 1);
+  c.debug = (uint32_t)option(L, "debug", UINT32_MAX);
   c.handler_ms = (uint32_t)option(L, "handler_ms", INT32_MAX);
   b = lua_newuserdatauv(L, sizeof *b, 0);
   *b = (struct bind_state){.log = LUA_NOREF, .watcher = LUA_NOREF, .record = {.fn = LUA_NOREF}};

@@ -38,6 +38,7 @@ local function inline_script(args, stack, cwd)
   if args.timeout then add("t", math.max(1, math.floor(args.timeout * 1000))) end
   if args.max_call_bytes then add("b", args.max_call_bytes) end
   if args.quiet then add("q", 1) end
+  if args.debug then add("d", args.debug) end
   add_stack(stack)
   return table.concat(words)
 end

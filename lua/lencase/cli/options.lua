@@ -49,6 +49,27 @@ function options.add_bounds(c)
     options.bytes "--max-call-bytes"):argname "N"
 end
 
+-- As lencase.h has them.
+local DEBUG = { stops = 1, calls = 2, window = 4, routes = 8 }
+
+-- A converter of argparse's: "calls,routes", or "all", to a mask.
+local function debug_kinds(text)
+  local mask = 0
+  for word in text:gmatch "[^,]+" do
+    local bit = word == "all" and 15 or DEBUG[word]
+    if not bit then return wrong("--debug", "some of stops,calls,window,routes or all", word) end
+    mask = mask | bit
+  end
+  return mask
+end
+
+--- The option that asks for events; without it LENCASE_DEBUG in the environment does.
+---@param c table a command of argparse's
+function options.add_debug(c)
+  c:option("--debug", "Tell what happens, a line an event: some of stops,calls,window,routes or all.",
+    os.getenv "LENCASE_DEBUG", debug_kinds):argname "KINDS":show_default(false)
+end
+
 --- Whether a value follows the option.
 ---@param option table of argparse's
 ---@return boolean

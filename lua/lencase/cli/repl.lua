@@ -13,6 +13,7 @@ function command.declare(c)
   c:option("-e --execute", "Run this instead of asking for lines."):count "*":argname "CODE"
   c:option("-p --pid", "Attach to this process, all its threads; it is let go of when the prompt ends."):argname "PID"
       :convert(options.count())
+  options.add_debug(c)
   c:argument("script", "Grates, as lencase run stacks them; the handlers of the last are the prompt's own."):args "*"
   c:epilog([[
 With a program, or a process to attach to, the prompt is about that: step "openat", where, ret(-1, "ENOENT"),
@@ -30,9 +31,12 @@ function command.run(args, program)
   if program and (#program == 0 or args.pid) then
     shell.give_up(shell.FAILED, args.pid and "-p PID or -- PROGRAM, not both" or "no program behind --")
   end
-  local state = core.state { log = function(line)
-    if line ~= PROMPT_FAILED then shell.say("%s", line) end
-  end }
+  local state = core.state {
+    debug = args.debug,
+    log = function(line)
+      if line ~= PROMPT_FAILED then shell.say("%s", line) end
+    end,
+  }
   local words = { table.remove(args.script) }
   for _, script in ipairs(args.script) do stacks.must(state:load(files.find_script(script), {})) end
   for _, code in ipairs(args.execute) do

@@ -10,6 +10,7 @@ local command = { name = "run", brief = "Run a program under a grate." }
 function command.declare(c)
   c:usage("Usage: lencase run [options] GRATE.lua [arguments] [GRATE.lua [arguments]]... -- PROGRAM [ARGS...]")
   options.add_bounds(c)
+  options.add_debug(c)
   c:option("--record", "Write the calls, and what became of them, to a file for lencase try."):argname "FILE"
   c:option("--record-arg", "Bytes of an argument in the recording at the most (16K).", nil,
     options.bytes "--record-arg"):argname "N"

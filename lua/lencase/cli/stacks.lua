@@ -54,7 +54,7 @@ function stacks.split(words, i, inside)
 end
 
 --- A state that says what it has to say as the command does.
----@param args { timeout: number?, max_call_bytes: integer?, reload: boolean?, quiet: boolean? }
+---@param args { timeout: number?, max_call_bytes: integer?, reload: boolean?, quiet: boolean?, debug: integer? }
 ---@return table
 function stacks.new_state(args)
   return core.state {
@@ -63,6 +63,7 @@ function stacks.new_state(args)
     max_call_bytes = args.max_call_bytes,
     reload_on_hup = args.reload and 1 or 0,
     quiet = args.quiet and 1 or 0,
+    debug = args.debug,
   }
 end
 

@@ -12,6 +12,7 @@ function command.declare(c)
   c:usage("Usage: lencase try [options] GRATE.lua [arguments] [GRATE.lua [arguments]]... [--] RECORDING")
   c:flag("--json", "Print a list of objects with file, line, n, cage, call, recorded, now, and note.")
   options.add_bounds(c)
+  options.add_debug(c)
   c:argument("words"):args("*"):hidden(true)
   c:epilog([[
 RECORDING, the last word, is what lencase run --record wrote, or record "FILE" at the prompt. The

@@ -135,7 +135,7 @@ static uintptr_t thread_pointer(struct inline_place *place) {
 /*
 ** LENCASE_INLINE: words with a letter before them, each ended by a newline; a newline and a percent
 ** sign inside of one are %0a and %25. 'p' and 'c' are package.path and package.cpath, 't' the
-** handler's milliseconds, 'b' max_call_bytes, 'q' 1 for quiet, 'k' what is avoided, 'g' a grate,
+** handler's milliseconds, 'b' max_call_bytes, 'q' 1 for quiet, 'd' debug, 'k' what is avoided, 'g' a grate,
 ** 'a' an argument of it, '{' and '}' a branch, 'm' the channel to the launcher that named the
 ** grates before it. A lencase that runs inline and starts a program inline writes its own words
 ** behind those it runs by: its grates are above the others.
@@ -282,7 +282,8 @@ static int run(struct script *s, struct inline_place *place, const char *preload
   lencase_config config = {.log = say,
                            .handler_ms = (uint32_t)number_of(s, 't'),
                            .max_call_bytes = number_of(s, 'b'),
-                           .quiet = (uint32_t)number_of(s, 'q')};
+                           .quiet = (uint32_t)number_of(s, 'q'),
+                           .debug = (uint32_t)number_of(s, 'd')};
   lencase_state *st = lencase_new(&config);
   int rc = LENCASE_ENOMEM;
   if (st != NULL) {
