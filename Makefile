@@ -53,9 +53,12 @@ COMPILE = $(CC) $(CFLAGS) $(VARIANT) -MMD -MP
 
 # The host for Lind's grates is linked into those alone: its functions are Lind's.
 LIND := $(wildcard core/host/lind/*.c)
-SOURCES := $(filter-out $(LIND),$(wildcard core/*.c core/bind/*.c core/host/*.c core/host/*/*.c))
+# Numbers of C for assembly, below.
+OFFSETS := $(wildcard core/host/*/offsets.c)
+SOURCES := $(filter-out $(LIND) $(OFFSETS),$(wildcard core/*.c core/bind/*.c core/host/*.c core/host/*/*.c))
+ASSEMBLY := $(wildcard core/host/*/*.S)
 HEADERS := $(wildcard core/*.h core/bind/*.h core/host/*.h core/host/*/*.h core/host/*/*/*.h)
-OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o)
+OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o) $(ASSEMBLY:%.S=$(BUILD)/obj/%.o)
 GENERATED = core/signature_data.c
 
 C_TESTS := $(patsubst %.c,$(BUILD)/%,$(filter-out spec/c/helper_%,$(wildcard spec/c/*.c)))
@@ -99,6 +102,18 @@ $(BUILD)/obj/core/host/inline/preload/engine.o: CFLAGS += -fno-stack-protector
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(COMPILE) -fvisibility=hidden -c -o $@ $<
+
+$(BUILD)/obj/%.o: %.S Makefile
+	@mkdir -p $(@D)
+	$(COMPILE) -I$(@D) -c -o $@ $<
+
+# As the kernel's asm-offsets.h: what the compiler makes of offsets.c has lines .ascii "->NAME $number".
+$(BUILD)/obj/%/offsets.h: %/offsets.c Makefile
+	@mkdir -p $(@D)
+	$(COMPILE) -MF $(@:.h=.d) -MT $@ -S -o $(@:.h=.s) $<
+	sed -n 's/.*"->\([A-Z0-9_]*\) \$$*\(.*\)"/#define \1 \2/p' $(@:.h=.s) > $@
+
+$(BUILD)/obj/core/host/inline/entry.o: $(BUILD)/obj/core/host/inline/offsets.h
 
 $(BUILD)/liblencase.a: $(OBJECTS)
 	rm -f $@
@@ -380,7 +395,7 @@ bench: all $(BUILD)/bench/bench-stack $(BUILD)/bench/bench-inline $(BUILD)/bench
 
 # --- checks --------------------------------------------------------------------------------
 
-C_FILES = $(filter-out $(GENERATED),$(SOURCES) $(LIND) $(INLINE_SOURCES) $(HEADERS) $(wildcard spec/c/*.[ch] spec/attacks/*.[ch] scripts/*.c examples/embed/*.c examples/embed/wasm/*.c))
+C_FILES = $(filter-out $(GENERATED),$(SOURCES) $(OFFSETS) $(LIND) $(INLINE_SOURCES) $(HEADERS) $(wildcard spec/c/*.[ch] spec/attacks/*.[ch] scripts/*.c examples/embed/*.c examples/embed/wasm/*.c))
 LUA_FILES = $(shell find lua scripts examples spec -name '*.lua'; grep -lsE '^\#!.*lua' scripts/*) scripts/lencase
 
 check:
@@ -389,7 +404,7 @@ check:
 	@echo "check: all is well"
 
 check-layers:
-	$(LUA) scripts/check-layers.lua $(SOURCES) $(INLINE_SOURCES) $(HEADERS) $(wildcard lua/lencase/*.lua lua/lencase/*/*.lua)
+	$(LUA) scripts/check-layers.lua $(SOURCES) $(OFFSETS) $(INLINE_SOURCES) $(HEADERS) $(wildcard lua/lencase/*.lua lua/lencase/*/*.lua)
 
 check-generated:
 	$(LUA) scripts/gen-signatures.lua | diff -u $(GENERATED) -
@@ -399,7 +414,7 @@ check-lua:
 
 check-style:
 	clang-format --dry-run -Werror $(C_FILES)
-	$(LUA) scripts/check-columns.lua $(C_FILES)
+	$(LUA) scripts/check-columns.lua $(C_FILES) $(ASSEMBLY)
 
 # Off: variableScope (taste: declarations lead their block), shadowVariable (gcc's -Wshadow is
 # exact), unsignedLessThanZero (takes `size == 0` for a comparison with less).
@@ -489,4 +504,4 @@ uninstall:
 clean:
 	rm -rf build build-hard build-asan build-ubsan build-tsan build-fuzz build-wasm
 
--include $(OBJECTS:.o=.d) $(COMMAND).d $(BUILD)/obj/core/host/inline/preload/engine.d $(C_TESTS:=.d) $(C_HELPERS:=.d) $(ATTACKS:=.d)
+-include $(OBJECTS:.o=.d) $(OFFSETS:%.c=$(BUILD)/obj/%.d) $(COMMAND).d $(BUILD)/obj/core/host/inline/preload/engine.d $(C_TESTS:=.d) $(C_HELPERS:=.d) $(ATTACKS:=.d)

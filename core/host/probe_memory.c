@@ -152,7 +152,7 @@ void probe_try_namespace(struct probe_trial *trial) {
 /* rdfsbase: a kernel that does not allow it ends the process. */
 void probe_try_fsgsbase(struct probe_trial *trial) {
   uint64_t base;
-  __asm__ volatile(".byte 0xf3, 0x48, 0x0f, 0xae, 0xc0" : "=a"(base));
+  __asm__ volatile("rdfsbase %0" : "=r"(base));
   if (base != 0)
     probe_found(trial, "%s", "");
   else

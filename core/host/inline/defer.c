@@ -16,10 +16,9 @@
 ** Where a handler is entered, and what becomes of the kernel's frame: stack.c.
 */
 
-#include "inline_int.h"
+#include "entry.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -113,76 +112,6 @@ void inline_close(struct trap *t) {
 /* }========================================================================= */
 
 /* {============================= signals that come ========================= */
-
-/*
-** To where the frame was moved to; there, on the program's own stack, signals are let in, so that
-** one which has waited finds a handler that has begun. The registers are the three of a handler
-** with SA_SIGINFO, which others do not look at.
-*/
-__asm__(".pushsection .text\n"
-        ".balign 16\n"
-        ".globl inline_signal_entry\n.hidden inline_signal_entry\n"
-        "inline_signal_entry:\n"
-        "  .cfi_startproc\n"
-        "  sub $56, %rsp\n"
-        "  .cfi_adjust_cfa_offset 56\n"
-        "  mov %rsp, %rcx\n"
-        "  call inline_signal_arrives\n"
-        "  test %al, %al\n"
-        "  jz 1f\n"
-        "  mov 0(%rsp), %r11\n"
-        "  mov 8(%rsp), %rdi\n"
-        "  mov 16(%rsp), %rsi\n"
-        "  mov 24(%rsp), %rdx\n"
-        "  mov 40(%rsp), %rcx\n"
-        "  mov 32(%rsp), %rsp\n"
-        "  .cfi_remember_state\n"
-        "  .cfi_adjust_cfa_offset -56\n"
-        "  test %rcx, %rcx\n"
-        "  jz 2f\n"
-        "  movb $0, 0(%rcx)\n" /* inside */
-        "  cmpb $0, 1(%rcx)\n" /* deferred */
-        "  je 2f\n"
-        "  push %rdi\n"
-        "  .cfi_adjust_cfa_offset 8\n"
-        "  push %rsi\n"
-        "  .cfi_adjust_cfa_offset 8\n"
-        "  push %rdx\n"
-        "  .cfi_adjust_cfa_offset 8\n"
-        "  push %r11\n"
-        "  .cfi_adjust_cfa_offset 8\n"
-        "  sub $8, %rsp\n"
-        "  .cfi_adjust_cfa_offset 8\n"
-        "  mov %rcx, %rdi\n"
-        "  call inline_signal_opens\n"
-        "  add $8, %rsp\n"
-        "  .cfi_adjust_cfa_offset -8\n"
-        "  pop %r11\n"
-        "  .cfi_adjust_cfa_offset -8\n"
-        "  pop %rdx\n"
-        "  .cfi_adjust_cfa_offset -8\n"
-        "  pop %rsi\n"
-        "  .cfi_adjust_cfa_offset -8\n"
-        "  pop %rdi\n"
-        "  .cfi_adjust_cfa_offset -8\n"
-        "2:\n"
-        "  xor %eax, %eax\n"
-        "  jmp *%r11\n"
-        "1:\n"
-        "  .cfi_restore_state\n"
-        "  add $56, %rsp\n"
-        "  .cfi_adjust_cfa_offset -56\n"
-        "  ret\n"
-        "  .cfi_endproc\n"
-        ".popsection\n");
-
-_Static_assert(offsetof(struct inline_slot, inside) == 0 &&
-                   offsetof(struct inline_slot, deferred) == 1 && sizeof(struct inline_entry) == 48,
-               "inline_signal_entry knows where they are");
-
-bool inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc, struct inline_entry *e)
-    __attribute__((used));
-void inline_signal_opens(struct inline_slot *s) __attribute__((used));
 
 void inline_signal_opens(struct inline_slot *s) {
   reopen(inline_the_host, s);
@@ -291,7 +220,7 @@ static void show_program(struct inline_slot *s, ucontext_t *uc) {
   struct inline_pause *p = s->paused;
   memcpy(p->here, uc->uc_mcontext.gregs, sizeof p->here);
   memcpy(uc->uc_mcontext.gregs, s->awaiting->uc->uc_mcontext.gregs, sizeof p->here);
-  uc->uc_mcontext.gregs[REG_RIP] -= 2;
+  uc->uc_mcontext.gregs[REG_RIP] -= INLINE_SYSCALL;
   p->shown = true;
 }
 

@@ -2,7 +2,7 @@
 ** dispatch.c - SIGSYS: a call of the program's arrives, and its way through the grates
 */
 
-#include "inline_int.h"
+#include "entry.h"
 
 #include <errno.h>
 #include <linux/seccomp.h>
@@ -212,7 +212,7 @@ void inline_on_call(int sig, siginfo_t *info, ucontext_t *uc) {
 
 int inline_install(struct inline_host *h) {
   struct kernel_action action = {.handler = (uintptr_t)inline_signal_entry,
-                                 .flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | 0x04000000,
+                                 .flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | KERNEL_SA_RESTORER,
                                  .restorer = h->place.restorer};
   inline_mask sigsys = MASK_OF(SIGSYS);
   int64_t rc = inline_raw5(h, SYS_rt_sigaction, SIGSYS, (uintptr_t)&action, (uintptr_t)&h->sigsys,

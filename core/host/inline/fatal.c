@@ -20,7 +20,7 @@ static void on_fatal(int sig, siginfo_t *info, void *data);
 
 struct kernel_action inline_fatal_action(const struct inline_host *h) {
   return (struct kernel_action){.handler = (uintptr_t)on_fatal,
-                                .flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | 0x04000000,
+                                .flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | KERNEL_SA_RESTORER,
                                 .restorer = h->place.restorer,
                                 .mask = MASK_ALL};
 }

@@ -49,8 +49,9 @@ struct loading {
 };
 
 static bool ends(const struct loading *l, int32_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  struct seccomp_data data = {
-      .nr = nr, .arch = AUDIT_ARCH_X86_64, .instruction_pointer = l->h->place.gate + 2};
+  struct seccomp_data data = {.nr = nr,
+                              .arch = AUDIT_ARCH_X86_64,
+                              .instruction_pointer = l->h->place.gate + INLINE_SYSCALL};
   memcpy(data.args, words, sizeof data.args);
   return bpf_ends_program(bpf_answer(l->code, &data));
 }

@@ -41,7 +41,9 @@ enum {
   INLINE_FOUND = 4096,
   INLINE_SEGMENTS = 64,
   INLINE_TRACEES = 64,
-  INLINE_SIGNALS = 64
+  INLINE_SIGNALS = 64,
+  INLINE_RED_ZONE = 128, /* below the stack pointer, of the x86-64 ABI */
+  INLINE_SYSCALL = 2     /* bytes of the instruction */
 };
 
 /* What a patched site comes to while vector registers are the program's. */
@@ -52,7 +54,9 @@ typedef uint64_t inline_mask;
 #define MASK_OF(sig) (UINT64_C(1) << ((sig)-1))
 #define MASK_ALL (~MASK_OF(SIGSYS)) /* SIGSYS is never blocked: a dispatched call would kill */
 
-/* The kernel's struct sigaction. */
+/* The kernel's struct sigaction, and the flag that says that it has a restorer. */
+#define KERNEL_SA_RESTORER UINT64_C(0x04000000)
+
 struct kernel_action {
   uintptr_t handler;
   uint64_t flags;
@@ -358,9 +362,6 @@ int inline_no_dispatch(struct lencase_state *st, int err);
 
 /* The kernel raised it for what the thread did just now: to go back would raise it again. */
 bool inline_is_fault(int sig, const siginfo_t *info);
-
-/* What the kernel has for all signals that are handled. */
-void inline_signal_entry(void);
 
 /* SIGSYS: a call was dispatched. On the landing, for one of the engine's; and on the work stack. */
 #define INLINE_DISPATCHED 2 /* si_code: SYS_USER_DISPATCH */

@@ -22,7 +22,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-enum { PAGE = 4096, SCARCE = 64 << 10, PROBES = 16, RED_ZONE = 128, SMALLEST = 2048 };
+enum { PAGE = 4096, SCARCE = 64 << 10, PROBES = 16, SMALLEST = 2048 };
 
 #define AUTODISARM ((int)(1u << 31)) /* SS_AUTODISARM, which is a flag beside the mode */
 
@@ -207,11 +207,11 @@ static uint64_t program_sp(const struct inline_slot *s, const ucontext_t *uc) {
 /* From the handler's return address, right below 'uc', to the end of the processor's state. */
 static size_t frame_size(const ucontext_t *uc) {
   const char *fpu = (const char *)uc->uc_mcontext.fpregs;
-  uint32_t words[2]; /* struct _fpx_sw_bytes: a magic number, and the size of it all */
+  struct _fpx_sw_bytes more; /* in the last of the bytes that are reserved there */
   size_t size = sizeof(struct _libc_fpstate);
   if (fpu == NULL) return sizeof(uintptr_t) + sizeof *uc + sizeof(siginfo_t);
-  memcpy(words, fpu + 464, sizeof words);
-  if (words[0] == 0x46505853) size = words[1];
+  memcpy(&more, fpu + size - sizeof more, sizeof more);
+  if (more.magic1 == FP_XSTATE_MAGIC1) size = more.extended_size;
   return (size_t)(fpu - (const char *)uc) + size + sizeof(uintptr_t);
 }
 
@@ -234,7 +234,7 @@ void inline_to_work(struct inline_slot *s, struct inline_entry *e) {
   uint64_t rsp = (uint64_t)e->uc->uc_mcontext.gregs[REG_RSP], sp = program_sp(s, e->uc);
   uintptr_t top;
   if (on_work(s, rsp))
-    top = (rsp - RED_ZONE) & ~(uintptr_t)15;
+    top = (rsp - INLINE_RED_ZONE) & ~(uintptr_t)15;
   else {
     while (s->paused != NULL && inline_work_is_scarce(s) && is_abandoned(s, s->paused, sp))
       s->paused = s->paused->outer;
@@ -269,9 +269,9 @@ void inline_to_program(struct inline_slot *s, struct inline_entry *e, bool high)
   if (high && goes_up(s, sp))
     move(e, (uintptr_t)s->alternate.ss_sp + s->alternate.ss_size);
   else if (ours || inline_on_landing(s, e->sp))
-    move(e, ours ? keep_registers(s, sp - RED_ZONE) : sp - RED_ZONE);
+    move(e, ours ? keep_registers(s, sp - INLINE_RED_ZONE) : sp - INLINE_RED_ZONE);
   if (!ours) return;
-  p = (struct inline_pause *)((rsp - RED_ZONE - sizeof *p) & ~(uint64_t)15); /* NOLINT */
+  p = (struct inline_pause *)((rsp - INLINE_RED_ZONE - sizeof *p) & ~(uint64_t)15); /* NOLINT */
   *p = (struct inline_pause){s->paused, (uintptr_t)e->uc, sp, inline_is_high(s, sp), false, {0}};
   s->paused = p; /* the handler's calls have what is below */
 }

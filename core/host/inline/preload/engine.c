@@ -135,9 +135,9 @@ static uintptr_t thread_pointer(struct inline_place *place) {
 /*
 ** LENCASE_INLINE: words with a letter before them, each ended by a newline; a newline and a percent
 ** sign inside of one are %0a and %25. 'p' and 'c' are package.path and package.cpath, 't' the
-** handler's milliseconds, 'b' max_call_bytes, 'q' 1 for quiet, 'd' debug, 'k' what is avoided, 'g' a grate,
-** 'a' an argument of it, '{' and '}' a branch, 'm' the channel to the launcher that named the
-** grates before it. A lencase that runs inline and starts a program inline writes its own words
+** handler's milliseconds, 'b' max_call_bytes, 'q' 1 for quiet, 'd' debug, 'k' what is avoided, 'g' a
+** grate, 'a' an argument of it, '{' and '}' a branch, 'm' the channel to the launcher that named
+** the grates before it. A lencase that runs inline and starts a program inline writes its own words
 ** behind those it runs by: its grates are above the others.
 */
 struct script {
@@ -290,7 +290,7 @@ static int run(struct script *s, struct inline_place *place, const char *preload
     if (place->nchannels > 0) st->outlet = send_output;
     st->outlet_ud = place;
     st->modules = inline_modules;
-    st->modules_size = inline_modules_size();
+    st->modules_size = inline_modules_size;
     rc = load_all(st, s);
   }
   if (rc == LENCASE_OK && lencase_start(st) != LENCASE_OK) return FAILED; /* it has been told */

@@ -5,10 +5,10 @@
 #ifndef MODULES_H
 #define MODULES_H
 
-#include <stddef.h>
+#include <stdint.h>
 
-extern const char inline_modules[], inline_modules_end[];
-
-size_t inline_modules_size(void);
+/* modules.S */
+extern const char inline_modules[];
+extern const uint64_t inline_modules_size;
 
 #endif
