@@ -486,6 +486,27 @@ static void two_threads_at_once(void) {
   program_close(p);
 }
 
+static void events(void) {
+  struct program *p = program_open(upper, 0, true);
+  unsigned before = p->w.lines;
+  call(p, SYS_open, put(p, 100, "/a", 3), O_RDONLY);
+  is_int(p->w.lines - before, 0, "events that are not asked for are not told");
+  p->w.st->config.debug = LENCASE_DEBUG_WINDOW;
+  call(p, SYS_open, 100, O_RDONLY);
+  is_int(p->w.lines - before, 2, "memory is lent, and comes back");
+  ok(strncmp(p->w.log, "WINDOW: 1: ", 11) == 0 && strstr(p->w.log, " are free again"), "%s",
+     p->w.log);
+  p->w.st->config.debug = LENCASE_DEBUG_STOPS;
+  lencase_cage_exec(p->w.st, p->cage, "other");
+  is_str(p->w.log, "STOPS: 1: executes other", "a program is executed");
+  p->park = true;
+  call(p, SYS_getpid);
+  is_str(p->w.log, "STOPS: 1: call 39 is parked", "a call is parked");
+  lencase_cage_exit(p->w.st, p->cage, 3 << 8);
+  is_str(p->w.log, "STOPS: 1: ends, status 0x300", "a cage ends");
+  program_close(p);
+}
+
 int main(void) {
   base_and_callbacks(false);
   base_and_callbacks(true);
@@ -504,5 +525,6 @@ int main(void) {
   early_ends(true);
   own_early_ends();
   two_threads_at_once();
+  events();
   return test_end();
 }

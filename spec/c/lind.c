@@ -334,6 +334,24 @@ static void threads(void) {
   grate_down(&g);
 }
 
+static void events(void) {
+  struct grate g;
+  grate_up(&g, script);
+  g.w.st->config.debug = LENCASE_DEBUG_WINDOW;
+  call(&g, CAGE, SYS_open, put(100, "/own"), 0);
+  is_int(g.w.lines, 2, "memory is lent, and comes back");
+  ok(strncmp(g.w.log, "WINDOW: ", 8) == 0 && strstr(g.w.log, " are free again"), "%s", g.w.log);
+  g.w.st->config.debug = LENCASE_DEBUG_STOPS;
+  call(&g, CAGE, SYS_open, BASE + 100, 0);
+  ok(strstr(g.w.log, ": call 2 is carried out") != NULL, "Lind is asked: %s", g.w.log);
+  call(&g, CAGE, SYS_exit_group, 3);
+  ok(strstr(g.w.log, ": ends, status 0x300") != NULL, "a cage ends: %s", g.w.log);
+  g.w.st->config.debug = 0;
+  call(&g, CHILD, SYS_exit_group, 0);
+  is_int(g.w.lines, 5, "events that are not asked for are not told: %s", g.w.log);
+  grate_down(&g);
+}
+
 int main(void) {
   arguments();
   results();
@@ -343,5 +361,6 @@ int main(void) {
   killing(-ESRCH);
   registering();
   threads();
+  events();
   return test_end();
 }

@@ -272,6 +272,20 @@ static void descriptors(void) {
   world_close(&w);
 }
 
+static void events(void) {
+  struct world w;
+  int64_t result;
+  world_open(&w, NULL, NULL);
+  struct lencase_cage *child = cage_by_id(w.st, (uint64_t)world_call(&w, SYS_fork, 0));
+  is_int(w.lines, 0, "events that are not asked for are not told: %s", w.log);
+  w.st->config.debug = LENCASE_DEBUG_STOPS;
+  sim_call(child, SYS_exit, (uint64_t[LENCASE_MAXARGS]){7}, &result, NULL);
+  is_str(w.log, "STOPS: 2: ends, status 0x700, when its calls are over", "a cage exits");
+  world_call(&w, SYS_fork, 0);
+  is_str(w.log, "STOPS: 3: a new cage with a parent", "a cage forks");
+  world_close(&w);
+}
+
 /* }========================================================================= */
 
 int main(void) {
@@ -287,6 +301,7 @@ int main(void) {
   refusals();
   identities();
   descriptors();
+  events();
   ok(rmdir(dir) == 0, "nothing is left behind");
   return test_end();
 }

@@ -215,11 +215,24 @@ static int block_get(struct embed *e, struct mem_seg *seg, bool window) {
   return LENCASE_OK;
 }
 
+static void debug_lent(const struct call *call, const struct mem_seg *seg) {
+  state_debug(call->cage->st, WINDOW, "%" PRId64 ": %zu bytes at 0x%" PRIx64, call->cage->pid,
+              seg->size, seg->addr);
+}
+
+static void debug_returned(const struct call *call, const struct mem_seg *seg) {
+  state_debug(call->cage->st, WINDOW, "%" PRId64 ": %zu bytes at 0x%" PRIx64 " are free again",
+              call->cage->pid, seg->size, seg->addr);
+}
+
 static int ours_get(struct call *call, struct mem_seg *seg, bool window) {
   struct embed *e = embed_of(call->cage);
+  int status;
   if (is_gone(call->cage)) return LENCASE_EGONE;
-  if (e->config.flags & LENCASE_OWN_MEMORY) return own_get(call->cage->st, seg);
-  return block_get(e, seg, window);
+  status = e->config.flags & LENCASE_OWN_MEMORY ? own_get(call->cage->st, seg)
+                                                : block_get(e, seg, window);
+  if (status == LENCASE_OK) debug_lent(call, seg);
+  return status;
 }
 
 static int embed_window_get(struct call *call, struct mem_seg *seg) {
@@ -234,6 +247,7 @@ static void embed_put(struct call *call, const struct mem_seg *seg) {
   struct embed *e = embed_of(call->cage);
   struct lencase_state *st = call->cage->st;
   struct block **p = &e->blocks, *b;
+  debug_returned(call, seg);
   if (e->config.flags & LENCASE_OWN_MEMORY) {
     state_free(st, (void *)(uintptr_t)seg->addr, seg->size);
     return;
@@ -251,11 +265,13 @@ static int embed_edge_get(struct call *call, struct mem_seg *seg) {
   const struct embed *e = embed_of(call->cage);
   if (is_gone(call->cage)) return LENCASE_EGONE;
   if (!(e->config.flags & LENCASE_OWN_MEMORY)) return LENCASE_ENOENT;
-  return edge_map(call->cage->st, seg);
+  if (edge_map(call->cage->st, seg) != LENCASE_OK) return LENCASE_ENOMEM;
+  debug_lent(call, seg);
+  return LENCASE_OK;
 }
 
 static void embed_edge_put(struct call *call, const struct mem_seg *seg) {
-  (void)call;
+  debug_returned(call, seg);
   edge_unmap(seg);
 }
 
@@ -340,6 +356,8 @@ static int embed_comm(struct lencase_cage *cage, char *buf, size_t size) {
 
 static void mark_ending(struct embed *e, int status) {
   if (e->ending) return;
+  state_debug(e->cage->st, STOPS, "%" PRId64 ": ends, status 0x%x%s", e->cage->pid,
+              (unsigned)status, e->busy > 0 ? ", when its calls are over" : "");
   e->ending = e->cage->ending = true;
   e->status = status;
 }
@@ -473,6 +491,8 @@ LENCASE_PUBLIC int lencase_cage_new(lencase_state *st, const lencase_cage_config
     return state_fail(st, LENCASE_ENOMEM, "no memory for a cage");
   }
   *id = e->cage->id;
+  state_debug(st, STOPS, "%" PRId64 ": a new cage%s", e->cage->pid,
+              parent != 0 ? " with a parent" : "");
   return LENCASE_OK;
 }
 
@@ -494,6 +514,7 @@ LENCASE_PUBLIC int lencase_cage_exec(lencase_state *st, uint64_t cage, const cha
   struct embed *e = find(st, cage);
   if (e == NULL) return LENCASE_EGONE;
   if (name != NULL) snprintf(e->name, sizeof e->name, "%s", name);
+  state_debug(st, STOPS, "%" PRId64 ": executes %s", e->cage->pid, e->name);
   call_cage_exec(e->cage);
   return LENCASE_OK;
 }
@@ -518,6 +539,7 @@ static int park(struct embed *e, struct call *call, lencase_call **parked) {
     call_drop(call);
     return state_fail(e->cage->st, LENCASE_ENOMEM, "no memory for a parked call");
   }
+  state_debug(e->cage->st, STOPS, "%" PRId64 ": call %d is parked", e->cage->pid, (int)call->nr);
   *p = (struct parked){.call = call, .next = e->parked};
   e->parked = p;
   *parked = (lencase_call *)call;
@@ -531,6 +553,8 @@ static bool unpark(struct embed *e, const struct call *call) {
   found = *p;
   if (found == NULL) return false;
   *p = found->next;
+  state_debug(e->cage->st, STOPS, "%" PRId64 ": call %d is not parked any more", e->cage->pid,
+              (int)call->nr);
   state_free(e->cage->st, found, sizeof *found);
   return true;
 }

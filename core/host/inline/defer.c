@@ -19,6 +19,7 @@
 #include "entry.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -150,6 +151,7 @@ static void defer(struct inline_host *h, struct inline_slot *s, int sig, const s
                   ucontext_t *uc) {
   inline_mask *mask = (inline_mask *)&uc->uc_sigmask;
   set_mask(h, MASK_ALL); /* first: with SA_NODEFER it would come at once */
+  inline_debug(h, "signal %d: deferred until the thread leaves the host", sig);
   if (!s->deferred) s->mask = *mask;
   s->deferred = true;
   *mask = MASK_ALL;
@@ -263,9 +265,11 @@ static void enter(struct inline_host *h, struct inline_slot *s, int sig, struct 
   e->sig = sig;
   e->handler = handler_of(h, sig);
   if (is_fatal_handler(h, e->handler)) {
+    inline_debug(h, "signal %d: it ends the program", sig);
     inline_to_work(s, e);
     return;
   }
+  inline_debug(h, "signal %d: the program's handler at 0x%" PRIx64, sig, (uint64_t)e->handler);
   if (high && !inline_has_room(s, e->uc)) no_room(h, e->uc);
   s->inside = true;
   e->opens = s;

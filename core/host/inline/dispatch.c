@@ -5,6 +5,7 @@
 #include "entry.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/seccomp.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -182,12 +183,19 @@ static struct trap trap_of(struct inline_host *h, ucontext_t *uc) {
                        .uc = uc};
 }
 
+static const char *name_of(int64_t nr) {
+  const struct signature *sig = sig_by_nr((int32_t)nr);
+  return sig != NULL ? sig->name : "a call without a name";
+}
+
 /* A signal that comes before this came before the call. */
 static int64_t arrive_dispatched(struct trap *t) {
   int64_t result;
   t->slot = inline_slot_here();
   inline_slot_find(t->h, t->slot);
   inline_enter_host(t);
+  inline_debug(t->h, "SIGSYS: %s at 0x%" PRIx64, name_of(t->nr),
+               (uint64_t)t->uc->uc_mcontext.gregs[REG_RIP] - INLINE_SYSCALL);
   result = inline_arrive(t);
   if (!t->done) inline_sigreturn_opens(t);
   return result;

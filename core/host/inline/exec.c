@@ -317,6 +317,7 @@ struct notice {
 /* What a grate has printed would go with the memory, and what it counted. */
 static void step_leave(void *arg) {
   struct inline_host *h = arg;
+  state_debug(h->st, STOPS, "%d: executes a program", (int)h->pid);
   if (inline_reports(h)) inline_report_end(h);
   if (h->place.flush != NULL) h->place.flush();
 }
@@ -389,6 +390,7 @@ int64_t inline_carry_exec(struct trap *t, int64_t nr, const uint64_t words[LENCA
   inline_engine(t->h, step_leave, t->h);
   inline_unlock(t->h);
   result = with_environment(t, nr, words);
+  inline_debug(t->h, "no program is executed: errno %d", (int)-result);
   if (inline_reports(t->h)) inline_report_begin(t->h); /* it has failed */
   return result;
 }

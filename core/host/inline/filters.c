@@ -70,6 +70,9 @@ static bool avoid(const struct loading *l, uint8_t what) {
     return false;
   if (what == INLINE_AVOID_PATCH) h->unpatchable = true;
   h->avoids |= what;
+  state_debug(h->st, STOPS, "%d: a seccomp filter is loaded: %s", (int)h->pid,
+              what == INLINE_AVOID_VM ? "the program's memory is read and written through a pipe"
+                                      : "no call site is patched");
   return true;
 }
 

@@ -258,6 +258,14 @@ bool inline_bytes_by_pipe(struct inline_host *h);
 /* This is the child of a fork. */
 void inline_bytes_forked(struct inline_host *h);
 
+/*
+** debug.c: a line about an event, if STOPS are asked for. From anywhere but the engine, where
+** state_debug does the same. In 'fmt' there may be %s, %d of what is not negative, and PRIx64.
+*/
+#define inline_debug(h, ...) \
+  (((h)->st->config.debug & LENCASE_DEBUG_STOPS) != 0 ? inline_debug_line(h, __VA_ARGS__) : (void)0)
+void inline_debug_line(const struct inline_host *h, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
 /* }========================================================================= */
 
 /* {================================== stacks =============================== */

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,20 +58,31 @@ static int ops_ours_get(struct call *call, struct mem_seg *seg) {
   if (is_gone(call->cage)) return LENCASE_EGONE;
   seg->data = state_new(st, seg->size);
   seg->addr = (uintptr_t)seg->data;
-  if (seg->data != NULL) return LENCASE_OK;
-  return state_fail(st, LENCASE_ENOMEM, "no memory for a window of %zu bytes", seg->size);
+  if (seg->data == NULL)
+    return state_fail(st, LENCASE_ENOMEM, "no memory for a window of %zu bytes", seg->size);
+  state_debug(st, WINDOW, "%d: %zu bytes at 0x%" PRIx64, (int)call->cage->pid, seg->size,
+              seg->addr);
+  return LENCASE_OK;
 }
 
 static void ops_ours_put(struct call *call, const struct mem_seg *seg) {
-  state_free(call->cage->st, (void *)(uintptr_t)seg->addr, seg->size); /* NOLINT */
+  struct lencase_state *st = call->cage->st;
+  state_debug(st, WINDOW, "%d: %zu bytes at 0x%" PRIx64 " are free again", (int)call->cage->pid,
+              seg->size, seg->addr);
+  state_free(st, (void *)(uintptr_t)seg->addr, seg->size); /* NOLINT */
 }
 
 static int ops_edge_get(struct call *call, struct mem_seg *seg) {
-  return is_gone(call->cage) ? LENCASE_EGONE : edge_map(call->cage->st, seg);
+  int status = is_gone(call->cage) ? LENCASE_EGONE : edge_map(call->cage->st, seg);
+  if (status == LENCASE_OK)
+    state_debug(call->cage->st, WINDOW, "%d: %zu bytes at 0x%" PRIx64 ", up to the end of a page",
+                (int)call->cage->pid, seg->size, seg->addr);
+  return status;
 }
 
 static void ops_edge_put(struct call *call, const struct mem_seg *seg) {
-  (void)call;
+  state_debug(call->cage->st, WINDOW, "%d: %zu bytes at 0x%" PRIx64 " are free again",
+              (int)call->cage->pid, seg->size, seg->addr);
   edge_unmap(seg);
 }
 

@@ -17,6 +17,7 @@
 
 #include "entry.h"
 
+#include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -139,13 +140,18 @@ static void patch(struct inline_host *h, unsigned char *site) {
 static bool may_patch(struct inline_host *h) {
   if (h->unpatchable || h->place.code == 0 || h->threads != 1 || h->others != 0) return false;
   if (h->stubs == 0) h->stubs = stubs_new(h);
-  if (h->stubs == 0) h->unpatchable = true;
+  if (h->stubs == 0) {
+    h->unpatchable = true;
+    inline_debug(h, "no call site is patched: no address near the C library is free");
+  }
   return !h->unpatchable;
 }
 
 static void patch_one(struct inline_host *h, unsigned char *site) {
   if (!may_patch(h) || !is_site(h, site)) return;
   h->unpatchable = !make_writable(h, (uintptr_t)site, SITE, true);
+  inline_debug(h, "the call site at 0x%" PRIx64 "%s", (uint64_t)(uintptr_t)site,
+               h->unpatchable ? ": its code cannot be made writable" : " is patched");
   if (h->unpatchable) return;
   patch(h, site);
   make_writable(h, (uintptr_t)site, SITE, false);
@@ -180,6 +186,7 @@ void inline_patch_all(struct inline_host *h) {
     if (is_site(h, p - MOV)) patch(h, p - MOV);
   }
   make_writable(h, h->place.code, h->place.code_size, false);
+  inline_debug(h, "%d call sites of the C library are patched", (int)h->nstubs);
 }
 
 static void set(uint8_t *bits, int64_t nr) {

@@ -89,6 +89,7 @@ static void step_end(void *arg) {
   const struct ending *e = arg;
   struct inline_host *h = e->h;
   struct process *proc = find(h, e->pid);
+  state_debug(h->st, STOPS, "%d: ends, status 0x%x", (int)e->pid, (unsigned)e->wstatus);
   if (proc != NULL) process_forget(h, proc, e->wstatus);
   if (e->pid != h->pid) return; /* it shares the memory of one that goes on */
   h->off = true;
@@ -133,6 +134,7 @@ static int64_t carry_exit(struct trap *t, int64_t nr, const uint64_t words[LENCA
   if (own_pid(h) != h->pid) return carry_exit_group(t, nr, words);
   if (__atomic_sub_fetch(&h->threads, 1, __ATOMIC_RELAXED) == 0)
     return carry_exit_group(t, nr, words);
+  inline_debug(h, "the thread ends");
   inline_lock(h);
   if (!h->off) inline_engine(h, step_thread_end, t);
   inline_unlock(h);
@@ -161,6 +163,8 @@ static void step_born(void *arg) {
   flights_drop(h, NULL, NULL);
   for (proc = h->processes; proc != NULL; proc = proc->next) proc->here = false;
   h->pid = own_pid(h);
+  state_debug(h->st, STOPS, "%d: a new process of %d", (int)h->pid,
+              parent != NULL ? (int)parent->pid : 0);
   if (h->place.tid != NULL) *h->place.tid = (uint32_t)h->pid;
   call_forget_mistakes(h->st);
   if (inline_reports(h)) state_tell_grates(h->st, &forked);
@@ -235,6 +239,7 @@ static int64_t clone_thread(struct trap *t, const uint64_t words[LENCASE_MAXARGS
   __atomic_add_fetch(threads, 1, __ATOMIC_RELAXED);
   result = clone_here(t, words, false);
   if (result < 0) __atomic_sub_fetch(threads, 1, __ATOMIC_RELAXED);
+  if (result > 0) inline_debug(t->h, "a new thread, %d", (int)result);
   return result;
 }
 
@@ -242,6 +247,7 @@ static int64_t clone_thread(struct trap *t, const uint64_t words[LENCASE_MAXARGS
 static void step_left(void *arg) {
   const struct ending *e = arg;
   struct process *proc = find(e->h, e->pid);
+  state_debug(e->h->st, STOPS, "%d: has left its parent's memory", (int)e->pid);
   if (proc != NULL) process_forget(e->h, proc, 0);
 }
 

@@ -5,6 +5,7 @@
 #include "lind.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum { PAGE = 4096, ERRNO_MAX = 4095, SIGNAL_KILL = 9 };
@@ -114,10 +115,15 @@ static int lind_write(struct lencase_cage *cage, const struct mem_seg *seg) {
 static int own_get(struct call *call, struct mem_seg *seg) {
   seg->data = state_new(call->cage->st, seg->size);
   seg->addr = (uint64_t)(uintptr_t)seg->data;
-  return seg->data != NULL ? LENCASE_OK : LENCASE_ENOMEM;
+  if (seg->data == NULL) return LENCASE_ENOMEM;
+  state_debug(call->cage->st, WINDOW, "%" PRId64 ": %zu bytes at 0x%" PRIx64, call->cage->pid,
+              seg->size, seg->addr);
+  return LENCASE_OK;
 }
 
 static void own_put(struct call *call, const struct mem_seg *seg) {
+  state_debug(call->cage->st, WINDOW, "%" PRId64 ": %zu bytes at 0x%" PRIx64 " are free again",
+              call->cage->pid, seg->size, seg->addr);
   state_free(call->cage->st, (void *)(uintptr_t)seg->addr, seg->size);
 }
 
@@ -202,6 +208,8 @@ static int lind_comm(struct lencase_cage *cage, char *buf, size_t size) {
 
 static void mark_ending(struct member *m, int status) {
   if (m->ending) return;
+  state_debug(m->l->st, STOPS, "%" PRIu64 ": ends, status 0x%x%s", m->lind_id, (unsigned)status,
+              m->busy > 0 ? ", when its calls are over" : "");
   m->ending = m->cage->ending = true;
   m->status = status;
 }
@@ -287,6 +295,8 @@ static struct member *member_new(struct lind *l, uint64_t id, struct member *par
       sizeof(void *) == 4; /* a wasm32 grate's cages are wasm32, too; iovecs: README.md */
   m->next = l->members;
   l->members = m;
+  state_debug(l->st, STOPS, "%" PRIu64 ": a new cage%s", id,
+              parent != NULL ? " with a parent" : "");
   return m;
 }
 
@@ -313,7 +323,10 @@ static void lived(struct member *m, int32_t nr, const uint64_t words[LENCASE_MAX
   bool forks =
       nr == NR_FORK || nr == NR_VFORK || (nr == NR_CLONE && (words[0] & CLONE_THREAD_FLAG) == 0);
   if (forks && result > 0) born(m, (uint64_t)result);
-  if (nr == NR_EXECVE && result == 0) call_cage_exec(m->cage);
+  if (nr == NR_EXECVE && result == 0) {
+    state_debug(m->l->st, STOPS, "%" PRIu64 ": executes a program", m->lind_id);
+    call_cage_exec(m->cage);
+  }
   if (nr == NR_EXIT || nr == NR_EXIT_GROUP) mark_ending(m, (int)(words[0] & 0xff) << 8);
 }
 
@@ -325,6 +338,7 @@ static void lived(struct member *m, int32_t nr, const uint64_t words[LENCASE_MAX
 static int64_t carried_out(struct member *m, const struct arrival *a) {
   struct lind *l = m->l;
   int64_t result;
+  state_debug(l->st, STOPS, "%" PRIu64 ": call %d is carried out", m->lind_id, (int)a->nr);
   l->unlock(l->ud);
   result = ask_lind(l, m->lind_id, a->nr, a->down, a->down_cages);
   l->lock(l->ud);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -63,6 +64,7 @@ static void thread_put(struct sim *s, struct sim_thread *t) {
 }
 
 static void thread_park(struct sim *s, struct sim_thread *t, struct call *call) {
+  state_debug(s->cage->st, STOPS, "%" PRId64 ": call %d is parked", s->cage->pid, (int)call->nr);
   t->call = call;
   t->next = s->parked;
   s->parked = t;
@@ -70,6 +72,8 @@ static void thread_park(struct sim *s, struct sim_thread *t, struct call *call) 
 
 static void thread_unpark(struct sim *s, struct sim_thread *t) {
   struct sim_thread **p = &s->parked;
+  state_debug(s->cage->st, STOPS, "%" PRId64 ": call %d is not parked any more", s->cage->pid,
+              (int)t->call->nr);
   while (*p != t) p = &(*p)->next;
   *p = t->next;
 }
@@ -113,16 +117,28 @@ static int sim_write(struct lencase_cage *cage, const struct mem_seg *seg) {
   return LENCASE_OK;
 }
 
+static int lent(const struct call *call, const struct mem_seg *seg) {
+  state_debug(call->cage->st, WINDOW, "%" PRId64 ": %zu bytes at 0x%" PRIx64, call->cage->pid,
+              seg->size, seg->addr);
+  return LENCASE_OK;
+}
+
+static void returned(const struct call *call, const struct mem_seg *seg) {
+  state_debug(call->cage->st, WINDOW, "%" PRId64 ": %zu bytes at 0x%" PRIx64 " are free again",
+              call->cage->pid, seg->size, seg->addr);
+}
+
 /* Memory of ours in the cage for 'seg'. */
 static int ours_get(struct call *call, struct mem_seg *seg, enum sim_page page) {
   struct lencase_state *st = call->cage->st;
   if (is_gone(call->cage)) return state_fail(st, LENCASE_EGONE, "the cage has ended");
   seg->addr = sim_memory_get(&sim_of(call->cage)->memory, seg->size, page);
-  if (seg->addr != 0) return LENCASE_OK;
+  if (seg->addr != 0) return lent(call, seg);
   return state_fail(st, LENCASE_ENOMEM, "a sim cage has no room for %zu more bytes", seg->size);
 }
 
 static void ours_put(struct call *call, const struct mem_seg *seg) {
+  returned(call, seg);
   sim_memory_put(&sim_of(call->cage)->memory, seg->addr, seg->size);
 }
 
@@ -142,10 +158,11 @@ static int sim_edge_get(struct call *call, struct mem_seg *seg) {
   seg->addr = sim_memory_edge_get(m, seg->size);
   if (seg->addr == 0) return LENCASE_ENOMEM;
   seg->data = sim_memory_at(m, seg->addr);
-  return LENCASE_OK;
+  return lent(call, seg);
 }
 
 static void sim_edge_put(struct call *call, const struct mem_seg *seg) {
+  returned(call, seg);
   sim_memory_edge_put(&sim_of(call->cage)->memory, seg->addr, seg->size);
 }
 
@@ -164,6 +181,8 @@ void sim_reset(struct lencase_cage *cage) {
 static void mark_ending(struct lencase_cage *cage, int status) {
   struct sim *s = sim_of(cage);
   if (s->ending) return;
+  state_debug(cage->st, STOPS, "%" PRId64 ": ends, status 0x%x%s", cage->pid, (unsigned)status,
+              s->busy > 0 ? ", when its calls are over" : "");
   s->ending = cage->ending = true;
   s->status = status;
 }
@@ -191,6 +210,7 @@ static int64_t answer_exec(struct lencase_cage *cage, const uint64_t words[LENCA
   uint64_t access_words[LENCASE_MAXARGS] = {here[0], X_OK};
   int64_t error = sim_syscall(SYS_access, access_words);
   if (error != 0 || bad != 0) return error != 0 ? error : bad;
+  state_debug(cage->st, STOPS, "%" PRId64 ": executes a program", cage->pid);
   sim_reset(cage);
   call_cage_exec(cage);
   return 0;
@@ -355,7 +375,11 @@ struct lencase_cage *sim_cage_new(struct lencase_state *st, const struct sim_con
     bool shares_files = parent != NULL && (shares || has_files(s));
     s->cage = call_cage_new(st, &sim_ops, s, pid, parent, shares_files);
   }
-  if (s->cage != NULL) return s->cage;
+  if (s->cage != NULL) {
+    state_debug(st, STOPS, "%" PRId64 ": a new cage%s", s->cage->pid,
+                parent != NULL ? " with a parent" : "");
+    return s->cage;
+  }
   sim_free(st, s);
   return no_cage(st);
 }
