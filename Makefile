@@ -308,7 +308,7 @@ ASAN_SPECS = env LD_PRELOAD=$(shell $(CC) -print-file-name=libasan.so) ASAN_OPTI
 
 # What uses the ordinary build; and the host whose link namespace no sanitizer's runtime fits into.
 ORDINARY = spec/install_spec.lua spec/embed_spec.lua spec/readme_spec.lua spec/doctor_spec.lua spec/transparency_spec.lua
-NOT_ASAN = $(ORDINARY) spec/inline_spec.lua spec/inline_confined_spec.lua
+NOT_ASAN = $(ORDINARY) spec/inline_spec.lua spec/inline_confined_spec.lua spec/debug_inline_spec.lua
 
 asan:
 	@scripts/install-deps test
@@ -317,11 +317,13 @@ asan:
 	  C_TESTS='$(patsubst $(BUILD)/%,build-asan/%,$(filter-out %/inline,$(C_TESTS)))' \
 	  SPECS='$(filter-out $(NOT_ASAN),$(SPECS))' run-tests
 
+INLINE_SPECS = spec/inline_spec.lua spec/inline_confined_spec.lua spec/merge_spec.lua spec/debug_inline_spec.lua
+
 # The inline host, which has no room for AddressSanitizer's runtime.
 ubsan:
 	@scripts/install-deps test
 	@$(MAKE) -s BUILD=build-ubsan VARIANT='-UNDEBUG -fsanitize=undefined -fno-sanitize-recover=all' \
-	  C_TESTS=build-ubsan/spec/c/inline SPECS='spec/inline_spec.lua spec/inline_confined_spec.lua spec/merge_spec.lua' run-tests
+	  C_TESTS=build-ubsan/spec/c/inline SPECS='$(INLINE_SPECS)' run-tests
 
 # With a clang that has libFuzzer the strings are made to reach new code, and those that did are kept
 # in build-fuzz/corpus; a string that failed is left in build-fuzz/. Without, they are of seeds.

@@ -4,56 +4,23 @@
 
 #include "bpf.h"
 
+#include <assert.h>
 #include <string.h>
 
-static uint32_t alu_add(uint32_t a, uint32_t b) {
-  return a + b;
+static uint32_t alu(unsigned op, uint32_t a, uint32_t b) {
+  switch (op) {
+    case BPF_ADD: return a + b;
+    case BPF_SUB: return a - b;
+    case BPF_MUL: return a * b;
+    case BPF_DIV: return a / b;
+    case BPF_OR: return a | b;
+    case BPF_AND: return a & b;
+    case BPF_XOR: return a ^ b;
+    case BPF_LSH: return a << (b & 31);
+    case BPF_RSH: return a >> (b & 31);
+    default: assert(op == BPF_NEG); return -a;
+  }
 }
-
-static uint32_t alu_sub(uint32_t a, uint32_t b) {
-  return a - b;
-}
-
-static uint32_t alu_mul(uint32_t a, uint32_t b) {
-  return a * b;
-}
-
-static uint32_t alu_div(uint32_t a, uint32_t b) {
-  return a / b;
-}
-
-static uint32_t alu_or(uint32_t a, uint32_t b) {
-  return a | b;
-}
-
-static uint32_t alu_and(uint32_t a, uint32_t b) {
-  return a & b;
-}
-
-static uint32_t alu_xor(uint32_t a, uint32_t b) {
-  return a ^ b;
-}
-
-static uint32_t alu_lsh(uint32_t a, uint32_t b) {
-  return a << (b & 31);
-}
-
-static uint32_t alu_rsh(uint32_t a, uint32_t b) {
-  return a >> (b & 31);
-}
-
-static uint32_t alu_neg(uint32_t a, uint32_t b) {
-  (void)b;
-  return -a;
-}
-
-/* By bits 4 to 7 of an instruction's code. */
-static uint32_t (*const alus[16])(uint32_t a, uint32_t b) = {
-    [BPF_ADD >> 4] = alu_add, [BPF_SUB >> 4] = alu_sub, [BPF_MUL >> 4] = alu_mul,
-    [BPF_DIV >> 4] = alu_div, [BPF_OR >> 4] = alu_or,   [BPF_AND >> 4] = alu_and,
-    [BPF_XOR >> 4] = alu_xor, [BPF_LSH >> 4] = alu_lsh, [BPF_RSH >> 4] = alu_rsh,
-    [BPF_NEG >> 4] = alu_neg,
-};
 
 static bool holds(unsigned op, uint32_t a, uint32_t b) {
   switch (op) {
@@ -160,7 +127,7 @@ uint32_t bpf_answer(const struct sock_filter *code, const struct seccomp_data *d
       case BPF_STX: m.mem[i->k] = m.x; break;
       case BPF_ALU:
         if (BPF_OP(i->code) == BPF_DIV && b == 0) return 0; /* it ends there, says the kernel */
-        m.a = alus[BPF_OP(i->code) >> 4](m.a, b);
+        m.a = alu(BPF_OP(i->code), m.a, b);
         break;
       case BPF_JMP:
         if (BPF_OP(i->code) == BPF_JA)

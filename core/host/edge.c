@@ -4,6 +4,7 @@
 
 #include "edge.h"
 
+#include <assert.h>
 #include <sys/mman.h>
 
 enum { PAGE = 4096, TRIES = 64 };
@@ -42,5 +43,6 @@ int edge_map(struct lencase_state *st, struct mem_seg *seg) {
 
 void edge_unmap(const struct mem_seg *seg) {
   size_t size = pages_for(seg->size);
+  assert(((uintptr_t)seg->data + seg->size) % PAGE == 0);
   munmap((char *)seg->data + seg->size - size, size + PAGE);
 }

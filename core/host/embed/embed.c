@@ -5,6 +5,7 @@
 ** its own call only.
 */
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -212,6 +213,7 @@ static int block_get(struct embed *e, struct mem_seg *seg, bool window) {
   }
   seg->data = staged_window ? b->data : e->config.base != NULL ? at(&e->config, seg->addr) : NULL;
   *place = b;
+  assert(b->next == NULL || b->addr + b->size <= b->next->addr);
   return LENCASE_OK;
 }
 
@@ -422,6 +424,7 @@ static void embed_hold(struct lencase_cage *cage, bool on) {
   if (on) {
     e->busy++;
   } else {
+    assert(e->busy > 0);
     e->busy--;
     if (e->ending && e->busy == 0) end_cage(e);
   }
@@ -570,6 +573,7 @@ static int ended(struct embed *e, enum verdict verdict, struct call *call) {
 static int settle(struct embed *e, enum verdict verdict, struct call *call, int64_t *result,
                   lencase_call **parked) {
   *parked = NULL;
+  assert(e->busy > 0);
   e->busy--;
   if (e->ending) return ended(e, verdict, call);
   if (verdict == VERDICT_PARKED) return park(e, call, parked);

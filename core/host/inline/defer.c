@@ -18,6 +18,7 @@
 
 #include "entry.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -37,6 +38,7 @@ static inline_mask set_mask(const struct inline_host *h, inline_mask mask) {
 /* {========================= entering and leaving the host ================= */
 
 void inline_enter_host(struct trap *t) {
+  assert(!t->slot->inside);
   t->slot->inside = true;
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
@@ -59,6 +61,7 @@ static void queue(const struct inline_host *h, int sig, const siginfo_t *info) {
 static void reopen(const struct inline_host *h, struct inline_slot *s) {
   inline_mask mask = s->mask;
   bool kept = s->keeps;
+  assert(!s->inside);
   s->deferred = false; /* all signals are blocked: it is not set before the mask is open */
   if (kept) queue(h, SIGSYS, &s->kept);
   if (!kept || s->keeps) {
@@ -71,6 +74,7 @@ static void reopen(const struct inline_host *h, struct inline_slot *s) {
 void inline_leave_host(struct trap *t) {
   struct inline_slot *s = t->slot;
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
+  assert(s->inside != t->closed);
   if (!t->closed) {
     s->inside = false;
     if (s->deferred) reopen(t->h, s);
@@ -187,6 +191,7 @@ static uintptr_t handler_of(struct inline_host *h, int sig) {
 /* What was kept in the slot has come by SIGSYS. The mask is now as the kernel would have it. */
 static int kept_arrives(struct inline_slot *s, siginfo_t *info, ucontext_t *uc) {
   int sig = s->kept.si_signo;
+  assert(may_keep(sig, &s->kept));
   s->keeps = false;
   info->si_signo = sig;
   *(inline_mask *)&uc->uc_sigmask = s->mask;
@@ -271,6 +276,7 @@ static void enter(struct inline_host *h, struct inline_slot *s, int sig, struct 
   }
   inline_debug(h, "signal %d: the program's handler at 0x%" PRIx64, sig, (uint64_t)e->handler);
   if (high && !inline_has_room(s, e->uc)) no_room(h, e->uc);
+  assert(!s->inside);
   s->inside = true;
   e->opens = s;
   inline_to_program(s, e, high);

@@ -4,6 +4,7 @@
 
 #include "entry.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/seccomp.h>
@@ -28,6 +29,7 @@ struct visit {
 void inline_flight_put(struct inline_host *h, struct flight *f) {
   struct flight **p = &h->flights;
   while (*p != f) p = &(*p)->next;
+  assert(f->id != 0);
   *p = f->next;
   f->id = 0;
   f->next = h->idle;
@@ -85,6 +87,8 @@ static struct flight *flight_new(const struct visit *v) {
 
 static void settle(struct visit *s) {
   struct flight *f = s->f;
+  assert(f->id == s->id);
+  assert(s->verdict != VERDICT_PARKED || f->call != NULL);
   if (s->verdict == VERDICT_PARKED) return;
   if (s->verdict == VERDICT_DONE) s->result = f->call != NULL ? f->call->result : -ENOMEM;
   if (f->call != NULL) call_end(f->call);

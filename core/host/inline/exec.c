@@ -10,6 +10,7 @@
 
 #include "inline_int.h"
 
+#include <assert.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -238,6 +239,7 @@ static const char *own_preload(struct inline_host *h, uint64_t envp, int64_t n) 
 /* The word for what the new program's script does not say yet. */
 static const char *avoided(const struct inline_host *h) {
   static const char *const words[INLINE_AVOIDS] = {"", "k1\n", "k2\n", "k3\n"};
+  assert(h->avoids < INLINE_AVOIDS);
   return words[h->avoids & ~h->place.avoids];
 }
 

@@ -6,6 +6,7 @@
 
 #include "entry.h"
 
+#include <assert.h>
 #include <asm/prctl.h>
 #include <errno.h>
 #include <linux/futex.h>
@@ -75,11 +76,13 @@ void inline_lock_word(const struct inline_host *h, uint32_t *word) {
 }
 
 void inline_unlock_word(const struct inline_host *h, uint32_t *word) {
-  if (__atomic_exchange_n(word, FREE, __ATOMIC_RELEASE) == AWAITED)
-    inline_raw5(h, SYS_futex, (uintptr_t)word, FUTEX_WAKE_PRIVATE, 1, 0, 0);
+  uint32_t seen = __atomic_exchange_n(word, FREE, __ATOMIC_RELEASE);
+  assert(seen != FREE);
+  if (seen == AWAITED) inline_raw5(h, SYS_futex, (uintptr_t)word, FUTEX_WAKE_PRIVATE, 1, 0, 0);
 }
 
 void inline_lock(struct inline_host *h) {
+  assert(!inline_in_engine(h, (uintptr_t)__builtin_frame_address(0)));
   inline_lock_word(h, &h->lock);
 }
 
@@ -117,6 +120,8 @@ uintptr_t inline_thread_pointer(const struct inline_host *h) {
 
 void inline_engine(struct inline_host *h, void (*fn)(void *), void *arg) {
   uintptr_t fs;
+  assert(__atomic_load_n(&h->lock, __ATOMIC_RELAXED) != FREE);
+  assert(!inline_in_engine(h, (uintptr_t)__builtin_frame_address(0)));
   if (h->place.fs == 0) { /* the program's own libc: errno is the program's, too */
     int before = errno;
     inline_gate_on_stack(fn, arg, h->stack + INLINE_STACK);
@@ -151,6 +156,7 @@ int64_t inline_raw_clone(const struct trap *t, const uint64_t words[LENCASE_MAXA
   struct newborn *n;
   uintptr_t at = (uintptr_t)(top - 1) - sizeof *n;
   n = (struct newborn *)((at & ~(uintptr_t)15) - 8); /* NOLINT */
+  assert(slot->busy != 0 && (uintptr_t)top % 16 == 0);
   top[-1] = sp;
   *n = (struct newborn){.entry = (uintptr_t)inline_newborn,
                         .h = t->h,

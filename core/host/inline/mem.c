@@ -7,6 +7,7 @@
 
 #include "inline_int.h"
 
+#include <assert.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -55,6 +56,7 @@ static void *piece_new(struct inline_memory *m, size_t size) {
     return p;
   }
   if (!make_ready(m, m->used + size)) return NULL;
+  assert(m->used % 16 == 0 && m->used + size <= m->ready);
   p = (struct piece *)(m->base + m->used);
   m->used += size;
   return p;
@@ -65,6 +67,7 @@ static void piece_free(struct inline_memory *m, void *ptr, size_t size) {
   unsigned class;
   if ((size_t)((char *)ptr - m->base) >= RESERVED) return;
   class = class_of(&size);
+  assert((uintptr_t)ptr % 16 == 0 && (size_t)((char *)ptr - m->base) + size <= m->used);
   if (size >= CHUNK) madvise((char *)ptr + 4096, size - 4096, MADV_DONTNEED);
   p->next = m->idle[class];
   m->idle[class] = p;

@@ -17,6 +17,7 @@
 
 #include "entry.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
@@ -98,6 +99,7 @@ static uintptr_t stub_new(struct inline_host *h, const unsigned char *site) {
   struct stub *s = &area->stubs[h->nstubs++];
   *s = (struct stub){.movabs = {0x48, 0xb9}, .after = (uintptr_t)site + SITE, .jmp = {0xff, 0x25}};
   s->entry = (int32_t)((intptr_t)area - (intptr_t)s - (intptr_t)STUB_CODE);
+  assert((uintptr_t)site - (uintptr_t)s < 2 * REACH);
   memcpy(s->mov, site, MOV);
   return (uintptr_t)s;
 }
@@ -131,6 +133,7 @@ static bool make_writable(const struct inline_host *h, uintptr_t at, size_t size
 
 static void patch(struct inline_host *h, unsigned char *site) {
   int32_t to;
+  assert(h->threads == 1 && h->others == 0); /* no other thread executes the bytes meanwhile */
   if (h->nstubs == STUBS) return;
   to = (int32_t)(stub_new(h, site) - ((uintptr_t)site + MOV));
   site[0] = 0xe9;

@@ -8,6 +8,7 @@
 
 #include "inline_int.h"
 
+#include <assert.h>
 #include <asm/prctl.h>
 #include <errno.h>
 #include <linux/sched.h>
@@ -70,6 +71,7 @@ static void process_forget(struct inline_host *h, struct process *proc, int wsta
   struct process **p = &h->processes;
   flights_drop(h, proc, NULL);
   call_cage_exit(proc->cage, wstatus);
+  assert(proc->cage->gone);
   while (*p != proc) p = &(*p)->next;
   *p = proc->next;
   state_free(h->st, proc, sizeof *proc);
@@ -132,6 +134,7 @@ static int64_t carry_exit(struct trap *t, int64_t nr, const uint64_t words[LENCA
   struct inline_host *h = t->h;
   settle_signals(t);
   if (own_pid(h) != h->pid) return carry_exit_group(t, nr, words);
+  assert(__atomic_load_n(&h->threads, __ATOMIC_RELAXED) > 0);
   if (__atomic_sub_fetch(&h->threads, 1, __ATOMIC_RELAXED) == 0)
     return carry_exit_group(t, nr, words);
   inline_debug(h, "the thread ends");
@@ -264,6 +267,7 @@ static int64_t clone_sharing(struct trap *t, const uint64_t words[LENCASE_MAXARG
     inline_engine(h, step_left, &e);
     inline_exec_forget(h, e.pid);
   }
+  assert(__atomic_load_n(&h->others, __ATOMIC_RELAXED) > 0);
   __atomic_sub_fetch(&h->others, 1, __ATOMIC_SEQ_CST);
   inline_unlock(h);
   return result;

@@ -9,6 +9,7 @@
 
 #include "inline_int.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -51,6 +52,7 @@ struct handing {
 
 size_t inline_channel_of(const struct inline_place *p, uint32_t *grate) {
   size_t i = p->nchannels - 1;
+  assert(p->nchannels > 0 && p->nchannels <= INLINE_CHANNELS);
   for (; i > 0 && *grate >= p->channels[i].grates; i--) *grate -= p->channels[i].grates;
   return i;
 }

@@ -17,6 +17,7 @@
 
 #include "inline_int.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -61,7 +62,9 @@ struct inline_slot *inline_slot_of(const ucontext_t *uc) {
 
 struct inline_slot *inline_slot_here(void) {
   uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-  return (struct inline_slot *)(here - here % INLINE_AREA); /* NOLINT */
+  struct inline_slot *s = (struct inline_slot *)(here - here % INLINE_AREA); /* NOLINT */
+  assert(s->busy != 0 && on_work(s, here));
+  return s;
 }
 
 /* An aligned area with its guard; NULL: no memory. */
@@ -73,6 +76,7 @@ static struct inline_slot *area_new(const struct inline_host *h) {
   uintptr_t base;
   if (at < 0) return NULL;
   base = ((uintptr_t)at + INLINE_AREA - 1) / INLINE_AREA * INLINE_AREA;
+  assert(base + INLINE_AREA <= (uintptr_t)at + 2 * INLINE_AREA);
   if (base > (uintptr_t)at) inline_raw3(h, SYS_munmap, (uint64_t)at, base - (uintptr_t)at, 0);
   inline_raw3(h, SYS_munmap, base + INLINE_AREA, (uintptr_t)at + INLINE_AREA - base, 0);
   inline_raw3(h, SYS_mprotect, base + PAGE, PAGE, PROT_NONE);
@@ -233,6 +237,7 @@ static void move(struct inline_entry *e, uintptr_t top) {
 void inline_to_work(struct inline_slot *s, struct inline_entry *e) {
   uint64_t rsp = (uint64_t)e->uc->uc_mcontext.gregs[REG_RSP], sp = program_sp(s, e->uc);
   uintptr_t top;
+  assert(s->busy != 0 && inline_on_landing(s, e->sp));
   if (on_work(s, rsp))
     top = (rsp - INLINE_RED_ZONE) & ~(uintptr_t)15;
   else {
@@ -281,6 +286,7 @@ void inline_resume(struct inline_slot *s, ucontext_t *uc) {
   while (p != NULL && p->frame != (uintptr_t)uc) p = p->outer;
   if (p == NULL) return; /* the program's own code goes on */
   if (p->shown) memcpy(uc->uc_mcontext.gregs, p->here, sizeof p->here);
+  assert(on_work(s, (uintptr_t)p));
   s->paused = p->outer;
 }
 

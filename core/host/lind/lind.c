@@ -4,6 +4,7 @@
 
 #include "lind.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -238,6 +239,7 @@ static void member_exit(struct member *m) {
 static void member_free(struct member *m) {
   struct lencase_state *st = m->l->st;
   struct member **p = &m->l->members;
+  assert(m->busy == 0);
   while (*p != m) p = &(*p)->next;
   *p = m->next;
   member_exit(m);

@@ -4,6 +4,7 @@
 
 #include "sim.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -74,6 +75,7 @@ static void thread_unpark(struct sim *s, struct sim_thread *t) {
   struct sim_thread **p = &s->parked;
   state_debug(s->cage->st, STOPS, "%" PRId64 ": call %d is not parked any more", s->cage->pid,
               (int)t->call->nr);
+  assert(t->call != NULL && t->call->thread == t);
   while (*p != t) p = &(*p)->next;
   *p = t->next;
 }
@@ -409,6 +411,7 @@ void sim_cage_exit(struct lencase_cage *cage, int status) {
 
 /* Out of a call: LENCASE_EGONE if the cage ended in it. */
 static int leave(struct sim *s) {
+  assert(s->busy > 0);
   s->busy--;
   if (!s->ending) return LENCASE_OK;
   if (s->busy == 0) end_cage(s);

@@ -4,6 +4,7 @@
 
 #include "sim_memory.h"
 
+#include <assert.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -131,6 +132,7 @@ void sim_memory_put(struct sim_memory *m, uint64_t addr, size_t size) {
   size_t n = object_pages(size);
   size_t begin = addr - SIM_BASE;
   size_t first = m->guard ? (begin + size) / SIM_PAGE - n : begin / SIM_PAGE;
+  assert(first >= m->nprogram && m->pages[first + n] == SIM_GUARD);
   pages_set(m, first, n, SIM_HOLE);
   m->pages[first + n] = SIM_HOLE;
 }
@@ -170,5 +172,6 @@ size_t sim_memory_extent(const struct sim_memory *m, uint64_t addr, size_t size,
 }
 
 void *sim_memory_at(const struct sim_memory *m, uint64_t addr) {
+  assert(addr >= SIM_BASE && addr - SIM_BASE <= m->npages * SIM_PAGE);
   return m->base + (addr - SIM_BASE);
 }

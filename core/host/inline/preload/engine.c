@@ -135,10 +135,10 @@ static uintptr_t thread_pointer(struct inline_place *place) {
 /*
 ** LENCASE_INLINE: words with a letter before them, each ended by a newline; a newline and a percent
 ** sign inside of one are %0a and %25. 'p' and 'c' are package.path and package.cpath, 't' the
-** handler's milliseconds, 'b' max_call_bytes, 'q' 1 for quiet, 'd' debug, 'k' what is avoided, 'g' a
-** grate, 'a' an argument of it, '{' and '}' a branch, 'm' the channel to the launcher that named
-** the grates before it. A lencase that runs inline and starts a program inline writes its own words
-** behind those it runs by: its grates are above the others.
+** handler's milliseconds, 'b' max_call_bytes, 'q' 1 for quiet, 'd' debug, 'k' what is avoided,
+** 'g' a grate, 'a' an argument of it, '{' and '}' a branch, 'm' the channel to the launcher that
+** named the grates before it. A lencase that runs inline and starts a program inline writes its
+** own words behind those it runs by: its grates are above the others.
 */
 struct script {
   char *text;
