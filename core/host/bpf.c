@@ -32,7 +32,7 @@ static bool holds(unsigned op, uint32_t a, uint32_t b) {
 }
 
 /* What an instruction's k has to be. */
-enum k_rule { K_UNKNOWN, K_ANY, K_OFFSET, K_SLOT, K_DIVISOR, K_SHIFT, K_JUMP, K_BRANCH };
+enum k_rule { K_UNKNOWN, K_ANY, K_OFFSET, K_WORD, K_DIVISOR, K_SHIFT, K_JUMP, K_BRANCH };
 
 /* Every instruction that the kernel lets a seccomp filter have (seccomp_check_filter). */
 static const uint8_t k_rules[256] = {
@@ -41,10 +41,10 @@ static const uint8_t k_rules[256] = {
     [BPF_LDX | BPF_W | BPF_LEN] = K_ANY,
     [BPF_LD | BPF_IMM] = K_ANY,
     [BPF_LDX | BPF_IMM] = K_ANY,
-    [BPF_LD | BPF_MEM] = K_SLOT,
-    [BPF_LDX | BPF_MEM] = K_SLOT,
-    [BPF_ST] = K_SLOT,
-    [BPF_STX] = K_SLOT,
+    [BPF_LD | BPF_MEM] = K_WORD,
+    [BPF_LDX | BPF_MEM] = K_WORD,
+    [BPF_ST] = K_WORD,
+    [BPF_STX] = K_WORD,
     [BPF_MISC | BPF_TAX] = K_ANY,
     [BPF_MISC | BPF_TXA] = K_ANY,
     [BPF_RET | BPF_K] = K_ANY,
@@ -84,7 +84,7 @@ static bool is_sound(const struct sock_filter *i, size_t left) {
   switch (i->code < sizeof k_rules ? k_rules[i->code] : K_UNKNOWN) {
     case K_UNKNOWN: return false;
     case K_OFFSET: return i->k % sizeof i->k == 0 && i->k < sizeof(struct seccomp_data);
-    case K_SLOT: return i->k < BPF_MEMWORDS;
+    case K_WORD: return i->k < BPF_MEMWORDS;
     case K_DIVISOR: return i->k != 0;
     case K_SHIFT: return i->k < 32;
     case K_JUMP: return i->k < left;

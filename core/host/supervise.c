@@ -31,20 +31,16 @@ bool supervise_heard(pid_t root, int sig, int code) {
   }
 }
 
-/* The signal that stops us: the program's own, unless our parent treats that differently. */
-static int stop_signal(int sig) {
-  struct sigaction sa;
-  return sigaction(sig, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL ? sig : SIGSTOP;
-}
-
 int supervise_send(pid_t root, int pidfd, int sig) {
   if (pidfd >= 0 && pidfd_send_signal(pidfd, sig, NULL, 0) == 0) return 0;
   return pidfd >= 0 && errno == ESRCH ? -1 : kill(root, sig);
 }
 
 void supervise_stop(int sig, pid_t root, int pidfd) {
+  struct sigaction sa;
   sigset_t one, old;
-  sig = stop_signal(sig);
+  /* the program's own, unless our parent treats that differently */
+  if (sigaction(sig, NULL, &sa) != 0 || sa.sa_handler != SIG_DFL) sig = SIGSTOP;
   sigemptyset(&one);
   sigaddset(&one, sig);
   pthread_kill(pthread_self(), sig);

@@ -184,25 +184,15 @@ static struct block **fit(struct embed *e, size_t size, uint64_t *addr) {
   return NULL;
 }
 
-/* Memory that is this process's needs no room of the cage's. */
-static int own_get(struct lencase_state *st, struct mem_seg *seg) {
-  seg->data = state_new(st, seg->size);
-  seg->addr = (uint64_t)(uintptr_t)seg->data;
-  return seg->data != NULL ? LENCASE_OK : LENCASE_ENOMEM;
-}
-
-static int no_room(const struct embed *e, size_t size) {
-  return state_fail(e->cage->st, LENCASE_ENOMEM,
-                    "cage %" PRId64
-                    " has no room for %zu bytes of lencase's: room_size is %" PRIu64,
-                    e->cage->pid, size, e->config.room_size);
-}
-
 static int block_get(struct embed *e, struct mem_seg *seg, bool window) {
   struct lencase_state *st = e->cage->st;
   bool staged_window = window && e->config.read != NULL;
   struct block **place = fit(e, seg->size, &seg->addr), *b;
-  if (place == NULL) return no_room(e, seg->size);
+  if (place == NULL)
+    return state_fail(st, LENCASE_ENOMEM,
+                      "cage %" PRId64
+                      " has no room for %zu bytes of lencase's: room_size is %" PRIu64,
+                      e->cage->pid, seg->size, e->config.room_size);
   b = state_new(st, sizeof *b);
   if (b == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a window");
   *b = (struct block){.addr = seg->addr, .size = seg->size, .next = *place};
@@ -229,10 +219,15 @@ static void debug_returned(const struct call *call, const struct mem_seg *seg) {
 
 static int ours_get(struct call *call, struct mem_seg *seg, bool window) {
   struct embed *e = embed_of(call->cage);
-  int status;
+  int status = LENCASE_OK;
   if (is_gone(call->cage)) return LENCASE_EGONE;
-  status = e->config.flags & LENCASE_OWN_MEMORY ? own_get(call->cage->st, seg)
-                                                : block_get(e, seg, window);
+  if (e->config.flags & LENCASE_OWN_MEMORY) { /* it needs no room of the cage's */
+    seg->data = state_new(call->cage->st, seg->size);
+    seg->addr = (uint64_t)(uintptr_t)seg->data;
+    if (seg->data == NULL) status = LENCASE_ENOMEM;
+  } else {
+    status = block_get(e, seg, window);
+  }
   if (status == LENCASE_OK) debug_lent(call, seg);
   return status;
 }
@@ -277,34 +272,27 @@ static void embed_edge_put(struct call *call, const struct mem_seg *seg) {
   edge_unmap(seg);
 }
 
-/* The windows get into the cage's memory: the bottom will read them there. */
-static bool flush(const struct embed *e) {
-  const struct block *b;
-  for (b = e->blocks; b != NULL; b = b->next)
-    if (b->data != NULL && write_raw(e, b->addr, b->data, b->size) != b->size) return false;
-  return true;
-}
-
 /* }========================================================================= */
 
 /* {================================ the bottom ============================= */
 
-static int64_t ask_kernel(int32_t nr, const uint64_t w[LENCASE_MAXARGS]) {
-  long n = syscall(nr, w[0], w[1], w[2], w[3], w[4], w[5]);
-  return n == -1 ? -errno : n;
-}
-
-static lencase_verdict ask_bottom(struct embed *e, int32_t nr,
-                                  const uint64_t words[LENCASE_MAXARGS], int64_t *result) {
+static lencase_verdict ask_bottom(struct embed *e, int32_t nr, const uint64_t w[LENCASE_MAXARGS],
+                                  int64_t *result) {
   const lencase_cage_config *c = &e->config;
   lencase_verdict verdict = LENCASE_VERDICT_DONE;
+  const struct block *b = e->blocks;
   *result = -ENOSYS;
-  if (!flush(e))
+  /* the bottom reads the windows in the cage's memory */
+  while (b != NULL && (b->data == NULL || write_raw(e, b->addr, b->data, b->size) == b->size))
+    b = b->next;
+  if (b != NULL)
     *result = -EFAULT;
   else if (c->carry_out != NULL)
-    verdict = c->carry_out(c->ud, e->cage->id, nr, words, result);
-  else if (c->flags & LENCASE_OWN_MEMORY)
-    *result = ask_kernel(nr, words);
+    verdict = c->carry_out(c->ud, e->cage->id, nr, w, result);
+  else if (c->flags & LENCASE_OWN_MEMORY) {
+    long n = syscall(nr, w[0], w[1], w[2], w[3], w[4], w[5]);
+    *result = n == -1 ? -errno : n;
+  }
   if (verdict == LENCASE_VERDICT_PASS) *result = -ENOSYS;
   return verdict;
 }

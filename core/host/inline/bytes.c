@@ -62,37 +62,29 @@ void inline_bytes_forked(struct inline_host *h) {
   pipe_open(h);
 }
 
-static void pipe_empty(const struct inline_host *h) {
-  char some[256];
-  int64_t n;
-  do n = inline_raw3(h, SYS_read, (uint64_t)h->pipe[0], (uintptr_t)some, sizeof some);
-  while (n > 0);
-}
-
 static size_t to_page_end(uint64_t addr) {
   return PAGE - (size_t)(addr % PAGE);
 }
 
-/* Within a page all of it can be read or written, or nothing. */
-static size_t piece(uint64_t from, uint64_t to, size_t left) {
-  size_t size = to_page_end(from) < to_page_end(to) ? to_page_end(from) : to_page_end(to);
-  return size < left ? size : left;
-}
-
-/* How many bytes were copied. */
+/* How many bytes were copied. Of a page all bytes can be read, or written, or none. */
 static size_t by_pipe(struct inline_host *h, uint64_t from, uint64_t to, size_t size) {
   size_t done = 0;
+  int64_t n;
+  char rest[256];
   inline_lock_word(h, &h->pipe_lock);
   if (h->pipe[0] == 0 && !pipe_open(h)) size = 0;
   while (done < size) {
-    size_t some = piece(from + done, to + done, size - done);
-    int64_t n = inline_raw3(h, SYS_write, (uint64_t)h->pipe[1], from + done, some);
+    size_t some = to_page_end(from + done);
+    if (to_page_end(to + done) < some) some = to_page_end(to + done);
+    if (size - done < some) some = size - done;
+    n = inline_raw3(h, SYS_write, (uint64_t)h->pipe[1], from + done, some);
     if (n > 0) n = inline_raw3(h, SYS_read, (uint64_t)h->pipe[0], to + done, (uint64_t)n);
     if (n > 0) done += (size_t)n;
-    if (n == (int64_t)some) continue;
-    pipe_empty(h);
-    break;
+    if (n != (int64_t)some) break;
   }
+  if (done < size) /* what was written and could not be read */
+    do n = inline_raw3(h, SYS_read, (uint64_t)h->pipe[0], (uintptr_t)rest, sizeof rest);
+    while (n > 0);
   inline_unlock_word(h, &h->pipe_lock);
   return done;
 }

@@ -1,19 +1,19 @@
 /*
-** defer.c - signals that come while a thread is inside of us
+** defer.c - signals that come while a thread is inside the host
 **
-** The program's handlers must not run while its thread has the engine, or is about to. To block
-** signals would be two system calls for each call of the program's, as many as it has downcalls
-** more, and each costs as much as a handler in Lua. So a thread only says that it is inside, in a
-** slot of its own, and the kernel enters the program's handlers by way of inline_signal_entry:
-** outside it jumps on to them, and they find what the kernel gave them; inside it blocks all
-** signals, queues the one that came once more, and goes back. When the thread leaves it opens the
-** mask again, and the kernel delivers it there.
+** The program's signal handlers must not run while its thread has the engine, or is about to have
+** it. To block signals would take two system calls for each call of the program, and two more for
+** each downcall, and each of them costs as much as a grate's handler in Lua. So a thread only marks
+** itself as inside, and the kernel enters all signal handlers by way of inline_signal_entry. Outside
+** the host that jumps on to the program's handler, which finds what the kernel has prepared for it;
+** inside it blocks all signals, queues the one that came once more, and returns. When the thread
+** leaves the host it unblocks them, and the kernel delivers it there.
 **
-** Invariant: a slot's 'inside' is true only between inline_enter_host and inline_leave_host of its
-** thread, and no handler of the program's runs meanwhile. So what interrupts a thread finds it as
-** it leaves it, also when it never comes back (siglongjmp).
+** Invariant: a thread's 'inside' is true only between inline_enter_host and inline_leave_host, and
+** no signal handler of the program runs meanwhile. So whatever a signal handler finds the thread in
+** is a state that it may leave for good, by siglongjmp.
 **
-** Where a handler is entered, and what becomes of the kernel's frame: stack.c.
+** Where a signal handler is entered, and where the kernel's frame goes: stack.c.
 */
 
 #include "entry.h"
@@ -37,13 +37,13 @@ static inline_mask set_mask(const struct inline_host *h, inline_mask mask) {
 
 /* {========================= entering and leaving the host ================= */
 
-void inline_enter_host(struct trap *t) {
-  assert(!t->slot->inside);
-  t->slot->inside = true;
+void inline_enter_host(struct arrival *a) {
+  assert(!a->thread->inside);
+  a->thread->inside = true;
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
-/* It was delivered a moment ago: the queue has room, but for what others sent meanwhile. */
+/* The signal was delivered a moment ago, so the queue has room, unless others have just filled it. */
 static void queue(const struct inline_host *h, int sig, const siginfo_t *info) {
   uint64_t pid = (uint64_t)inline_raw3(h, SYS_getpid, 0, 0, 0);
   uint64_t tid = (uint64_t)inline_raw3(h, SYS_gettid, 0, 0, 0);
@@ -55,71 +55,71 @@ static void queue(const struct inline_host *h, int sig, const siginfo_t *info) {
 }
 
 /*
-** Signals that came meanwhile are delivered here: the mask is the program's again. What is kept
-** comes by SIGSYS at once, and opens the mask when its handler returns.
+** Restores the program's mask, so that the signals which came meanwhile are delivered. A signal that
+** was kept comes first, by SIGSYS, and the mask is restored when its handler returns.
 */
-static void reopen(const struct inline_host *h, struct inline_slot *s) {
-  inline_mask mask = s->mask;
-  bool kept = s->keeps;
-  assert(!s->inside);
-  s->deferred = false; /* all signals are blocked: it is not set before the mask is open */
-  if (kept) queue(h, SIGSYS, &s->kept);
-  if (!kept || s->keeps) {
-    s->keeps = false; /* there was no room in the queue, nor will there be */
+static void reopen(const struct inline_host *h, struct inline_thread *t) {
+  inline_mask mask = t->mask;
+  bool kept = t->keeps;
+  assert(!t->inside);
+  t->deferred = false; /* all signals are blocked: none sets it again before the mask is restored */
+  if (kept) queue(h, SIGSYS, &t->kept);
+  if (!kept || t->keeps) {
+    t->keeps = false; /* the queue is full */
     set_mask(h, mask);
   }
-  inline_sigsys_comes(h, s);
+  inline_sigsys_comes(h, t);
 }
 
-void inline_leave_host(struct trap *t) {
-  struct inline_slot *s = t->slot;
+void inline_leave_host(struct arrival *a) {
+  struct inline_thread *t = a->thread;
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
-  assert(s->inside != t->closed);
-  if (!t->closed) {
-    s->inside = false;
-    if (s->deferred) reopen(t->h, s);
+  assert(t->inside != a->closed);
+  if (!a->closed) {
+    t->inside = false;
+    if (t->deferred) reopen(a->h, t);
     return;
   }
-  t->closed = false;
-  s->mask = *t->mask;
-  reopen(t->h, s);
+  a->closed = false;
+  t->mask = *a->mask;
+  reopen(a->h, t);
 }
 
-int64_t inline_await(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  struct inline_slot *s = t->slot;
-  struct trap *outer = s->awaiting;
+int64_t inline_await(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  struct inline_thread *t = a->thread;
+  struct arrival *outer = t->awaiting;
   uint64_t own[LENCASE_MAXARGS];
   int64_t result;
-  words = inline_without_kept(t->h, nr, words, own);
-  s->awaiting = t;
-  s->at_gate = false;
-  inline_leave_host(t);
-  result = inline_raw_awaited(t, nr, words);
-  s->awaiting = outer; /* which is at its gate: a handler has come into it */
+  words = inline_without_kept(a->h, nr, words, own);
+  t->awaiting = a;
+  t->at_gate = false;
+  inline_leave_host(a);
+  result = inline_raw_awaited(a, nr, words);
+  t->awaiting = outer; /* the call that the signal handler which made this one has come into */
   return result;
 }
 
-void inline_sigreturn_opens(struct trap *t) {
-  t->slot->inside = t->slot->deferred = false;
-  if (t->slot->keeps) reopen(t->h, t->slot);
+void inline_sigreturn_opens(struct arrival *a) {
+  a->thread->inside = a->thread->deferred = false;
+  if (a->thread->keeps) reopen(a->h, a->thread);
 }
 
-void inline_close(struct trap *t) {
+void inline_close(struct arrival *a) {
   inline_mask old;
-  if (t->closed) return;
-  old = set_mask(t->h, MASK_ALL);
-  t->closed = true;
-  if (t->slot->deferred) old = t->slot->mask;
-  t->slot->inside = t->slot->deferred = false;
-  *t->mask = old;
+  if (a->closed) return;
+  old = set_mask(a->h, MASK_ALL);
+  a->closed = true;
+  if (a->thread->deferred) old = a->thread->mask;
+  a->thread->inside = a->thread->deferred = false;
+  *a->mask = old;
 }
 
 /* }========================================================================= */
 
 /* {============================= signals that come ========================= */
 
-void inline_signal_opens(struct inline_slot *s) {
-  reopen(inline_the_host, s);
+void inline_signal_opens(struct inline_thread *t) {
+  reopen(inline_the_host, t);
 }
 
 bool inline_is_fault(int sig, const siginfo_t *info) {
@@ -127,43 +127,39 @@ bool inline_is_fault(int sig, const siginfo_t *info) {
          (sig == SIGSEGV || sig == SIGBUS || sig == SIGILL || sig == SIGFPE || sig == SIGTRAP);
 }
 
+/* The program blocks SIGSYS. Of several the first counts, as in the kernel. */
+static void keep_sigsys(struct inline_thread *t, const siginfo_t *info) {
+  if (!t->sigsys_waits) t->sigsys = *info;
+  t->sigsys_waits = true;
+}
+
+void inline_sigsys_comes(const struct inline_host *h, struct inline_thread *t) {
+  if (!t->sigsys_waits || t->blocks_sigsys) return;
+  t->sigsys_waits = false;
+  queue(h, SIGSYS, &t->sigsys);
+}
+
 /*
-** Real-time signals come in the order in which they were sent, and there is no way to queue one
-** before those that wait already: it is kept in the slot, and delivered by SIGSYS, which is ours.
+** Returns to where the thread was, with everything blocked; by the gate, since that may be in the
+** engine. Real-time signals come in the order in which they were sent, and there is no way to queue
+** one before those that are pending: it is kept in the thread, and delivered by SIGSYS.
 */
-static bool may_keep(int sig, const siginfo_t *info) {
-  return sig >= __SIGRTMIN && info->si_code < 0;
-}
-
-/* We block none; as by the kernel's, the first counts. */
-static void keep_sigsys(struct inline_slot *s, const siginfo_t *info) {
-  if (!s->sigsys_waits) s->sigsys = *info;
-  s->sigsys_waits = true;
-}
-
-void inline_sigsys_comes(const struct inline_host *h, struct inline_slot *s) {
-  if (!s->sigsys_waits || s->blocks_sigsys) return;
-  s->sigsys_waits = false;
-  queue(h, SIGSYS, &s->sigsys);
-}
-
-/* Back to where the thread was, with everything blocked. By our gate: it may be in the engine. */
-static void defer(struct inline_host *h, struct inline_slot *s, int sig, const siginfo_t *info,
+static void defer(struct inline_host *h, struct inline_thread *t, int sig, const siginfo_t *info,
                   ucontext_t *uc) __attribute__((noreturn));
 
-static void defer(struct inline_host *h, struct inline_slot *s, int sig, const siginfo_t *info,
+static void defer(struct inline_host *h, struct inline_thread *t, int sig, const siginfo_t *info,
                   ucontext_t *uc) {
   inline_mask *mask = (inline_mask *)&uc->uc_sigmask;
   set_mask(h, MASK_ALL); /* first: with SA_NODEFER it would come at once */
   inline_debug(h, "signal %d: deferred until the thread leaves the host", sig);
-  if (!s->deferred) s->mask = *mask;
-  s->deferred = true;
+  if (!t->deferred) t->mask = *mask;
+  t->deferred = true;
   *mask = MASK_ALL;
   if (sig == SIGSYS)
-    keep_sigsys(s, info);
-  else if (may_keep(sig, info)) {
-    s->kept = *info;
-    s->keeps = true;
+    keep_sigsys(t, info);
+  else if (sig >= __SIGRTMIN && info->si_code < 0) {
+    t->kept = *info;
+    t->keeps = true;
   } else
     queue(h, sig, info);
   inline_sigreturn(h, (uintptr_t)uc);
@@ -182,56 +178,56 @@ static bool is_fatal_handler(const struct inline_host *h, uintptr_t handler) {
 
 /* SA_RESETHAND is done here: the kernel would have reset the handler when it entered ours. */
 static uintptr_t handler_of(struct inline_host *h, int sig) {
-  struct inline_handler *handler = &h->handlers[sig - 1];
-  uintptr_t entry = handler->entry;
-  if ((handler->flags & RESETHAND) != 0 && !is_fatal_handler(h, entry)) reset_handler(h, sig);
-  return entry;
+  const struct kernel_action *action = &h->actions[sig - 1];
+  uintptr_t handler = action->handler;
+  if ((action->flags & RESETHAND) != 0 && !is_fatal_handler(h, handler)) reset_handler(h, sig);
+  return handler;
 }
 
-/* What was kept in the slot has come by SIGSYS. The mask is now as the kernel would have it. */
-static int kept_arrives(struct inline_slot *s, siginfo_t *info, ucontext_t *uc) {
-  int sig = s->kept.si_signo;
-  assert(may_keep(sig, &s->kept));
-  s->keeps = false;
+/* The signal that was kept has come by SIGSYS. The frame's mask becomes the program's. */
+static int kept_arrives(struct inline_thread *t, siginfo_t *info, ucontext_t *uc) {
+  int sig = t->kept.si_signo;
+  assert(sig >= __SIGRTMIN && t->kept.si_code < 0);
+  t->keeps = false;
   info->si_signo = sig;
-  *(inline_mask *)&uc->uc_sigmask = s->mask;
+  *(inline_mask *)&uc->uc_sigmask = t->mask;
   return sig;
 }
 
-/* A signal that has come by SIGSYS, whose action blocks nothing, and returns to us. */
+/* For a signal that has come by SIGSYS: does what the kernel does with a signal's own action. */
 static void adopt(struct inline_host *h, int sig, ucontext_t *uc) {
-  const struct inline_handler *handler = &h->handlers[sig - 1];
-  inline_mask mask = *(inline_mask *)&uc->uc_sigmask | handler->mask;
-  if (is_fatal_handler(h, handler->entry)) {
+  const struct kernel_action *action = &h->actions[sig - 1];
+  inline_mask mask = *(inline_mask *)&uc->uc_sigmask | action->mask;
+  if (is_fatal_handler(h, action->handler)) {
     set_mask(h, MASK_ALL);
     return;
   }
-  if ((handler->flags & SA_NODEFER) == 0) mask |= MASK_OF(sig);
-  *((uintptr_t *)uc - 1) = handler->restorer;
+  if ((action->flags & SA_NODEFER) == 0) mask |= MASK_OF(sig);
+  *((uintptr_t *)uc - 1) = action->restorer;
   set_mask(h, mask & MASK_ALL);
 }
 
 /*
-** pthread_cancel(3) sends this one. Its handler looks where the thread was interrupted (since glibc
-** 2.41): only at a call that has done nothing yet the thread ends. So it is shown the program's own
-** registers, at the instruction that made the call, as long as that is so.
+** pthread_cancel(3) sends this one. Since glibc 2.41 its handler looks at the instruction pointer,
+** and ends the thread only at a call that has not begun. As long as that is so it is shown the
+** program's own registers, at the instruction that made the call.
 */
-static bool is_cancel(const struct inline_host *h, const struct inline_slot *s, int sig,
+static bool is_cancel(const struct inline_host *h, const struct inline_thread *t, int sig,
                       const ucontext_t *uc) {
-  const struct trap *t = s->awaiting;
-  if (sig != __SIGRTMIN || t == NULL || t->uc == NULL) return false;
-  return !s->at_gate || inline_not_begun(h, (uint64_t)uc->uc_mcontext.gregs[REG_RIP]);
+  const struct arrival *a = t->awaiting;
+  if (sig != __SIGRTMIN || a == NULL || a->uc == NULL) return false;
+  return !t->at_gate || inline_not_begun(h, (uint64_t)uc->uc_mcontext.gregs[REG_RIP]);
 }
 
-static void show_program(struct inline_slot *s, ucontext_t *uc) {
-  struct inline_pause *p = s->paused;
+static void show_program(struct inline_thread *t, ucontext_t *uc) {
+  struct inline_pause *p = t->paused;
   memcpy(p->here, uc->uc_mcontext.gregs, sizeof p->here);
-  memcpy(uc->uc_mcontext.gregs, s->awaiting->uc->uc_mcontext.gregs, sizeof p->here);
+  memcpy(uc->uc_mcontext.gregs, t->awaiting->uc->uc_mcontext.gregs, sizeof p->here);
   uc->uc_mcontext.gregs[REG_RIP] -= INLINE_SYSCALL;
   p->shown = true;
 }
 
-/* The kernel would have no room for the frame, and end the program so. */
+/* There is no room for the frame: the program is killed by SIGSEGV, as the kernel would do it. */
 static void no_room(struct inline_host *h, ucontext_t *uc) __attribute__((noreturn));
 
 static void no_room(struct inline_host *h, ucontext_t *uc) {
@@ -244,59 +240,52 @@ static void no_room(struct inline_host *h, ucontext_t *uc) {
   inline_sigreturn(h, (uintptr_t)uc);
 }
 
-/* What the frame says of things that we have in hand, and what the handler changes of them. */
-static void dress(struct inline_slot *s, const struct inline_handler *handler, int sig,
-                  ucontext_t *uc) {
+/* The frame shows the program's alternate stack and SIGSYS, which only we know, as they are. */
+static void show_ours(struct inline_thread *t, const struct kernel_action *action, int sig,
+                      ucontext_t *uc) {
   inline_mask *mask = (inline_mask *)&uc->uc_sigmask;
-  inline_alternate_show(s, uc);
-  if (s->blocks_sigsys) *mask |= MASK_OF(SIGSYS);
-  if ((handler->mask & MASK_OF(SIGSYS)) != 0 ||
-      (sig == SIGSYS && (handler->flags & SA_NODEFER) == 0))
-    s->blocks_sigsys = true;
+  inline_alternate_show(t, uc);
+  if (t->blocks_sigsys) *mask |= MASK_OF(SIGSYS);
+  if ((action->mask & MASK_OF(SIGSYS)) != 0 || (sig == SIGSYS && (action->flags & SA_NODEFER) == 0))
+    t->blocks_sigsys = true;
 }
 
-static void undress(struct inline_slot *s, ucontext_t *uc, uint64_t sp) {
-  inline_mask *mask = (inline_mask *)&uc->uc_sigmask;
-  inline_alternate_take(s, uc, sp);
-  s->blocks_sigsys = (*mask & MASK_OF(SIGSYS)) != 0;
-  *mask &= MASK_ALL;
-}
-
-/* A handler that left by siglongjmp leaves a stale 'awaiting', not at its gate. */
-static void enter(struct inline_host *h, struct inline_slot *s, int sig, struct inline_entry *e) {
-  const struct inline_handler handler = h->handlers[sig - 1];
-  bool cancel = is_cancel(h, s, sig, e->uc), high = (handler.flags & SA_ONSTACK) != 0;
-  struct inline_pause *before = s->paused;
+/* The program's handler. One that left by siglongjmp has left a stale 'awaiting', not at its gate. */
+static void enter(struct inline_host *h, struct inline_thread *t, int sig, struct inline_entry *e) {
+  const struct kernel_action action = h->actions[sig - 1];
+  bool cancel = is_cancel(h, t, sig, e->uc), high = (action.flags & SA_ONSTACK) != 0;
+  struct inline_pause *before = t->paused;
   e->sig = sig;
   e->handler = handler_of(h, sig);
   if (is_fatal_handler(h, e->handler)) {
     inline_debug(h, "signal %d: it ends the program", sig);
-    inline_to_work(s, e);
+    inline_to_work(t, e);
     return;
   }
   inline_debug(h, "signal %d: the program's handler at 0x%" PRIx64, sig, (uint64_t)e->handler);
-  if (high && !inline_has_room(s, e->uc)) no_room(h, e->uc);
-  assert(!s->inside);
-  s->inside = true;
-  e->opens = s;
-  inline_to_program(s, e, high);
-  dress(s, &handler, sig, e->uc);
-  if (cancel && s->paused != before) show_program(s, e->uc);
-  s->at_gate = true;
+  if (high && !inline_has_room(t, e->uc)) no_room(h, e->uc);
+  assert(!t->inside);
+  t->inside = true;
+  e->opens = t;
+  inline_to_program(t, e, high);
+  show_ours(t, &action, sig, e->uc);
+  if (cancel && t->paused != before) show_program(t, e->uc);
+  t->at_gate = true;
 }
 
 /*
-** Not by a dispatched call. False: it is ignored, waits until the program no longer blocks it, or
-** ends the program when we return. What the kernel forces is neither ignored nor blocked.
+** SIGSYS that is no dispatched call. False: it is ignored, is pending until the program unblocks it,
+** or ends the program when we return. What the kernel forces is neither ignored nor blocked.
 */
-static bool is_handled(const struct inline_host *h, struct inline_slot *s, const siginfo_t *info) {
+static bool is_handled(const struct inline_host *h, struct inline_thread *t,
+                       const siginfo_t *info) {
   bool forced = info->si_code > 0;
   uintptr_t handler = h->sigsys.handler;
-  if (!forced && s->blocks_sigsys) {
-    keep_sigsys(s, info);
+  if (!forced && t->blocks_sigsys) {
+    keep_sigsys(t, info);
     return false;
   }
-  if (forced && (s->blocks_sigsys || handler == 1)) handler = 0;
+  if (forced && (t->blocks_sigsys || handler == 1)) handler = 0;
   if (handler > 1) return true;
   if (handler == 1) return false;
   inline_set_default(h, SIGSYS);
@@ -306,10 +295,10 @@ static bool is_handled(const struct inline_host *h, struct inline_slot *s, const
 
 bool inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc, struct inline_entry *e) {
   struct inline_host *h = inline_the_host;
-  struct inline_slot *s = inline_slot_of(uc);
+  struct inline_thread *t = inline_thread_of(uc);
   uint64_t rsp = (uint64_t)uc->uc_mcontext.gregs[REG_RSP];
   *e = (struct inline_entry){.sig = sig, .info = info, .uc = uc, .sp = (uintptr_t)uc - 8};
-  if (s == NULL) { /* a thread of a grate's library */
+  if (t == NULL) { /* a thread that a library of a grate's has made */
     e->handler = handler_of(h, sig);
     return e->handler > 1;
   }
@@ -319,20 +308,20 @@ bool inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc, struct inli
       return false;
     }
     e->handler = (uintptr_t)inline_on_call;
-    inline_to_work(s, e);
+    inline_to_work(t, e);
     return true;
   }
-  if (s->inside || inline_on_landing(s, rsp)) {
-    if (!inline_is_fault(sig, info)) defer(h, s, sig, info, uc);
+  if (t->inside || inline_on_landing(t, rsp)) {
+    if (!inline_is_fault(sig, info)) defer(h, t, sig, info, uc);
     inline_set_default(h, sig);
     inline_sigreturn(h, (uintptr_t)uc);
   }
   if (sig == SIGSYS) {
-    if (s->keeps && info->si_code == s->kept.si_code) sig = kept_arrives(s, info, uc);
-    if (sig == SIGSYS && !is_handled(h, s, info)) return false;
+    if (t->keeps && info->si_code == t->kept.si_code) sig = kept_arrives(t, info, uc);
+    if (sig == SIGSYS && !is_handled(h, t, info)) return false;
     adopt(h, sig, uc);
   }
-  enter(h, s, sig, e);
+  enter(h, t, sig, e);
   return true;
 }
 
@@ -346,80 +335,78 @@ static struct kernel_action masked(const struct kernel_action *new) {
   return action;
 }
 
-/* What the kernel is to have in place of *new. */
+/* What the kernel gets in place of *new. */
 static struct kernel_action ours(const struct kernel_action *new) {
   struct kernel_action action = masked(new);
   if (action.handler <= 1) return action;
   action.handler = (uintptr_t)inline_signal_entry;
-  /* a siginfo is needed to queue it again */
+  /* SA_SIGINFO: a signal is queued again with its siginfo */
   action.flags = (action.flags & ~RESETHAND) | SA_SIGINFO;
   return action;
 }
 
-/* The reverse, for what the kernel had. */
+/* The reverse: what the program is told of the kernel's *old. */
 static struct kernel_action theirs(const struct inline_host *h, const struct kernel_action *old,
-                                   const struct inline_handler *had) {
+                                   const struct kernel_action *had) {
   struct kernel_action action = *old;
   if (action.handler != (uintptr_t)inline_signal_entry) return action;
-  action.handler = is_fatal_handler(h, had->entry) ? 0 : had->entry;
-  action.flags = had->flags;
-  action.mask = had->mask;
-  action.restorer = had->restorer;
+  action = *had;
+  if (is_fatal_handler(h, had->handler)) action.handler = 0;
   return action;
 }
 
-/* A child has handlers of its own, but the table is its parent's. */
+/* A child that shares the memory has actions of its own, but h->actions are its parent's. */
 bool inline_is_sharing(const struct inline_host *h) {
   return __atomic_load_n(&h->others, __ATOMIC_RELAXED) > 0 &&
          (pid_t)inline_raw3(h, SYS_getpid, 0, 0, 0) != h->pid;
 }
 
 /*
-** The entry is written first, since the signal may come when the kernel has it. That a handler was
-** there stays written when it is taken away: the kernel may be on its way to it in another thread.
-** What a child that shares the memory installs is entered directly.
+** h->actions is written first, since the signal may come as soon as the kernel has the action. An
+** entry stays when the handler is removed: the kernel may be entering it in another thread. The
+** handlers of a child that shares the memory are entered directly.
 */
 int64_t inline_set_action(struct inline_host *h, uint64_t sig, const struct kernel_action *new,
                           struct kernel_action *old) {
-  struct kernel_action action = {0};
-  struct inline_handler none = {0}, *handler = &none, had;
+  struct kernel_action action = {0}, none = {0}, *known = &none, had;
   int64_t result;
   bool sharing = inline_is_sharing(h);
   bool fatal = !sharing && new != NULL &&inline_is_fatal(h, (int)sig, new);
-  if (sig - 1 < INLINE_SIGNALS) handler = &h->handlers[sig - 1];
-  had = *handler;
+  if (sig - 1 < INLINE_SIGNALS) known = &h->actions[sig - 1];
+  had = *known;
   if (new != NULL && fatal) action = inline_fatal_action(h);
   if (new != NULL && !fatal) action = *new;
   if ((fatal || action.handler > 1) && !sharing)
-    *handler = (struct inline_handler){action.handler, new->flags, new->restorer, new->mask};
+    *known = (struct kernel_action){action.handler, new->flags, new->restorer, new->mask};
   action = sharing ? masked(&action) : ours(&action);
   result = inline_raw5(h, SYS_rt_sigaction, sig, new != NULL ? (uintptr_t)&action : 0,
                        (uintptr_t)old, sizeof(inline_mask), 0);
   if (result == 0)
     *old = theirs(h, old, &had);
   else if (!sharing)
-    *handler = had;
+    *known = had;
   return result;
 }
 
-/* As SA_RESETHAND: only the handler changes. Without the lock, which a nested handler may want. */
+/* As SA_RESETHAND: only the handler changes. Without the lock: the thread may hold it. */
 static void reset_handler(struct inline_host *h, int sig) {
-  const struct inline_handler *had = &h->handlers[sig - 1];
-  const struct kernel_action action = {
-      .flags = had->flags, .restorer = had->restorer, .mask = had->mask};
-  struct kernel_action old;
+  struct kernel_action action = h->actions[sig - 1], old;
+  action.handler = 0;
   if (sig == SIGSYS)
     h->sigsys.handler = 0;
   else
     inline_set_action(h, (uint64_t)sig, &action, &old);
 }
 
-void inline_return(struct trap *t) {
-  ucontext_t *uc = (ucontext_t *)(uintptr_t)t->sp; /* NOLINT */
-  undress(t->slot, uc, t->sp);
-  inline_resume(t->slot, uc);
-  inline_sigreturn_opens(t);
-  inline_sigreturn(t->h, t->sp);
+void inline_return(struct arrival *a) {
+  ucontext_t *uc = (ucontext_t *)(uintptr_t)a->sp; /* NOLINT */
+  inline_mask *mask = (inline_mask *)&uc->uc_sigmask;
+  inline_alternate_take(a->thread, uc, a->sp);
+  a->thread->blocks_sigsys = (*mask & MASK_OF(SIGSYS)) != 0;
+  *mask &= MASK_ALL;
+  inline_resume(a->thread, uc);
+  inline_sigreturn_opens(a);
+  inline_sigreturn(a->h, a->sp);
 }
 
 void inline_adopt_handlers(struct inline_host *h) {

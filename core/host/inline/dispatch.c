@@ -16,7 +16,7 @@ struct inline_host *inline_the_host;
 
 /* From one visit of the engine to the next. */
 struct visit {
-  struct trap *t;
+  struct arrival *a;
   struct process *proc;
   struct flight *f;
   uint64_t id;
@@ -47,25 +47,19 @@ void inline_flight_drop(struct inline_host *h, struct flight *f) {
 */
 static void drop_abandoned(struct inline_host *h, const struct visit *v) {
   struct flight *f = h->flights, *next;
-  const struct inline_slot *s = v->t->slot;
+  const struct inline_thread *t = v->a->thread;
   for (; f != NULL; f = next) {
     next = f->next;
-    if (f->thread == s && f->proc == v->proc && f->sp < v->t->sp &&
-        inline_is_high(s, f->sp) == inline_is_high(s, v->t->sp))
+    if (f->thread == t && f->proc == v->proc && f->sp < v->a->sp &&
+        inline_is_high(t, f->sp) == inline_is_high(t, v->a->sp))
       inline_flight_drop(h, f);
   }
 }
 
-static bool is_nested(const struct inline_host *h, const struct visit *v) {
-  const struct flight *f = h->flights;
-  while (f != NULL && f->thread != v->t->slot) f = f->next;
-  return f != NULL;
-}
-
 static struct flight *flight_new(const struct visit *v) {
-  struct inline_host *h = v->t->h;
+  struct inline_host *h = v->a->h;
   struct flight *f;
-  if (is_nested(h, v)) drop_abandoned(h, v);
+  drop_abandoned(h, v);
   f = h->idle;
   if (f != NULL)
     h->idle = f->next;
@@ -74,8 +68,8 @@ static struct flight *flight_new(const struct visit *v) {
   if (f == NULL) return NULL;
   *f = (struct flight){.proc = v->proc,
                        .id = ++h->last_id,
-                       .thread = v->t->slot,
-                       .sp = v->t->sp,
+                       .thread = v->a->thread,
+                       .sp = v->a->sp,
                        .next = h->flights};
   h->flights = f;
   return f;
@@ -92,18 +86,18 @@ static void settle(struct visit *s) {
   if (s->verdict == VERDICT_PARKED) return;
   if (s->verdict == VERDICT_DONE) s->result = f->call != NULL ? f->call->result : -ENOMEM;
   if (f->call != NULL) call_end(f->call);
-  inline_flight_put(s->t->h, f);
+  inline_flight_put(s->a->h, f);
 }
 
 static void step_arrive(void *arg) {
   struct visit *s = arg;
-  s->proc = inline_self(s->t->h);
+  s->proc = inline_self(s->a->h);
   s->f = s->proc != NULL ? flight_new(s) : NULL;
   s->verdict = VERDICT_DONE;
   s->result = -ENOMEM;
   if (s->f == NULL) return;
   s->id = s->f->id;
-  s->verdict = call_arrive(s->proc->cage, s->f, (int32_t)s->t->nr, s->t->words, &s->f->call);
+  s->verdict = call_arrive(s->proc->cage, s->f, (int32_t)s->a->nr, s->a->words, &s->f->call);
   settle(s);
 }
 
@@ -116,75 +110,71 @@ static void step_carried(void *arg) {
 /* For a call that does not return: nothing would end its flight. */
 static void step_leave(void *arg) {
   struct visit *s = arg;
-  inline_flight_drop(s->t->h, s->f);
+  inline_flight_drop(s->a->h, s->f);
 }
 
-static void end_killed(struct inline_host *h) {
-  inline_process_end(h, SIGKILL);
-  inline_raw3(h, SYS_kill, (uint64_t)inline_raw3(h, SYS_getpid, 0, 0, 0), SIGKILL, 0);
-}
-
-/* With the lock held. A grate may have killed its own process: that waits until it is outside. */
+/* With the lock held. A process that its grate has killed ends here, outside of the engine. */
 static void take_step(struct visit *s, void (*fn)(void *)) {
-  struct inline_host *h = s->t->h;
+  struct inline_host *h = s->a->h;
   const struct process *proc;
   inline_engine(h, fn, s);
   for (proc = h->processes; proc != NULL; proc = proc->next)
     if (proc->killed && proc->pid == (pid_t)inline_raw3(h, SYS_getpid, 0, 0, 0)) {
-      end_killed(h);
+      uint64_t pid = (uint64_t)proc->pid;
+      inline_process_end(h, SIGKILL);
+      inline_raw3(h, SYS_kill, pid, SIGKILL, 0);
       return;
     }
 }
 
 /* Nothing of ours comes after it: signals may be delivered from here on. */
-static int64_t carry_last(struct trap *t) {
-  if (inline_is_tamed(t->nr)) return inline_carry(t, t->nr, t->words);
-  t->done = true;
-  return inline_await(t, t->nr, t->words);
+static int64_t carry_last(struct arrival *a) {
+  if (inline_is_tamed(a->nr)) return inline_carry(a, a->nr, a->words);
+  a->done = true;
+  return inline_await(a, a->nr, a->words);
 }
 
-static int64_t ask(struct trap *t) {
-  struct visit s = {.t = t};
-  inline_lock(t->h);
+static int64_t ask(struct arrival *a) {
+  struct visit s = {.a = a};
+  inline_lock(a->h);
   take_step(&s, step_arrive);
   while (s.verdict == VERDICT_PARKED) {
     uint64_t words[LENCASE_MAXARGS];
     int32_t nr = s.f->nr;
     memcpy(words, s.f->words, sizeof words);
     if (nr == SYS_rt_sigreturn) take_step(&s, step_leave);
-    inline_unlock(t->h);
-    s.result = inline_carry(t, nr, words);
-    inline_lock(t->h);
+    inline_unlock(a->h);
+    s.result = inline_carry(a, nr, words);
+    inline_lock(a->h);
     if (s.f->id != s.id)
       s.verdict = VERDICT_DONE; /* dropped meanwhile, or this is the child of a fork */
     if (s.verdict == VERDICT_PARKED) take_step(&s, step_carried);
   }
-  inline_unlock(t->h);
-  return s.verdict == VERDICT_PASS ? carry_last(t) : s.result;
+  inline_unlock(a->h);
+  return s.verdict == VERDICT_PASS ? carry_last(a) : s.result;
 }
 
-static bool is_wanted(const struct inline_host *h, int64_t nr) {
-  if (nr < 0 || nr > INT32_MAX) return false;
-  return nr < INLINE_NRS ? h->wanted[nr / 8] >> nr % 8 & 1 : h->far_wanted;
-}
-
-int64_t inline_arrive(struct trap *t) {
-  return is_wanted(t->h, t->nr) && !t->h->off ? ask(t) : carry_last(t);
+int64_t inline_arrive(struct arrival *a) {
+  const struct inline_host *h = a->h;
+  bool wanted = a->nr >= INLINE_NRS ? h->far_wanted && a->nr <= INT32_MAX
+                                    : a->nr >= 0 && (h->wanted[a->nr / 8] >> a->nr % 8 & 1);
+  return wanted && !h->off ? ask(a) : carry_last(a);
 }
 
 /* }========================================================================= */
 
 /* {================================= SIGSYS ================================ */
 
-static struct trap trap_of(struct inline_host *h, ucontext_t *uc) {
+static struct arrival arrival_of(struct inline_host *h, ucontext_t *uc) {
   const greg_t *g = uc->uc_mcontext.gregs;
-  return (struct trap){.h = h,
-                       .nr = (int32_t)g[REG_RAX],
-                       .words = {(uint64_t)g[REG_RDI], (uint64_t)g[REG_RSI], (uint64_t)g[REG_RDX],
-                                 (uint64_t)g[REG_R10], (uint64_t)g[REG_R8], (uint64_t)g[REG_R9]},
-                       .mask = (inline_mask *)&uc->uc_sigmask,
-                       .sp = (uint64_t)g[REG_RSP],
-                       .uc = uc};
+  return (struct arrival){.h = h,
+                          .nr = (int32_t)g[REG_RAX],
+                          .words = {(uint64_t)g[REG_RDI], (uint64_t)g[REG_RSI],
+                                    (uint64_t)g[REG_RDX], (uint64_t)g[REG_R10], (uint64_t)g[REG_R8],
+                                    (uint64_t)g[REG_R9]},
+                          .mask = (inline_mask *)&uc->uc_sigmask,
+                          .sp = (uint64_t)g[REG_RSP],
+                          .uc = uc};
 }
 
 static const char *name_of(int64_t nr) {
@@ -193,15 +183,15 @@ static const char *name_of(int64_t nr) {
 }
 
 /* A signal that comes before this came before the call. */
-static int64_t arrive_dispatched(struct trap *t) {
+static int64_t arrive_dispatched(struct arrival *a) {
   int64_t result;
-  t->slot = inline_slot_here();
-  inline_slot_find(t->h, t->slot);
-  inline_enter_host(t);
-  inline_debug(t->h, "SIGSYS: %s at 0x%" PRIx64, name_of(t->nr),
-               (uint64_t)t->uc->uc_mcontext.gregs[REG_RIP] - INLINE_SYSCALL);
-  result = inline_arrive(t);
-  if (!t->done) inline_sigreturn_opens(t);
+  a->thread = inline_thread_here();
+  inline_thread_find(a->h, a->thread);
+  inline_enter_host(a);
+  inline_debug(a->h, "SIGSYS: %s at 0x%" PRIx64, name_of(a->nr),
+               (uint64_t)a->uc->uc_mcontext.gregs[REG_RIP] - INLINE_SYSCALL);
+  result = inline_arrive(a);
+  if (!a->done) inline_sigreturn_opens(a);
   return result;
 }
 
@@ -211,15 +201,15 @@ static void put_result(struct inline_host *h, ucontext_t *uc, int64_t result) {
 }
 
 void inline_on_engine_call(ucontext_t *uc) {
-  const struct trap t = trap_of(inline_the_host, uc);
-  put_result(t.h, uc, inline_raw(t.h, t.nr, t.words));
+  const struct arrival a = arrival_of(inline_the_host, uc);
+  put_result(a.h, uc, inline_raw(a.h, a.nr, a.words));
 }
 
 void inline_on_call(int sig, siginfo_t *info, ucontext_t *uc) {
-  struct trap t = trap_of(inline_the_host, uc);
+  struct arrival a = arrival_of(inline_the_host, uc);
   (void)sig;
   (void)info;
-  put_result(t.h, uc, arrive_dispatched(&t));
+  put_result(a.h, uc, arrive_dispatched(&a));
 }
 
 int inline_install(struct inline_host *h) {
@@ -254,10 +244,10 @@ int inline_no_dispatch(struct lencase_state *st, int err) {
 ** come into it make calls of their own. What the call does to the mask is the program's mask
 ** from now on.
 */
-int64_t inline_carry_plain(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+int64_t inline_carry_plain(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   int64_t result;
-  result = inline_await(t, nr, words);
-  inline_enter_host(t);
+  result = inline_await(a, nr, words);
+  inline_enter_host(a);
   return result;
 }
 
@@ -265,22 +255,23 @@ int64_t inline_carry_plain(struct trap *t, int64_t nr, const uint64_t words[LENC
 ** Dispatch is ours. To the program this is a kernel where it is off, and cannot be had: a lencase
 ** that starts a program inline asks for the former.
 */
-static int64_t carry_prctl(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_prctl(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   if ((uint32_t)words[0] == PR_SET_SYSCALL_USER_DISPATCH)
     return (words[1] | words[2] | words[3] | words[4]) == 0 ? 0 : -EINVAL;
   if ((uint32_t)words[0] == PR_SET_SECCOMP && words[1] == SECCOMP_MODE_FILTER)
-    return inline_carry_filter(t, nr, words);
-  return inline_carry_plain(t, nr, words);
+    return inline_carry_filter(a, nr, words);
+  return inline_carry_plain(a, nr, words);
 }
 
-static int64_t carry_seccomp(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_seccomp(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   bool loads = (uint32_t)words[0] == SECCOMP_SET_MODE_FILTER;
-  return (loads ? inline_carry_filter : inline_carry_plain)(t, nr, words);
+  return (loads ? inline_carry_filter : inline_carry_plain)(a, nr, words);
 }
 
 /* Opens files without a system call that could be seen. */
-static int64_t carry_io_uring(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  return t->h->wants ? -ENOSYS : inline_carry_plain(t, nr, words);
+static int64_t carry_io_uring(struct arrival *a, int64_t nr,
+                              const uint64_t words[LENCASE_MAXARGS]) {
+  return a->h->wants ? -ENOSYS : inline_carry_plain(a, nr, words);
 }
 
 static const struct {
@@ -309,10 +300,10 @@ bool inline_is_tamed(int64_t nr) {
   return carrier_of(nr) != NULL;
 }
 
-int64_t inline_carry(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+int64_t inline_carry(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   inline_carrier carrier = carrier_of(nr);
-  if (carrier == inline_carry_exec || inline_process_carrier(nr) != NULL) inline_close(t);
-  return (carrier != NULL ? carrier : inline_carry_plain)(t, nr, words);
+  if (carrier == inline_carry_exec || inline_process_carrier(nr) != NULL) inline_close(a);
+  return (carrier != NULL ? carrier : inline_carry_plain)(a, nr, words);
 }
 
 /* }========================================================================= */

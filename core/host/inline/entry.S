@@ -186,8 +186,8 @@ function inline_signal_entry
 	.cfi_adjust_cfa_offset -ENTRY_FRAME
 	test	%rcx, %rcx
 	jz	2f
-	movb	$0, SLOT_INSIDE(%rcx)
-	cmpb	$0, SLOT_DEFERRED(%rcx)
+	movb	$0, THREAD_INSIDE(%rcx)
+	cmpb	$0, THREAD_DEFERRED(%rcx)
 	je	2f
 	save	%rdi
 	save	%rsi

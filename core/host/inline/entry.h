@@ -42,7 +42,7 @@ enum { INLINE_MXCSR = 0x1f80, INLINE_FCW = 0x37f }; /* what a process begins wit
 struct newborn {
   uint64_t entry; /* inline_newborn: the gate's 'ret' takes it */
   const struct inline_host *h;
-  const struct inline_slot *slot;
+  const struct inline_thread *thread;
   inline_mask mask;
   uint32_t mxcsr;
   uint16_t fcw, pad;
@@ -64,7 +64,7 @@ void inline_signal_entry(void);
 bool inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc, struct inline_entry *e);
 
 /* On the stack of a handler that is about to begin: signals that came meanwhile come now. */
-void inline_signal_opens(struct inline_slot *s);
+void inline_signal_opens(struct inline_thread *s);
 
 /* }========================================================================= */
 

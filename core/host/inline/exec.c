@@ -121,19 +121,15 @@ static int64_t open_program(const struct caller *c, int dirfd, const char *path)
   return fd >= 0 ? fd : ask(c, SYS_fcntl, (uint64_t)dirfd, F_DUPFD_CLOEXEC, 0, 0);
 }
 
-/* What cannot be opened can be executed all the same, when it may only be executed. */
-static const char *unopened_refusal(const struct caller *c, int dirfd, const char *path) {
-  return ask(c, SYS_faccessat2, (uint64_t)dirfd, (uintptr_t)path, X_OK, AT_EACCESS) == 0
-             ? unreadable
-             : NULL;
-}
-
 static const char *refusal(const struct caller *c, int dirfd, const char *path, int deep) {
   char head[HEAD + 1];
   const char *why;
   char *next;
   int64_t n, fd = open_program(c, dirfd, path);
-  if (fd < 0) return unopened_refusal(c, dirfd, path);
+  if (fd < 0) { /* it may be executable all the same */
+    n = ask(c, SYS_faccessat2, (uint64_t)dirfd, (uintptr_t)path, X_OK, AT_EACCESS);
+    return n == 0 ? unreadable : NULL;
+  }
   n = ask(c, SYS_pread64, (uint64_t)fd, (uintptr_t)head, HEAD, 0);
   why = n == -EBADF ? unreadable : mode_refusal(c, (int)fd); /* it was opened with O_PATH */
   if (why == NULL && n >= (int64_t)sizeof(Elf64_Ehdr) && memcmp(head, ELFMAG, SELFMAG) == 0)
@@ -236,27 +232,24 @@ static const char *own_preload(struct inline_host *h, uint64_t envp, int64_t n) 
   return "";
 }
 
-/* The word for what the new program's script does not say yet. */
-static const char *avoided(const struct inline_host *h) {
-  static const char *const words[INLINE_AVOIDS] = {"", "k1\n", "k2\n", "k3\n"};
-  assert(h->avoids < INLINE_AVOIDS);
-  return words[h->avoids & ~h->place.avoids];
-}
-
 /*
 ** The variables of the program, and behind them ours, which the new program's preloaded library
 ** takes away again: preload.c.
 */
 static char **environment(struct inline_host *h, struct room *r, uint64_t envp, int64_t n) {
+  /* by INLINE_AVOID_...: what the new program's script does not say yet */
+  static const char *const avoided[INLINE_AVOIDS] = {"", "k1\n", "k2\n", "k3\n"};
   uint64_t script = nested_script(h, envp, n);
   const char *value;
   char **out = take(r, ((size_t)n + 3) * sizeof *out);
+  assert(h->avoids < INLINE_AVOIDS);
   if (out == NULL) return NULL;
   if (script != 0) n -= 2;
   if (inline_peek(h, envp, out, (size_t)n * sizeof *out) != (size_t)n * sizeof *out) return NULL;
   value = own_preload(h, envp, n);
-  out[n] = script != 0 ? (char *)(uintptr_t)script /* NOLINT */
-                       : joined(r, script_name, h->script, avoided(h), "");
+  out[n] = script != 0
+               ? (char *)(uintptr_t)script /* NOLINT */
+               : joined(r, script_name, h->script, avoided[h->avoids & ~h->place.avoids], "");
   out[n + 1] = joined(r, preload_name, h->preload, *value != '\0' ? ":" : "", value);
   out[n + 2] = NULL;
   return out[n] != NULL && out[n + 1] != NULL ? out : NULL;
@@ -357,8 +350,9 @@ static void pass_channels(const struct inline_host *h, uint64_t flags) {
       inline_raw3(h, SYS_fcntl, (uint64_t)h->place.channels[i].fd, F_SETFD, flags);
 }
 
-static int64_t with_environment(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  struct inline_host *h = t->h;
+static int64_t with_environment(struct arrival *a, int64_t nr,
+                                const uint64_t words[LENCASE_MAXARGS]) {
+  struct inline_host *h = a->h;
   int where = nr == SYS_execveat ? 3 : 2;
   int64_t n = count_strings(h, words[where]), result = -ENOMEM;
   size_t size = sizeof(struct exec_block) + ((size_t)n + 8) * sizeof(char *) + strlen(h->preload) +
@@ -367,7 +361,7 @@ static int64_t with_environment(struct trap *t, int64_t nr, const uint64_t words
   uint64_t own[LENCASE_MAXARGS];
   struct room r;
   char **envp;
-  if (n < 0) return inline_carry_plain(t, nr, words); /* EFAULT */
+  if (n < 0) return inline_carry_plain(a, nr, words); /* EFAULT */
   b = block_new(h, size);
   if (b == NULL) return -ENOMEM;
   r = (struct room){(char *)(b + 1) + 8, size - sizeof *b - 8};
@@ -375,7 +369,7 @@ static int64_t with_environment(struct trap *t, int64_t nr, const uint64_t words
   memcpy(own, words, sizeof own);
   own[where] = (uintptr_t)envp;
   pass_channels(h, 0);
-  if (envp != NULL) result = inline_carry_plain(t, nr, own);
+  if (envp != NULL) result = inline_carry_plain(a, nr, own);
   pass_channels(h, FD_CLOEXEC);
   inline_lock(h);
   inline_exec_forget(h, (pid_t)inline_raw3(h, SYS_getpid, 0, 0, 0));
@@ -383,17 +377,17 @@ static int64_t with_environment(struct trap *t, int64_t nr, const uint64_t words
   return result;
 }
 
-int64_t inline_carry_exec(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+int64_t inline_carry_exec(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   int64_t result;
-  if (t->h->script == NULL)
-    return inline_carry_plain(t, nr, words); /* an embedder's: it ends here */
-  if (refused(t->h, nr, words)) return -EACCES;
-  inline_lock(t->h);
-  inline_engine(t->h, step_leave, t->h);
-  inline_unlock(t->h);
-  result = with_environment(t, nr, words);
-  inline_debug(t->h, "no program is executed: errno %d", (int)-result);
-  if (inline_reports(t->h)) inline_report_begin(t->h); /* it has failed */
+  if (a->h->script == NULL)
+    return inline_carry_plain(a, nr, words); /* an embedder's: it ends here */
+  if (refused(a->h, nr, words)) return -EACCES;
+  inline_lock(a->h);
+  inline_engine(a->h, step_leave, a->h);
+  inline_unlock(a->h);
+  result = with_environment(a, nr, words);
+  inline_debug(a->h, "no program is executed: errno %d", (int)-result);
+  if (inline_reports(a->h)) inline_report_begin(a->h); /* it has failed */
   return result;
 }
 

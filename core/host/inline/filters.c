@@ -56,28 +56,23 @@ static bool ends(const struct loading *l, int32_t nr, const uint64_t words[LENCA
   return bpf_ends_program(bpf_answer(l->code, &data));
 }
 
-static bool pipe_ends(const struct loading *l) {
-  static const uint64_t none[LENCASE_MAXARGS] = {0};
-  size_t i = 0, n = sizeof by_pipe / sizeof *by_pipe;
-  while (i < n && !ends(l, by_pipe[i], none)) i++;
-  return i < n;
-}
-
 /* True: that is not needed from now on. */
 static bool avoid(const struct loading *l, uint8_t what) {
+  static const uint64_t none[LENCASE_MAXARGS] = {0};
   struct inline_host *h = l->h;
-  if (what == 0 || (what == INLINE_AVOID_VM && (pipe_ends(l) || !inline_bytes_by_pipe(h))))
-    return false;
+  size_t i;
+  if (what == 0) return false;
+  if (what == INLINE_AVOID_VM) {
+    for (i = 0; i < sizeof by_pipe / sizeof *by_pipe; i++)
+      if (ends(l, by_pipe[i], none)) return false;
+    if (!inline_bytes_by_pipe(h)) return false;
+  }
   if (what == INLINE_AVOID_PATCH) h->unpatchable = true;
   h->avoids |= what;
   state_debug(h->st, STOPS, "%d: a seccomp filter is loaded: %s", (int)h->pid,
               what == INLINE_AVOID_VM ? "the program's memory is read and written through a pipe"
                                       : "no call site is patched");
   return true;
-}
-
-static bool is_made(const struct inline_host *h, int32_t nr) {
-  return nr != SYS_sendto || h->place.nchannels > 0;
 }
 
 /* Logged by the launcher, whose standard error is not what this process has made of its own. */
@@ -87,7 +82,8 @@ static void judge(const struct loading *l) {
   size_t i;
   for (i = 0; i < sizeof ours / sizeof *ours; i++) {
     const char *name = sig_by_nr(ours[i].nr)->name;
-    if (!is_made(l->h, ours[i].nr) || !ends(l, ours[i].nr, ours[i].words)) continue;
+    if (ours[i].nr == SYS_sendto && l->h->place.nchannels == 0) continue;
+    if (!ends(l, ours[i].nr, ours[i].words)) continue;
     if (name == last || avoid(l, ours[i].avoid)) continue;
     snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s",
              names[0] != '\0' ? ", " : "", name);
@@ -118,10 +114,10 @@ static void step_judge(void *arg) {
   state_free(h->st, code, size);
 }
 
-int64_t inline_carry_filter(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  struct loading l = {t->h, words[2], NULL};
-  inline_lock(t->h);
-  if (!t->h->off) inline_engine(t->h, step_judge, &l);
-  inline_unlock(t->h);
-  return inline_carry_plain(t, nr, words);
+int64_t inline_carry_filter(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  struct loading l = {a->h, words[2], NULL};
+  inline_lock(a->h);
+  if (!a->h->off) inline_engine(a->h, step_judge, &l);
+  inline_unlock(a->h);
+  return inline_carry_plain(a, nr, words);
 }

@@ -28,8 +28,8 @@ int64_t inline_raw(const struct inline_host *h, int64_t nr, const uint64_t words
   return inline_gate_call(nr, words, h->place.gate);
 }
 
-int64_t inline_raw_awaited(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  return inline_gate_carry(nr, words, t->h->place.gate, &t->slot->at_gate);
+int64_t inline_raw_awaited(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  return inline_gate_carry(nr, words, a->h->place.gate, &a->thread->at_gate);
 }
 
 bool inline_not_begun(const struct inline_host *h, uint64_t rip) {
@@ -48,8 +48,8 @@ int64_t inline_raw3(const struct inline_host *h, int64_t nr, uint64_t a, uint64_
 }
 
 void inline_raw_leave(const struct inline_host *h, int64_t nr, uint64_t word,
-                      struct inline_slot *slot) {
-  inline_gate_leave(nr, word, h->place.gate, &slot->busy);
+                      struct inline_thread *thread) {
+  inline_gate_leave(nr, word, h->place.gate, &thread->busy);
 }
 
 void inline_sigreturn(const struct inline_host *h, uint64_t sp) {
@@ -141,27 +141,27 @@ void inline_engine(struct inline_host *h, void (*fn)(void *), void *arg) {
 /* The thread has the state that its parent had, instead of a signal handler's. */
 void inline_newborn_start(const struct newborn *n) {
   __asm__ volatile("ldmxcsr %0\n\tfldcw %1" : : "m"(n->mxcsr), "m"(n->fcw));
-  inline_slot_land(n->h, n->slot);
+  inline_thread_land(n->h, n->thread);
   inline_dispatch_on(n->h);
   inline_raw5(n->h, SYS_rt_sigprocmask, SIG_SETMASK, (uintptr_t)&n->mask, 0, sizeof n->mask, 0);
 }
 
-int64_t inline_raw_clone(const struct trap *t, const uint64_t words[LENCASE_MAXARGS],
-                         struct inline_slot *slot) {
-  const greg_t *g = t->uc->uc_mcontext.gregs;
-  const struct _libc_fpstate *fpu = t->uc->uc_mcontext.fpregs;
+int64_t inline_raw_clone(const struct arrival *a, const uint64_t words[LENCASE_MAXARGS],
+                         struct inline_thread *thread) {
+  const greg_t *g = a->uc->uc_mcontext.gregs;
+  const struct _libc_fpstate *fpu = a->uc->uc_mcontext.fpregs;
   uint64_t own[LENCASE_MAXARGS];
   uint64_t sp = words[1] != 0 ? words[1] : (uint64_t)g[REG_RSP];
-  uint64_t *top = (uint64_t *)inline_work(slot); /* NOLINT */
+  uint64_t *top = (uint64_t *)inline_work(thread); /* NOLINT */
   struct newborn *n;
   uintptr_t at = (uintptr_t)(top - 1) - sizeof *n;
   n = (struct newborn *)((at & ~(uintptr_t)15) - 8); /* NOLINT */
-  assert(slot->busy != 0 && (uintptr_t)top % 16 == 0);
+  assert(thread->busy != 0 && (uintptr_t)top % 16 == 0);
   top[-1] = sp;
   *n = (struct newborn){.entry = (uintptr_t)inline_newborn,
-                        .h = t->h,
-                        .slot = slot,
-                        .mask = *t->mask,
+                        .h = a->h,
+                        .thread = thread,
+                        .mask = *a->mask,
                         .mxcsr = fpu != NULL ? fpu->mxcsr : INLINE_MXCSR,
                         .fcw = fpu != NULL ? fpu->cwd : INLINE_FCW,
                         .rdi = (uint64_t)g[REG_RDI],
@@ -180,7 +180,7 @@ int64_t inline_raw_clone(const struct trap *t, const uint64_t words[LENCASE_MAXA
                         .rsp = sp};
   memcpy(own, words, sizeof own);
   own[1] = (uintptr_t)n;
-  return inline_raw(t->h, SYS_clone, own);
+  return inline_raw(a->h, SYS_clone, own);
 }
 
 /* }========================================================================= */

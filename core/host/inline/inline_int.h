@@ -78,9 +78,9 @@ struct flight {
   struct process *proc;
   struct call *call;
   uint64_t id; /* never used again: a thread that waited for the kernel looks for it */
-  const struct inline_slot *thread; /* which one made it */
-  uintptr_t sp;                     /* of the code that made the call */
-  int32_t nr;                       /* what it has the kernel do */
+  const struct inline_thread *thread; /* which one made it */
+  uintptr_t sp;                       /* of the code that made the call */
+  int32_t nr;                         /* what it has the kernel do */
   uint64_t words[LENCASE_MAXARGS];
   struct flight *next;
 };
@@ -99,7 +99,7 @@ struct inline_pause {
 };
 
 /* A thread: the beginning of its area (stack.c), and how signals are deferred (defer.c). */
-struct inline_slot {
+struct inline_thread {
   volatile bool inside, deferred; /* in this order: inline_signal_entry */
   volatile bool keeps;            /* 'kept' has come, and is not in the kernel's queue */
   volatile bool at_gate;          /* it is past inline_leave_host */
@@ -108,17 +108,18 @@ struct inline_slot {
   bool lent;                 /* to a child, until it executes a program or ends */
   uint32_t busy;             /* 0: no thread's */
   volatile inline_mask mask; /* deferred: the program's */
-  struct trap *volatile awaiting; /* whose call is being carried out, or about to be; NULL: none */
-  struct inline_slot *next;       /* of all that there are */
-  struct inline_pause *paused;    /* the innermost; NULL: none */
-  uintptr_t thread;               /* the thread pointer that it is found by; 0: it is not */
-  stack_t alternate;              /* the program's own, as the kernel would have it */
+  struct arrival
+      *volatile awaiting;      /* whose call is being carried out, or about to be; NULL: none */
+  struct inline_thread *next;  /* of all that there are */
+  struct inline_pause *paused; /* the innermost; NULL: none */
+  uintptr_t pointer;           /* the thread pointer that it is found by; 0: it is not */
+  stack_t alternate;           /* the program's own, as the kernel would have it */
   siginfo_t kept, sigsys;
 };
 
 struct inline_found {
-  uintptr_t thread;
-  struct inline_slot *slot;
+  uintptr_t pointer;
+  struct inline_thread *thread;
 };
 
 /* A handler that is about to be entered, in the order of inline_signal_entry. */
@@ -127,23 +128,14 @@ struct inline_entry {
   int64_t sig;
   siginfo_t *info;
   ucontext_t *uc;
-  uintptr_t sp;              /* at the frame's return address */
-  struct inline_slot *opens; /* signals may come in; NULL: they were not kept out */
-};
-
-/* What the program wants to be called for a signal; the kernel has inline_signal_entry there. Flags
-** are the kernel's sa_flags. */
-struct inline_handler {
-  uintptr_t entry;
-  uint64_t flags;
-  uintptr_t restorer;
-  inline_mask mask;
+  uintptr_t sp;                /* at the frame's return address */
+  struct inline_thread *opens; /* signals may come in; NULL: they were not kept out */
 };
 
 /* What was dispatched. */
-struct trap {
+struct arrival {
   struct inline_host *h;
-  struct inline_slot *slot;
+  struct inline_thread *thread;
   bool closed; /* all signals are blocked, and *mask is what the program has blocked */
   int64_t nr;
   uint64_t words[LENCASE_MAXARGS];
@@ -193,10 +185,10 @@ struct inline_host {
   uint8_t aside[INLINE_NRS / 8];   /* calls that go by SIGSYS, always */
   uint8_t descriptors[INLINE_NRS]; /* kept.c: of each call, which arguments may be one */
   struct kernel_action sigsys;     /* what the program believes to have installed */
-  bool unslotted;                  /* there are threads that share a thread pointer */
-  struct inline_slot *areas;       /* all of them */
+  bool shared_pointers;            /* there are threads that share a thread pointer */
+  struct inline_thread *areas;     /* all of them */
   struct inline_found found[INLINE_FOUND];
-  struct inline_handler handlers[INLINE_SIGNALS];
+  struct kernel_action actions[INLINE_SIGNALS]; /* the program's: the kernel has our entry */
 };
 
 /* {================================== gate ================================= */
@@ -208,7 +200,7 @@ int64_t inline_raw5(const struct inline_host *h, int64_t nr, uint64_t a, uint64_
                     uint64_t d, uint64_t e);
 
 /* The same for a trap that has a slot, whose 'awaiting' it is. */
-int64_t inline_raw_awaited(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
+int64_t inline_raw_awaited(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
 /* A thread whose trap is at its gate, with its instruction pointer here: the kernel has done
 ** nothing of the call, or will begin it anew. */
@@ -216,12 +208,12 @@ bool inline_not_begun(const struct inline_host *h, uint64_t rip);
 
 /* The same for words that make a thread: there it goes on with the trap's registers, in an area of
 ** its own. The stack that it is given is not touched, and may be none. */
-int64_t inline_raw_clone(const struct trap *t, const uint64_t words[LENCASE_MAXARGS],
-                         struct inline_slot *slot);
+int64_t inline_raw_clone(const struct arrival *a, const uint64_t words[LENCASE_MAXARGS],
+                         struct inline_thread *thread);
 
 /* The same for one that ends this thread, whose slot may be another's from then on. */
 void inline_raw_leave(const struct inline_host *h, int64_t nr, uint64_t word,
-                      struct inline_slot *slot) __attribute__((noreturn));
+                      struct inline_thread *thread) __attribute__((noreturn));
 
 /* rt_sigreturn with the frame that lies at 'sp'. */
 void inline_sigreturn(const struct inline_host *h, uint64_t sp) __attribute__((noreturn));
@@ -271,75 +263,75 @@ void inline_debug_line(const struct inline_host *h, const char *fmt, ...) PRINTF
 /* {================================== stacks =============================== */
 
 /* A slot with its area, for a thread to be made; NULL: no memory. */
-struct inline_slot *inline_slot_new(struct inline_host *h);
+struct inline_thread *inline_thread_new(struct inline_host *h);
 
 /* This thread's from now on. */
-void inline_slot_land(const struct inline_host *h, const struct inline_slot *s);
+void inline_thread_land(const struct inline_host *h, const struct inline_thread *t);
 
 /* The thread's that was interrupted; NULL: it is none of the program's. */
-struct inline_slot *inline_slot_of(const ucontext_t *uc);
+struct inline_thread *inline_thread_of(const ucontext_t *uc);
 
 /* This thread's, whose stack is in its area. */
-struct inline_slot *inline_slot_here(void);
+struct inline_thread *inline_thread_here(void);
 
 /* This thread's by its thread pointer; NULL: it is not found so. */
-GENERAL_REGS struct inline_slot *inline_slot_found(struct inline_host *h);
+GENERAL_REGS struct inline_thread *inline_thread_found(struct inline_host *h);
 
 /* It will be found so; it no longer is. */
-void inline_slot_find(struct inline_host *h, struct inline_slot *s);
-void inline_slot_lose(struct inline_host *h, struct inline_slot *s);
+void inline_thread_find(struct inline_host *h, struct inline_thread *t);
+void inline_thread_lose(struct inline_host *h, struct inline_thread *t);
 
 /* There are no others (in the child of a fork). */
-void inline_slots_keep(struct inline_host *h, struct inline_slot *own);
+void inline_threads_keep(struct inline_host *h, struct inline_thread *own);
 
 /* What lies there is about to be moved: no handler may come in. */
-bool inline_on_landing(const struct inline_slot *s, uint64_t sp);
+bool inline_on_landing(const struct inline_thread *t, uint64_t sp);
 
 /* Where the next level of the work stack begins; there is not much left of it. */
-GENERAL_REGS uintptr_t inline_work(const struct inline_slot *s);
-GENERAL_REGS bool inline_work_is_scarce(const struct inline_slot *s);
+GENERAL_REGS uintptr_t inline_work(const struct inline_thread *t);
+GENERAL_REGS bool inline_work_is_scarce(const struct inline_thread *t);
 
 /* The frame goes to the work stack, for code of ours. */
-void inline_to_work(struct inline_slot *s, struct inline_entry *e);
+void inline_to_work(struct inline_thread *t, struct inline_entry *e);
 
 /* It goes where a handler's frame of the program's goes ('high': SA_ONSTACK), if there is room. */
-void inline_to_program(struct inline_slot *s, struct inline_entry *e, bool high);
-bool inline_has_room(const struct inline_slot *s, const ucontext_t *uc);
+void inline_to_program(struct inline_thread *t, struct inline_entry *e, bool high);
+bool inline_has_room(const struct inline_thread *t, const ucontext_t *uc);
 
 /* Such a handler returns by this frame. */
-void inline_resume(struct inline_slot *s, ucontext_t *uc);
+void inline_resume(struct inline_thread *t, ucontext_t *uc);
 
 /* The program's alternate stack: whether 'sp' is on it; sigaltstack(2) on it: 0 or -errno. */
-bool inline_is_high(const struct inline_slot *s, uint64_t sp);
-stack_t inline_alternate(const struct inline_slot *s, uint64_t sp);
-int inline_alternate_set(struct inline_slot *s, const stack_t *stack, uint64_t sp);
+bool inline_is_high(const struct inline_thread *t, uint64_t sp);
+stack_t inline_alternate(const struct inline_thread *t, uint64_t sp);
+int inline_alternate_set(struct inline_thread *t, const stack_t *stack, uint64_t sp);
 
 /* As a frame has it: on a handler's way in, and on its way out. */
-void inline_alternate_show(struct inline_slot *s, ucontext_t *uc);
-void inline_alternate_take(struct inline_slot *s, ucontext_t *uc, uint64_t sp);
+void inline_alternate_show(struct inline_thread *t, ucontext_t *uc);
+void inline_alternate_take(struct inline_thread *t, ucontext_t *uc, uint64_t sp);
 
 /* }========================================================================= */
 
 /* {========================= entering and leaving the host ================= */
 
 /* Between the two no signal handler of the program's runs in this thread. */
-void inline_enter_host(struct trap *t);
-void inline_leave_host(struct trap *t);
+void inline_enter_host(struct arrival *a);
+void inline_leave_host(struct arrival *a);
 
 /* Leaves the host and makes the call: its signals come as to a program that waits for it. */
-int64_t inline_await(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
+int64_t inline_await(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
 /* The same as inline_leave_host when a frame with the program's mask is taken down next. */
-void inline_sigreturn_opens(struct trap *t);
+void inline_sigreturn_opens(struct arrival *a);
 
-/* The program's handler whose frame lies at t->sp returns. */
-void inline_return(struct trap *t) __attribute__((noreturn));
+/* The program's handler whose frame lies at a->sp returns. */
+void inline_return(struct arrival *a) __attribute__((noreturn));
 
 /* A SIGSYS that has waited for this comes, when the program no longer blocks it. */
-void inline_sigsys_comes(const struct inline_host *h, struct inline_slot *s);
+void inline_sigsys_comes(const struct inline_host *h, struct inline_thread *t);
 
 /* Blocks them by the kernel's mask: for what makes or ends a thread. */
-void inline_close(struct trap *t);
+void inline_close(struct arrival *a);
 
 /* rt_sigaction, as the program means it: *old is what it had. 'new' may be NULL. Lock held. */
 int64_t inline_set_action(struct inline_host *h, uint64_t sig, const struct kernel_action *new,
@@ -377,7 +369,7 @@ void inline_on_engine_call(ucontext_t *uc);
 void inline_on_call(int sig, siginfo_t *info, ucontext_t *uc);
 
 /* A call of the program's: asks its grates, or carries it out. The result. */
-int64_t inline_arrive(struct trap *t);
+int64_t inline_arrive(struct arrival *a);
 
 /* The processor may be asked for it. */
 GENERAL_REGS uintptr_t inline_thread_pointer(const struct inline_host *h);
@@ -391,10 +383,10 @@ void inline_patch_all(struct inline_host *h);
 void inline_patch_open(struct inline_host *h);
 
 /* Carries out a call of the program's, or of its grate's for it, as the kernel would without us. */
-int64_t inline_carry(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
+int64_t inline_carry(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
 /* The same for calls that need nothing done about them. */
-int64_t inline_carry_plain(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
+int64_t inline_carry_plain(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
 /* The words for the kernel: 'own' where they name descriptors of ours, else the words. */
 void inline_kept_open(struct inline_host *h);
@@ -402,17 +394,17 @@ const uint64_t *inline_without_kept(const struct inline_host *h, int64_t nr,
                                     const uint64_t words[LENCASE_MAXARGS],
                                     uint64_t own[LENCASE_MAXARGS]);
 
-typedef int64_t (*inline_carrier)(struct trap *t, int64_t nr,
+typedef int64_t (*inline_carrier)(struct arrival *a, int64_t nr,
                                   const uint64_t words[LENCASE_MAXARGS]);
 
 inline_carrier inline_signal_carrier(int64_t nr);  /* signal.c; NULL: none */
 inline_carrier inline_process_carrier(int64_t nr); /* process.c */
 inline_carrier inline_tracer_carrier(int64_t nr);  /* tracer.c */
 inline_carrier inline_kept_carrier(int64_t nr);    /* kept.c */
-int64_t inline_carry_exec(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
+int64_t inline_carry_exec(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
 /* filters.c: for a call that loads a seccomp filter */
-int64_t inline_carry_filter(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
+int64_t inline_carry_filter(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
 /* In the engine: the process that makes this call; NULL: no memory. */
 struct process *inline_self(struct inline_host *h);

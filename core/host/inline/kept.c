@@ -77,16 +77,16 @@ const uint64_t *inline_without_kept(const struct inline_host *h, int64_t nr,
 }
 
 /* Around our descriptors, when they are in between. */
-static int64_t carry_close_range(struct trap *t, int64_t nr,
+static int64_t carry_close_range(struct arrival *a, int64_t nr,
                                  const uint64_t words[LENCASE_MAXARGS]) {
   uint64_t first = (uint32_t)words[0], last = (uint32_t)words[1], kept;
   int64_t result = 0;
-  if (kept_from(t->h, first, last) > last) return inline_carry_plain(t, nr, words);
+  if (kept_from(a->h, first, last) > last) return inline_carry_plain(a, nr, words);
   for (; first <= last && result == 0; first = kept + 1) {
     uint64_t own[LENCASE_MAXARGS] = {first, 0, words[2]};
-    kept = kept_from(t->h, first, last);
+    kept = kept_from(a->h, first, last);
     own[1] = kept - 1;
-    if (first < kept) result = inline_carry_plain(t, nr, own);
+    if (first < kept) result = inline_carry_plain(a, nr, own);
   }
   return result;
 }

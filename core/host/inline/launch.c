@@ -253,22 +253,18 @@ static bool take_message(struct launch *l) {
   return true;
 }
 
-/* A few, so that a program that sends without end does not block signals. True: maybe more. */
-static bool take_messages(struct launch *l) {
-  int n = 0;
-  while (n < AT_ONCE && l->channel >= 0 && take_message(l)) n++;
-  return n == AT_ONCE;
-}
-
 /* }========================================================================= */
 
 static void loop(struct launch *l) {
   static const struct timespec at_once = {0, 0};
   siginfo_t info;
-  bool more;
   on_child(l);
-  while (more = take_messages(l), !l->ended || l->channel >= 0) {
-    int sig = sigtimedwait(&l->set, &info, more ? &at_once : NULL);
+  for (;;) {
+    int sig, n = 0;
+    while (n < AT_ONCE && l->channel >= 0 && take_message(l)) n++;
+    if (l->ended && l->channel < 0) return;
+    /* a program that sends without end does not keep signals waiting */
+    sig = sigtimedwait(&l->set, &info, n == AT_ONCE ? &at_once : NULL);
     if (sig == SIGCHLD) on_child(l);
     if (sig > 0 && sig != SIGCHLD) hand_on(l, &info);
   }

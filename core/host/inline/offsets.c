@@ -45,8 +45,8 @@ void inline_offsets(void) {
   OFFSET(ENTRY_UC, inline_entry, uc);
   OFFSET(ENTRY_SP, inline_entry, sp);
   OFFSET(ENTRY_OPENS, inline_entry, opens);
-  OFFSET(SLOT_INSIDE, inline_slot, inside);
-  OFFSET(SLOT_DEFERRED, inline_slot, deferred);
+  OFFSET(THREAD_INSIDE, inline_thread, inside);
+  OFFSET(THREAD_DEFERRED, inline_thread, deferred);
 
   NUMBER(PATCHED_SIZE, sizeof(struct patched));
   OFFSET(PATCHED_R15, patched, r15);

@@ -149,10 +149,6 @@ static int folder_path(int fd, char *buf, size_t size) {
   return pid > 0 ? l.result : -errno;
 }
 
-static bool has_proc(void) {
-  return access("/proc/self/fd", F_OK) == 0;
-}
-
 static int ops_fd_path(struct lencase_cage *cage, int fd, char *buf, size_t size) {
   char path[64];
   ssize_t n;
@@ -162,7 +158,8 @@ static int ops_fd_path(struct lencase_cage *cage, int fd, char *buf, size_t size
   else
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
   n = readlink(path, buf, size);
-  if (n < 0 && errno == ENOENT) return has_proc() ? -EBADF : folder_path(fd, buf, size);
+  if (n < 0 && errno == ENOENT)
+    return access("/proc/self/fd", F_OK) == 0 ? -EBADF : folder_path(fd, buf, size);
   if (n < 0) return -errno;
   return (size_t)n < size ? (int)n : -ENAMETOOLONG;
 }

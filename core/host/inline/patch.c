@@ -39,22 +39,22 @@ uintptr_t inline_gate_now;
 
 uintptr_t inline_patched_stack(uint64_t sp) {
   struct inline_host *h = inline_the_host;
-  const struct inline_slot *s;
+  const struct inline_thread *t;
   if (inline_in_engine(h, sp)) return PATCHED_AT_ONCE;
-  s = inline_slot_found(h);
-  return s == NULL || inline_work_is_scarce(s) ? PATCHED_BY_SIGSYS : inline_work(s);
+  t = inline_thread_found(h);
+  return t == NULL || inline_work_is_scarce(t) ? PATCHED_BY_SIGSYS : inline_work(t);
 }
 
 int64_t inline_patched(const struct patched *p, uint64_t sp) {
   struct inline_host *h = inline_the_host;
   inline_mask mask = 0;
-  struct trap t = {
-      .h = h, .slot = inline_slot_here(), .nr = (int64_t)p->nr, .mask = &mask, .sp = sp};
+  struct arrival a = {
+      .h = h, .thread = inline_thread_here(), .nr = (int64_t)p->nr, .mask = &mask, .sp = sp};
   int64_t result;
-  memcpy(t.words, p->words, sizeof t.words);
-  inline_enter_host(&t);
-  result = inline_arrive(&t);
-  if (!t.done) inline_leave_host(&t);
+  memcpy(a.words, p->words, sizeof a.words);
+  inline_enter_host(&a);
+  result = inline_arrive(&a);
+  if (!a.done) inline_leave_host(&a);
   return result;
 }
 
@@ -171,11 +171,11 @@ static void patch_signals_blocked(struct inline_host *h, unsigned char *site) {
 
 void inline_patch_hot(struct inline_host *h, uintptr_t after) {
   unsigned char *site = (unsigned char *)after - SITE; /* NOLINT */
-  uint32_t slot = (uint32_t)(after >> 1) % INLINE_SITES;
+  uint32_t i = (uint32_t)(after >> 1) % INLINE_SITES;
   if (after - h->place.code < SITE + 1 || after - h->place.code > h->place.code_size) return;
-  if (h->sites[slot].after != (uint32_t)after) h->sites[slot].count = 0;
-  h->sites[slot].after = (uint32_t)after;
-  if (++h->sites[slot].count == HOT) patch_signals_blocked(h, site);
+  if (h->sites[i].after != (uint32_t)after) h->sites[i].count = 0;
+  h->sites[i].after = (uint32_t)after;
+  if (++h->sites[i].count == HOT) patch_signals_blocked(h, site);
 }
 
 void inline_patch_all(struct inline_host *h) {

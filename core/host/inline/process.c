@@ -43,22 +43,19 @@ static struct process *process_new(struct inline_host *h, pid_t pid, struct proc
   return proc;
 }
 
-/* The last of the list is the program's first process, or the one that forked us. */
-static struct process *parent_of(const struct inline_host *h) {
-  struct process *proc;
-  if (h->processes == NULL) return NULL; /* filters of those before it may end it for asking */
-  proc = find(h, (pid_t)inline_raw3(h, SYS_getppid, 0, 0, 0));
-  return proc != NULL ? proc : find(h, h->pid);
-}
-
 struct process *inline_self(struct inline_host *h) {
   pid_t pid = __atomic_load_n(&h->others, __ATOMIC_RELAXED) > 0 ? own_pid(h) : h->pid;
-  struct process *proc = find(h, pid);
-  return proc != NULL ? proc : process_new(h, pid, parent_of(h), false);
+  struct process *proc = find(h, pid), *parent = NULL;
+  if (proc != NULL) return proc;
+  if (h->processes != NULL) { /* the first one does not ask: a filter might end it for that */
+    parent = find(h, (pid_t)inline_raw3(h, SYS_getppid, 0, 0, 0));
+    if (parent == NULL) parent = find(h, h->pid);
+  }
+  return process_new(h, pid, parent, false);
 }
 
 static void flights_drop(struct inline_host *h, const struct process *proc,
-                         const struct inline_slot *thread) {
+                         const struct inline_thread *thread) {
   struct flight *f, *next;
   for (f = h->flights; f != NULL; f = next) {
     next = f->next;
@@ -105,44 +102,46 @@ void inline_process_end(struct inline_host *h, int wstatus) {
   inline_engine(h, step_end, &e);
 }
 
-/* The lock is held to the end, so that no other thread finds a grate that has finished. */
-/* A signal that was deferred would be lost: it is the process's, or others wait for its handler. */
-static void settle_signals(struct trap *t) {
-  inline_leave_host(t);
-  inline_close(t);
+/* A signal that was deferred would be lost with the thread: it may be the process's. */
+static void settle_signals(struct arrival *a) {
+  inline_leave_host(a);
+  inline_close(a);
 }
 
-static int64_t carry_exit_group(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  struct inline_host *h = t->h;
-  settle_signals(t);
+/* The lock is held to the end, so that no other thread finds a grate that has finished. */
+static int64_t carry_exit_group(struct arrival *a, int64_t nr,
+                                const uint64_t words[LENCASE_MAXARGS]) {
+  struct inline_host *h = a->h;
+  settle_signals(a);
   inline_lock(h);
   if (!h->off) inline_process_end(h, (int)(words[0] & 0xff) << 8);
-  if (own_pid(h) == h->pid || t->slot->lent) {
+  if (own_pid(h) == h->pid || a->thread->lent) {
     if (own_pid(h) != h->pid) inline_unlock(h);
     return inline_raw(h, nr, words);
   }
   inline_unlock(h); /* the others are there still */
-  inline_raw_leave(h, nr, words[0], t->slot);
+  inline_raw_leave(h, nr, words[0], a->thread);
 }
 
 static void step_thread_end(void *arg) {
-  const struct trap *t = arg;
-  flights_drop(t->h, NULL, t->slot);
+  const struct arrival *a = arg;
+  flights_drop(a->h, NULL, a->thread);
 }
 
-static int64_t carry_exit(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  struct inline_host *h = t->h;
-  settle_signals(t);
-  if (own_pid(h) != h->pid) return carry_exit_group(t, nr, words);
+static int64_t carry_exit(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  struct inline_host *h = a->h;
+  settle_signals(a);
+  if (own_pid(h) != h->pid) return carry_exit_group(a, nr, words);
   assert(__atomic_load_n(&h->threads, __ATOMIC_RELAXED) > 0);
   if (__atomic_sub_fetch(&h->threads, 1, __ATOMIC_RELAXED) == 0)
-    return carry_exit_group(t, nr, words);
+    return carry_exit_group(a, nr, words);
   inline_debug(h, "the thread ends");
   inline_lock(h);
-  if (!h->off) inline_engine(h, step_thread_end, t);
+  if (!h->off) inline_engine(h, step_thread_end, a);
   inline_unlock(h);
-  inline_slot_lose(h, t->slot);
-  inline_raw_leave(h, nr, words[0], t->slot); /* signals stay blocked: no handler is left to run */
+  inline_thread_lose(h, a->thread);
+  inline_raw_leave(h, nr, words[0],
+                   a->thread); /* signals stay blocked: no handler is left to run */
 }
 
 /* }========================================================================= */
@@ -179,8 +178,8 @@ static void step_flush(void *arg) {
 }
 
 /* No thread is inside of the engine while the memory is copied. */
-static int64_t fork_locked(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  struct inline_host *h = t->h;
+static int64_t carry_fork(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  struct inline_host *h = a->h;
   struct birth b = {h, nr == SYS_clone && (words[0] & CLONE_FILES) != 0};
   int64_t result;
   inline_lock(h);
@@ -192,7 +191,7 @@ static int64_t fork_locked(struct trap *t, int64_t nr, const uint64_t words[LENC
     h->threads = 1;
     h->exec_blocks = NULL;
     inline_bytes_forked(h);
-    inline_slots_keep(h, t->slot);
+    inline_threads_keep(h, a->thread);
     inline_engine(h, step_born, &b);
     if (inline_reports(h)) inline_report_begin(h);
   }
@@ -200,21 +199,17 @@ static int64_t fork_locked(struct trap *t, int64_t nr, const uint64_t words[LENC
   return result;
 }
 
-static int64_t carry_fork(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  return fork_locked(t, nr, words);
-}
-
 /*
 ** A fork: on the stack that it shares with its parent the child would write over our handler's
 ** frames, and into the grate's memory. The parent waits as ever, unless other threads of it would
 ** have to wait for the lock.
 */
-static int64_t carry_vfork(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_vfork(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   uint64_t own[LENCASE_MAXARGS] = {SIGCHLD};
   (void)nr;
   (void)words;
-  if (__atomic_load_n(&t->h->threads, __ATOMIC_RELAXED) == 1) own[0] |= CLONE_VFORK;
-  return fork_locked(t, SYS_clone, own);
+  if (__atomic_load_n(&a->h->threads, __ATOMIC_RELAXED) == 1) own[0] |= CLONE_VFORK;
+  return carry_fork(a, SYS_clone, own);
 }
 
 /* }========================================================================= */
@@ -222,27 +217,27 @@ static int64_t carry_vfork(struct trap *t, int64_t nr, const uint64_t words[LENC
 /* {================================== clone ================================ */
 
 /* For a thread or a child with this one's memory, on a stack of its own. */
-static int64_t clone_here(struct trap *t, const uint64_t words[LENCASE_MAXARGS], bool lent) {
-  struct inline_slot *slot = inline_slot_new(t->h);
+static int64_t clone_here(struct arrival *a, const uint64_t words[LENCASE_MAXARGS], bool lent) {
+  struct inline_thread *thread = inline_thread_new(a->h);
   int64_t result;
-  if (slot == NULL) return -EAGAIN;
-  slot->blocks_sigsys = t->slot->blocks_sigsys;
-  slot->lent = lent;
-  if (lent) slot->alternate = t->slot->alternate;
-  result = inline_raw_clone(t, words, slot);
-  if (result < 0 || lent) __atomic_store_n(&slot->busy, 0, __ATOMIC_RELEASE);
+  if (thread == NULL) return -EAGAIN;
+  thread->blocks_sigsys = a->thread->blocks_sigsys;
+  thread->lent = lent;
+  if (lent) thread->alternate = a->thread->alternate;
+  result = inline_raw_clone(a, words, thread);
+  if (result < 0 || lent) __atomic_store_n(&thread->busy, 0, __ATOMIC_RELEASE);
   return result;
 }
 
-static int64_t clone_thread(struct trap *t, const uint64_t words[LENCASE_MAXARGS]) {
-  uint32_t *threads = &t->h->threads;
+static int64_t clone_thread(struct arrival *a, const uint64_t words[LENCASE_MAXARGS]) {
+  uint32_t *threads = &a->h->threads;
   int64_t result;
-  inline_patch_all(t->h);
-  if ((words[0] & CLONE_SETTLS) == 0) t->h->unslotted = true;
+  inline_patch_all(a->h);
+  if ((words[0] & CLONE_SETTLS) == 0) a->h->shared_pointers = true;
   __atomic_add_fetch(threads, 1, __ATOMIC_RELAXED);
-  result = clone_here(t, words, false);
+  result = clone_here(a, words, false);
   if (result < 0) __atomic_sub_fetch(threads, 1, __ATOMIC_RELAXED);
-  if (result > 0) inline_debug(t->h, "a new thread, %d", (int)result);
+  if (result > 0) inline_debug(a->h, "a new thread, %d", (int)result);
   return result;
 }
 
@@ -254,12 +249,12 @@ static void step_left(void *arg) {
   if (proc != NULL) process_forget(e->h, proc, 0);
 }
 
-static int64_t clone_sharing(struct trap *t, const uint64_t words[LENCASE_MAXARGS]) {
-  struct inline_host *h = t->h;
+static int64_t clone_sharing(struct arrival *a, const uint64_t words[LENCASE_MAXARGS]) {
+  struct inline_host *h = a->h;
   struct ending e = {h, 0, 0};
   int64_t result;
   __atomic_add_fetch(&h->others, 1, __ATOMIC_SEQ_CST);
-  result = clone_here(t, words, (words[0] & CLONE_VFORK) != 0);
+  result = clone_here(a, words, (words[0] & CLONE_VFORK) != 0);
   if (result >= 0 && (words[0] & CLONE_VFORK) == 0) return result;
   inline_lock(h);
   e.pid = (pid_t)result;
@@ -274,35 +269,36 @@ static int64_t clone_sharing(struct trap *t, const uint64_t words[LENCASE_MAXARG
 }
 
 /* A stack of its own for a child with memory of its own: it is the same stack, and then another. */
-static int64_t clone_apart(struct trap *t, const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t clone_apart(struct arrival *a, const uint64_t words[LENCASE_MAXARGS]) {
   uint64_t own[LENCASE_MAXARGS];
   int64_t result;
   memcpy(own, words, sizeof own);
   own[0] &= ~(uint64_t)CLONE_VM;
   own[1] = 0;
-  if (__atomic_load_n(&t->h->threads, __ATOMIC_RELAXED) > 1) own[0] &= ~(uint64_t)CLONE_VFORK;
-  result = fork_locked(t, SYS_clone, own);
-  if (result == 0 && words[1] != 0) t->uc->uc_mcontext.gregs[REG_RSP] = (greg_t)words[1];
+  if (__atomic_load_n(&a->h->threads, __ATOMIC_RELAXED) > 1) own[0] &= ~(uint64_t)CLONE_VFORK;
+  result = carry_fork(a, SYS_clone, own);
+  if (result == 0 && words[1] != 0) a->uc->uc_mcontext.gregs[REG_RSP] = (greg_t)words[1];
   return result;
 }
 
-static int64_t carry_clone(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  if (t->uc == NULL) return -ENOSYS; /* a grate makes it in place of a call of another kind */
+static int64_t carry_clone(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  if (a->uc == NULL) return -ENOSYS; /* a grate makes it in place of a call of another kind */
   (void)nr;
-  if ((words[0] & CLONE_VM) == 0) return clone_apart(t, words);
-  if ((words[0] & CLONE_THREAD) != 0) return clone_thread(t, words);
-  return words[1] != 0 ? clone_sharing(t, words) : clone_apart(t, words);
+  if ((words[0] & CLONE_VM) == 0) return clone_apart(a, words);
+  if ((words[0] & CLONE_THREAD) != 0) return clone_thread(a, words);
+  return words[1] != 0 ? clone_sharing(a, words) : clone_apart(a, words);
 }
 
 /* Thread pointers may be reused by other threads now: none is found by them any more. */
-static int64_t carry_arch_prctl(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  if ((uint32_t)words[0] == ARCH_SET_FS) t->h->unslotted = true;
-  return inline_carry_plain(t, nr, words);
+static int64_t carry_arch_prctl(struct arrival *a, int64_t nr,
+                                const uint64_t words[LENCASE_MAXARGS]) {
+  if ((uint32_t)words[0] == ARCH_SET_FS) a->h->shared_pointers = true;
+  return inline_carry_plain(a, nr, words);
 }
 
 /* Its callers know what to do on a kernel that lacks it: clone. */
-static int64_t carry_clone3(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  (void)t;
+static int64_t carry_clone3(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+  (void)a;
   (void)nr;
   (void)words;
   return -ENOSYS;

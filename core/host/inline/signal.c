@@ -12,14 +12,14 @@
 #include <sys/syscall.h>
 
 /* A mask of the program's at 'addr', without SIGSYS, to *mask. */
-static bool mask_at(struct trap *t, uint64_t addr, inline_mask *mask) {
-  if (inline_peek(t->h, addr, mask, sizeof *mask) != sizeof *mask) return false;
+static bool mask_at(struct arrival *a, uint64_t addr, inline_mask *mask) {
+  if (inline_peek(a->h, addr, mask, sizeof *mask) != sizeof *mask) return false;
   *mask &= MASK_ALL;
   return true;
 }
 
-static int64_t poke(struct trap *t, uint64_t addr, const void *data, size_t size) {
-  return inline_poke(t->h, addr, data, size) == size ? 0 : -EFAULT;
+static int64_t poke(struct arrival *a, uint64_t addr, const void *data, size_t size) {
+  return inline_poke(a->h, addr, data, size) == size ? 0 : -EFAULT;
 }
 
 /* Calls with a mask among their arguments: the kernel gets a copy. */
@@ -33,117 +33,120 @@ static const struct {
 };
 
 /* What the program has set for SIGSYS, and sees. */
-static int64_t change_sigsys(struct trap *t, uint64_t how, const inline_mask *mask, uint64_t old) {
-  struct inline_slot *s = t->slot;
-  bool names = mask != NULL && (*mask & MASK_OF(SIGSYS)) != 0, did = s->blocks_sigsys;
+static int64_t change_sigsys(struct arrival *a, uint64_t how, const inline_mask *mask,
+                             uint64_t old) {
+  struct inline_thread *t = a->thread;
+  bool names = mask != NULL && (*mask & MASK_OF(SIGSYS)) != 0, did = t->blocks_sigsys;
   inline_mask told;
   if (did && old != 0) {
-    if (inline_peek(t->h, old, &told, sizeof told) != sizeof told) return -EFAULT;
+    if (inline_peek(a->h, old, &told, sizeof told) != sizeof told) return -EFAULT;
     told |= MASK_OF(SIGSYS);
-    if (poke(t, old, &told, sizeof told) != 0) return -EFAULT;
+    if (poke(a, old, &told, sizeof told) != 0) return -EFAULT;
   }
   if (mask == NULL) return 0;
-  if ((uint32_t)how == SIG_SETMASK) s->blocks_sigsys = names;
-  if (names && (uint32_t)how != SIG_SETMASK) s->blocks_sigsys = (uint32_t)how == SIG_BLOCK;
-  if (did) inline_sigsys_comes(t->h, s);
+  if ((uint32_t)how == SIG_SETMASK) t->blocks_sigsys = names;
+  if (names && (uint32_t)how != SIG_SETMASK) t->blocks_sigsys = (uint32_t)how == SIG_BLOCK;
+  if (did) inline_sigsys_comes(a->h, t);
   return 0;
 }
 
 /* sigreturn sets the mask of the frame that it takes down: what it is now has to be there. */
-static int64_t change_mask(struct trap *t, const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t change_mask(struct arrival *a, const uint64_t words[LENCASE_MAXARGS]) {
   int64_t result;
-  if (t->uc == NULL) return inline_carry_plain(t, SYS_rt_sigprocmask, words);
-  inline_leave_host(t);
-  result = inline_raw(t->h, SYS_rt_sigprocmask, words);
-  inline_close(t);
+  if (a->uc == NULL) return inline_carry_plain(a, SYS_rt_sigprocmask, words);
+  inline_leave_host(a);
+  result = inline_raw(a->h, SYS_rt_sigprocmask, words);
+  inline_close(a);
   return result;
 }
 
-static int64_t carry_sigprocmask(struct trap *t, int64_t nr,
+static int64_t carry_sigprocmask(struct arrival *a, int64_t nr,
                                  const uint64_t words[LENCASE_MAXARGS]) {
   uint64_t own[LENCASE_MAXARGS];
   inline_mask wanted, mask;
   bool given = words[1] != 0 && words[3] == sizeof mask &&
-               inline_peek(t->h, words[1], &wanted, sizeof wanted) == sizeof wanted;
+               inline_peek(a->h, words[1], &wanted, sizeof wanted) == sizeof wanted;
   int64_t result;
   (void)nr;
   memcpy(own, words, sizeof own);
   mask = given ? wanted & MASK_ALL : 0;
   if (given) own[1] = (uintptr_t)&mask;
-  result = change_mask(t, own);
-  return result == 0 ? change_sigsys(t, words[0], given ? &wanted : NULL, words[2]) : result;
+  result = change_mask(a, own);
+  return result == 0 ? change_sigsys(a, words[0], given ? &wanted : NULL, words[2]) : result;
 }
 
-static int64_t carry_mask(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_mask(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   uint64_t own[LENCASE_MAXARGS];
   inline_mask mask;
   size_t i = 0;
   while (masks[i].nr != nr) i++;
   memcpy(own, words, sizeof own);
   if (words[masks[i].mask] != 0 && words[masks[i].size] == sizeof mask &&
-      mask_at(t, words[masks[i].mask], &mask))
+      mask_at(a, words[masks[i].mask], &mask))
     own[masks[i].mask] = (uintptr_t)&mask;
-  return inline_carry_plain(t, nr, own);
+  return inline_carry_plain(a, nr, own);
 }
 
 /* Its mask is behind a pointer. */
-static int64_t carry_pselect(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_pselect(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   uint64_t own[LENCASE_MAXARGS], pair[2];
   inline_mask mask;
   memcpy(own, words, sizeof own);
-  if (words[5] != 0 && inline_peek(t->h, words[5], pair, sizeof pair) == sizeof pair &&
-      pair[0] != 0 && pair[1] == sizeof mask && mask_at(t, pair[0], &mask)) {
+  if (words[5] != 0 && inline_peek(a->h, words[5], pair, sizeof pair) == sizeof pair &&
+      pair[0] != 0 && pair[1] == sizeof mask && mask_at(a, pair[0], &mask)) {
     pair[0] = (uintptr_t)&mask;
     own[5] = (uintptr_t)pair;
   }
-  return inline_carry_plain(t, nr, own);
+  return inline_carry_plain(a, nr, own);
 }
 
 /* The program's action for SIGSYS is only remembered: see foreign() in dispatch.c. */
-static int64_t sigsys_action(struct trap *t, const uint64_t words[LENCASE_MAXARGS],
+static int64_t sigsys_action(struct arrival *a, const uint64_t words[LENCASE_MAXARGS],
                              const struct kernel_action *new) {
-  struct kernel_action old = t->h->sigsys;
-  if (words[2] != 0 && poke(t, words[2], &old, sizeof old) != 0) return -EFAULT;
-  if (words[1] == 0 || inline_is_sharing(t->h)) return 0;
-  t->h->sigsys = *new;
-  t->h->handlers[SIGSYS - 1] =
-      (struct inline_handler){new->handler, new->flags, new->restorer, new->mask};
+  struct kernel_action old = a->h->sigsys;
+  if (words[2] != 0 && poke(a, words[2], &old, sizeof old) != 0) return -EFAULT;
+  if (words[1] == 0 || inline_is_sharing(a->h)) return 0;
+  a->h->sigsys = *new;
+  a->h->actions[SIGSYS - 1] = *new;
   return 0;
 }
 
-static int64_t carry_sigaction(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_sigaction(struct arrival *a, int64_t nr,
+                               const uint64_t words[LENCASE_MAXARGS]) {
   struct kernel_action new = {0}, old = {0};
   int64_t result;
   (void)nr;
   if (words[3] != sizeof(inline_mask)) return -EINVAL;
-  if (words[1] != 0 && inline_peek(t->h, words[1], &new, sizeof new) != sizeof new) return -EFAULT;
-  if ((int32_t)words[0] == SIGSYS) return sigsys_action(t, words, &new);
-  inline_lock(t->h);
-  result = inline_set_action(t->h, (uint32_t)words[0], words[1] != 0 ? &new : NULL, &old);
-  inline_unlock(t->h);
-  return result == 0 && words[2] != 0 ? poke(t, words[2], &old, sizeof old) : result;
+  if (words[1] != 0 && inline_peek(a->h, words[1], &new, sizeof new) != sizeof new) return -EFAULT;
+  if ((int32_t)words[0] == SIGSYS) return sigsys_action(a, words, &new);
+  inline_lock(a->h);
+  result = inline_set_action(a->h, (uint32_t)words[0], words[1] != 0 ? &new : NULL, &old);
+  inline_unlock(a->h);
+  return result == 0 && words[2] != 0 ? poke(a, words[2], &old, sizeof old) : result;
 }
 
-static int64_t carry_sigreturn(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_sigreturn(struct arrival *a, int64_t nr,
+                               const uint64_t words[LENCASE_MAXARGS]) {
   (void)words;
-  if (t->nr != nr || t->uc == NULL)
+  if (a->nr != nr || a->uc == NULL)
     return -ENOSYS; /* it takes its registers from the stack it is called on */
-  inline_return(t);
+  inline_return(a);
 }
 
 /* The kernel has one of ours: stack.c. The padding of the answer is zeros. */
-static int64_t carry_altstack(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  const stack_t old = inline_alternate(t->slot, t->sp);
+static int64_t carry_altstack(struct arrival *a, int64_t nr,
+                              const uint64_t words[LENCASE_MAXARGS]) {
+  const stack_t old = inline_alternate(a->thread, a->sp);
   const uint64_t told[] = {(uintptr_t)old.ss_sp, (uint32_t)old.ss_flags, old.ss_size};
   stack_t new;
   int64_t result = 0;
   (void)nr;
   _Static_assert(sizeof told == sizeof old, "an image of it");
   if (words[0] != 0) {
-    if (inline_peek(t->h, words[0], &new, sizeof new) != sizeof new) return -EFAULT;
-    result = inline_alternate_set(t->slot, &new, t->sp);
+    if (inline_peek(a->h, words[0], &new, sizeof new) != sizeof new) return -EFAULT;
+    result = inline_alternate_set(a->thread, &new, a->sp);
   }
-  if (result == 0 && words[1] != 0) result = poke(t, words[1], told, sizeof told);
+  if (result == 0 && words[1] != 0) result = poke(a, words[1], told, sizeof told);
   return result;
 }
 

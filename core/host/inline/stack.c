@@ -12,7 +12,7 @@
 ** in it. That holds for all threads, also for those that share a thread pointer, and for children
 ** that share the memory.
 **
-**   [the slot][guard][work stack, downwards][landing, downwards]
+**   [struct inline_thread][guard][work stack, downwards][landing, downwards]
 */
 
 #include "inline_int.h"
@@ -29,46 +29,46 @@ enum { PAGE = 4096, SCARCE = 64 << 10, PROBES = 16, SMALLEST = 2048 };
 
 /* {================================== areas =============================== */
 
-GENERAL_REGS static uintptr_t work_end(const struct inline_slot *s) {
-  return (uintptr_t)s + 2 * PAGE;
+GENERAL_REGS static uintptr_t work_end(const struct inline_thread *t) {
+  return (uintptr_t)t + 2 * PAGE;
 }
 
-GENERAL_REGS static uintptr_t work_top(const struct inline_slot *s) {
-  return (uintptr_t)s + INLINE_AREA - INLINE_LANDING;
+GENERAL_REGS static uintptr_t work_top(const struct inline_thread *t) {
+  return (uintptr_t)t + INLINE_AREA - INLINE_LANDING;
 }
 
 static bool is_between(uint64_t sp, uintptr_t low, uintptr_t high) {
   return sp > low && sp <= high;
 }
 
-bool inline_on_landing(const struct inline_slot *s, uint64_t sp) {
-  return is_between(sp, work_top(s), (uintptr_t)s + INLINE_AREA);
+bool inline_on_landing(const struct inline_thread *t, uint64_t sp) {
+  return is_between(sp, work_top(t), (uintptr_t)t + INLINE_AREA);
 }
 
-static bool on_work(const struct inline_slot *s, uint64_t sp) {
-  return is_between(sp, work_end(s), work_top(s));
+static bool on_work(const struct inline_thread *t, uint64_t sp) {
+  return is_between(sp, work_end(t), work_top(t));
 }
 
-static stack_t landing(const struct inline_slot *s) {
-  return (stack_t){.ss_sp = (void *)work_top(s), .ss_size = INLINE_LANDING}; /* NOLINT */
+static stack_t landing(const struct inline_thread *t) {
+  return (stack_t){.ss_sp = (void *)work_top(t), .ss_size = INLINE_LANDING}; /* NOLINT */
 }
 
-struct inline_slot *inline_slot_of(const ucontext_t *uc) {
-  const stack_t *s = &uc->uc_stack;
-  uintptr_t top = (uintptr_t)s->ss_sp + INLINE_LANDING;
-  if (s->ss_size != INLINE_LANDING || top % INLINE_AREA != 0) return NULL;
-  return (struct inline_slot *)(top - INLINE_AREA); /* NOLINT */
+struct inline_thread *inline_thread_of(const ucontext_t *uc) {
+  const stack_t *stack = &uc->uc_stack;
+  uintptr_t top = (uintptr_t)stack->ss_sp + INLINE_LANDING;
+  if (stack->ss_size != INLINE_LANDING || top % INLINE_AREA != 0) return NULL;
+  return (struct inline_thread *)(top - INLINE_AREA); /* NOLINT */
 }
 
-struct inline_slot *inline_slot_here(void) {
+struct inline_thread *inline_thread_here(void) {
   uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-  struct inline_slot *s = (struct inline_slot *)(here - here % INLINE_AREA); /* NOLINT */
-  assert(s->busy != 0 && on_work(s, here));
-  return s;
+  struct inline_thread *t = (struct inline_thread *)(here - here % INLINE_AREA); /* NOLINT */
+  assert(t->busy != 0 && on_work(t, here));
+  return t;
 }
 
 /* An aligned area with its guard; NULL: no memory. */
-static struct inline_slot *area_new(const struct inline_host *h) {
+static struct inline_thread *area_new(const struct inline_host *h) {
   const uint64_t words[LENCASE_MAXARGS] = {0, 2 * INLINE_AREA, PROT_READ | PROT_WRITE,
                                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                                            (uint64_t)-1};
@@ -80,38 +80,38 @@ static struct inline_slot *area_new(const struct inline_host *h) {
   if (base > (uintptr_t)at) inline_raw3(h, SYS_munmap, (uint64_t)at, base - (uintptr_t)at, 0);
   inline_raw3(h, SYS_munmap, base + INLINE_AREA, (uintptr_t)at + INLINE_AREA - base, 0);
   inline_raw3(h, SYS_mprotect, base + PAGE, PAGE, PROT_NONE);
-  return (struct inline_slot *)base; /* NOLINT */
+  return (struct inline_thread *)base; /* NOLINT */
 }
 
-static struct inline_slot *idle_slot(struct inline_host *h) {
-  struct inline_slot *s = __atomic_load_n(&h->areas, __ATOMIC_ACQUIRE);
-  for (; s != NULL; s = s->next) {
+static struct inline_thread *idle_thread(struct inline_host *h) {
+  struct inline_thread *t = __atomic_load_n(&h->areas, __ATOMIC_ACQUIRE);
+  for (; t != NULL; t = t->next) {
     uint32_t idle = 0;
-    if (__atomic_compare_exchange_n(&s->busy, &idle, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-      return s;
+    if (__atomic_compare_exchange_n(&t->busy, &idle, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+      return t;
   }
   return NULL;
 }
 
-struct inline_slot *inline_slot_new(struct inline_host *h) {
-  struct inline_slot *s = idle_slot(h), *next;
-  if (s != NULL) {
-    next = s->next;
-    *s = (struct inline_slot){.busy = 1, .next = next};
+struct inline_thread *inline_thread_new(struct inline_host *h) {
+  struct inline_thread *t = idle_thread(h), *next;
+  if (t != NULL) {
+    next = t->next;
+    *t = (struct inline_thread){.busy = 1, .next = next};
   } else {
-    s = area_new(h);
-    if (s == NULL) return NULL;
-    s->busy = 1;
-    do s->next = __atomic_load_n(&h->areas, __ATOMIC_RELAXED);
-    while (!__atomic_compare_exchange_n(&h->areas, &s->next, s, false, __ATOMIC_RELEASE,
+    t = area_new(h);
+    if (t == NULL) return NULL;
+    t->busy = 1;
+    do t->next = __atomic_load_n(&h->areas, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(&h->areas, &t->next, t, false, __ATOMIC_RELEASE,
                                         __ATOMIC_RELAXED));
   }
-  s->alternate.ss_flags = SS_DISABLE;
-  return s;
+  t->alternate.ss_flags = SS_DISABLE;
+  return t;
 }
 
-void inline_slot_land(const struct inline_host *h, const struct inline_slot *s) {
-  const stack_t stack = landing(s);
+void inline_thread_land(const struct inline_host *h, const struct inline_thread *t) {
+  const stack_t stack = landing(t);
   inline_raw3(h, SYS_sigaltstack, (uintptr_t)&stack, 0, 0);
 }
 
@@ -119,59 +119,59 @@ void inline_slot_land(const struct inline_host *h, const struct inline_slot *s) 
 
 /* {============================ by thread pointers ========================= */
 
-GENERAL_REGS static struct inline_found *probe(struct inline_host *h, uintptr_t thread,
+GENERAL_REGS static struct inline_found *probe(struct inline_host *h, uintptr_t pointer,
                                                uintptr_t wanted) {
-  size_t first = (size_t)((thread >> 6) * UINT64_C(0x9e3779b97f4a7c15) >> 32), i;
+  size_t first = (size_t)((pointer >> 6) * UINT64_C(0x9e3779b97f4a7c15) >> 32), i;
   for (i = 0; i < PROBES; i++) {
     struct inline_found *f = &h->found[(first + i) % INLINE_FOUND];
-    if (__atomic_load_n(&f->thread, __ATOMIC_RELAXED) == wanted) return f;
+    if (__atomic_load_n(&f->pointer, __ATOMIC_RELAXED) == wanted) return f;
   }
   return NULL;
 }
 
 /* A child that shares the memory has its parent's thread pointer. */
 GENERAL_REGS static bool tells_threads(const struct inline_host *h) {
-  return h->wrfsbase && !h->unslotted && __atomic_load_n(&h->others, __ATOMIC_RELAXED) == 0;
+  return h->wrfsbase && !h->shared_pointers && __atomic_load_n(&h->others, __ATOMIC_RELAXED) == 0;
 }
 
-struct inline_slot *inline_slot_found(struct inline_host *h) {
-  uintptr_t thread;
+struct inline_thread *inline_thread_found(struct inline_host *h) {
+  uintptr_t pointer;
   const struct inline_found *f;
   if (!tells_threads(h)) return NULL;
-  thread = inline_thread_pointer(h);
-  f = thread != 0 ? probe(h, thread, thread) : NULL;
-  return f != NULL ? f->slot : NULL;
+  pointer = inline_thread_pointer(h);
+  f = pointer != 0 ? probe(h, pointer, pointer) : NULL;
+  return f != NULL ? f->thread : NULL;
 }
 
-void inline_slot_lose(struct inline_host *h, struct inline_slot *s) {
-  struct inline_found *f = s->thread != 0 ? probe(h, s->thread, s->thread) : NULL;
-  s->thread = 0;
-  if (f == NULL || f->slot != s) return;
-  f->slot = NULL;
-  __atomic_store_n(&f->thread, 0, __ATOMIC_RELEASE);
+void inline_thread_lose(struct inline_host *h, struct inline_thread *t) {
+  struct inline_found *f = t->pointer != 0 ? probe(h, t->pointer, t->pointer) : NULL;
+  t->pointer = 0;
+  if (f == NULL || f->thread != t) return;
+  f->thread = NULL;
+  __atomic_store_n(&f->pointer, 0, __ATOMIC_RELEASE);
 }
 
-void inline_slot_find(struct inline_host *h, struct inline_slot *s) {
-  uintptr_t thread = tells_threads(h) ? inline_thread_pointer(h) : 0, none;
+void inline_thread_find(struct inline_host *h, struct inline_thread *t) {
+  uintptr_t pointer = tells_threads(h) ? inline_thread_pointer(h) : 0, none;
   struct inline_found *f;
-  if (thread == 0 || thread == s->thread) return;
-  inline_slot_lose(h, s);
+  if (pointer == 0 || pointer == t->pointer) return;
+  inline_thread_lose(h, t);
   do {
-    f = probe(h, thread, 0);
+    f = probe(h, pointer, 0);
     none = 0;
-  } while (f != NULL && !__atomic_compare_exchange_n(&f->thread, &none, thread, false,
+  } while (f != NULL && !__atomic_compare_exchange_n(&f->pointer, &none, pointer, false,
                                                      __ATOMIC_RELAXED, __ATOMIC_RELAXED));
   if (f == NULL) return; /* its calls go by SIGSYS */
-  f->slot = s;
-  s->thread = thread;
+  f->thread = t;
+  t->pointer = pointer;
 }
 
-void inline_slots_keep(struct inline_host *h, struct inline_slot *own) {
-  struct inline_slot *s;
+void inline_threads_keep(struct inline_host *h, struct inline_thread *own) {
+  struct inline_thread *t;
   size_t i;
   for (i = 0; i < INLINE_FOUND; i++)
-    if (h->found[i].slot != own) h->found[i] = (struct inline_found){0, NULL};
-  for (s = h->areas; s != NULL; s = s->next) s->busy = s == own;
+    if (h->found[i].thread != own) h->found[i] = (struct inline_found){0, NULL};
+  for (t = h->areas; t != NULL; t = t->next) t->busy = t == own;
   own->keeps = own->sigsys_waits = false; /* what waits for the parent is not the child's */
 }
 
@@ -179,17 +179,12 @@ void inline_slots_keep(struct inline_host *h, struct inline_slot *own) {
 
 /* {============================== the work stack =========================== */
 
-/* The program's handler that came into a call of ours has left by longjmp. */
-static bool is_abandoned(const struct inline_slot *s, const struct inline_pause *p, uint64_t sp) {
-  return p->high == inline_is_high(s, sp) && p->sp <= sp;
+uintptr_t inline_work(const struct inline_thread *t) {
+  return t->paused != NULL ? (uintptr_t)t->paused : work_top(t);
 }
 
-uintptr_t inline_work(const struct inline_slot *s) {
-  return s->paused != NULL ? (uintptr_t)s->paused : work_top(s);
-}
-
-bool inline_work_is_scarce(const struct inline_slot *s) {
-  return inline_work(s) - work_end(s) < SCARCE;
+bool inline_work_is_scarce(const struct inline_thread *t) {
+  return inline_work(t) - work_end(t) < SCARCE;
 }
 
 /*
@@ -197,11 +192,11 @@ bool inline_work_is_scarce(const struct inline_slot *s) {
 ** word above which a level of the work stack begins; patch.c is about to write it when nothing is
 ** there yet.
 */
-static uint64_t program_sp(const struct inline_slot *s, const ucontext_t *uc) {
+static uint64_t program_sp(const struct inline_thread *t, const ucontext_t *uc) {
   uint64_t sp = (uint64_t)uc->uc_mcontext.gregs[REG_RSP];
-  if (!on_work(s, sp)) return sp;
-  if (sp == inline_work(s)) return (uint64_t)uc->uc_mcontext.gregs[REG_RAX];
-  return *(uint64_t *)(inline_work(s) - sizeof sp); /* NOLINT */
+  if (!on_work(t, sp)) return sp;
+  if (sp == inline_work(t)) return (uint64_t)uc->uc_mcontext.gregs[REG_RAX];
+  return *(uint64_t *)(inline_work(t) - sizeof sp); /* NOLINT */
 }
 
 /* }========================================================================= */
@@ -234,16 +229,18 @@ static void move(struct inline_entry *e, uintptr_t top) {
         (fpregset_t)((uintptr_t)e->uc->uc_mcontext.fpregs + (to - from)); /* NOLINT */
 }
 
-void inline_to_work(struct inline_slot *s, struct inline_entry *e) {
-  uint64_t rsp = (uint64_t)e->uc->uc_mcontext.gregs[REG_RSP], sp = program_sp(s, e->uc);
+void inline_to_work(struct inline_thread *t, struct inline_entry *e) {
+  uint64_t rsp = (uint64_t)e->uc->uc_mcontext.gregs[REG_RSP], sp = program_sp(t, e->uc);
   uintptr_t top;
-  assert(s->busy != 0 && inline_on_landing(s, e->sp));
-  if (on_work(s, rsp))
+  assert(t->busy != 0 && inline_on_landing(t, e->sp));
+  if (on_work(t, rsp))
     top = (rsp - INLINE_RED_ZONE) & ~(uintptr_t)15;
   else {
-    while (s->paused != NULL && inline_work_is_scarce(s) && is_abandoned(s, s->paused, sp))
-      s->paused = s->paused->outer;
-    top = inline_work(s);
+    /* those which the program's signal handlers have left by longjmp: it is further up its stack */
+    while (t->paused != NULL && inline_work_is_scarce(t) &&
+           t->paused->high == inline_is_high(t, sp) && t->paused->sp <= sp)
+      t->paused = t->paused->outer;
+    top = inline_work(t);
   }
   *(uint64_t *)(top - sizeof sp) = sp; /* NOLINT */
   move(e, top - 2 * sizeof sp);
@@ -251,93 +248,92 @@ void inline_to_work(struct inline_slot *s, struct inline_entry *e) {
 
 /* What the program's registers were when it made the call that the handler comes into: collectors
 ** of garbage look for pointers between the handler's frame and the beginning of the stack. */
-static uintptr_t keep_registers(const struct inline_slot *s, uintptr_t top) {
-  const struct trap *t = s->awaiting;
-  if (t == NULL || t->uc == NULL) return top;
+static uintptr_t keep_registers(const struct inline_thread *t, uintptr_t top) {
+  const struct arrival *a = t->awaiting;
+  if (a == NULL || a->uc == NULL) return top;
   top = (top - sizeof(gregset_t)) & ~(uintptr_t)15;
-  memcpy((void *)top, t->uc->uc_mcontext.gregs, sizeof(gregset_t)); /* NOLINT */
+  memcpy((void *)top, a->uc->uc_mcontext.gregs, sizeof(gregset_t)); /* NOLINT */
   return top;
 }
 
-static bool goes_up(const struct inline_slot *s, uint64_t sp) {
-  return s->alternate.ss_size != 0 && !inline_is_high(s, sp);
+static bool goes_up(const struct inline_thread *t, uint64_t sp) {
+  return t->alternate.ss_size != 0 && !inline_is_high(t, sp);
 }
 
-bool inline_has_room(const struct inline_slot *s, const ucontext_t *uc) {
-  return !goes_up(s, program_sp(s, uc)) || frame_size(uc) + 64 <= s->alternate.ss_size;
+bool inline_has_room(const struct inline_thread *t, const ucontext_t *uc) {
+  return !goes_up(t, program_sp(t, uc)) || frame_size(uc) + 64 <= t->alternate.ss_size;
 }
 
-void inline_to_program(struct inline_slot *s, struct inline_entry *e, bool high) {
-  uint64_t rsp = (uint64_t)e->uc->uc_mcontext.gregs[REG_RSP], sp = program_sp(s, e->uc);
-  bool ours = on_work(s, rsp);
+void inline_to_program(struct inline_thread *t, struct inline_entry *e, bool high) {
+  uint64_t rsp = (uint64_t)e->uc->uc_mcontext.gregs[REG_RSP], sp = program_sp(t, e->uc);
+  bool ours = on_work(t, rsp);
   struct inline_pause *p;
-  if (high && goes_up(s, sp))
-    move(e, (uintptr_t)s->alternate.ss_sp + s->alternate.ss_size);
-  else if (ours || inline_on_landing(s, e->sp))
-    move(e, ours ? keep_registers(s, sp - INLINE_RED_ZONE) : sp - INLINE_RED_ZONE);
+  if (high && goes_up(t, sp))
+    move(e, (uintptr_t)t->alternate.ss_sp + t->alternate.ss_size);
+  else if (ours || inline_on_landing(t, e->sp))
+    move(e, ours ? keep_registers(t, sp - INLINE_RED_ZONE) : sp - INLINE_RED_ZONE);
   if (!ours) return;
   p = (struct inline_pause *)((rsp - INLINE_RED_ZONE - sizeof *p) & ~(uint64_t)15); /* NOLINT */
-  *p = (struct inline_pause){s->paused, (uintptr_t)e->uc, sp, inline_is_high(s, sp), false, {0}};
-  s->paused = p; /* the handler's calls have what is below */
+  *p = (struct inline_pause){t->paused, (uintptr_t)e->uc, sp, inline_is_high(t, sp), false, {0}};
+  t->paused = p; /* the handler's calls have what is below */
 }
 
-void inline_resume(struct inline_slot *s, ucontext_t *uc) {
-  struct inline_pause *p = s->paused;
+void inline_resume(struct inline_thread *t, ucontext_t *uc) {
+  struct inline_pause *p = t->paused;
   while (p != NULL && p->frame != (uintptr_t)uc) p = p->outer;
   if (p == NULL) return; /* the program's own code goes on */
   if (p->shown) memcpy(uc->uc_mcontext.gregs, p->here, sizeof p->here);
-  assert(on_work(s, (uintptr_t)p));
-  s->paused = p->outer;
+  assert(on_work(t, (uintptr_t)p));
+  t->paused = p->outer;
 }
 
 /* }========================================================================= */
 
 /* {======================= the program's alternate stack =================== */
 
-bool inline_is_high(const struct inline_slot *s, uint64_t sp) {
-  return (s->alternate.ss_flags & AUTODISARM) == 0 &&
-         sp - (uintptr_t)s->alternate.ss_sp - 1 < s->alternate.ss_size;
+bool inline_is_high(const struct inline_thread *t, uint64_t sp) {
+  return (t->alternate.ss_flags & AUTODISARM) == 0 &&
+         sp - (uintptr_t)t->alternate.ss_sp - 1 < t->alternate.ss_size;
 }
 
-stack_t inline_alternate(const struct inline_slot *s, uint64_t sp) {
-  stack_t stack = s->alternate;
+stack_t inline_alternate(const struct inline_thread *t, uint64_t sp) {
+  stack_t stack = t->alternate;
   stack.ss_flags &= AUTODISARM;
   if (stack.ss_size == 0)
     stack.ss_flags |= SS_DISABLE;
-  else if (inline_is_high(s, sp))
+  else if (inline_is_high(t, sp))
     stack.ss_flags |= SS_ONSTACK;
   return stack;
 }
 
-static bool is_same(const stack_t *a, const stack_t *b) {
-  return a->ss_sp == b->ss_sp && a->ss_size == b->ss_size && a->ss_flags == b->ss_flags;
-}
-
-int inline_alternate_set(struct inline_slot *s, const stack_t *stack, uint64_t sp) {
+int inline_alternate_set(struct inline_thread *t, const stack_t *stack, uint64_t sp) {
   int mode = stack->ss_flags & ~AUTODISARM;
-  if (inline_is_high(s, sp)) return -EPERM;
+  const stack_t *had = &t->alternate;
+  if (inline_is_high(t, sp)) return -EPERM;
   if (mode != SS_DISABLE && mode != SS_ONSTACK && mode != 0) return -EINVAL;
-  if (is_same(stack, &s->alternate)) return 0;
+  if (stack->ss_sp == had->ss_sp && stack->ss_size == had->ss_size &&
+      stack->ss_flags == had->ss_flags)
+    return 0;
   if (mode != SS_DISABLE && stack->ss_size < SMALLEST) return -ENOMEM;
-  s->alternate = *stack;
+  t->alternate = *stack;
   if (mode == SS_DISABLE) {
-    s->alternate.ss_sp = NULL;
-    s->alternate.ss_size = 0;
+    t->alternate.ss_sp = NULL;
+    t->alternate.ss_size = 0;
   }
   return 0;
 }
 
-void inline_alternate_show(struct inline_slot *s, ucontext_t *uc) {
-  uc->uc_stack = s->alternate;
-  if ((s->alternate.ss_flags & AUTODISARM) == 0) return;
-  s->alternate = (stack_t){.ss_flags = SS_DISABLE};
+void inline_alternate_show(struct inline_thread *t, ucontext_t *uc) {
+  uc->uc_stack = t->alternate;
+  if ((t->alternate.ss_flags & AUTODISARM) == 0) return;
+  t->alternate = (stack_t){.ss_flags = SS_DISABLE};
 }
 
-void inline_alternate_take(struct inline_slot *s, ucontext_t *uc, uint64_t sp) {
-  if (inline_slot_of(uc) == s) return; /* a child's that shares the memory: it was not shown */
-  inline_alternate_set(s, &uc->uc_stack,
+void inline_alternate_take(struct inline_thread *t, ucontext_t *uc, uint64_t sp) {
+  if (inline_thread_of(uc) == t) return; /* a child's that shares the memory: it was not shown */
+  inline_alternate_set(t, &uc->uc_stack,
                        sp); /* what it does not like stays as it is, as in the kernel */
-  uc->uc_stack = landing(s);
+  uc->uc_stack = landing(t);
 }
 
 /* }========================================================================= */

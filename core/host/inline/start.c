@@ -15,13 +15,6 @@
 
 enum { GUARD = 4096, HWCAP2_FSGSBASE_BIT = 2 };
 
-static uintptr_t stack_new(void) {
-  char *at = mmap(NULL, INLINE_STACK + GUARD, PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-  if (at == MAP_FAILED || mprotect(at, GUARD, PROT_NONE) != 0) return 0;
-  return (uintptr_t)at + GUARD;
-}
-
 /* Other threads would not be dispatched, which each thread has to ask for. */
 static bool has_threads(void) {
   DIR *dir = opendir("/proc/self/task");
@@ -50,23 +43,26 @@ static void note_wanted(struct inline_host *h, const struct lencase_cage *cage) 
 ** flags that it tells are not those that it has: to set what there is already is no error.
 */
 static bool host_land(struct inline_host *h) {
-  struct inline_slot *s = inline_slot_new(h);
+  struct inline_thread *s = inline_thread_new(h);
   const stack_t none = {0};
   if (s == NULL) return false;
   inline_raw3(h, SYS_sigaltstack, 0, (uintptr_t)&s->alternate, 0);
   if (s->alternate.ss_size == 0 && inline_raw3(h, SYS_sigaltstack, (uintptr_t)&none, 0, 0) == 0)
     s->alternate = none;
-  inline_slot_land(h, s);
+  inline_thread_land(h, s);
   return true;
 }
 
 static int host_open(struct inline_host *h) {
-  struct process *proc;
-  h->stack = stack_new();
+  struct process *proc = NULL;
+  char *stack = mmap(NULL, INLINE_STACK + GUARD, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+  if (stack != MAP_FAILED && mprotect(stack, GUARD, PROT_NONE) == 0)
+    h->stack = (uintptr_t)stack + GUARD;
   h->wrfsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT;
   h->pid = getpid();
   h->threads = 1;
-  proc = h->stack != 0 ? inline_self(h) : NULL;
+  if (h->stack != 0) proc = inline_self(h);
   if (proc == NULL) return state_fail(h->st, LENCASE_ENOMEM, "no memory for a cage");
   note_wanted(h, proc->cage);
   inline_the_host = h;

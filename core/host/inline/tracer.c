@@ -20,7 +20,7 @@ static uint64_t *going(struct inline_host *h, pid_t pid) {
   return &h->going[(uint32_t)pid % INLINE_TRACEES];
 }
 
-static int64_t carry_ptrace(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_ptrace(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   uint64_t pid = (uint32_t)words[1];
   switch (words[0]) {
     case PTRACE_CONT:
@@ -29,11 +29,11 @@ static int64_t carry_ptrace(struct trap *t, int64_t nr, const uint64_t words[LEN
     case PTRACE_SINGLEBLOCK:
     case PTRACE_SYSEMU:
     case PTRACE_SYSEMU_SINGLESTEP:
-      __atomic_store_n(going(t->h, (pid_t)pid), pid << 32 | words[0], __ATOMIC_RELAXED);
+      __atomic_store_n(going(a->h, (pid_t)pid), pid << 32 | words[0], __ATOMIC_RELAXED);
       break;
     default: break;
   }
-  return inline_carry_plain(t, nr, words);
+  return inline_carry_plain(a, nr, words);
 }
 
 /* True: it was a call of the tracee's, which goes on. */
@@ -47,28 +47,28 @@ static bool goes_on(struct inline_host *h, pid_t pid) {
   return inline_raw5(h, SYS_ptrace, request, (uint64_t)pid, 0, SIGSYS, 0) == 0;
 }
 
-static int64_t carry_wait4(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_wait4(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   uint64_t own[LENCASE_MAXARGS];
   int64_t result;
   int status = 0, mine;
   memcpy(own, words, sizeof own);
   if (own[1] == 0) own[1] = (uintptr_t)&mine;
-  do result = inline_carry_plain(t, nr, own);
-  while (result > 0 && inline_peek(t->h, own[1], &status, sizeof status) == sizeof status &&
-         WIFSTOPPED(status) && status >> 8 == SIGSYS && goes_on(t->h, (pid_t)result));
+  do result = inline_carry_plain(a, nr, own);
+  while (result > 0 && inline_peek(a->h, own[1], &status, sizeof status) == sizeof status &&
+         WIFSTOPPED(status) && status >> 8 == SIGSYS && goes_on(a->h, (pid_t)result));
   return result;
 }
 
-static int64_t carry_waitid(struct trap *t, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
+static int64_t carry_waitid(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   uint64_t own[LENCASE_MAXARGS];
   siginfo_t info = {0}, mine = {0};
   int64_t result;
   memcpy(own, words, sizeof own);
   if (own[2] == 0) own[2] = (uintptr_t)&mine;
-  do result = inline_carry_plain(t, nr, own);
-  while (result == 0 && inline_peek(t->h, own[2], &info, sizeof info) == sizeof info &&
+  do result = inline_carry_plain(a, nr, own);
+  while (result == 0 && inline_peek(a->h, own[2], &info, sizeof info) == sizeof info &&
          info.si_signo == SIGCHLD && info.si_code == CLD_TRAPPED && info.si_status == SIGSYS &&
-         goes_on(t->h, info.si_pid));
+         goes_on(a->h, info.si_pid));
   return result;
 }
 

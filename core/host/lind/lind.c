@@ -132,12 +132,6 @@ static bool is_in(const struct mem_seg *seg, uint64_t addr) {
   return seg->size > 0 && addr >= seg->addr && addr - seg->addr < seg->size;
 }
 
-static bool is_ours(const struct call *call, uint64_t addr) {
-  for (; call != NULL; call = call->parent)
-    if (is_in(&call->window, addr) || is_in(&call->scratch, addr)) return true;
-  return false;
-}
-
 /* }========================================================================= */
 
 /* {============================== carrying out ============================= */
@@ -146,7 +140,9 @@ static bool is_ours(const struct call *call, uint64_t addr) {
 static uint64_t cage_of_argument(const struct call *call, const struct arrival *a, int i,
                                  uint64_t word) {
   const struct member *m = member_of(call->cage);
-  if (is_ours(call, word)) return m->l->self | GRATE_MEMORY_FLAG;
+  const struct call *c;
+  for (c = call; c != NULL; c = c->parent)
+    if (is_in(&c->window, word) || is_in(&c->scratch, word)) return m->l->self | GRATE_MEMORY_FLAG;
   return word == a->words[i] ? a->cages[i] : m->lind_id;
 }
 
@@ -169,14 +165,11 @@ static enum verdict lind_carry_out(struct call *call, int32_t nr,
 ** Results have 32 bits: the errnos keep their sign, anything else (mmap's addresses reach over
 ** 2 GiB) is what it is without one.
 */
-static int64_t result_of(int n) {
-  return n < 0 && n >= -ERRNO_MAX ? n : (int64_t)(uint32_t)n;
-}
-
 static int64_t ask_lind(const struct lind *l, uint64_t target, int32_t nr, const uint64_t w[],
                         const uint64_t c[]) {
-  return result_of(make_threei_call((unsigned)nr, 0, l->self, target, w[0], c[0], w[1], c[1], w[2],
-                                    c[2], w[3], c[3], w[4], c[4], w[5], c[5], TRANSLATE_ERRNO_OFF));
+  int n = make_threei_call((unsigned)nr, 0, l->self, target, w[0], c[0], w[1], c[1], w[2], c[2],
+                           w[3], c[3], w[4], c[4], w[5], c[5], TRANSLATE_ERRNO_OFF);
+  return n < 0 && n >= -ERRNO_MAX ? n : (int64_t)(uint32_t)n;
 }
 
 /* }========================================================================= */
@@ -246,14 +239,6 @@ static void member_free(struct member *m) {
   state_free(st, m, sizeof *m);
 }
 
-/* No call of it is here any more. */
-static void member_over(struct member *m) {
-  if (m->killed)
-    member_exit(m);
-  else
-    member_free(m);
-}
-
 static void lind_let_go(struct lencase_cage *cage) {
   mark_ending(member_of(cage), SIGNAL_KILL);
   member_free(member_of(cage));
@@ -300,12 +285,6 @@ static struct member *member_new(struct lind *l, uint64_t id, struct member *par
   state_debug(l->st, STOPS, "%" PRIu64 ": a new cage%s", id,
               parent != NULL ? " with a parent" : "");
   return m;
-}
-
-/* A cage is first seen at its own first call, or at its parent's fork. */
-static struct member *member_for(struct lind *l, uint64_t id) {
-  struct member *m = find(l, id);
-  return m != NULL ? m : member_new(l, id, NULL);
 }
 
 /* An id of a killed cage that comes again is another cage's. */
@@ -371,12 +350,18 @@ int64_t lind_call(struct lind *l, int32_t nr, uint64_t cage, const uint64_t word
   struct member *m;
   int64_t result = -ENOMEM;
   l->lock(l->ud);
-  m = member_for(l, cage);
+  m = find(l, cage);
+  if (m == NULL) m = member_new(l, cage, NULL); /* else it was seen at its parent's fork */
   if (m != NULL) {
     m->busy++;
     result = m->ending ? -ESRCH : handled(m, nr, &a);
     m->busy--;
-    if (m->ending && m->busy == 0) member_over(m);
+    if (m->ending && m->busy == 0) {
+      if (m->killed)
+        member_exit(m);
+      else
+        member_free(m);
+    }
   }
   l->unlock(l->ud);
   return result;

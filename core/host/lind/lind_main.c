@@ -106,17 +106,11 @@ static int run(lencase_state *st, char **program) {
   return (wstatus & 0x7f) != 0 ? 128 + (wstatus & 0x7f) : wstatus >> 8 & 0xff;
 }
 
-/* Where "--" is among the words; 'argc' when it is not. */
-static int separator(int argc, char **argv) {
-  int i = 1;
-  while (i < argc && strcmp(argv[i], "--") != 0) i++;
-  return i;
-}
-
 int main(int argc, char **argv) {
   const lencase_config config = {.log = say};
-  int dashes = separator(argc, argv), status = FAILED;
+  int dashes = 1, status = FAILED;
   lencase_state *st = lencase_new(&config);
+  while (dashes < argc && strcmp(argv[dashes], "--") != 0) dashes++;
   if (dashes < 2 || dashes + 1 >= argc) {
     fprintf(stderr, "usage: %s SCRIPT.lua [ARGS...] -- PROGRAM [ARGS...]\n", argv[0]);
   } else if (st == NULL || lencase_load(st, argv[1], dashes - 2, (const char *const *)argv + 2,

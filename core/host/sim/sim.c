@@ -52,23 +52,9 @@ static bool is_gone(const struct lencase_cage *cage) {
 
 /* {================================= threads =============================== */
 
-static struct sim_thread *thread_new(struct sim *s) {
-  struct sim_thread *t = s->idle;
-  if (t == NULL) return state_new(s->cage->st, sizeof *t);
-  s->idle = t->next;
-  return t;
-}
-
 static void thread_put(struct sim *s, struct sim_thread *t) {
   t->next = s->idle;
   s->idle = t;
-}
-
-static void thread_park(struct sim *s, struct sim_thread *t, struct call *call) {
-  state_debug(s->cage->st, STOPS, "%" PRId64 ": call %d is parked", s->cage->pid, (int)call->nr);
-  t->call = call;
-  t->next = s->parked;
-  s->parked = t;
 }
 
 static void thread_unpark(struct sim *s, struct sim_thread *t) {
@@ -189,19 +175,9 @@ static void mark_ending(struct lencase_cage *cage, int status) {
   s->status = status;
 }
 
-static int64_t answer_exit(struct lencase_cage *cage, const uint64_t words[LENCASE_MAXARGS]) {
-  mark_ending(cage, (int)(words[0] & 0xff) << 8);
-  return 0;
-}
-
 static int64_t answer_fork(struct lencase_cage *cage) {
   struct lencase_cage *child = sim_cage_new(cage->st, NULL, cage);
   return child != NULL ? child->pid : -ENOMEM;
-}
-
-/* A cage, whatever it is to share with its parent; a thread is none. */
-static int64_t answer_clone(struct lencase_cage *cage, const uint64_t words[LENCASE_MAXARGS]) {
-  return (words[0] & CLONE_THREAD) != 0 ? -ENOSYS : answer_fork(cage);
 }
 
 /* The new program begins with an empty memory. */
@@ -218,32 +194,27 @@ static int64_t answer_exec(struct lencase_cage *cage, const uint64_t words[LENCA
   return 0;
 }
 
-static int64_t answer_ppid(const struct lencase_cage *cage) {
-  const struct lencase_cage *parent = cage_by_id(cage->st, cage->parent);
-  return parent != NULL ? parent->pid : 0;
-}
-
-static int64_t ask_kernel(struct lencase_cage *cage, int32_t nr,
-                          const uint64_t words[LENCASE_MAXARGS]) {
-  struct sim *s = sim_of(cage);
-  uint64_t here[LENCASE_MAXARGS];
-  int64_t error = sim_translate(&s->memory, &s->temp, nr, words, here);
-  return error != 0 ? error : sim_syscall(nr, here);
-}
-
 int64_t sim_kernel_bottom(struct lencase_cage *cage, int32_t nr,
                           const uint64_t words[LENCASE_MAXARGS]) {
+  struct sim *s = sim_of(cage);
+  const struct lencase_cage *parent;
+  uint64_t here[LENCASE_MAXARGS];
+  int64_t error;
   switch (sim_answer_of(nr)) {
     case ANSWER_REFUSE: return -ENOSYS;
-    case ANSWER_EXIT: return answer_exit(cage, words);
+    case ANSWER_EXIT: mark_ending(cage, (int)(words[0] & 0xff) << 8); return 0;
     case ANSWER_FORK: return answer_fork(cage);
-    case ANSWER_CLONE: return answer_clone(cage, words);
+    case ANSWER_CLONE: /* a cage, whatever it is to share with its parent; a thread is none */
+      return (words[0] & CLONE_THREAD) != 0 ? -ENOSYS : answer_fork(cage);
     case ANSWER_EXEC: return answer_exec(cage, words);
     case ANSWER_PID: return cage->pid;
-    case ANSWER_PPID: return answer_ppid(cage);
+    case ANSWER_PPID:
+      parent = cage_by_id(cage->st, cage->parent);
+      return parent != NULL ? parent->pid : 0;
     case ANSWER_KERNEL: break;
   }
-  return ask_kernel(cage, nr, words);
+  error = sim_translate(&s->memory, &s->temp, nr, words, here);
+  return error != 0 ? error : sim_syscall(nr, here);
 }
 
 static int64_t ask_bottom(struct lencase_cage *cage, int32_t nr,
@@ -352,12 +323,6 @@ static void sim_free(struct lencase_state *st, struct sim *s) {
   state_free(st, s, sizeof *s);
 }
 
-static void name_program(struct sim *s, const struct sim *parent) {
-  const char *comm = s->config.comm != NULL ? s->config.comm : "sim";
-  snprintf(s->comm, sizeof s->comm, "%s", parent != NULL ? parent->comm : comm);
-  s->config.comm = NULL; /* the caller's, and not ours to keep */
-}
-
 static struct lencase_cage *no_cage(struct lencase_state *st) {
   state_fail(st, LENCASE_ENOMEM, "no memory for a sim cage");
   return NULL;
@@ -368,10 +333,13 @@ struct lencase_cage *sim_cage_new(struct lencase_state *st, const struct sim_con
   struct sim *of_parent = parent != NULL ? sim_of(parent) : NULL;
   struct sim *s = state_new(st, sizeof *s);
   int64_t pid = config != NULL ? config->pid : 0;
+  const char *comm;
   bool shares = config != NULL && config->shares_files;
   if (s == NULL) return no_cage(st);
   s->config = of_parent != NULL ? of_parent->config : *config;
-  name_program(s, of_parent);
+  comm = of_parent != NULL ? of_parent->comm : s->config.comm;
+  snprintf(s->comm, sizeof s->comm, "%s", comm != NULL ? comm : "sim");
+  s->config.comm = NULL; /* the caller's, and not ours to keep */
   if (open_memory(st, s, of_parent) == LENCASE_OK) {
     /* the kernel's descriptors are this process's, and so shared by all cages */
     bool shares_files = parent != NULL && (shares || has_files(s));
@@ -430,7 +398,10 @@ static void settle(struct sim *s, struct sim_thread *t, enum verdict verdict, st
                    int64_t *result, struct call **still) {
   *still = NULL;
   if (verdict == VERDICT_PARKED) {
-    thread_park(s, t, call);
+    state_debug(s->cage->st, STOPS, "%" PRId64 ": call %d is parked", s->cage->pid, (int)call->nr);
+    t->call = call;
+    t->next = s->parked;
+    s->parked = t;
     *still = call;
     return;
   }
@@ -473,7 +444,11 @@ int sim_call(struct lencase_cage *cage, int32_t nr, const uint64_t words[LENCASE
              int64_t *result, struct call **parked) {
   struct sim *s = sim_of(cage);
   struct call *call = NULL;
-  struct sim_thread *t = thread_new(s);
+  struct sim_thread *t = s->idle;
+  if (t != NULL)
+    s->idle = t->next;
+  else
+    t = state_new(cage->st, sizeof *t);
   if (t == NULL) return state_fail(cage->st, LENCASE_ENOMEM, "no memory for a call");
   s->busy++;
   if (s->ending)

@@ -245,13 +245,13 @@ static bool is_string(const struct passage *p, uint64_t addr) {
 static int64_t translate_strv(const struct passage *p, uint64_t addr, uint64_t *out) {
   uint64_t *strv = NULL, string;
   do {
-    uint64_t *slot = temp_new(p->temp, 1, sizeof *slot);
-    if (slot == NULL) return -E2BIG;
-    if (strv == NULL) strv = slot;
+    uint64_t *next = temp_new(p->temp, 1, sizeof *next);
+    if (next == NULL) return -E2BIG;
+    if (strv == NULL) strv = next;
     if (!is_there(p, addr, sizeof string)) return -EFAULT;
     memcpy(&string, sim_memory_at(p->m, addr), sizeof string);
     if (string != 0 && !is_string(p, string)) return -EFAULT;
-    *slot = string != 0 ? here(p, string) : 0;
+    *next = string != 0 ? here(p, string) : 0;
     addr += sizeof string;
   } while (string != 0);
   *out = (uintptr_t)strv;
