@@ -126,7 +126,7 @@ uint32_t bpf_answer(const struct sock_filter *code, const struct seccomp_data *d
       case BPF_ST: m.mem[i->k] = m.a; break;
       case BPF_STX: m.mem[i->k] = m.x; break;
       case BPF_ALU:
-        if (BPF_OP(i->code) == BPF_DIV && b == 0) return 0; /* it ends there, says the kernel */
+        if (BPF_OP(i->code) == BPF_DIV && b == 0) return 0; /* as in the kernel */
         m.a = alu(BPF_OP(i->code), m.a, b);
         break;
       case BPF_JMP:

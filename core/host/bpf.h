@@ -1,5 +1,5 @@
 /*
-** bpf.h - what a program's seccomp filter says of a call: classic BPF, which a filter is written in
+** bpf.h - what a seccomp filter of a program answers to a call: an interpreter of classic BPF
 */
 
 #ifndef HOST_BPF_H
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Whether the kernel would accept it: its instructions, and where they reach. */
+/* Whether the kernel would accept it. */
 bool bpf_is_sound(const struct sock_filter *code, size_t n);
 uint32_t bpf_answer(const struct sock_filter *code, const struct seccomp_data *data);
 

@@ -1,5 +1,5 @@
 /*
-** descriptor.c - a descriptor on its way through a Unix domain socket
+** descriptor.c - sending a descriptor through a Unix domain socket
 */
 
 #include "descriptor.h"
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* A message with one descriptor, and the byte that a stream socket wants with it. */
+/* A message with one descriptor, and the byte without which a stream socket would not send it. */
 struct message {
   union {
     char bytes[CMSG_SPACE(sizeof(int))];

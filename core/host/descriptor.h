@@ -1,5 +1,5 @@
 /*
-** descriptor.h - a descriptor on its way through a Unix domain socket (SCM_RIGHTS, unix(7))
+** descriptor.h - sending a descriptor through a Unix domain socket (SCM_RIGHTS, unix(7))
 */
 
 #ifndef LENCASE_HOST_DESCRIPTOR_H
@@ -8,7 +8,7 @@
 /* Sends 'fd', which stays open here. 0, or an errno. Async-signal-safe. */
 int descriptor_send(int socket, int fd);
 
-/* What has come, close-on-exec and the caller's; -1: nothing has. Does not wait. */
+/* The next one, close-on-exec; the caller closes it. -1: none has come. Does not wait. */
 int descriptor_receive(int socket);
 
 #endif

@@ -9,7 +9,7 @@
 
 enum { PAGE = 4096, TRIES = 64 };
 
-/* Address space that programs do not use, or above it. ThreadSanitizer accepts it. */
+/* Programs do not use these addresses, and ThreadSanitizer allows them. */
 #define RESERVE_BASE ((uintptr_t)0x7ea000000000)
 #define RESERVE_STEP ((uintptr_t)1 << 32)
 

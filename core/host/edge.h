@@ -1,7 +1,7 @@
 /*
 ** edge.h - memory of this process that ends at a page which cannot be read
 **
-** What hosts share whose cages live in this very process.
+** For hosts whose cages are in this process.
 */
 
 #ifndef EDGE_H

@@ -49,7 +49,7 @@ bool probe_partner(struct probe_trial *trial, struct probe_partner *p, int (*f)(
   if (!probe_went(trial, pipe2(gate, O_CLOEXEC) == 0, "pipe2")) return false;
   p->pid = fork();
   if (p->pid == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a probe that is given up answers no calls */
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a probe that took too long answers no calls any more */
     close(gate[1]);
     if (read(gate[0], &go, 1) != 1) _exit(1);
     _exit(f != NULL ? f(ud) : 0);
@@ -118,7 +118,7 @@ static void await_child(pid_t pid, struct probe_trial *trial) {
   if (trial->signal == SIGALRM) probe_failed(trial, "did not end within %d s", SECONDS);
 }
 
-/* With SIGCHLD ignored no status could be waited for. */
+/* Were SIGCHLD ignored there would be no status to wait for. */
 void probe_run(const struct probe *probe, struct probe_trial *trial) {
   const struct sigaction heard = {.sa_handler = SIG_DFL};
   struct sigaction before;

@@ -2,8 +2,8 @@
 ** probe.h - which features of the kernel and the system work, found out by using them
 **
 ** A probe does what hosts do, in a child process: a refusal, a kill or a hang there does no harm.
-** Nothing is concluded from version numbers. A probe that rests on others is not tried without
-** them, so that what is missing is what is in the way.
+** Nothing is concluded from version numbers. A probe is not tried where one that it needs fails, so
+** that what is reported missing is the cause.
 */
 
 #ifndef PROBE_H
@@ -14,7 +14,7 @@
 enum probe_state {
   PROBE_MISSING,
   PROBE_OK,
-  PROBE_UNTRIED /* a probe that it needs is missing: 'text' is its name */
+  PROBE_UNTRIED /* a probe that it needs fails: 'text' is its name */
 };
 
 struct probe_trial {

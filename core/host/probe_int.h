@@ -10,20 +10,20 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* 'ok' itself; if it is false the trial has errno, and what was refused. */
+/* Returns 'ok'; if it is false the trial gets errno, and what was refused. */
 bool probe_went(struct probe_trial *trial, bool ok, const char *what);
 
-/* The trial ends well. */
+/* The trial succeeds. */
 void probe_found(struct probe_trial *trial, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* It does not, for a reason that is no errno. */
+/* It fails, for a reason that is no errno. */
 void probe_failed(struct probe_trial *trial, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 /*
-** A further process, which waits until it is let go and then ends with the status f(ud); NULL: with
-** 0. It ends, too, when this one does.
+** A second process, which waits for probe_partner_go and then ends with the status f(ud); f NULL:
+** with 0. It ends, too, when this one does.
 */
 struct probe_partner {
   pid_t pid;
@@ -34,10 +34,9 @@ struct probe_partner {
 bool probe_partner(struct probe_trial *trial, struct probe_partner *p, int (*f)(void *ud),
                    void *ud);
 
-/* Lets it go. */
 void probe_partner_go(const struct probe_partner *p);
 
-/* Waits for the end of one that was let go: true when its status was 0. */
+/* Waits until it has ended: true when its status was 0. */
 bool probe_partner_ended(const struct probe_partner *p);
 
 /* Stops the partner as its tracer, with PTRACE_O_ options. */

@@ -64,7 +64,7 @@ static bool seal(struct probe_trial *trial, int fd) {
                     "fcntl(F_ADD_SEALS, F_SEAL_FUTURE_WRITE)");
 }
 
-/* The mapping from before can write, and no other. */
+/* The mapping that was there before the seal can be written, and no new one can. */
 void probe_try_seal(struct probe_trial *trial) {
   const int prot = PROT_READ | PROT_WRITE;
   int fd = memfd_create("lencase", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -79,7 +79,7 @@ void probe_try_seal(struct probe_trial *trial) {
     probe_failed(trial, "a memfd can be written to in spite of its seals");
 }
 
-/* As the trace host has it: sealed, opened once more for reading alone, executable there. */
+/* As the trace host maps it in a program: sealed, opened again for reading, executable. */
 void probe_try_window(struct probe_trial *trial) {
   int sealed = code_file(trial), fd;
   char path[48];

@@ -51,7 +51,7 @@ void probe_try_proc(struct probe_trial *trial) {
     probe_failed(trial, "it is not mounted");
 }
 
-/* In a new pid namespace the /proc of the one around it has other numbers. */
+/* In a new pid namespace /proc may be that of the outer one, with other numbers. */
 void probe_try_pids(struct probe_trial *trial) {
   char self[32];
   ssize_t n = readlink("/proc/self", self, sizeof self - 1);
@@ -71,7 +71,7 @@ void probe_try_hidepid(struct probe_trial *trial) {
     probe_went(trial, false, "/proc/1 (hidepid)");
 }
 
-/* Without /proc they are not counted. */
+/* Without /proc they cannot be counted. */
 void probe_try_outer_filter(struct probe_trial *trial) {
   long mode = probe_status(0, "Seccomp"), filters = probe_status(0, "Seccomp_filters");
   if (mode < 0) mode = prctl(PR_GET_SECCOMP, 0, 0, 0, 0);

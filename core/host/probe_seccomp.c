@@ -46,8 +46,8 @@ void probe_try_no_new_privs(struct probe_trial *trial) {
 }
 
 /*
-** A filter with one action for PROBE_CALL; without privilege with no_new_privs. What seccomp(2)
-** says, or prctl(2), which knows no flags, where that is refused.
+** Loads a filter with one action for PROBE_CALL; without privilege, with no_new_privs. By
+** seccomp(2); where that is refused by prctl(2), which has no flags.
 */
 static int load(unsigned long flags, uint32_t action) {
   struct sock_filter code[] = {
@@ -115,7 +115,7 @@ void probe_try_tsync(struct probe_trial *trial) {
 
 /* {================================== stops ================================ */
 
-/* 'ud': the call is made twice. */
+/* 'ud' not NULL: the call is made twice. */
 static int call_under_trace(void *ud) {
   const bool *twice = ud;
   if (load(0, SECCOMP_RET_TRACE) != 0) return 2;
@@ -123,7 +123,7 @@ static int call_under_trace(void *ud) {
   return syscall(PROBE_CALL) == PROBE_ANSWER ? 0 : 1;
 }
 
-/* The partner stands at its call. */
+/* The partner is stopped at its call. */
 static bool stopped_at_call(struct probe_trial *trial, struct probe_partner *p, bool twice) {
   const unsigned long options = PTRACE_O_EXITKILL | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACESYSGOOD;
   struct __ptrace_syscall_info info = {0};
@@ -146,7 +146,7 @@ static bool stopped_at_call(struct probe_trial *trial, struct probe_partner *p, 
   return false;
 }
 
-/* The partner goes on with PROBE_ANSWER for a result, and 'nr' for its call; it ends. */
+/* The partner's call is replaced by 'nr', its result by PROBE_ANSWER; then it ends. */
 static bool answer(struct probe_trial *trial, const struct probe_partner *p, long long nr) {
   struct user_regs_struct regs;
   int wstatus = -1;
@@ -160,7 +160,7 @@ static bool answer(struct probe_trial *trial, const struct probe_partner *p, lon
   return waitpid(p->pid, &wstatus, __WALL) == p->pid && wstatus == 0;
 }
 
-/* It goes on to the end of the call, or from there to the beginning of the next. */
+/* It runs to the end of its call, or from there to the beginning of the next one. */
 static bool next_stop(struct probe_trial *trial, const struct probe_partner *p) {
   int wstatus = 0;
   if (!probe_went(trial, ptrace(PTRACE_SYSCALL, p->pid, 0, 0) == 0, "PTRACE_SYSCALL")) return false;
@@ -211,7 +211,7 @@ void probe_try_listener(struct probe_trial *trial) {
   if (open_listener(trial, 0) >= 0) probe_found(trial, "%s", "");
 }
 
-/* The kernel may write more than the headers here know of. */
+/* The kernel may write more than the headers here declare. */
 union notification {
   struct seccomp_notif n;
   unsigned char room[256];
@@ -260,7 +260,7 @@ void probe_try_notify(struct probe_trial *trial) {
     probe_failed(trial, "a call got another answer than it was sent");
 }
 
-/* What it is given is open, and was not before. */
+/* The answer is a descriptor that is open, close-on-exec. */
 static int call_gives_descriptor(void *ud) {
   long fd = syscall(PROBE_CALL);
   (void)ud;

@@ -20,7 +20,7 @@
 
 /* {================================= stopping ============================== */
 
-/* Of kernel.yama.ptrace_scope; -1: there is no Yama. */
+/* kernel.yama.ptrace_scope; -1: there is no Yama. */
 static int yama_scope(void) {
   FILE *file = fopen("/proc/sys/kernel/yama/ptrace_scope", "re");
   int scope = -1;
@@ -30,7 +30,7 @@ static int yama_scope(void) {
   return scope;
 }
 
-/* Why it was refused, as far as it can be seen. */
+/* Why it was refused, as far as that can be found out. */
 static void note_refusal(struct probe_trial *trial, pid_t pid) {
   long tracer;
   int scope;
@@ -95,7 +95,7 @@ void probe_try_attach(struct probe_trial *trial) {
 
 enum { OURS = 1, THEIRS = 2, WRITTEN = 3 };
 
-/* A word that the partner has with THEIRS in it, and we with OURS. */
+/* A word that is THEIRS in the partner, and OURS here. */
 static int is_written(void *ud) {
   const volatile long *word = ud;
   return *word != WRITTEN;

@@ -44,9 +44,9 @@ void supervise_stop(int sig, pid_t root, int pidfd) {
   sigemptyset(&one);
   sigaddset(&one, sig);
   pthread_kill(pthread_self(), sig);
-  pthread_sigmask(SIG_UNBLOCK, &one, &old); /* here we stop */
+  pthread_sigmask(SIG_UNBLOCK, &one, &old); /* this process stops here */
   pthread_sigmask(SIG_SETMASK, &old, NULL);
-  supervise_send(root, pidfd, SIGCONT); /* one that came before counts once */
+  supervise_send(root, pidfd, SIGCONT); /* a second SIGCONT does no harm */
 }
 
 void supervise_bear(sigset_t *before) {

@@ -1,5 +1,5 @@
 /*
-** supervise.h - what a host does that starts a program and is waited for in its place
+** supervise.h - for hosts that start a program: signals and job control, as if this process were it
 */
 
 #ifndef SUPERVISE_H
@@ -9,13 +9,13 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Signals that are sent to us and meant for the program. */
+/* The signals that are passed on to the program. */
 void supervise_set(sigset_t *set);
 
 /*
-** The program 'root' has had this signal, which came to us with this si_code. The terminal tells
-** its whole foreground group, and the program with it. A stop is told to whole groups, too, and a
-** second one would come after the program was continued.
+** True if the program 'root' has got this signal as well, which came to us with this si_code: the
+** terminal sends it to the whole foreground group. So are stops sent to groups, and a second one
+** might come when the program was continued already.
 */
 bool supervise_heard(pid_t root, int sig, int code);
 
@@ -29,13 +29,14 @@ void supervise_stop(int sig, pid_t root, int pidfd);
 int supervise_send(pid_t root, int pidfd, int sig);
 
 /*
-** A write of this thread's beyond the limit on sizes of files fails, and SIGXFSZ does not end us:
-** until supervise_unbear, which takes the signals that were blocked before.
+** Until supervise_unbear a write of this thread beyond RLIMIT_FSIZE fails, and SIGXFSZ does not end
+** the process. *before are the signals that were blocked.
 */
 void supervise_bear(sigset_t *before);
 void supervise_unbear(const sigset_t *before);
 
-/* Keeps programs of the same user from writing into us. The value is for supervise_show, or -1. */
+/* Keeps programs of the same user from writing into this process (PR_SET_DUMPABLE). Returns what
+** supervise_show takes. */
 int supervise_hide(void);
 void supervise_show(int before);
 

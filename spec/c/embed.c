@@ -143,7 +143,7 @@ static void base_and_callbacks(bool callbacks) {
   is_int(call(p, SYS_write, 1, 200, 3), 7, "bytes, too");
   ok(strncmp(p->seen, "abcabc", 6) == 0 && p->words[2] == 6, "as many as they are");
   is_int(call(p, SYS_open, put(p, 300, "/secret", 8), 0), -EACCES, "a handler answers itself");
-  is_int(call(p, SYS_getpid), 7, "what nobody handles goes to the bottom");
+  is_int(call(p, SYS_getpid), 7, "what no grate handles goes to the bottom");
   is_int(call(p, SYS_getppid), (int64_t)p->cage, "pid 0 is the cage's id");
   is_int(call(p, SYS_open, p->size + 5, 0), -EFAULT, "outside of the memory there is nothing");
   is_int(call(p, SYS_write, 1, p->size + 2, 3), 7, "but the bottom is asked what it makes of that");
@@ -170,12 +170,12 @@ static void bad_buffers(bool callbacks) {
   is_int(call(p, SYS_readv, 0, put(p, 100, runs, sizeof runs), 1), -EPERM,
          "too few for the script");
   is_int(call(p, SYS_read, 0, p->size - 2, 5), -EFAULT, "a buffer ends too early");
-  ok(strstr(p->w.log, "(5 bytes) cannot be written") != NULL, "people are told: %s", p->w.log);
+  ok(strstr(p->w.log, "(5 bytes) cannot be written") != NULL, "that is logged: %s", p->w.log);
   is_int(call(p, SYS_read, 0, p->size - 2, 2), -EPERM, "too small for the script");
   is_int(call(p, SYS_read, 0, 0, 5), -EFAULT, "a null pointer");
-  is_int(call(p, SYS_getsockname, 0, 700, 0), -EFAULT, "nobody says how much room there is");
+  is_int(call(p, SYS_getsockname, 0, 700, 0), -EFAULT, "a size that is nowhere");
   put(p, 800, &(uint32_t){16}, 4);
-  is_int(call(p, SYS_getsockname, 0, 700, 800), 0, "somebody does");
+  is_int(call(p, SYS_getsockname, 0, 700, 800), 0, "a size that is there");
   is_int(p->memory[800], 2, "and learns how much it was");
   program_close(p);
 }
@@ -185,7 +185,7 @@ static void liars(void) {
   p->lie = 1;
   is_int(call(p, SYS_open, put(p, 100, "/a", 3), 0), -EIO,
          "a callback that moved too much is not believed");
-  ok(strstr(p->w.log, "could not be copied") != NULL, "and people are told: %s", p->w.log);
+  ok(strstr(p->w.log, "could not be copied") != NULL, "and that is logged: %s", p->w.log);
   p->lie = 0;
   p->size = 0;
   is_int(call(p, SYS_open, 100, 0), -EFAULT, "a memory that fails is no memory");
@@ -295,7 +295,7 @@ static void parking(void) {
   }
   p->park = false;
   is_int(lencase_call_complete(p->w.st, parked[1], 5, &result, &still), LENCASE_OK, "one goes on");
-  ok(result == 5 && still == NULL, "that nobody handled");
+  ok(result == 5 && still == NULL, "that no grate handled");
   is_int(lencase_call_complete(p->w.st, parked[1], 5, &result, &still), LENCASE_EINVAL, "once");
   is_int(lencase_call_complete(p->w.st, parked[0], -ENOENT, &result, &still), LENCASE_OK,
          "the other");

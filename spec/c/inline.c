@@ -105,7 +105,7 @@ int main(void) {
   memcpy(seen, counts.seen, sizeof seen); /* what this test prints is seen, too */
   is_int(n, 5, "a call that is handed on");
   is_int(err, 77, "errno stays the program's");
-  is_int(read(ends[0], got, 5), 5, "a call that nobody handles");
+  is_int(read(ends[0], got, 5), 5, "a call that no grate handles");
   is_str(got, "hello", "what was written");
   is_str(seen, "hello", "what the handler saw");
   ok(write(-1, "x", 1) == -1 && errno == EBADF, "the kernel's errno");

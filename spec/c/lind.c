@@ -198,7 +198,7 @@ static void arguments(void) {
   is_int(call(&g, CAGE, SYS_getppid), 9, "state follows the cage");
   is_int(call(&g, CAGE, SYS_read, 0, BASE + 200, 10), 3, "what a handler fills");
   is_mem(d.memory + 200, "abc", 3, "is in the cage");
-  is_int(call(&g, CAGE, SYS_getgid), 5, "what nobody handles goes to Lind as it is");
+  is_int(call(&g, CAGE, SYS_getgid), 5, "what no grate handles goes to Lind as it is");
   grate_down(&g);
 }
 

@@ -1,8 +1,8 @@
 /*
 ** embed.c - the host of an embedder's own cages (lencase.h): memory and bottom are the embedder's
 **
-** Results and counts that it gives are checked here, once: a callback that lies about sizes harms
-** its own call only.
+** Results and counts of its callbacks are checked here, once: a callback that returns a wrong size
+** harms its own call only.
 */
 
 #include <assert.h>
@@ -19,11 +19,11 @@
 #include "../../call.h"
 #include "../edge.h"
 
-/* Memory of the cage in use by a call; 'data' only where it cannot be written directly. */
+/* Memory of the cage that a call uses. */
 struct block {
   uint64_t addr;
   size_t size;
-  unsigned char *data; /* the bytes of a window that the cage does not have yet */
+  unsigned char *data; /* bytes that are still to be written there; NULL: they are there */
   struct block *next;  /* by ascending address */
 };
 
@@ -41,7 +41,7 @@ struct embed {
   struct block *blocks; /* inside of config.room */
   struct parked *parked;
   unsigned busy; /* how many calls of the cage, and on its behalf, are at work */
-  bool ending;   /* it ends, with 'status', when that call is over */
+  bool ending;   /* it ends, with 'status', when they are over */
   int status;
 };
 
@@ -57,7 +57,7 @@ static bool is_gone(const struct lencase_cage *cage) {
 
 /* {================================= memory ================================ */
 
-/* How many bytes there are from 'addr' on; address 0 is no object's. */
+/* How many of the 'size' bytes at 'addr' there are; no object has address 0. */
 static size_t extent(const lencase_cage_config *c, uint64_t addr, size_t size) {
   if (addr == 0 || addr >= c->size) return 0;
   return size < c->size - addr ? size : (size_t)(c->size - addr);
@@ -85,8 +85,8 @@ static size_t by_pipe(const char *from, char *to, size_t size, uint64_t addr) {
 }
 
 /*
-** This process's own memory, without a fault when it is not there (process_vm_readv(2), which a
-** container's seccomp profile may refuse).
+** This process's own memory, without a fault when it is not mapped: by process_vm_readv(2), which a
+** container's seccomp profile may refuse.
 */
 static size_t own_memory(uint64_t addr, void *data, size_t size, bool write) {
   struct iovec here = {data, size}, there = {(void *)(uintptr_t)addr, size}; /* NOLINT */
@@ -116,7 +116,7 @@ static size_t write_raw(const struct embed *e, uint64_t addr, const void *data, 
   return size;
 }
 
-/* The window that has all of these bytes and that the cage has not yet got; NULL: none. */
+/* The window with all of these bytes that is still to be written to the cage; NULL: none. */
 static const struct block *staged(const struct embed *e, uint64_t addr, size_t size) {
   const struct block *b = e->blocks;
   while (b != NULL && (b->data == NULL || addr < b->addr || addr - b->addr > b->size ||
@@ -221,7 +221,7 @@ static int ours_get(struct call *call, struct mem_seg *seg, bool window) {
   struct embed *e = embed_of(call->cage);
   int status = LENCASE_OK;
   if (is_gone(call->cage)) return LENCASE_EGONE;
-  if (e->config.flags & LENCASE_OWN_MEMORY) { /* it needs no room of the cage's */
+  if (e->config.flags & LENCASE_OWN_MEMORY) { /* any memory of this process will do */
     seg->data = state_new(call->cage->st, seg->size);
     seg->addr = (uint64_t)(uintptr_t)seg->data;
     if (seg->data == NULL) status = LENCASE_ENOMEM;
@@ -257,7 +257,7 @@ static void embed_put(struct call *call, const struct mem_seg *seg) {
   state_free(st, b, sizeof *b);
 }
 
-/* A cage's own memory has no unreadable pages. */
+/* Only this process's memory has pages that cannot be read. */
 static int embed_edge_get(struct call *call, struct mem_seg *seg) {
   const struct embed *e = embed_of(call->cage);
   if (is_gone(call->cage)) return LENCASE_EGONE;
@@ -282,7 +282,7 @@ static lencase_verdict ask_bottom(struct embed *e, int32_t nr, const uint64_t w[
   lencase_verdict verdict = LENCASE_VERDICT_DONE;
   const struct block *b = e->blocks;
   *result = -ENOSYS;
-  /* the bottom reads the windows in the cage's memory */
+  /* the bottom will read the windows in the cage's memory */
   while (b != NULL && (b->data == NULL || write_raw(e, b->addr, b->data, b->size) == b->size))
     b = b->next;
   if (b != NULL)
@@ -298,7 +298,7 @@ static lencase_verdict ask_bottom(struct embed *e, int32_t nr, const uint64_t w[
 }
 
 /*
-** A call of a cage that has ended meanwhile stays parked, and is dropped when the call is over. One
+** A call whose cage has ended meanwhile stays parked, and is dropped when the cage is freed. A call
 ** on behalf of a cage that did not make it (thread NULL) cannot wait.
 */
 static enum verdict embed_carry_out(struct call *call, int32_t nr,
@@ -334,7 +334,7 @@ static int embed_fd_path(struct lencase_cage *cage, int fd, char *buf, size_t si
   return (size_t)n < size ? (int)n : -ENAMETOOLONG;
 }
 
-/* If the embedder does not say, a descriptor counts as open: grates forget nothing of it. */
+/* Without a callback a descriptor counts as open: grates keep what they know of it. */
 static bool embed_fd_open(struct lencase_cage *cage, int fd) {
   char path[4096];
   return embed_fd_path(cage, fd, path, sizeof path) != -EBADF;
@@ -454,8 +454,8 @@ static int no_cage(lencase_state *st, uint64_t id) {
   return state_fail(st, LENCASE_EGONE, "cage %" PRIu64 " is not the embedder's, or has ended", id);
 }
 
-/* The embed part of a cage that exists; NULL, with an error: there is none. One that was killed
-** between its calls ends when it is looked up. */
+/* The host's part of a cage by its id; NULL, with an error: there is none. A cage that was killed
+** between its calls ends here. */
 static struct embed *find(lencase_state *st, uint64_t id) {
   struct lencase_cage *cage = cage_by_id(st, id);
   if (cage == NULL || cage->ops != &embed_ops) {
@@ -593,7 +593,7 @@ LENCASE_PUBLIC int lencase_cage_call(lencase_state *st, uint64_t cage, int32_t c
   return status;
 }
 
-/* The cage of a call that is parked; NULL, with an error: it is none of ours, or not parked. */
+/* Unparks a call, and returns its cage; NULL, with an error: it is not parked here. */
 static struct embed *unparked(lencase_state *st, struct call *call) {
   struct embed *e =
       call->cage != NULL && call->cage->ops == &embed_ops ? embed_of(call->cage) : NULL;

@@ -1,10 +1,9 @@
 /*
-** bytes.c - bytes of the program's that may not be there, copied by the kernel
+** bytes.c - copies bytes of the program's, which need not be mapped
 **
-** process_vm_readv(2) and its like do it between two places of this process. Where a filter does
-** not let them (a container's, or the program's own) the bytes go through a pipe: write(2) reads a
-** pointer and read(2) writes one as any call of the program's would. /proc/self/mem is no way: it
-** goes through protections.
+** By process_vm_readv(2) and process_vm_writev(2) on this process. Where a filter refuses them (a
+** container's, or the program's own) the bytes go through a pipe: write(2) reads from an address
+** and read(2) writes to one, and say EFAULT. Not by /proc/self/mem, which ignores protections.
 */
 
 #include "inline_int.h"
@@ -18,7 +17,7 @@ enum { PAGE = 4096 };
 
 /* {=============================== the pipe ================================ */
 
-/* A number where no program looks for its own, in place of 'fd'; negative: an errno. */
+/* Moves 'fd' to a number that programs do not use; negative: an errno. */
 static int64_t out_of_the_way(const struct inline_host *h, int fd) {
   static const int wanted[] = {1002, 202, 12};
   int64_t high = -EMFILE;
@@ -37,7 +36,7 @@ static void pipe_close(struct inline_host *h) {
   }
 }
 
-/* A child that shares the memory has descriptors of its own: its parent would not have these. */
+/* Not in a child that shares the memory: its parent would not have the descriptors. */
 static bool pipe_open(struct inline_host *h) {
   int ends[2], i;
   if (inline_is_sharing(h) || inline_raw3(h, SYS_pipe2, (uintptr_t)ends, O_CLOEXEC | O_NONBLOCK, 0))
@@ -93,7 +92,7 @@ static size_t by_pipe(struct inline_host *h, uint64_t from, uint64_t to, size_t 
 
 /* {============================== by the kernel ============================ */
 
-/* Between this process and itself no other error than EFAULT is a matter of the bytes. */
+/* EFAULT is about the bytes, any other error about the call. */
 static bool is_refused(struct inline_host *h, int64_t result) {
   if (result >= 0 || result == -EFAULT) return false;
   h->by_pipe = true;

@@ -1,8 +1,8 @@
 /*
-** code.h - where the C library of the including object has its code
+** code.h - where the code of the including object's C library is
 **
-** In a header, since the program's side (preload.c), the grates' (engine.c) and the library's
-** (start.c) are objects of their own, and each means the getpid that it was linked with.
+** In a header, since preload.c, engine.c and start.c are in three objects, and each means the
+** getpid that its object was linked with.
 */
 
 #ifndef INLINE_CODE_H

@@ -4,14 +4,14 @@
 ** The program's signal handlers must not run while its thread has the engine, or is about to have
 ** it. To block signals would take two system calls for each call of the program, and two more for
 ** each downcall, and each of them costs as much as a grate's handler in Lua. So a thread only marks
-** itself as inside, and the kernel enters all signal handlers by way of inline_signal_entry. Outside
-** the host that jumps on to the program's handler, which finds what the kernel has prepared for it;
-** inside it blocks all signals, queues the one that came once more, and returns. When the thread
-** leaves the host it unblocks them, and the kernel delivers it there.
+** itself as inside, and the kernel enters all signal handlers by way of inline_signal_entry.
+** Outside the host that jumps on to the program's handler, which finds what the kernel has prepared
+** for it; inside it blocks all signals, queues the one that came once more, and returns. When the
+** thread leaves the host it unblocks them, and the kernel delivers it there.
 **
 ** Invariant: a thread's 'inside' is true only between inline_enter_host and inline_leave_host, and
-** no signal handler of the program runs meanwhile. So whatever a signal handler finds the thread in
-** is a state that it may leave for good, by siglongjmp.
+** no signal handler of the program runs meanwhile. A signal handler therefore always finds the
+** thread in a state that it may leave for good, by siglongjmp.
 **
 ** Where a signal handler is entered, and where the kernel's frame goes: stack.c.
 */
@@ -43,7 +43,7 @@ void inline_enter_host(struct arrival *a) {
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
-/* The signal was delivered a moment ago, so the queue has room, unless others have just filled it. */
+/* The signal was delivered just now, so the queue has room, unless others have filled it. */
 static void queue(const struct inline_host *h, int sig, const siginfo_t *info) {
   uint64_t pid = (uint64_t)inline_raw3(h, SYS_getpid, 0, 0, 0);
   uint64_t tid = (uint64_t)inline_raw3(h, SYS_gettid, 0, 0, 0);
@@ -55,17 +55,17 @@ static void queue(const struct inline_host *h, int sig, const siginfo_t *info) {
 }
 
 /*
-** Restores the program's mask, so that the signals which came meanwhile are delivered. A signal that
-** was kept comes first, by SIGSYS, and the mask is restored when its handler returns.
+** Restores the program's mask, so that the signals which came meanwhile are delivered. One that is
+** pending here comes first, by SIGSYS, and the mask is restored when its handler returns.
 */
 static void reopen(const struct inline_host *h, struct inline_thread *t) {
   inline_mask mask = t->mask;
-  bool kept = t->keeps;
+  bool pending = t->has_pending;
   assert(!t->inside);
   t->deferred = false; /* all signals are blocked: none sets it again before the mask is restored */
-  if (kept) queue(h, SIGSYS, &t->kept);
-  if (!kept || t->keeps) {
-    t->keeps = false; /* the queue is full */
+  if (pending) queue(h, SIGSYS, &t->pending);
+  if (!pending || t->has_pending) {
+    t->has_pending = false; /* the queue is full */
     set_mask(h, mask);
   }
   inline_sigsys_comes(h, t);
@@ -101,7 +101,7 @@ int64_t inline_await(struct arrival *a, int64_t nr, const uint64_t words[LENCASE
 
 void inline_sigreturn_opens(struct arrival *a) {
   a->thread->inside = a->thread->deferred = false;
-  if (a->thread->keeps) reopen(a->h, a->thread);
+  if (a->thread->has_pending) reopen(a->h, a->thread);
 }
 
 void inline_close(struct arrival *a) {
@@ -142,7 +142,7 @@ void inline_sigsys_comes(const struct inline_host *h, struct inline_thread *t) {
 /*
 ** Returns to where the thread was, with everything blocked; by the gate, since that may be in the
 ** engine. Real-time signals come in the order in which they were sent, and there is no way to queue
-** one before those that are pending: it is kept in the thread, and delivered by SIGSYS.
+** one before others: it is pending here, and delivered by SIGSYS.
 */
 static void defer(struct inline_host *h, struct inline_thread *t, int sig, const siginfo_t *info,
                   ucontext_t *uc) __attribute__((noreturn));
@@ -158,8 +158,8 @@ static void defer(struct inline_host *h, struct inline_thread *t, int sig, const
   if (sig == SIGSYS)
     keep_sigsys(t, info);
   else if (sig >= __SIGRTMIN && info->si_code < 0) {
-    t->kept = *info;
-    t->keeps = true;
+    t->pending = *info;
+    t->has_pending = true;
   } else
     queue(h, sig, info);
   inline_sigreturn(h, (uintptr_t)uc);
@@ -184,11 +184,11 @@ static uintptr_t handler_of(struct inline_host *h, int sig) {
   return handler;
 }
 
-/* The signal that was kept has come by SIGSYS. The frame's mask becomes the program's. */
-static int kept_arrives(struct inline_thread *t, siginfo_t *info, ucontext_t *uc) {
-  int sig = t->kept.si_signo;
-  assert(sig >= __SIGRTMIN && t->kept.si_code < 0);
-  t->keeps = false;
+/* The signal that is pending here has come by SIGSYS. The frame's mask becomes the program's. */
+static int pending_arrives(struct inline_thread *t, siginfo_t *info, ucontext_t *uc) {
+  int sig = t->pending.si_signo;
+  assert(sig >= __SIGRTMIN && t->pending.si_code < 0);
+  t->has_pending = false;
   info->si_signo = sig;
   *(inline_mask *)&uc->uc_sigmask = t->mask;
   return sig;
@@ -240,7 +240,8 @@ static void no_room(struct inline_host *h, ucontext_t *uc) {
   inline_sigreturn(h, (uintptr_t)uc);
 }
 
-/* The frame shows the program's alternate stack and SIGSYS, which only we know, as they are. */
+/* Puts into the frame what only we know: the program's alternate stack, and whether SIGSYS is
+** blocked. The latter may change with the signal handler's mask. */
 static void show_ours(struct inline_thread *t, const struct kernel_action *action, int sig,
                       ucontext_t *uc) {
   inline_mask *mask = (inline_mask *)&uc->uc_sigmask;
@@ -250,7 +251,7 @@ static void show_ours(struct inline_thread *t, const struct kernel_action *actio
     t->blocks_sigsys = true;
 }
 
-/* The program's handler. One that left by siglongjmp has left a stale 'awaiting', not at its gate. */
+/* The program's handler. After one that left by siglongjmp 'awaiting' is stale, not at its gate. */
 static void enter(struct inline_host *h, struct inline_thread *t, int sig, struct inline_entry *e) {
   const struct kernel_action action = h->actions[sig - 1];
   bool cancel = is_cancel(h, t, sig, e->uc), high = (action.flags & SA_ONSTACK) != 0;
@@ -274,8 +275,8 @@ static void enter(struct inline_host *h, struct inline_thread *t, int sig, struc
 }
 
 /*
-** SIGSYS that is no dispatched call. False: it is ignored, is pending until the program unblocks it,
-** or ends the program when we return. What the kernel forces is neither ignored nor blocked.
+** SIGSYS that is no dispatched call. False: it is ignored, is pending until the program unblocks
+** it, or ends the program when we return. What the kernel forces is neither ignored nor blocked.
 */
 static bool is_handled(const struct inline_host *h, struct inline_thread *t,
                        const siginfo_t *info) {
@@ -317,7 +318,7 @@ bool inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc, struct inli
     inline_sigreturn(h, (uintptr_t)uc);
   }
   if (sig == SIGSYS) {
-    if (t->keeps && info->si_code == t->kept.si_code) sig = kept_arrives(t, info, uc);
+    if (t->has_pending && info->si_code == t->pending.si_code) sig = pending_arrives(t, info, uc);
     if (sig == SIGSYS && !is_handled(h, t, info)) return false;
     adopt(h, sig, uc);
   }

@@ -1,5 +1,5 @@
 /*
-** dispatch.c - SIGSYS: a call of the program's arrives, and its way through the grates
+** dispatch.c - a call of the program arrives by SIGSYS, passes the grates, and is carried out
 */
 
 #include "entry.h"
@@ -14,13 +14,13 @@
 
 struct inline_host *inline_the_host;
 
-/* From one visit of the engine to the next. */
+/* What a call has in hand while it enters and leaves the engine. */
 struct visit {
   struct arrival *a;
   struct process *proc;
   struct flight *f;
   uint64_t id;
-  int64_t result; /* of what was carried out; then the call's */
+  int64_t result; /* of the downcall that was carried out; at the end the call's */
   enum verdict verdict;
 };
 
@@ -42,8 +42,8 @@ void inline_flight_drop(struct inline_host *h, struct flight *f) {
 }
 
 /*
-** A signal handler of the program's has left by longjmp, and with it the call that it came into:
-** the thread is now further up the same stack.
+** A signal handler that came into a call has left by longjmp, and so the call has, too: the thread
+** is further up the same stack now.
 */
 static void drop_abandoned(struct inline_host *h, const struct visit *v) {
   struct flight *f = h->flights, *next;
@@ -107,7 +107,7 @@ static void step_carried(void *arg) {
   settle(s);
 }
 
-/* For a call that does not return: nothing would end its flight. */
+/* For rt_sigreturn, which does not return: nothing would end its flight. */
 static void step_leave(void *arg) {
   struct visit *s = arg;
   inline_flight_drop(s->a->h, s->f);
@@ -127,7 +127,7 @@ static void take_step(struct visit *s, void (*fn)(void *)) {
     }
 }
 
-/* Nothing of ours comes after it: signals may be delivered from here on. */
+/* The host is left for good: signals may be delivered from here on. */
 static int64_t carry_last(struct arrival *a) {
   if (inline_is_tamed(a->nr)) return inline_carry(a, a->nr, a->words);
   a->done = true;
@@ -147,7 +147,7 @@ static int64_t ask(struct arrival *a) {
     s.result = inline_carry(a, nr, words);
     inline_lock(a->h);
     if (s.f->id != s.id)
-      s.verdict = VERDICT_DONE; /* dropped meanwhile, or this is the child of a fork */
+      s.verdict = VERDICT_DONE; /* it was dropped meanwhile; in the child of a fork all are */
     if (s.verdict == VERDICT_PARKED) take_step(&s, step_carried);
   }
   inline_unlock(a->h);
@@ -182,7 +182,7 @@ static const char *name_of(int64_t nr) {
   return sig != NULL ? sig->name : "a call without a name";
 }
 
-/* A signal that comes before this came before the call. */
+/* A signal that comes before the host is entered came before the call. */
 static int64_t arrive_dispatched(struct arrival *a) {
   int64_t result;
   a->thread = inline_thread_here();
@@ -240,9 +240,8 @@ int inline_no_dispatch(struct lencase_state *st, int err) {
 /* {============================ carrying out calls ========================= */
 
 /*
-** Under the program's own mask, so that signals interrupt the call as ever, and handlers that
-** come into it make calls of their own. What the call does to the mask is the program's mask
-** from now on.
+** Outside of the host, so that signals interrupt the call as they would without us, and signal
+** handlers that come into it can make calls.
 */
 int64_t inline_carry_plain(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   int64_t result;
@@ -252,8 +251,8 @@ int64_t inline_carry_plain(struct arrival *a, int64_t nr, const uint64_t words[L
 }
 
 /*
-** Dispatch is ours. To the program this is a kernel where it is off, and cannot be had: a lencase
-** that starts a program inline asks for the former.
+** To the program syscall user dispatch is off, and cannot be turned on. A lencase that starts a
+** program inline asks whether it can be turned off.
 */
 static int64_t carry_prctl(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   if ((uint32_t)words[0] == PR_SET_SYSCALL_USER_DISPATCH)
@@ -268,7 +267,7 @@ static int64_t carry_seccomp(struct arrival *a, int64_t nr, const uint64_t words
   return (loads ? inline_carry_filter : inline_carry_plain)(a, nr, words);
 }
 
-/* Opens files without a system call that could be seen. */
+/* It opens files without system calls that a grate could handle. */
 static int64_t carry_io_uring(struct arrival *a, int64_t nr,
                               const uint64_t words[LENCASE_MAXARGS]) {
   return a->h->wants ? -ENOSYS : inline_carry_plain(a, nr, words);

@@ -164,9 +164,9 @@ end inline_newborn
 .endm
 
 /*
-** To where the frame was moved to; there, on the program's own stack, signals are let in, so that
-** one which has waited finds a handler that has begun. The registers are the three of a handler
-** with SA_SIGINFO, which others do not look at.
+** Goes on where the frame was moved to. When that is the program's own stack the host is left
+** there, so that a signal which was deferred comes into a signal handler that has begun. The
+** registers are the three arguments of a signal handler with SA_SIGINFO; others ignore two of them.
 */
 	.balign 16
 function inline_signal_entry
@@ -302,7 +302,7 @@ function inline_patched_entry
 	call	inline_patched_stack
 	cmp	$AT_ONCE, %rax
 	jbe	3f
-	/* stack.c: a handler that comes in here finds the program's stack at every instruction. */
+	/* program_sp() in stack.c is right at every instruction. */
 	mov	%rax, %r11
 	lea	-PATCHED_RBP + RED_ZONE(%rbp), %rax
 	mov	%r11, %rsp

@@ -15,10 +15,10 @@
 extern const char inline_gate_begin[], inline_gate_fast[], inline_gate_restorer[],
     inline_gate_end[];
 
-/* Returns by the 'ret' of the gate. */
+/* Makes a call, and returns by the 'ret' behind the gate's syscall. */
 int64_t inline_gate_call(int64_t nr, const uint64_t *words, uintptr_t gate);
 
-/* The same, with *at_gate set before. Up to inline_gate_carry_end the call has not begun. */
+/* The same, and sets *at_gate before. Up to inline_gate_carry_end the call has not begun. */
 int64_t inline_gate_carry(int64_t nr, const uint64_t *words, uintptr_t gate,
                           volatile bool *at_gate);
 extern const char inline_gate_carry_end[];
@@ -57,13 +57,13 @@ void inline_newborn_start(const struct newborn *n);
 
 /* {================================ signals ================================ */
 
-/* What the kernel has for all signals that are handled. */
+/* What the kernel enters for all signals that are handled. */
 void inline_signal_entry(void);
 
-/* False: the thread goes on where it was interrupted. True: e->handler is entered. */
+/* True: e->handler is entered. False: the thread goes on where the signal came. */
 bool inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc, struct inline_entry *e);
 
-/* On the stack of a handler that is about to begin: signals that came meanwhile come now. */
+/* The host is left, on the stack of a signal handler that is about to begin. */
 void inline_signal_opens(struct inline_thread *s);
 
 /* }========================================================================= */
@@ -72,7 +72,7 @@ void inline_signal_opens(struct inline_thread *s);
 
 /* What inline_patched_entry puts on the program's stack. */
 struct patched {
-  uint64_t r15, r14, r13, r12, rbx; /* for those who look for pointers on the program's stack */
+  uint64_t r15, r14, r13, r12, rbx; /* garbage collectors look for pointers here */
   uint64_t nr, words[LENCASE_MAXARGS];
   uint64_t rbp, after; /* where the site goes on */
   uint8_t red_zone[INLINE_RED_ZONE];

@@ -1,9 +1,9 @@
 /*
 ** exec.c - programs that are executed: whether they can run inline, and their environment
 **
-** The dynamic linker of the new program is what brings our library in, by LD_PRELOAD. A program
-** without one, and one that it does not preload for (set-user-ID), would run without any handler:
-** it is refused, with EACCES and a message.
+** The new program's dynamic linker loads our library, by LD_PRELOAD. A program without one, and one
+** for which it does not preload (set-user-ID), would run without its grates: it is refused, with
+** EACCES and a message.
 **
 ** Runs in the program's threads, outside of the engine: raw calls alone.
 */
@@ -28,7 +28,7 @@ enum { SCRIPTS_DEEP = 4, HEAD = 256, PHDRS = 64 };
 
 /* {============================ what is refused? ========================== */
 
-/* How calls are made: by the gate in a program that runs inline, by libc in its launcher. */
+/* In a program that runs inline: calls are made by the gate. In its launcher, h NULL: by libc. */
 struct caller {
   const struct inline_host *h;
 };
@@ -42,8 +42,9 @@ static int64_t ask(const struct caller *c, long nr, uint64_t a, uint64_t b, uint
 }
 
 /*
-** A dynamic linker that preloads our library, which is one for the GNU C library. Others (musl's)
-** say nothing when they cannot; nor does any of a program that has another root folder.
+** It must be glibc's dynamic linker, since our library is linked to glibc, and must find the
+** library. When one cannot preload it (musl's, or in another root folder) it goes on without a
+** word.
 */
 static const char *linker_refusal(const struct caller *c, int fd, const Elf64_Phdr *interp) {
   char path[HEAD + 1], *name;
@@ -54,7 +55,7 @@ static const char *linker_refusal(const struct caller *c, int fd, const Elf64_Ph
   if (strcmp(name != NULL ? name + 1 : path, "ld-linux-x86-64.so.2") != 0)
     return "is linked for another C library";
   if (c->h == NULL) return NULL;
-  /* by the real user, without capabilities that exec drops */
+  /* faccessat: as the real user, without the capabilities that exec drops */
   if (ask(c, SYS_faccessat, (uint64_t)AT_FDCWD, (uintptr_t)c->h->preload, R_OK, 0) != 0)
     return "would not find lencase's library (in another root folder or mount namespace, or as "
            "another user)";
@@ -84,7 +85,8 @@ static const char *mode_refusal(const struct caller *c, int fd) {
   if (ask(c, SYS_getuid, 0, 0, 0, 0) != ask(c, SYS_geteuid, 0, 0, 0, 0) ||
       ask(c, SYS_getgid, 0, 0, 0, 0) != ask(c, SYS_getegid, 0, 0, 0, 0))
     return "would run with an effective user or group ID that is not the real one";
-  if (ask(c, SYS_prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0) == 1) return NULL; /* it is as any other */
+  if (ask(c, SYS_prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0) == 1)
+    return NULL; /* set-user-ID is ignored */
   if ((st.st_mode & S_ISUID) && (int64_t)st.st_uid != ask(c, SYS_getuid, 0, 0, 0, 0))
     return "is set-user-ID";
   if ((st.st_mode & S_ISGID) && (st.st_mode & S_IXGRP) &&
@@ -110,7 +112,7 @@ static char *interpreter(char *head, int64_t n) {
 
 static const char unreadable[] = "cannot be read, so that it cannot be told how it is linked";
 
-/* An empty path is the descriptor's file. */
+/* An empty path means the file of the descriptor. */
 static int64_t open_program(const struct caller *c, int dirfd, const char *path) {
   const uint64_t flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
   char link[32];
@@ -126,7 +128,7 @@ static const char *refusal(const struct caller *c, int dirfd, const char *path, 
   const char *why;
   char *next;
   int64_t n, fd = open_program(c, dirfd, path);
-  if (fd < 0) { /* it may be executable all the same */
+  if (fd < 0) { /* it may be executable, though not readable */
     n = ask(c, SYS_faccessat2, (uint64_t)dirfd, (uintptr_t)path, X_OK, AT_EACCESS);
     return n == 0 ? unreadable : NULL;
   }
@@ -152,7 +154,7 @@ const char *inline_refusal(const char *path) {
 static const char preload_name[] = INLINE_PRELOAD "=";
 static const char script_name[] = INLINE_VARIABLE "=";
 
-/* Where the block's memory is given out, and what is left of it. */
+/* Memory of the block that is not used yet. */
 struct room {
   char *at;
   size_t left;
@@ -196,7 +198,7 @@ static bool starts_with(struct inline_host *h, uint64_t addr, const char *prefix
   return inline_peek(h, addr, head, n) == n && memcmp(head, prefix, n) == 0;
 }
 
-/* A script that continues ours: of a lencase that runs inline and starts a program inline. */
+/* True for a script that begins with ours: of a lencase that itself runs inline. */
 static bool extends_script(struct inline_host *h, uint64_t value) {
   size_t size = strlen(h->script), at, n;
   char some[256];
@@ -214,7 +216,7 @@ static uint64_t variable_at(struct inline_host *h, uint64_t envp, int64_t i) {
   return p;
 }
 
-/* The script of such a lencase, which adds the same two variables as we do. 0: none. */
+/* The script of such a lencase, which puts the same two variables at the end as we do. 0: none. */
 static uint64_t nested_script(struct inline_host *h, uint64_t envp, int64_t n) {
   uint64_t script = n > 1 ? variable_at(h, envp, n - 2) : 0;
   if (script == 0 || !starts_with(h, variable_at(h, envp, n - 1), preload_name)) return 0;
@@ -222,7 +224,7 @@ static uint64_t nested_script(struct inline_host *h, uint64_t envp, int64_t n) {
   return extends_script(h, script + strlen(script_name)) ? script : 0;
 }
 
-/* The program's own of this name: the last one counts, as for the dynamic linker. */
+/* The program's own LD_PRELOAD: the last one counts, as for the dynamic linker. */
 static const char *own_preload(struct inline_host *h, uint64_t envp, int64_t n) {
   while (n-- > 0) {
     uint64_t p = variable_at(h, envp, n);
@@ -233,11 +235,10 @@ static const char *own_preload(struct inline_host *h, uint64_t envp, int64_t n) 
 }
 
 /*
-** The variables of the program, and behind them ours, which the new program's preloaded library
-** takes away again: preload.c.
+** The program's variables, and behind them our two, which preload.c removes in the new program.
 */
 static char **environment(struct inline_host *h, struct room *r, uint64_t envp, int64_t n) {
-  /* by INLINE_AVOID_...: what the new program's script does not say yet */
+  /* by INLINE_AVOID_...: the word to be added to the new program's script */
   static const char *const avoided[INLINE_AVOIDS] = {"", "k1\n", "k2\n", "k3\n"};
   uint64_t script = nested_script(h, envp, n);
   const char *value;
@@ -291,7 +292,7 @@ void inline_exec_forget(struct inline_host *h, pid_t pid) {
 
 /* {=================================== calls =============================== */
 
-/* A path of the program's; false: it cannot be read, and the kernel will say so. */
+/* Copies a path of the program; false: it cannot be read, and the kernel will say so. */
 static bool path_at(struct inline_host *h, uint64_t addr, char *buf, size_t size) {
   size_t n = 0;
   while (n < size) {
@@ -309,7 +310,7 @@ struct notice {
   const char *path, *why;
 };
 
-/* What a grate has printed would go with the memory, and what it counted. */
+/* Before the memory goes: flushes what grates have printed, and reports what they have counted. */
 static void step_leave(void *arg) {
   struct inline_host *h = arg;
   state_debug(h->st, STOPS, "%d: executes a program", (int)h->pid);
@@ -342,7 +343,7 @@ static bool refused(struct inline_host *h, int64_t nr, const uint64_t words[LENC
   return true;
 }
 
-/* The new program shall have the channels, what a grate runs shall not. */
+/* The new program gets the channels; programs that a grate runs do not. */
 static void pass_channels(const struct inline_host *h, uint64_t flags) {
   size_t i;
   for (i = 0; i < h->place.nchannels; i++)
@@ -380,7 +381,7 @@ static int64_t with_environment(struct arrival *a, int64_t nr,
 int64_t inline_carry_exec(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   int64_t result;
   if (a->h->script == NULL)
-    return inline_carry_plain(a, nr, words); /* an embedder's: it ends here */
+    return inline_carry_plain(a, nr, words); /* an embedder's grates end here */
   if (refused(a->h, nr, words)) return -EACCES;
   inline_lock(a->h);
   inline_engine(a->h, step_leave, a->h);

@@ -1,10 +1,10 @@
 /*
 ** fatal.c - signals that end the program: its grates are notified before
 **
-** Where the program leaves such a signal to its default action the kernel gets a handler of ours,
-** and the program is told of the default. When the signal comes the process ends for the grates;
-** then the default is restored, and the signal is queued once more, as it was: the kernel ends the
-** process where it stood, and its parent sees the same status. Not for SIGKILL.
+** Where the program leaves such a signal to its default action the kernel gets a signal handler of
+** ours, and the program is told that the action is the default. When the signal comes the grates
+** are told of the end; then the default action is restored and the same signal is queued again: the
+** kernel ends the process where it was, and the parent sees the same status. Not for SIGKILL.
 */
 
 #include "inline_int.h"
@@ -29,13 +29,13 @@ static void on_fatal(int sig, siginfo_t *info, void *data) {
   struct inline_host *h = inline_the_host;
   uint64_t pid = (uint64_t)inline_raw3(h, SYS_getpid, 0, 0, 0);
   (void)data;
-  if (pid == 1) { /* the first of a namespace is spared what has the default action, but faults */
+  if (pid == 1) { /* in a namespace's process 1 the default action is to ignore, but for faults */
     if (inline_is_fault(sig, info)) inline_set_default(h, sig);
     return;
   }
   inline_lock(h);
   if (!h->off) inline_process_end(h, sig);
-  if ((pid_t)pid != h->pid) inline_unlock(h); /* it shares the memory of one that goes on */
+  if ((pid_t)pid != h->pid) inline_unlock(h); /* it shares the memory with one that goes on */
   inline_set_default(h, sig);
   inline_raw5(h, SYS_rt_tgsigqueueinfo, pid, (uint64_t)inline_raw3(h, SYS_gettid, 0, 0, 0),
               (uint64_t)sig, (uintptr_t)info, 0); /* blocked until we return */

@@ -1,10 +1,10 @@
 /*
 ** filters.c - seccomp filters that the program loads itself
 **
-** They answer our calls in its process as its own: those that look at numbers only may end it for a
-** call that it never makes. So such a filter is run on our calls before the kernel gets it. Some of
-** them we can do without from then on, and so can the programs that this one executes; the others
-** are named.
+** A filter sees the host's calls as the program's own, and may end the process for one that the
+** program itself never makes. So it is evaluated on the host's calls before the kernel gets it.
+** Some of them are not made from then on, here and in programs that this one executes; the others
+** are reported by name.
 */
 
 #include "../bpf.h"
@@ -18,10 +18,10 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-/* What we call while the program runs, and what it is for, if we can do without. */
+/* What the host calls while the program runs. */
 static const struct {
   int32_t nr;
-  uint8_t avoid; /* INLINE_AVOID_..., 0: not at all */
+  uint8_t avoid; /* INLINE_AVOID_...; 0: it cannot be avoided */
   uint64_t words[LENCASE_MAXARGS];
 } ours[] = {
     {SYS_process_vm_readv, INLINE_AVOID_VM, {0}},
@@ -38,7 +38,7 @@ static const struct {
     {SYS_sendto, 0, {0}}, /* reports */
 };
 
-/* What goes through a pipe goes by these. */
+/* What copies through a pipe need. */
 static const int32_t by_pipe[] = {SYS_read, SYS_write, SYS_pipe2, SYS_fcntl, SYS_close};
 
 /* A filter that is about to be loaded. */
@@ -56,7 +56,7 @@ static bool ends(const struct loading *l, int32_t nr, const uint64_t words[LENCA
   return bpf_ends_program(bpf_answer(l->code, &data));
 }
 
-/* True: that is not needed from now on. */
+/* True: the host does without from now on. */
 static bool avoid(const struct loading *l, uint8_t what) {
   static const uint64_t none[LENCASE_MAXARGS] = {0};
   struct inline_host *h = l->h;
@@ -75,7 +75,7 @@ static bool avoid(const struct loading *l, uint8_t what) {
   return true;
 }
 
-/* Logged by the launcher, whose standard error is not what this process has made of its own. */
+/* Reported by the launcher, if there is one: this process's standard error may be anything. */
 static void judge(const struct loading *l) {
   char names[256] = "";
   const char *last = "";

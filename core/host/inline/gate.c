@@ -138,7 +138,7 @@ void inline_engine(struct inline_host *h, void (*fn)(void *), void *arg) {
 
 /* {================================= threads =============================== */
 
-/* The thread has the state that its parent had, instead of a signal handler's. */
+/* The thread begins in the host, as its parent is: it gets what its parent had in the program. */
 void inline_newborn_start(const struct newborn *n) {
   __asm__ volatile("ldmxcsr %0\n\tfldcw %1" : : "m"(n->mxcsr), "m"(n->fcw));
   inline_thread_land(n->h, n->thread);

@@ -17,17 +17,17 @@ enum { INLINE_CHANNELS = 4 };
 
 /* To the launcher of the program, or to one around it: report.c. */
 struct inline_channel {
-  int fd;          /* 0: it is gone */
+  int fd;          /* 0: the program has closed it */
   uint32_t grates; /* whose state goes there: those loaded first are the outermost's */
 };
 
-/* What the host does without, since seccomp filters of the program's would end it for that. */
+/* What the host does without, since a seccomp filter would end the program for it: filters.c. */
 enum { INLINE_AVOID_VM = 1, INLINE_AVOID_PATCH = 2, INLINE_AVOIDS = 4 };
 
 /* Where the host's own system calls are made, and what its own code runs on. */
 struct inline_place {
   uintptr_t begin, size;     /* calls made by code in here are never dispatched */
-  uintptr_t gate, fast;      /* in there: 'syscall; ret', twice: patch.c has the other */
+  uintptr_t gate, fast;      /* 'syscall; ret' in there, and another one, for patch.c */
   uintptr_t restorer;        /* in there: what a signal handler returns to */
   uintptr_t code, code_size; /* the program's C library, to be patched; 0: none */
   uintptr_t fs;              /* the thread pointer of the grates' libc; 0: the caller's */

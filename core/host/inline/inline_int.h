@@ -1,24 +1,27 @@
 /*
 ** inline_int.h - what the files of the inline host share
 **
-** Why syscall user dispatch and not a seccomp filter with SECCOMP_RET_TRAP: a filter survives exec,
-** and the new program's dynamic linker would die of its first named call, before any code could
-** install a handler. Dispatch ends with exec; the preloaded library begins it anew. Its price is
-** that every call of the program is dispatched, also one that no grate names.
+** Syscall user dispatch and not a seccomp filter with SECCOMP_RET_TRAP: a filter survives exec, and
+** the first named call of the new program's dynamic linker would kill it, before any code could
+** install a handler for SIGSYS. Dispatch ends with exec, and the preloaded library turns it on
+** again. Its price is that every call of the program is dispatched, also those that no grate names.
 **
-** It is no boundary: program and grate are in one address space, and a program that wants to can
-** jump to the gate, or write into the grate.
+** This is no boundary: program and grate are in one address space, and the program can jump to the
+** gate, or write into the grate.
 **
 ** Three kinds of code run in a thread of the program:
 ** - the program's own: its calls raise SIGSYS;
-** - the handler's (dispatch.c and its like), on a stack of ours that every thread has: stack.c. It
-**   uses no TLS and no libc, and makes its calls by the gate. The program's handlers do not run
-**   meanwhile: defer.c;
+** - the host's (dispatch.c and what it calls), on a work stack that every thread has of us:
+** stack.c.
+**   It uses no TLS and no libc, and makes its calls by the gate. No signal handler of the program
+**   runs in the thread meanwhile: defer.c;
 ** - the engine's: the rooms above host.h, Lua, and their libc. One thread at a time is in there, on
-**   one stack and with one thread pointer of the engine's own, so that no thread of the program
-**   needs anything of ours, however it was made. What it does without the gate raises SIGSYS, too,
-**   and is let through.
+**   the engine's one stack and with its one thread pointer, so that a thread of the program needs
+**   nothing that we would have to set up in it, however it was made. Calls that the engine makes
+**   without the gate raise SIGSYS as well, and are let through.
 ** No thread waits for the kernel inside of the engine, nor with the lock held.
+**
+** A handler is a grate's; those of signals are called signal handlers.
 */
 
 #ifndef INLINE_INT_H
@@ -46,13 +49,13 @@ enum {
   INLINE_SYSCALL = 2     /* bytes of the instruction */
 };
 
-/* What a patched site comes to while vector registers are the program's. */
+/* For what a patched site calls while the vector registers are the program's. */
 #define GENERAL_REGS __attribute__((target("general-regs-only")))
 
 /* The kernel's sigset_t. */
 typedef uint64_t inline_mask;
 #define MASK_OF(sig) (UINT64_C(1) << ((sig)-1))
-#define MASK_ALL (~MASK_OF(SIGSYS)) /* SIGSYS is never blocked: a dispatched call would kill */
+#define MASK_ALL (~MASK_OF(SIGSYS)) /* while SIGSYS is blocked a dispatched call kills */
 
 /* The kernel's struct sigaction, and the flag that says that it has a restorer. */
 #define KERNEL_SA_RESTORER UINT64_C(0x04000000)
@@ -68,8 +71,8 @@ struct kernel_action {
 struct process {
   struct lencase_cage *cage;
   pid_t pid;
-  bool here;   /* false: it is a process of its own, we are its child by fork */
-  bool killed; /* it ends when the call that is at work lets go of the engine */
+  bool here;   /* false: we are its child by fork, and have a copy of its memory */
+  bool killed; /* by a grate: it ends when its call leaves the engine */
   struct process *next;
 };
 
@@ -77,75 +80,76 @@ struct process {
 struct flight {
   struct process *proc;
   struct call *call;
-  uint64_t id; /* never used again: a thread that waited for the kernel looks for it */
-  const struct inline_thread *thread; /* which one made it */
+  uint64_t id; /* never used again; 0: the call was dropped while its thread was in the kernel */
+  const struct inline_thread *thread; /* that made it */
   uintptr_t sp;                       /* of the code that made the call */
-  int32_t nr;                         /* what it has the kernel do */
+  int32_t nr;                         /* the call to be carried out, with its words */
   uint64_t words[LENCASE_MAXARGS];
   struct flight *next;
 };
 
 /*
-** A handler of the program's has come into a call that we carry out: what is on the work stack
-** above this is to stay until that handler returns.
+** A signal handler of the program has come into a call that we carry out: what is on the work stack
+** above this stays until that signal handler returns.
 */
 struct inline_pause {
   struct inline_pause *outer;
-  uintptr_t frame; /* the handler's ucontext_t */
-  uint64_t sp;     /* the program's own, where it made the call */
+  uintptr_t frame; /* its ucontext_t */
+  uint64_t sp;     /* the program's, where it made the call */
   bool high;       /* that is on its alternate stack */
-  bool shown; /* the handler was shown the program's registers: it is 'here' that it returns to */
+  bool shown; /* the frame has the program's registers: the thread goes on with those in 'here' */
   gregset_t here;
 };
 
 /* A thread: the beginning of its area (stack.c), and how signals are deferred (defer.c). */
 struct inline_thread {
-  volatile bool inside, deferred; /* in this order: inline_signal_entry */
-  volatile bool keeps;            /* 'kept' has come, and is not in the kernel's queue */
-  volatile bool at_gate;          /* it is past inline_leave_host */
-  bool blocks_sigsys;             /* as far as the program knows */
-  bool sigsys_waits;         /* one that the program sent to itself, 'sigsys', until it may come */
-  bool lent;                 /* to a child, until it executes a program or ends */
-  uint32_t busy;             /* 0: no thread's */
+  volatile bool inside;      /* the host: no signal handler of the program may run */
+  volatile bool deferred;    /* a signal has come meanwhile, and all are blocked */
+  volatile bool has_pending; /* one of them is 'pending' here, and not in the kernel's queue */
+  volatile bool at_gate;     /* its call is past inline_leave_host */
+  bool blocks_sigsys;        /* as far as the program knows */
+  bool sigsys_waits;         /* one that was sent to the program, 'sigsys', until it is unblocked */
+  bool lent;                 /* to a child that shares the memory, until it executes or ends */
+  uint32_t busy;             /* 0: this is no thread's, and may become a new one's */
   volatile inline_mask mask; /* deferred: the program's */
-  struct arrival
-      *volatile awaiting;      /* whose call is being carried out, or about to be; NULL: none */
-  struct inline_thread *next;  /* of all that there are */
-  struct inline_pause *paused; /* the innermost; NULL: none */
-  uintptr_t pointer;           /* the thread pointer that it is found by; 0: it is not */
-  stack_t alternate;           /* the program's own, as the kernel would have it */
-  siginfo_t kept, sigsys;
+  struct arrival *volatile awaiting; /* its call is being carried out, or about to; NULL: none */
+  struct inline_thread *next;        /* of all that there are */
+  struct inline_pause *paused;       /* the innermost; NULL: none */
+  uintptr_t pointer;                 /* the thread pointer that it is found by; 0: it is not */
+  stack_t alternate;                 /* the program's: the kernel has one of ours */
+  siginfo_t pending, sigsys;
 };
 
+/* A thread by its thread pointer. */
 struct inline_found {
   uintptr_t pointer;
   struct inline_thread *thread;
 };
 
-/* A handler that is about to be entered, in the order of inline_signal_entry. */
+/* A signal handler that is about to be entered. */
 struct inline_entry {
   uintptr_t handler;
   int64_t sig;
   siginfo_t *info;
   ucontext_t *uc;
   uintptr_t sp;                /* at the frame's return address */
-  struct inline_thread *opens; /* signals may come in; NULL: they were not kept out */
+  struct inline_thread *opens; /* it leaves the host then; NULL: it was not inside */
 };
 
-/* What was dispatched. */
+/* A call of the program's that has arrived, by SIGSYS or from a patched site. */
 struct arrival {
   struct inline_host *h;
   struct inline_thread *thread;
-  bool closed; /* all signals are blocked, and *mask is what the program has blocked */
+  bool closed; /* the kernel blocks all signals, and *mask is the program's mask */
   int64_t nr;
   uint64_t words[LENCASE_MAXARGS];
   inline_mask *mask;
   uint64_t sp;    /* of the code that made the call */
-  bool done;      /* signals may come in, and nothing of ours is left to do */
+  bool done;      /* the host was left for good: the kernel's result is the call's */
   ucontext_t *uc; /* the program's registers; NULL: it came from a patched site */
 };
 
-/* Memory for a program's environment, given back when a child that shares memory executed it. */
+/* Memory for the environment of a program that is executed; its maker may live on, by CLONE_VM. */
 struct exec_block {
   size_t size;
   pid_t pid;
@@ -159,7 +163,7 @@ struct inline_host {
   uint32_t lock;   /* of the engine */
   uint32_t others; /* processes that share the memory, besides the first */
   uint32_t threads;
-  bool wrfsbase; /* the processor's instruction may be used */
+  bool wrfsbase; /* the kernel lets programs use the instruction */
   bool off;      /* the state is closed: everything is let through */
   bool wants;    /* some grate handles something */
   uint8_t wanted[INLINE_NRS / 8];
@@ -171,7 +175,7 @@ struct inline_host {
   uint64_t last_id;
   struct exec_block *exec_blocks;
   uint8_t avoids; /* INLINE_AVOID_... */
-  bool by_pipe;   /* bytes.c: nothing else is allowed */
+  bool by_pipe;   /* bytes.c: process_vm_readv is refused */
   int pipe[2];    /* 0: none */
   uint32_t pipe_lock;
   uint64_t going[INLINE_TRACEES]; /* tracer.c */
@@ -181,14 +185,14 @@ struct inline_host {
   struct {
     uint32_t after, count;
   } sites[INLINE_SITES];           /* how often they have raised SIGSYS */
-  uint8_t slow[INLINE_NRS / 8];    /* calls that a grate or the host itself handles */
-  uint8_t aside[INLINE_NRS / 8];   /* calls that go by SIGSYS, always */
+  uint8_t slow[INLINE_NRS / 8];    /* a bit each: calls that a grate or the host handles */
+  uint8_t aside[INLINE_NRS / 8];   /* calls that always go by SIGSYS */
   uint8_t descriptors[INLINE_NRS]; /* kept.c: of each call, which arguments may be one */
-  struct kernel_action sigsys;     /* what the program believes to have installed */
-  bool shared_pointers;            /* there are threads that share a thread pointer */
-  struct inline_thread *areas;     /* all of them */
+  struct kernel_action sigsys;     /* the program's; the kernel has ours */
+  bool shared_pointers;            /* some threads have, or may have, the same thread pointer */
+  struct inline_thread *areas;     /* all, also idle ones */
   struct inline_found found[INLINE_FOUND];
-  struct kernel_action actions[INLINE_SIGNALS]; /* the program's: the kernel has our entry */
+  struct kernel_action actions[INLINE_SIGNALS]; /* the program's; the kernel has our entry */
 };
 
 /* {================================== gate ================================= */
@@ -199,19 +203,19 @@ int64_t inline_raw3(const struct inline_host *h, int64_t nr, uint64_t a, uint64_
 int64_t inline_raw5(const struct inline_host *h, int64_t nr, uint64_t a, uint64_t b, uint64_t c,
                     uint64_t d, uint64_t e);
 
-/* The same for a trap that has a slot, whose 'awaiting' it is. */
+/* The same for a->thread, whose 'awaiting' is 'a'. */
 int64_t inline_raw_awaited(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
-/* A thread whose trap is at its gate, with its instruction pointer here: the kernel has done
-** nothing of the call, or will begin it anew. */
+/* Of a thread at its gate whose instruction pointer is here: the kernel has not begun the call, or
+** will begin it anew. */
 bool inline_not_begun(const struct inline_host *h, uint64_t rip);
 
-/* The same for words that make a thread: there it goes on with the trap's registers, in an area of
-** its own. The stack that it is given is not touched, and may be none. */
+/* clone(2) with these words: the new thread goes on with a's registers. The stack that the program
+** gives it is not touched. */
 int64_t inline_raw_clone(const struct arrival *a, const uint64_t words[LENCASE_MAXARGS],
                          struct inline_thread *thread);
 
-/* The same for one that ends this thread, whose slot may be another's from then on. */
+/* A call that ends this thread; its area may be another thread's from then on. */
 void inline_raw_leave(const struct inline_host *h, int64_t nr, uint64_t word,
                       struct inline_thread *thread) __attribute__((noreturn));
 
@@ -221,7 +225,7 @@ void inline_sigreturn(const struct inline_host *h, uint64_t sp) __attribute__((n
 /* This library's own place, for programs that link it. */
 struct inline_place inline_own_place(void);
 
-/* Calls of this thread are dispatched from now on. 0 or -errno. */
+/* The kernel dispatches this thread's calls from now on: 0 or -errno. */
 int64_t inline_dispatch_on(const struct inline_host *h);
 
 /* Runs fn(arg) in the engine. The lock is held. */
@@ -233,18 +237,18 @@ bool inline_in_engine(const struct inline_host *h, uint64_t sp);
 void inline_lock(struct inline_host *h);
 void inline_unlock(struct inline_host *h);
 
-/* The same for other words than the engine's. */
+/* The same for other locks than the engine's. */
 void inline_lock_word(const struct inline_host *h, uint32_t *word);
 void inline_unlock_word(const struct inline_host *h, uint32_t *word);
 
-/* bytes.c: bytes of the program's that may not be there: how many were copied. */
+/* bytes.c: copies bytes of the program's, which need not be mapped: how many were copied. */
 size_t inline_peek(struct inline_host *h, uint64_t addr, void *data, size_t size);
 size_t inline_poke(struct inline_host *h, uint64_t addr, const void *data, size_t size);
 
 /* At most INLINE_SEGMENTS, up to the first byte that cannot be read. */
 size_t inline_peek_all(struct inline_host *h, const struct mem_seg *segs, size_t n);
 
-/* They go through a pipe from now on. False: there can be none. */
+/* Copies go through a pipe from now on. False: there can be none. */
 bool inline_bytes_by_pipe(struct inline_host *h);
 
 /* This is the child of a fork. */
@@ -262,43 +266,43 @@ void inline_debug_line(const struct inline_host *h, const char *fmt, ...) PRINTF
 
 /* {================================== stacks =============================== */
 
-/* A slot with its area, for a thread to be made; NULL: no memory. */
+/* An area for a thread that is about to be made; NULL: no memory. */
 struct inline_thread *inline_thread_new(struct inline_host *h);
 
-/* This thread's from now on. */
+/* It is this thread's area from now on. */
 void inline_thread_land(const struct inline_host *h, const struct inline_thread *t);
 
-/* The thread's that was interrupted; NULL: it is none of the program's. */
+/* The thread that the signal came to; NULL: it is none of the program's. */
 struct inline_thread *inline_thread_of(const ucontext_t *uc);
 
-/* This thread's, whose stack is in its area. */
+/* This thread, while it is on its work stack. */
 struct inline_thread *inline_thread_here(void);
 
-/* This thread's by its thread pointer; NULL: it is not found so. */
+/* This thread, by its thread pointer; NULL: it cannot be found so. */
 GENERAL_REGS struct inline_thread *inline_thread_found(struct inline_host *h);
 
-/* It will be found so; it no longer is. */
+/* It can be found so from now on; no longer. */
 void inline_thread_find(struct inline_host *h, struct inline_thread *t);
 void inline_thread_lose(struct inline_host *h, struct inline_thread *t);
 
-/* There are no others (in the child of a fork). */
+/* In the child of a fork: there are no other threads. */
 void inline_threads_keep(struct inline_host *h, struct inline_thread *own);
 
-/* What lies there is about to be moved: no handler may come in. */
+/* What lies on the landing is about to be moved: the host counts as entered. */
 bool inline_on_landing(const struct inline_thread *t, uint64_t sp);
 
-/* Where the next level of the work stack begins; there is not much left of it. */
+/* Where the next level of the work stack begins; little is left of it. */
 GENERAL_REGS uintptr_t inline_work(const struct inline_thread *t);
 GENERAL_REGS bool inline_work_is_scarce(const struct inline_thread *t);
 
-/* The frame goes to the work stack, for code of ours. */
+/* Moves the frame to the work stack, for a signal handler of ours. */
 void inline_to_work(struct inline_thread *t, struct inline_entry *e);
 
-/* It goes where a handler's frame of the program's goes ('high': SA_ONSTACK), if there is room. */
+/* Moves it to where the program's signal handler has it ('high': SA_ONSTACK), if there is room. */
 void inline_to_program(struct inline_thread *t, struct inline_entry *e, bool high);
 bool inline_has_room(const struct inline_thread *t, const ucontext_t *uc);
 
-/* Such a handler returns by this frame. */
+/* Such a signal handler returns by this frame. */
 void inline_resume(struct inline_thread *t, ucontext_t *uc);
 
 /* The program's alternate stack: whether 'sp' is on it; sigaltstack(2) on it: 0 or -errno. */
@@ -306,7 +310,7 @@ bool inline_is_high(const struct inline_thread *t, uint64_t sp);
 stack_t inline_alternate(const struct inline_thread *t, uint64_t sp);
 int inline_alternate_set(struct inline_thread *t, const stack_t *stack, uint64_t sp);
 
-/* As a frame has it: on a handler's way in, and on its way out. */
+/* In a frame: a signal handler is about to be entered, or has returned. */
 void inline_alternate_show(struct inline_thread *t, ucontext_t *uc);
 void inline_alternate_take(struct inline_thread *t, ucontext_t *uc, uint64_t sp);
 
@@ -314,23 +318,23 @@ void inline_alternate_take(struct inline_thread *t, ucontext_t *uc, uint64_t sp)
 
 /* {========================= entering and leaving the host ================= */
 
-/* Between the two no signal handler of the program's runs in this thread. */
+/* Between the two no signal handler of the program runs in this thread. */
 void inline_enter_host(struct arrival *a);
 void inline_leave_host(struct arrival *a);
 
-/* Leaves the host and makes the call: its signals come as to a program that waits for it. */
+/* Leaves the host and makes the call, which signals interrupt as the program's own. */
 int64_t inline_await(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
-/* The same as inline_leave_host when a frame with the program's mask is taken down next. */
+/* Leaves the host when rt_sigreturn comes next, which restores the program's mask. */
 void inline_sigreturn_opens(struct arrival *a);
 
-/* The program's handler whose frame lies at a->sp returns. */
+/* The program's signal handler whose frame lies at a->sp returns. */
 void inline_return(struct arrival *a) __attribute__((noreturn));
 
-/* A SIGSYS that has waited for this comes, when the program no longer blocks it. */
+/* Sends a SIGSYS that is pending for the program, if that does not block it any more. */
 void inline_sigsys_comes(const struct inline_host *h, struct inline_thread *t);
 
-/* Blocks them by the kernel's mask: for what makes or ends a thread. */
+/* Leaves the host with all signals blocked by the kernel: for calls that make or end a thread. */
 void inline_close(struct arrival *a);
 
 /* rt_sigaction, as the program means it: *old is what it had. 'new' may be NULL. Lock held. */
@@ -343,7 +347,7 @@ void inline_set_default(const struct inline_host *h, int sig);
 /* This is a child that shares the memory of its parent. */
 bool inline_is_sharing(const struct inline_host *h);
 
-/* The handlers that were there before us. */
+/* Takes over the signal handlers that the program has installed before. */
 void inline_adopt_handlers(struct inline_host *h);
 
 /* }========================================================================= */
@@ -352,7 +356,7 @@ void inline_adopt_handlers(struct inline_host *h);
 
 extern const struct host_ops inline_ops;
 
-/* The one of this process: signal handlers have no argument of ours. */
+/* This process's: a signal handler is given no argument of ours. */
 extern struct inline_host *inline_the_host;
 
 int inline_install(struct inline_host *h);
@@ -360,10 +364,11 @@ int inline_install(struct inline_host *h);
 /* LENCASE_EHOST, with the errno of such a call in the message. */
 int inline_no_dispatch(struct lencase_state *st, int err);
 
-/* The kernel raised it for what the thread did just now: to go back would raise it again. */
+/* The kernel raised it for the instruction just executed, which would raise it again. */
 bool inline_is_fault(int sig, const siginfo_t *info);
 
-/* SIGSYS: a call was dispatched. On the landing, for one of the engine's; and on the work stack. */
+/* SIGSYS of a dispatched call: of the engine's, on the landing; of the program's, as a signal
+** handler on the work stack. */
 #define INLINE_DISPATCHED 2 /* si_code: SYS_USER_DISPATCH */
 void inline_on_engine_call(ucontext_t *uc);
 void inline_on_call(int sig, siginfo_t *info, ucontext_t *uc);
@@ -371,24 +376,26 @@ void inline_on_call(int sig, siginfo_t *info, ucontext_t *uc);
 /* A call of the program's: asks its grates, or carries it out. The result. */
 int64_t inline_arrive(struct arrival *a);
 
-/* The processor may be asked for it. */
+/* Of the thread that calls it. */
 GENERAL_REGS uintptr_t inline_thread_pointer(const struct inline_host *h);
 
-/* True when more is to be done about a call than to make it. */
+/* True when the host does more about a call than to make it. */
 bool inline_is_tamed(int64_t nr);
 
-/* patch.c: a site raised SIGSYS, 'after' is the address behind it; a thread is about to be made. */
+/* patch.c: a site has raised SIGSYS, 'after' is the address behind it; a second thread is about to
+** be made; the host starts. */
 void inline_patch_hot(struct inline_host *h, uintptr_t after);
 void inline_patch_all(struct inline_host *h);
 void inline_patch_open(struct inline_host *h);
 
-/* Carries out a call of the program's, or of its grate's for it, as the kernel would without us. */
+/* Carries out a call of the program's, or its grate's on its behalf, with the effect that it has
+** without us. */
 int64_t inline_carry(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
-/* The same for calls that need nothing done about them. */
+/* The same for calls that are only made. */
 int64_t inline_carry_plain(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
-/* The words for the kernel: 'own' where they name descriptors of ours, else the words. */
+/* The words for the kernel: 'own' if they name descriptors of ours, else 'words'. */
 void inline_kept_open(struct inline_host *h);
 const uint64_t *inline_without_kept(const struct inline_host *h, int64_t nr,
                                     const uint64_t words[LENCASE_MAXARGS],
@@ -403,13 +410,13 @@ inline_carrier inline_tracer_carrier(int64_t nr);  /* tracer.c */
 inline_carrier inline_kept_carrier(int64_t nr);    /* kept.c */
 int64_t inline_carry_exec(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
-/* filters.c: for a call that loads a seccomp filter */
+/* filters.c: loads a seccomp filter */
 int64_t inline_carry_filter(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]);
 
 /* In the engine: the process that makes this call; NULL: no memory. */
 struct process *inline_self(struct inline_host *h);
 
-/* In the engine: the call is over, or no thread waits for it any more. */
+/* In the engine: the call has ended; it is dropped, since no thread waits for it any more. */
 void inline_flight_put(struct inline_host *h, struct flight *f);
 void inline_flight_drop(struct inline_host *h, struct flight *f);
 
@@ -422,27 +429,27 @@ void inline_process_end(struct inline_host *h, int wstatus);
 */
 bool inline_reports(const struct inline_host *h);
 
-/* It counts from now on. */
+/* The launcher expects a report of it from now on. */
 void inline_report_begin(const struct inline_host *h);
 
-/* Names of calls that a filter of the program's may end it for. False: there is no launcher. */
+/* Names of calls for which a filter of the program may end it. False: there is no launcher. */
 bool inline_report_filter(const struct inline_host *h, const char *names);
 
-/* In the engine: it counts no more, and hands over what it has. */
+/* In the engine: hands over the state of the grates. */
 void inline_report_end(struct inline_host *h);
 
 /*
-** fatal.c, when there is a channel to report to: *new is the default, and would end the process;
-** what the kernel gets in its place.
+** fatal.c, when there is a channel to report to: whether *new is the default and would end the
+** process; what the kernel gets in its place.
 */
 bool inline_is_fatal(const struct inline_host *h, int sig, const struct kernel_action *new);
 struct kernel_action inline_fatal_action(const struct inline_host *h);
 void inline_fatal_open(struct inline_host *h);
 
-/* Gives back what the child with this pid had its program's environment in. Lock held. */
+/* Unmaps what the child with this pid has had its program's environment in. Lock held. */
 void inline_exec_forget(struct inline_host *h, pid_t pid);
 
-/* mem.c: an allocator in the manner of lencase_alloc, with memory of its own. NULL: none left. */
+/* mem.c: a lencase_alloc with memory of its own. NULL: there is none. */
 struct inline_memory *inline_memory_open(void);
 void *inline_memory_alloc(void *ud, void *ptr, size_t osize, size_t nsize);
 

@@ -1,9 +1,10 @@
 /*
 ** kept.c - descriptors that are ours: to the program they are not there
 **
-** A call of the program's that names one is made with a number that no process can have open, so
-** that the kernel says EBADF where it would. What names descriptors in memory (poll, select,
-** SCM_RIGHTS) is not looked at, nor is a call from a patched site that the host does not handle.
+** A call that names one is made with a number that no process can have open, so that the kernel
+** says EBADF in its own order of checks. Descriptors that are named in memory (poll, select,
+** SCM_RIGHTS) are not looked at, nor are calls from patched sites that neither a grate nor the host
+** handles.
 */
 
 #include "inline_int.h"
@@ -13,7 +14,7 @@
 
 #define NEVER_OPEN ((uint64_t)INT32_MAX)
 
-/* The first of ours from 'first' to 'last'; 'last' + 1: there is none. */
+/* The lowest of ours from 'first' to 'last'; 'last' + 1: none. */
 static uint64_t kept_from(const struct inline_host *h, uint64_t first, uint64_t last) {
   const struct inline_place *p = &h->place;
   int ours[INLINE_CHANNELS + 3] = {p->kept, h->pipe[0], h->pipe[1]};
@@ -26,7 +27,7 @@ static uint64_t kept_from(const struct inline_host *h, uint64_t first, uint64_t 
   return next;
 }
 
-/* By its name in the prototype. */
+/* Told by the parameter's name in the prototype. */
 static bool is_descriptor(const struct sig_param *p) {
   static const char *const names[] = {
       "fd",       "oldfd",       "newfd",    "sockfd",   "fd_in",      "fd_out",   "in_fd",
@@ -54,7 +55,7 @@ void inline_kept_open(struct inline_host *h) {
       for (i = 0; i < sig->nvariants; i++) h->descriptors[nr] |= descriptors_of(&sig->variants[i]);
 }
 
-/* Which arguments are descriptors of ours, of those in 'args'. */
+/* Which of the arguments in 'args' are descriptors of ours. */
 static unsigned kept_among(const struct inline_host *h, unsigned args,
                            const uint64_t words[LENCASE_MAXARGS]) {
   unsigned i, kept = 0;
@@ -76,7 +77,7 @@ const uint64_t *inline_without_kept(const struct inline_host *h, int64_t nr,
   return own;
 }
 
-/* Around our descriptors, when they are in between. */
+/* Our descriptors are left out of the range. */
 static int64_t carry_close_range(struct arrival *a, int64_t nr,
                                  const uint64_t words[LENCASE_MAXARGS]) {
   uint64_t first = (uint32_t)words[0], last = (uint32_t)words[1], kept;
@@ -91,7 +92,7 @@ static int64_t carry_close_range(struct arrival *a, int64_t nr,
   return result;
 }
 
-/* What would take them from us comes here from patched sites, too. */
+/* What could close or replace our descriptors is handled also from patched sites. */
 inline_carrier inline_kept_carrier(int64_t nr) {
   switch (nr) {
     case SYS_close:

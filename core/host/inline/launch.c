@@ -1,9 +1,9 @@
 /*
 ** launch.c - the launcher: starts a program that runs inline, and waits for it
 **
-** The program is a child of ours. What its processes tell comes by a pair of sockets (report.c);
-** when no process has the other end any more all of them have ended. SIGCHLD also says that there
-** is something: we wait for signals only, which every container and every kernel has.
+** The program is a child of ours. Its processes report by a pair of sockets (report.c); when no
+** process has the other end any more all of them have ended. A message raises SIGCHLD, too
+** (O_ASYNC), so that we wait for signals alone.
 */
 
 #include "inline.h"
@@ -35,7 +35,7 @@ struct launch {
   int channel, far; /* ours, closed at the end; the program's, a high number */
   ino_t far_inode;
   pid_t root;
-  bool ended; /* the first process has; until then no other process can have its number */
+  bool ended; /* the first process; until it is reaped no other process can have its number */
   int wstatus;
   bool listening;     /* signals are blocked, and come by 'set' */
   sigset_t set, mask; /* mask: to be put back */
@@ -49,7 +49,7 @@ static int host_error(const struct launch *l, const char *what) {
   return state_fail(l->st, LENCASE_EHOST, "%s: %s", what, strerror(errno));
 }
 
-/* Where no program looks for descriptors of its own. */
+/* Moves 'fd' to a number that programs do not use. */
 static int out_of_the_way(int fd) {
   static const int wanted[] = {1001, 201, 11};
   int high = -1;
@@ -90,7 +90,7 @@ static int open_signals(struct launch *l) {
   supervise_set(&l->set);
   sigaddset(&l->set, SIGCHLD);
   pthread_sigmask(SIG_BLOCK, &l->set, &l->mask);
-  sigaction(SIGCHLD, &sa, &l->sigchld); /* ignored, there would be no statuses to wait for */
+  sigaction(SIGCHLD, &sa, &l->sigchld); /* were it ignored, there would be no statuses */
   l->listening = true;
   if (fcntl(l->channel, F_SETOWN, getpid()) != 0 || fcntl(l->channel, F_SETSIG, SIGCHLD) != 0 ||
       fcntl(l->channel, F_SETFL, O_ASYNC | O_NONBLOCK) != 0)
@@ -103,7 +103,6 @@ static void put_back_signals(const struct launch *l) {
   pthread_sigmask(SIG_SETMASK, &l->mask, NULL);
 }
 
-/* Only now: what fails before shall not block anything. */
 static void launch_close(struct launch *l) {
   if (l->channel >= 0) close(l->channel);
   if (l->far >= 0) close(l->far);
@@ -168,7 +167,7 @@ static pid_t has_channel(const struct launch *l, const char *name, int fd) {
   return strcmp(link, wanted) == 0 ? (pid_t)strtol(name, NULL, 10) : 0;
 }
 
-/* To what the program left behind: without it a run could not be ended by hand. */
+/* To the processes that the program has left behind, so that a run can be ended by a signal. */
 static void hand_to_rest(const struct launch *l, int sig) {
   const char *channel = strrchr(l->script, INLINE_CHANNEL[0]) + 1;
   int fd = (int)strtol(channel, NULL, 10);
@@ -229,7 +228,7 @@ static pid_t sender_of(struct msghdr *m) {
   return pid;
 }
 
-/* False: there is none now. What is too long is cut off, and no message. */
+/* False: there is none now. One that is too long is reported as an empty one. */
 static bool take_message(struct launch *l) {
   union {
     char bytes[256];
@@ -263,7 +262,7 @@ static void loop(struct launch *l) {
     int sig, n = 0;
     while (n < AT_ONCE && l->channel >= 0 && take_message(l)) n++;
     if (l->ended && l->channel < 0) return;
-    /* a program that sends without end does not keep signals waiting */
+    /* a program that sends without end does not delay signals */
     sig = sigtimedwait(&l->set, &info, n == AT_ONCE ? &at_once : NULL);
     if (sig == SIGCHLD) on_child(l);
     if (sig > 0 && sig != SIGCHLD) hand_on(l, &info);

@@ -1,8 +1,8 @@
 /*
 ** mem.c - memory of the grates' own in a program that links the library
 **
-** The program may be inside of its malloc when a call arrives. What the state got there before
-** stays there: it is known by its address, and never freed.
+** The program may be inside its malloc when a call arrives. What the state has got from malloc
+** before is told by its address, and never freed.
 */
 
 #include "inline_int.h"
@@ -20,14 +20,14 @@ struct piece {
   struct piece *next;
 };
 
-/* Address space, given out from the front; what comes back waits in a list for its size. */
+/* Address space, given out from the front; freed pieces are in a list for their size. */
 struct inline_memory {
   char *base;
   size_t used, ready; /* ready: readable and writable so far */
   struct piece *idle[CLASSES << QUARTERS];
 };
 
-/* Four sizes from each power of two to the next: *size is rounded up to its class's. */
+/* Four classes from each power of two to the next: *size is rounded up to that of its class. */
 static unsigned class_of(size_t *size) {
   unsigned shift = SMALLEST, part;
   size_t n = *size < 16 ? 16 : *size, step;
@@ -73,7 +73,7 @@ static void piece_free(struct inline_memory *m, void *ptr, size_t size) {
   m->idle[class] = p;
 }
 
-/* Not near the libraries, where patch.c wants room. */
+/* Far from the libraries: patch.c needs addresses near them. */
 struct inline_memory *inline_memory_open(void) {
   char *far_away = (char *)((uintptr_t)mmap & ~(uintptr_t)0xfff) - 4 * RESERVED; /* NOLINT */
   void *at =

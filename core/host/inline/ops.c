@@ -52,7 +52,7 @@ static int ops_write(struct lencase_cage *cage, const struct mem_seg *seg) {
              : LENCASE_EFAULT;
 }
 
-/* One address space: the window is any memory of ours, and nothing keeps the program from it. */
+/* One address space: any memory of ours is a window, and the program can write to it. */
 static int ops_ours_get(struct call *call, struct mem_seg *seg) {
   struct lencase_state *st = call->cage->st;
   if (is_gone(call->cage)) return LENCASE_EGONE;
@@ -90,7 +90,7 @@ static void ops_edge_put(struct call *call, const struct mem_seg *seg) {
 
 /* {================================== calls ================================ */
 
-/* The thread that made the call does it when it is outside of the engine: ask() in dispatch.c. */
+/* The thread that made the call carries it out when it has left the engine: ask() in dispatch.c. */
 static enum verdict ops_carry_out(struct call *call, int32_t nr,
                                   const uint64_t words[LENCASE_MAXARGS], int64_t *result) {
   struct flight *f = call->thread;
@@ -130,8 +130,8 @@ static int look_there(void *arg) {
 }
 
 /*
-** Where there is no /proc: a child with our memory and a working directory of its own goes there.
-** It is none that the program could wait for, and no signal comes to it.
+** Where there is no /proc: a child with our memory and a working directory of its own changes to
+** the folder. The program cannot wait for it, and it gets no signal.
 */
 static int folder_path(int fd, char *buf, size_t size) {
   static const size_t room = 16 << 10;

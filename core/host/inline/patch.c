@@ -1,18 +1,18 @@
 /*
 ** patch.c - call sites of the program's C library that jump to us, instead of raising SIGSYS
 **
-** 'mov $nr, %eax; syscall' is most of a C library's sites; syscall(3) itself has 'mov 8(%rsp), %r9'
-** there. The five bytes of the mov become a jump to a stub nearby, which does the mov and goes on
-** to inline_patched_entry; the syscall stays where it is, for a call that the kernel restarts, and
-** for calls that need a signal frame or do not come back: these go there and raise SIGSYS. A call
-** that no grate names is then made at once; the others are dispatched as by SIGSYS, without the
-** kernel's signal frame.
+** Most call sites of a C library are 'mov $nr, %eax; syscall'; that of syscall(3) has 'mov 8(%rsp),
+** %r9' there. The five bytes of the mov become a jump to a stub nearby, which executes the mov and
+** jumps to inline_patched_entry. The syscall instruction stays where it is, for calls that the
+** kernel restarts, and for those that need a signal frame or do not return: they are sent there and
+** raise SIGSYS. A call that neither a grate nor the host handles is made at once; the others arrive
+** as by SIGSYS, without the kernel's signal frame.
 **
-** The bytes are written only while there is one thread, so that no other executes them meanwhile: a
-** site that is hot, when it has raised SIGSYS a few times; all of the library, when the second
-** thread is about to be made. No other code is patched: in the C library nothing but xmm registers
-** can be alive at a call (it is compiled for every x86-64), so that xsavec, which takes as long as
-** a whole handler in Lua, is not needed.
+** The bytes are written only while there is one thread, so that no other thread executes them
+** meanwhile: one site, when it has raised SIGSYS a few times; all of the library's, when the second
+** thread is about to be made. No other code is patched. In the C library only xmm registers can be
+** live at a call (it is compiled for every x86-64), so that xsavec, which takes as long as a whole
+** handler in Lua, is not needed.
 */
 
 #include "entry.h"
@@ -71,13 +71,12 @@ struct __attribute__((packed, aligned(8))) stub {
 
 #define STUB_CODE (offsetof(struct stub, entry) + sizeof(int32_t))
 
-/* Near the library. */
 struct stub_area {
-  uintptr_t entry; /* where all of them go on */
+  uintptr_t entry; /* inline_patched_entry */
   struct stub stubs[STUBS];
 };
 
-/* Pages as near to the library as a jump reaches, below it; 0: there is no room. */
+/* Pages below the library, within the reach of a jump; 0: there is no room. */
 static uintptr_t stubs_new(const struct inline_host *h) {
   uintptr_t code = h->place.code, at;
   for (at = (code & ~(uintptr_t)(PAGE - 1)) - REACH / 64; at > code - REACH; at -= REACH / 64) {
@@ -160,7 +159,7 @@ static void patch_one(struct inline_host *h, unsigned char *site) {
   make_writable(h, (uintptr_t)site, SITE, false);
 }
 
-/* The call is over, and the program's signals may be unblocked already. */
+/* With signals blocked: the call is over, and they may be unblocked already. */
 static void patch_signals_blocked(struct inline_host *h, unsigned char *site) {
   const inline_mask all = MASK_ALL;
   inline_mask mask;

@@ -1,9 +1,9 @@
 /*
 ** process.c - threads, forks and ends of processes
 **
-** The child of a fork has a copy of everything, also of the grates: what a grate learns from then
-** on it learns in one of the two. A child that shares the memory (posix_spawn) is a cage beside the
-** first, until it executes a program or ends.
+** The child of a fork has a copy of everything, also of the grates, and each copy sees the calls of
+** its own process from then on. A child that shares the memory (posix_spawn) is a second cage of
+** the same grates, until it executes a program or ends.
 */
 
 #include "inline_int.h"
@@ -68,7 +68,6 @@ static void process_forget(struct inline_host *h, struct process *proc, int wsta
   struct process **p = &h->processes;
   flights_drop(h, proc, NULL);
   call_cage_exit(proc->cage, wstatus);
-  assert(proc->cage->gone);
   while (*p != proc) p = &(*p)->next;
   *p = proc->next;
   state_free(h->st, proc, sizeof *proc);
@@ -90,7 +89,7 @@ static void step_end(void *arg) {
   struct process *proc = find(h, e->pid);
   state_debug(h->st, STOPS, "%d: ends, status 0x%x", (int)e->pid, (unsigned)e->wstatus);
   if (proc != NULL) process_forget(h, proc, e->wstatus);
-  if (e->pid != h->pid) return; /* it shares the memory of one that goes on */
+  if (e->pid != h->pid) return; /* it has shared the memory of one that goes on */
   h->off = true;
   if (inline_reports(h)) inline_report_end(h);
   lencase_finish(h->st, e->wstatus);
@@ -102,7 +101,7 @@ void inline_process_end(struct inline_host *h, int wstatus) {
   inline_engine(h, step_end, &e);
 }
 
-/* A signal that was deferred would be lost with the thread: it may be the process's. */
+/* Delivers what was deferred, and would be lost with the thread: it may be the process's signal. */
 static void settle_signals(struct arrival *a) {
   inline_leave_host(a);
   inline_close(a);
@@ -119,7 +118,7 @@ static int64_t carry_exit_group(struct arrival *a, int64_t nr,
     if (own_pid(h) != h->pid) inline_unlock(h);
     return inline_raw(h, nr, words);
   }
-  inline_unlock(h); /* the others are there still */
+  inline_unlock(h); /* the processes that it shares the memory with go on */
   inline_raw_leave(h, nr, words[0], a->thread);
 }
 
@@ -140,8 +139,8 @@ static int64_t carry_exit(struct arrival *a, int64_t nr, const uint64_t words[LE
   if (!h->off) inline_engine(h, step_thread_end, a);
   inline_unlock(h);
   inline_thread_lose(h, a->thread);
-  inline_raw_leave(h, nr, words[0],
-                   a->thread); /* signals stay blocked: no handler is left to run */
+  /* with signals blocked: no signal handler may run without an area */
+  inline_raw_leave(h, nr, words[0], a->thread);
 }
 
 /* }========================================================================= */
@@ -154,8 +153,8 @@ struct birth {
 };
 
 /*
-** In the child: other threads' calls are not there, and the parent is somewhere else, which hands
-** over what was counted so far.
+** In the child: the parent and the calls of its other threads are not here. What was counted so far
+** is the parent's to report.
 */
 static void step_born(void *arg) {
   static const struct state_news forked = {.event = "fork"};
@@ -200,9 +199,9 @@ static int64_t carry_fork(struct arrival *a, int64_t nr, const uint64_t words[LE
 }
 
 /*
-** A fork: on the stack that it shares with its parent the child would write over our handler's
-** frames, and into the grate's memory. The parent waits as ever, unless other threads of it would
-** have to wait for the lock.
+** A fork: a child with this thread's stack would write over the host's frames, and one with this
+** memory into the grates. The parent waits as for vfork, unless it has other threads, which would
+** wait for the lock as long.
 */
 static int64_t carry_vfork(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   uint64_t own[LENCASE_MAXARGS] = {SIGCHLD};
@@ -241,7 +240,7 @@ static int64_t clone_thread(struct arrival *a, const uint64_t words[LENCASE_MAXA
   return result;
 }
 
-/* The child that shared our memory has executed a program, or has ended without a word. */
+/* The child that shared the memory has executed a program, or was killed. */
 static void step_left(void *arg) {
   const struct ending *e = arg;
   struct process *proc = find(e->h, e->pid);
@@ -268,7 +267,7 @@ static int64_t clone_sharing(struct arrival *a, const uint64_t words[LENCASE_MAX
   return result;
 }
 
-/* A stack of its own for a child with memory of its own: it is the same stack, and then another. */
+/* A child with memory of its own: a fork, which then goes on with the stack that it was given. */
 static int64_t clone_apart(struct arrival *a, const uint64_t words[LENCASE_MAXARGS]) {
   uint64_t own[LENCASE_MAXARGS];
   int64_t result;
@@ -282,21 +281,21 @@ static int64_t clone_apart(struct arrival *a, const uint64_t words[LENCASE_MAXAR
 }
 
 static int64_t carry_clone(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
-  if (a->uc == NULL) return -ENOSYS; /* a grate makes it in place of a call of another kind */
+  if (a->uc == NULL) return -ENOSYS; /* a grate makes it in place of another call */
   (void)nr;
   if ((words[0] & CLONE_VM) == 0) return clone_apart(a, words);
   if ((words[0] & CLONE_THREAD) != 0) return clone_thread(a, words);
   return words[1] != 0 ? clone_sharing(a, words) : clone_apart(a, words);
 }
 
-/* Thread pointers may be reused by other threads now: none is found by them any more. */
+/* From now on two threads may have the same thread pointer, so that none is found by it. */
 static int64_t carry_arch_prctl(struct arrival *a, int64_t nr,
                                 const uint64_t words[LENCASE_MAXARGS]) {
   if ((uint32_t)words[0] == ARCH_SET_FS) a->h->shared_pointers = true;
   return inline_carry_plain(a, nr, words);
 }
 
-/* Its callers know what to do on a kernel that lacks it: clone. */
+/* Callers fall back to clone, as on a kernel that lacks it. */
 static int64_t carry_clone3(struct arrival *a, int64_t nr, const uint64_t words[LENCASE_MAXARGS]) {
   (void)a;
   (void)nr;

@@ -1,10 +1,10 @@
 /*
 ** report.c - what a process tells the launcher of the program: its grates' state, when it ends
 **
-** The channel is one end of a pair of sockets that keep messages apart, inherited by all processes
-** of the program: it reaches its other end whatever becomes of user ids, the root folder,
-** namespaces and the process group, and the kernel says which process has sent a message. While it
-** is open, processes of the program are left. What the messages are: lua/lencase/gather.lua.
+** The channel is one end of a pair of SOCK_SEQPACKET sockets that all processes of the program
+** inherit: it works with any user id, root folder, namespace and process group, and the kernel says
+** which process has sent a message. As long as it is open somewhere, processes of the program are
+** left. The messages: lua/lencase/gather.lua.
 */
 
 #include "inline_int.h"
@@ -21,7 +21,7 @@ bool inline_reports(const struct inline_host *h) {
   return h->place.nchannels != 0 && (pid_t)inline_raw3(h, SYS_getpid, 0, 0, 0) == h->pid;
 }
 
-/* Waits as long as the reader is busy; false: there is no reader any more. */
+/* Blocks while the socket is full; false: the launcher is gone. */
 static bool send_bytes(const struct inline_host *h, size_t channel, const void *data, size_t size) {
   const uint64_t words[LENCASE_MAXARGS] = {(uint64_t)h->place.channels[channel].fd, (uintptr_t)data,
                                            size, MSG_NOSIGNAL};
@@ -52,12 +52,12 @@ struct handing {
 
 size_t inline_channel_of(const struct inline_place *p, uint32_t *grate) {
   size_t i = p->nchannels - 1;
-  assert(p->nchannels > 0 && p->nchannels <= INLINE_CHANNELS);
+  assert(i < INLINE_CHANNELS); /* there is one at least */
   for (; i > 0 && *grate >= p->channels[i].grates; i--) *grate -= p->channels[i].grates;
   return i;
 }
 
-/* Gets the state of one grate. */
+/* Sends the state of one grate. */
 static void hand_over(void *ud, uint32_t grate, const char *data, size_t size) {
   struct handing *over = ud;
   size_t done = 0, n, channel = inline_channel_of(&over->h->place, &grate);

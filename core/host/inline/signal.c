@@ -1,7 +1,7 @@
 /*
 ** signal.c - calls about signals
 **
-** SIGSYS is ours, and never blocked: a call that is dispatched while it is would kill the program.
+** SIGSYS is never blocked in the kernel, since a dispatched call would kill the program then.
 ** Whether the program blocks it is known to us alone.
 */
 
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-/* A mask of the program's at 'addr', without SIGSYS, to *mask. */
+/* Copies the program's mask at 'addr' to *mask, without SIGSYS. */
 static bool mask_at(struct arrival *a, uint64_t addr, inline_mask *mask) {
   if (inline_peek(a->h, addr, mask, sizeof *mask) != sizeof *mask) return false;
   *mask &= MASK_ALL;
@@ -22,7 +22,7 @@ static int64_t poke(struct arrival *a, uint64_t addr, const void *data, size_t s
   return inline_poke(a->h, addr, data, size) == size ? 0 : -EFAULT;
 }
 
-/* Calls with a mask among their arguments: the kernel gets a copy. */
+/* Calls with a mask among their arguments: the kernel gets a copy without SIGSYS. */
 static const struct {
   int16_t nr, mask, size; /* which arguments they are, from 0 */
 } masks[] = {
@@ -32,7 +32,7 @@ static const struct {
     {SYS_epoll_pwait2, 4, 5},
 };
 
-/* What the program has set for SIGSYS, and sees. */
+/* rt_sigprocmask, as far as SIGSYS is concerned. */
 static int64_t change_sigsys(struct arrival *a, uint64_t how, const inline_mask *mask,
                              uint64_t old) {
   struct inline_thread *t = a->thread;
@@ -50,7 +50,7 @@ static int64_t change_sigsys(struct arrival *a, uint64_t how, const inline_mask 
   return 0;
 }
 
-/* sigreturn sets the mask of the frame that it takes down: what it is now has to be there. */
+/* By SIGSYS: rt_sigreturn will restore the mask in the frame, so the new one is put there. */
 static int64_t change_mask(struct arrival *a, const uint64_t words[LENCASE_MAXARGS]) {
   int64_t result;
   if (a->uc == NULL) return inline_carry_plain(a, SYS_rt_sigprocmask, words);
@@ -100,7 +100,7 @@ static int64_t carry_pselect(struct arrival *a, int64_t nr, const uint64_t words
   return inline_carry_plain(a, nr, own);
 }
 
-/* The program's action for SIGSYS is only remembered: see foreign() in dispatch.c. */
+/* The program's action for SIGSYS is only stored: is_handled() in defer.c goes by it. */
 static int64_t sigsys_action(struct arrival *a, const uint64_t words[LENCASE_MAXARGS],
                              const struct kernel_action *new) {
   struct kernel_action old = a->h->sigsys;
@@ -133,7 +133,7 @@ static int64_t carry_sigreturn(struct arrival *a, int64_t nr,
   inline_return(a);
 }
 
-/* The kernel has one of ours: stack.c. The padding of the answer is zeros. */
+/* The kernel has a stack of ours: stack.c. The padding of the answer is zeros. */
 static int64_t carry_altstack(struct arrival *a, int64_t nr,
                               const uint64_t words[LENCASE_MAXARGS]) {
   const stack_t old = inline_alternate(a->thread, a->sp);
@@ -141,7 +141,7 @@ static int64_t carry_altstack(struct arrival *a, int64_t nr,
   stack_t new;
   int64_t result = 0;
   (void)nr;
-  _Static_assert(sizeof told == sizeof old, "an image of it");
+  _Static_assert(sizeof told == sizeof old, "it is a stack_t");
   if (words[0] != 0) {
     if (inline_peek(a->h, words[0], &new, sizeof new) != sizeof new) return -EFAULT;
     result = inline_alternate_set(a->thread, &new, a->sp);

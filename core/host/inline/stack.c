@@ -1,16 +1,16 @@
 /*
-** stack.c - where our own code runs in the program's threads, and where its signal frames go
+** stack.c - the stack that the host runs on in the program's threads, and where signal frames go
 **
-** Every thread has an area of ours, and the kernel has a part of it, the landing, as the thread's
-** alternate stack. What comes by SIGSYS lands there, whatever stack the program is on and however
-** little is left of that. From there its frame is moved to the work stack, where we run: what lands
-** next may have the landing. The program's own alternate stack is known to us alone: a frame of a
-** handler of the program's is moved there, or to the program's stack, where the kernel would have
-** put it.
+** Every thread has an area of ours. A part of it, the landing, is the thread's alternate stack for
+** the kernel: the frame of a SIGSYS lands there, whatever stack the program is on and however
+** little is left of that. From there it is moved to the work stack, where the host runs, so that
+** the landing is free for the next frame. The program's own alternate stack is known to us alone:
+** the frame of a signal handler of the program is moved to where the kernel would have put it, on
+** that stack or on the one that the program is on.
 **
-** A thread's area is found by what the kernel writes into every frame (uc_stack), or by any address
-** in it. That holds for all threads, also for those that share a thread pointer, and for children
-** that share the memory.
+** A thread's area is found by what the kernel writes into every frame (uc_stack), and by any
+** address in it: also in threads that share a thread pointer, and in children that share the
+** memory.
 **
 **   [struct inline_thread][guard][work stack, downwards][landing, downwards]
 */
@@ -25,7 +25,7 @@
 
 enum { PAGE = 4096, SCARCE = 64 << 10, PROBES = 16, SMALLEST = 2048 };
 
-#define AUTODISARM ((int)(1u << 31)) /* SS_AUTODISARM, which is a flag beside the mode */
+#define AUTODISARM ((int)(1u << 31)) /* SS_AUTODISARM */
 
 /* {================================== areas =============================== */
 
@@ -129,7 +129,7 @@ GENERAL_REGS static struct inline_found *probe(struct inline_host *h, uintptr_t 
   return NULL;
 }
 
-/* A child that shares the memory has its parent's thread pointer. */
+/* Whether a thread pointer is one thread's: a child that shares the memory has its parent's. */
 GENERAL_REGS static bool tells_threads(const struct inline_host *h) {
   return h->wrfsbase && !h->shared_pointers && __atomic_load_n(&h->others, __ATOMIC_RELAXED) == 0;
 }
@@ -172,7 +172,7 @@ void inline_threads_keep(struct inline_host *h, struct inline_thread *own) {
   for (i = 0; i < INLINE_FOUND; i++)
     if (h->found[i].thread != own) h->found[i] = (struct inline_found){0, NULL};
   for (t = h->areas; t != NULL; t = t->next) t->busy = t == own;
-  own->keeps = own->sigsys_waits = false; /* what waits for the parent is not the child's */
+  own->has_pending = own->sigsys_waits = false; /* signals that are pending are the parent's */
 }
 
 /* }========================================================================= */
@@ -188,9 +188,9 @@ bool inline_work_is_scarce(const struct inline_thread *t) {
 }
 
 /*
-** Where the program stood when it came to us, or a red zone above what patch.c has put there: the
-** word above which a level of the work stack begins; patch.c is about to write it when nothing is
-** there yet.
+** The program's stack pointer when it entered the host; from a patched site, a red zone above what
+** inline_patched_entry has put on the program's stack. It is the first word of each level of the
+** work stack, and in rax while inline_patched_entry is about to write it.
 */
 static uint64_t program_sp(const struct inline_thread *t, const ucontext_t *uc) {
   uint64_t sp = (uint64_t)uc->uc_mcontext.gregs[REG_RSP];
@@ -203,10 +203,10 @@ static uint64_t program_sp(const struct inline_thread *t, const ucontext_t *uc) 
 
 /* {================================== frames ============================== */
 
-/* From the handler's return address, right below 'uc', to the end of the processor's state. */
+/* From the return address, right below 'uc', to the end of the processor's state. */
 static size_t frame_size(const ucontext_t *uc) {
   const char *fpu = (const char *)uc->uc_mcontext.fpregs;
-  struct _fpx_sw_bytes more; /* in the last of the bytes that are reserved there */
+  struct _fpx_sw_bytes more; /* the last of the bytes that are reserved in the older state */
   size_t size = sizeof(struct _libc_fpstate);
   if (fpu == NULL) return sizeof(uintptr_t) + sizeof *uc + sizeof(siginfo_t);
   memcpy(&more, fpu + size - sizeof more, sizeof more);
@@ -214,7 +214,7 @@ static size_t frame_size(const ucontext_t *uc) {
   return (size_t)(fpu - (const char *)uc) + size + sizeof(uintptr_t);
 }
 
-/* To the same alignment, below 'top'. */
+/* Moves the frame below 'top', with the alignment that it has. */
 static void move(struct inline_entry *e, uintptr_t top) {
   uintptr_t from = (uintptr_t)e->uc - sizeof(uintptr_t), to;
   size_t size = frame_size(e->uc);
@@ -236,7 +236,7 @@ void inline_to_work(struct inline_thread *t, struct inline_entry *e) {
   if (on_work(t, rsp))
     top = (rsp - INLINE_RED_ZONE) & ~(uintptr_t)15;
   else {
-    /* those which the program's signal handlers have left by longjmp: it is further up its stack */
+    /* what signal handlers have left by longjmp: the program is further up its stack now */
     while (t->paused != NULL && inline_work_is_scarce(t) &&
            t->paused->high == inline_is_high(t, sp) && t->paused->sp <= sp)
       t->paused = t->paused->outer;
@@ -246,8 +246,8 @@ void inline_to_work(struct inline_thread *t, struct inline_entry *e) {
   move(e, top - 2 * sizeof sp);
 }
 
-/* What the program's registers were when it made the call that the handler comes into: collectors
-** of garbage look for pointers between the handler's frame and the beginning of the stack. */
+/* Puts the program's registers, when it made the call that is interrupted, above the frame of the
+** signal handler: garbage collectors look there for pointers. */
 static uintptr_t keep_registers(const struct inline_thread *t, uintptr_t top) {
   const struct arrival *a = t->awaiting;
   if (a == NULL || a->uc == NULL) return top;
@@ -275,13 +275,13 @@ void inline_to_program(struct inline_thread *t, struct inline_entry *e, bool hig
   if (!ours) return;
   p = (struct inline_pause *)((rsp - INLINE_RED_ZONE - sizeof *p) & ~(uint64_t)15); /* NOLINT */
   *p = (struct inline_pause){t->paused, (uintptr_t)e->uc, sp, inline_is_high(t, sp), false, {0}};
-  t->paused = p; /* the handler's calls have what is below */
+  t->paused = p; /* calls of the signal handler use the work stack below */
 }
 
 void inline_resume(struct inline_thread *t, ucontext_t *uc) {
   struct inline_pause *p = t->paused;
   while (p != NULL && p->frame != (uintptr_t)uc) p = p->outer;
-  if (p == NULL) return; /* the program's own code goes on */
+  if (p == NULL) return; /* the signal did not interrupt a call */
   if (p->shown) memcpy(uc->uc_mcontext.gregs, p->here, sizeof p->here);
   assert(on_work(t, (uintptr_t)p));
   t->paused = p->outer;
@@ -330,9 +330,8 @@ void inline_alternate_show(struct inline_thread *t, ucontext_t *uc) {
 }
 
 void inline_alternate_take(struct inline_thread *t, ucontext_t *uc, uint64_t sp) {
-  if (inline_thread_of(uc) == t) return; /* a child's that shares the memory: it was not shown */
-  inline_alternate_set(t, &uc->uc_stack,
-                       sp); /* what it does not like stays as it is, as in the kernel */
+  if (inline_thread_of(uc) == t) return;      /* not shown: a child that shares the memory */
+  inline_alternate_set(t, &uc->uc_stack, sp); /* refused: nothing changes, as in the kernel */
   uc->uc_stack = landing(t);
 }
 

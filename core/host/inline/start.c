@@ -1,5 +1,5 @@
 /*
-** start.c - a state's grates stand in for the calls of this very process
+** start.c - lencase_inline_start: from then on this process's calls go to a state's grates
 */
 
 #include "code.h"
@@ -15,7 +15,7 @@
 
 enum { GUARD = 4096, HWCAP2_FSGSBASE_BIT = 2 };
 
-/* Other threads would not be dispatched, which each thread has to ask for. */
+/* Each thread has to turn dispatch on for itself: calls of other threads would escape. */
 static bool has_threads(void) {
   DIR *dir = opendir("/proc/self/task");
   const struct dirent *entry;
@@ -39,8 +39,9 @@ static void note_wanted(struct inline_host *h, const struct lencase_cage *cage) 
 }
 
 /*
-** The first thread has the alternate stack that it had, but for the kernel. When that is none the
-** flags that it tells are not those that it has: to set what there is already is no error.
+** The first thread keeps its alternate stack, as far as the program sees; the kernel gets ours.
+** Where it has none, the flags that sigaltstack(2) tells are not those which the kernel has:
+** setting it makes them known.
 */
 static bool host_land(struct inline_host *h) {
   struct inline_thread *s = inline_thread_new(h);
@@ -73,7 +74,7 @@ static int host_open(struct inline_host *h) {
   return inline_install(h);
 }
 
-/* From here on the program may be anywhere in its malloc when the state wants memory. */
+/* From here on the program may be inside its malloc when the state needs memory. */
 static int memory_of_our_own(struct lencase_state *st) {
   struct inline_memory *m = inline_memory_open();
   if (m == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for grates");
@@ -115,7 +116,7 @@ int inline_start_at(struct lencase_state *st, const struct inline_place *place, 
   if (has_threads())
     return state_fail(st, LENCASE_EPERM,
                       "this process has other threads: go inline before they are made");
-  rc = state_enter(st); /* and never left: only calls are inside from now on */
+  rc = state_enter(st); /* and is never left: only calls use the state from now on */
   if (rc == LENCASE_OK && place == NULL) rc = memory_of_our_own(st);
   return rc == LENCASE_OK ? start(st, place, preload, script) : rc;
 }

@@ -1,10 +1,10 @@
 /*
 ** tracer.c - a program that traces others, which run inline as it does
 **
-** Their calls are signals, which stop the tracee: the tracer would see a SIGSYS for each, and one
-** that does not hand it on would keep the tracee at the same call for ever. Such a stop is none of
-** the program's: the tracee goes on with its signal as it was let go on before, and the program
-** waits on.
+** A call of the tracee raises SIGSYS, which stops it: the tracer would see a SIGSYS for each call,
+** and if it did not pass the signal on the tracee would make the same call for ever. Such a stop is
+** hidden from the program: the tracee is resumed with its signal by the request that resumed it
+** last, and the program goes on waiting.
 */
 
 #include "inline_int.h"
@@ -36,7 +36,7 @@ static int64_t carry_ptrace(struct arrival *a, int64_t nr, const uint64_t words[
   return inline_carry_plain(a, nr, words);
 }
 
-/* True: it was a call of the tracee's, which goes on. */
+/* True: it was stopped by a call, and was resumed. */
 static bool goes_on(struct inline_host *h, pid_t pid) {
   uint64_t how = __atomic_load_n(going(h, pid), __ATOMIC_RELAXED);
   uint64_t request = how >> 32 == (uint32_t)pid ? (uint32_t)how : PTRACE_CONT;

@@ -33,8 +33,9 @@ struct lind {
 };
 
 /*
-** The host's part of a cage. One that a grate has killed stays, without a cage, until Lind says
-** that it has ended or gives its id to another one: a thread of it may be on its way to us.
+** The host's part of a cage. After a grate has killed the cage it stays, without a cage, until Lind
+** says that the cage has ended, or gives its id to another one: calls of its threads may still
+** come.
 */
 struct member {
   struct lind *l;
@@ -46,7 +47,7 @@ struct member {
   struct member *next;
 };
 
-/* One call of a cage, on its thread's stack: what Lind said, and what is to be carried out. */
+/* A call of a cage's program that has arrived: what Lind said, and what is to be carried out. */
 struct arrival {
   const uint64_t *words, *cages;
   int32_t nr;
@@ -93,7 +94,7 @@ static int lind_read(struct lencase_cage *cage, const struct mem_seg *segs, size
   return LENCASE_OK;
 }
 
-/* What lies behind a string's NUL is not touched, and not asked for. */
+/* Lind stops at the string's NUL. */
 static int lind_read_string(struct lencase_cage *cage, const struct mem_seg *seg, size_t *done) {
   *done = 0;
   if (cage->gone) return LENCASE_EGONE;
@@ -136,7 +137,7 @@ static bool is_in(const struct mem_seg *seg, uint64_t addr) {
 
 /* {============================== carrying out ============================= */
 
-/* The cage that an argument is of: the one place that knows of the memory flag. */
+/* The cage whose memory an argument is of, with the flag for ours. */
 static uint64_t cage_of_argument(const struct call *call, const struct arrival *a, int i,
                                  uint64_t word) {
   const struct member *m = member_of(call->cage);
@@ -146,7 +147,7 @@ static uint64_t cage_of_argument(const struct call *call, const struct arrival *
   return word == a->words[i] ? a->cages[i] : m->lind_id;
 }
 
-/* The lock is given up before Lind is asked: the call is parked, and made by lind_call. */
+/* The call is parked, and lind_call makes it without the lock. */
 static enum verdict lind_carry_out(struct call *call, int32_t nr,
                                    const uint64_t words[LENCASE_MAXARGS], int64_t *result) {
   struct arrival *a = call->thread;
@@ -178,10 +179,10 @@ static int64_t ask_lind(const struct lind *l, uint64_t target, int32_t nr, const
 
 static int unknown_fd_path(struct lencase_cage *cage, int fd, char *buf, size_t size) {
   (void)cage, (void)fd, (void)buf, (void)size;
-  return -ENOSYS; /* none of Lind's four functions tells */
+  return -ENOSYS; /* Lind has no function for it */
 }
 
-/* fcntl(2) with F_GETFD tells; the call goes to Lind past all grates. */
+/* By fcntl(2) with F_GETFD, which goes to Lind past all grates. */
 static bool lind_fd_open(struct lencase_cage *cage, int fd) {
   enum { NR_FCNTL = 72, F_GETFD_LIND = 1 };
   const struct member *m = member_of(cage);
@@ -209,8 +210,8 @@ static void mark_ending(struct member *m, int status) {
 }
 
 /*
-** The grate's own kill(2), past all grates above it: Lind marks the cage's threads, which end where
-** they next look. An exit made for the cage would not do: Lind carries that out on the thread that
+** By a kill(2) of the grate itself, past all grates above it: Lind marks the cage's threads, which
+** end at their next check. Not by an exit on behalf of the cage: Lind would end the thread that
 ** asks.
 */
 static void lind_kill(struct lencase_cage *cage) {
@@ -221,7 +222,7 @@ static void lind_kill(struct lencase_cage *cage) {
   if (m->ending) return;
   mark_ending(m, SIGNAL_KILL);
   m->killed = true;
-  ask_lind(m->l, self, NR_KILL, words, cages); /* whatever it says: its calls fail from now on */
+  ask_lind(m->l, self, NR_KILL, words, cages); /* if it fails, so do the cage's calls from now on */
 }
 
 static void member_exit(struct member *m) {
@@ -287,7 +288,7 @@ static struct member *member_new(struct lind *l, uint64_t id, struct member *par
   return m;
 }
 
-/* An id of a killed cage that comes again is another cage's. */
+/* The id of a killed cage that comes again belongs to a new one. */
 static void born(struct member *parent, uint64_t id) {
   struct member *m = find(parent->l, id);
   if (m != NULL && m->killed && m->busy == 0) {
@@ -297,7 +298,7 @@ static void born(struct member *parent, uint64_t id) {
   if (m == NULL) member_new(parent->l, id, parent);
 }
 
-/* What a call that was carried out means for the cages. */
+/* A call was carried out by which cages may come or go. */
 static void lived(struct member *m, int32_t nr, const uint64_t words[LENCASE_MAXARGS],
                   int64_t result) {
   enum { CLONE_THREAD_FLAG = 0x10000 };
@@ -315,7 +316,7 @@ static void lived(struct member *m, int32_t nr, const uint64_t words[LENCASE_MAX
 
 /* {================================== calls ================================ */
 
-/* Without the lock; the cage may have ended when it is taken again. */
+/* Carries out a call without the lock; the cage may have ended when it returns. */
 static int64_t carried_out(struct member *m, const struct arrival *a) {
   struct lind *l = m->l;
   int64_t result;

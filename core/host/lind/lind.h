@@ -2,8 +2,8 @@
 ** lind.h - the host for a grate of Lind's
 **
 ** A Lind grate is a cage binary: Lind calls it with a cage's id and six pairs of a value and the
-** cage whose memory the value is of. lind_call makes these thirteen words a call of ours; what
-** grates do goes back by Lind's four functions and nothing else (lind_api.h).
+** cage whose memory the value refers to. lind_call makes these thirteen words a call; what grates
+** do goes back by Lind's four functions alone (lind_api.h).
 */
 
 #ifndef LIND_H
@@ -17,21 +17,21 @@ struct lind;
 
 /*
 ** A host for the grates of 'st', whose cage id is 'self' (getpid(2) in Lind). 'lock' and 'unlock'
-** keep threads out of the state while one is inside; a call that Lind carries out is made without
-** the lock. NULL: no memory. The caller owns it until lind_close, before lencase_close.
+** see to it that one thread at a time uses the state; calls that Lind carries out are made without
+** the lock. NULL: no memory. The caller closes it by lind_close, before lencase_close.
 */
 struct lind *lind_open(struct lencase_state *st, uint64_t self, void (*lock)(void *ud),
                        void (*unlock)(void *ud), void *ud);
 void lind_close(struct lind *l);
 
 /*
-** Asks each call that the grates handle, and those by which cages come and go, to be sent here. By
+** Has all calls sent here that the grates handle, and those by which cages come and go. Called by
 ** the cage itself, before it executes its program (the table outlives exec), or on its behalf. 0,
-** or what register_handler() said of the first that failed.
+** or what register_handler() returned for the first that failed.
 */
 unsigned lind_register(struct lind *l, uint64_t cage);
 
-/* A cage makes a call: what it gets, -errno as the kernel has it. On any thread. */
+/* A cage makes a call: its result, -errno as the kernel has it. On any thread. */
 int64_t lind_call(struct lind *l, int32_t nr, uint64_t cage, const uint64_t words[LENCASE_MAXARGS],
                   const uint64_t cages[LENCASE_MAXARGS]);
 

@@ -3,7 +3,7 @@
 **
 **   GRATE SCRIPT.lua [ARGS...] -- PROGRAM [ARGS...]
 **
-** The life of a grate: fork, register in the child before it executes, execute, wait.
+** It forks, registers in the child, which then executes the program, and waits.
 ** core/host/lind/README.md says how it is built in Lind's tree.
 */
 
@@ -65,7 +65,7 @@ int pass_fptr_to_wt(uint64_t fn_ptr_uint, uint64_t cageid, uint64_t arg1, uint64
   return (int)lind_call(lind, (int32_t)(fn_ptr_uint - 1), cageid, words, cages);
 }
 
-/* In the child: it becomes the program, with the handlers already in force. */
+/* In the child: executes the program, whose calls are handled from the first. */
 static _Noreturn void become(char **program) {
   unsigned failed = lind_register(lind, (uint64_t)getpid());
   if (failed != 0) {

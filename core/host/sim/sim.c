@@ -20,7 +20,7 @@
 
 enum { DEFAULT_MEMORY = 16 << 20, COMM_SIZE = 16 /* TASK_COMM_LEN */ };
 
-/* A call of the cage's program, from sim_call to its result: the call's 'thread'. */
+/* A call of the cage's program from sim_call to its result; it is call->thread. */
 struct sim_thread {
   int32_t nr; /* the parked downcall */
   uint64_t words[LENCASE_MAXARGS];
@@ -36,7 +36,7 @@ struct sim {
   struct sim_thread *parked; /* the oldest last */
   struct sim_thread *idle;
   struct sim_temp temp;
-  unsigned busy; /* how many calls of the cage are inside of this file */
+  unsigned busy; /* how many calls of the cage, and on its behalf, are at work */
   bool ending;   /* it ends, with 'status', as soon as it is not busy */
   int status;
   char comm[COMM_SIZE];
@@ -59,9 +59,9 @@ static void thread_put(struct sim *s, struct sim_thread *t) {
 
 static void thread_unpark(struct sim *s, struct sim_thread *t) {
   struct sim_thread **p = &s->parked;
+  assert(t->call != NULL && t->call->thread == t);
   state_debug(s->cage->st, STOPS, "%" PRId64 ": call %d is not parked any more", s->cage->pid,
               (int)t->call->nr);
-  assert(t->call != NULL && t->call->thread == t);
   while (*p != t) p = &(*p)->next;
   *p = t->next;
 }
@@ -204,7 +204,7 @@ int64_t sim_kernel_bottom(struct lencase_cage *cage, int32_t nr,
     case ANSWER_REFUSE: return -ENOSYS;
     case ANSWER_EXIT: mark_ending(cage, (int)(words[0] & 0xff) << 8); return 0;
     case ANSWER_FORK: return answer_fork(cage);
-    case ANSWER_CLONE: /* a cage, whatever it is to share with its parent; a thread is none */
+    case ANSWER_CLONE: /* of what a child may share with its parent only a thread is refused */
       return (words[0] & CLONE_THREAD) != 0 ? -ENOSYS : answer_fork(cage);
     case ANSWER_EXEC: return answer_exec(cage, words);
     case ANSWER_PID: return cage->pid;
@@ -247,7 +247,7 @@ static enum verdict sim_carry_out(struct call *call, int32_t nr,
 
 /* {============================ facts about a cage ========================= */
 
-/* Its descriptors are those of this process. */
+/* True if its descriptors are those of this process. */
 static bool has_files(const struct sim *s) {
   return s->config.bottom == NULL || s->config.files;
 }
@@ -263,7 +263,7 @@ static int fd_path(struct lencase_cage *cage, int fd, char *buf, size_t size) {
   return (size_t)length < size ? (int)length : -ENAMETOOLONG;
 }
 
-/* Asked at the bottom, if there is no callback. Without fcntl no descriptor counts as closed. */
+/* Without a callback the bottom is asked; where that has no fcntl all descriptors count as open. */
 static bool fd_open(struct lencase_cage *cage, int fd) {
   uint64_t words[LENCASE_MAXARGS] = {(uint64_t)(int64_t)fd, F_GETFD};
   char buf[1];
@@ -377,7 +377,7 @@ void sim_cage_exit(struct lencase_cage *cage, int status) {
 
 /* {================================== calls ================================ */
 
-/* Out of a call: LENCASE_EGONE if the cage ended in it. */
+/* A call is over: LENCASE_EGONE if the cage has ended in it. */
 static int leave(struct sim *s) {
   assert(s->busy > 0);
   s->busy--;
@@ -393,7 +393,7 @@ static void sim_hold(struct lencase_cage *cage, bool on) {
     leave(sim_of(cage));
 }
 
-/* What follows from the verdict on a call that is not parked any more. */
+/* Acts on the verdict on a call. */
 static void settle(struct sim *s, struct sim_thread *t, enum verdict verdict, struct call *call,
                    int64_t *result, struct call **still) {
   *still = NULL;
@@ -430,7 +430,6 @@ void sim_drop(struct call *parked) {
   thread_drop(sim_of(parked->cage), parked->thread);
 }
 
-/* The call arrives; its verdict is acted on. */
 static void arrive(struct sim *s, struct sim_thread *t, int32_t nr,
                    const uint64_t words[LENCASE_MAXARGS], int64_t *result, struct call **still) {
   struct call *call = NULL;

@@ -15,9 +15,9 @@
 /* {============================ who answers a call ========================= */
 
 /*
-** What the kernel may be asked: calls on files, descriptors and clocks whose signatures tell of
-** every pointer. What is not here acts on this process or on the whole machine, or has pointers
-** inside of what it points to, and is refused.
+** Calls that go to the kernel: on files, descriptors and clocks, whose signatures tell of every
+** pointer. All others act on this process or on the whole machine, or have pointers behind their
+** pointers, and are refused.
 */
 static const uint8_t answers[] = {
     [SYS_getpid] = ANSWER_PID,
@@ -200,7 +200,7 @@ static uint64_t here(const struct passage *p, uint64_t addr) {
   return (uint64_t)(uintptr_t)sim_memory_at(p->m, addr);
 }
 
-/* Where 'addr' lies for the kernel: it finds out itself how much of it there is. */
+/* 'addr' as an address of this process; the kernel itself finds out where the memory ends. */
 static uint64_t translate_pointer(const struct passage *p, const struct sig_param *param,
                                   uint64_t addr) {
   enum sim_page page = param->dir & SIG_OUT ? SIM_WRITE : SIM_READ;
@@ -262,7 +262,7 @@ static int64_t translate_arg(const struct passage *p, int arg, uint64_t *out) {
   const struct sig_param *param = &p->v->params[arg];
   uint64_t word = p->words[arg];
   *out = word;
-  if (word == 0) return 0; /* a null pointer is one here too */
+  if (word == 0) return 0; /* a null pointer stays one */
   switch ((enum sig_kind)param->kind) {
     case SIG_NONE:
     case SIG_INT: return 0;

@@ -29,8 +29,8 @@ struct sim_temp {
 };
 
 /*
-** The words of a call as this process must give them to the kernel: each pointer translated, to
-** nowhere when nothing of the cage's is there. 0, or a negative errno: what of them cannot be.
+** The words of a call for the kernel, its pointers as addresses of this process; those at which the
+** cage has nothing become unmapped ones. 0, or a negative errno: they cannot be translated.
 */
 int64_t sim_translate(const struct sim_memory *m, struct sim_temp *temp, int32_t nr,
                       const uint64_t words[LENCASE_MAXARGS], uint64_t out[LENCASE_MAXARGS]);

@@ -11,7 +11,7 @@
 #include "../edge.h"
 #include "sim.h"
 
-/* The mapping is reserved; a page costs memory when it is written. */
+/* The mapping is only reserved: a page costs memory when it is written. */
 enum { OBJECT_ALIGN = 16, MEMORY_MAX_SHIFT = 40 };
 
 static size_t pages_of(size_t size) {
@@ -23,7 +23,7 @@ static size_t object_pages(size_t size) {
   return size == 0 ? 1 : pages_of(size);
 }
 
-/* One page more, which is nothing to this process either. */
+/* With one page more, which this process cannot access either. */
 static size_t mapped(const struct sim_memory *m) {
   return (m->npages + 1) * SIM_PAGE;
 }
@@ -53,7 +53,8 @@ void sim_memory_close(struct lencase_state *st, struct sim_memory *m) {
   *m = (struct sim_memory){0};
 }
 
-/* Makes 'n' pages 'page' to the cage, and to this process unless they are ours without a guard. */
+/* Makes 'n' pages 'page' for the cage. This process can access those of ours at all times, unless
+** there are guards. */
 static bool pages_set(struct sim_memory *m, size_t first, size_t n, enum sim_page page) {
   int prot = page >= SIM_READ ? PROT_READ | PROT_WRITE : PROT_NONE;
   if ((m->guard || first < m->nprogram) && n > 0 && !protect(m, first, n, prot)) return false;
@@ -75,7 +76,7 @@ static uint64_t address_of(size_t offset) {
   return SIM_BASE + offset;
 }
 
-/* Where an object of 'size' bytes begins in its pages, the first of which is 'first'. */
+/* Where an object of 'size' bytes begins whose first page is 'first'. */
 static size_t object_offset(const struct sim_memory *m, size_t first, size_t size) {
   size_t begin = first * SIM_PAGE;
   return m->guard ? begin + object_pages(size) * SIM_PAGE - size : begin;

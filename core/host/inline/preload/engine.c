@@ -1,9 +1,9 @@
 /*
 ** engine.c - liblencase-engine.so: the grates of a program that runs inline
 **
-** Lives in a link namespace of its own, with a libc of its own (preload.c). Calls of that libc are
-** not dispatched. What runs in here runs with a thread pointer of its own, too: no thread of the
-** program's has set up this libc, nor has it to.
+** Is loaded into a link namespace of its own, with a libc of its own (preload.c), whose calls are
+** not dispatched. What runs in here has a thread pointer of its own, too, so that this libc need
+** not be set up in the program's threads.
 */
 
 #include "../code.h"
@@ -31,8 +31,8 @@ enum { OUTPUT_HEAD = 9, OUTPUT_CHUNK = 8 << 10 };
 extern char **environ;
 
 /*
-** Where messages and io.stderr go: what was standard error when the program began. Programs close
-** theirs before they end, and on_exit comes after that.
+** Where messages and io.stderr go: the standard error that the program began with. Programs may
+** close theirs before they end, and on_exit comes later.
 */
 static int messages = STDERR_FILENO;
 
@@ -43,7 +43,7 @@ static int keep_messages(void) {
   for (i = 0; i < sizeof wanted / sizeof *wanted && fd < 0; i++)
     fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, wanted[i]);
   if (fd < 0) return 0;
-  stderr->_fileno = fd; /* glibc's, and ours alone: the program's stdio is another */
+  stderr->_fileno = fd; /* of our glibc: the program's stdio is another one */
   messages = fd;
   return fd;
 }
@@ -57,7 +57,7 @@ static void say(void *ud, const char *line) {
 
 /* {================================== place ================================ */
 
-/* Where these bytes are; 0: nowhere. */
+/* The address of these bytes; 0: they are not there. */
 static uintptr_t find_code(uintptr_t begin, size_t size, const void *code, size_t n) {
   const void *at = memmem((const void *)begin, size, code, n); /* NOLINT */
   return (uintptr_t)at;
@@ -85,15 +85,15 @@ static void flush(void) {
 }
 
 /*
-** A thread control block as the dynamic linker makes them, with the thread-local data of all that
-** is loaded. What the first thread's has in these of its words holds for it as well; the x86-64 ABI
-** of threads has them there.
+** A thread control block as the dynamic linker makes it, with the thread-local data of all that is
+** loaded. These words of it, whose places are part of the x86-64 ABI, are copied from the first
+** thread's.
 */
 enum { TCB = 0, SELF = 2, SYSINFO = 4, STACK_GUARD = 5, POINTER_GUARD = 6, WORDS = 128 };
 
 /*
-** A lock knows its owner by the tid, and 0 is that of a lock which is free. Where the tid lies the
-** libc tells debuggers: how many bits, how many of them, from which byte on. NULL: it does not.
+** Locks have their owner's tid, and 0 when they are free. Where the tid is, libc tells debuggers:
+** the number of bits, of elements, and the offset. NULL: it does not.
 */
 static uint32_t *tid_of(uintptr_t *own) {
   const uint32_t *said = dlsym(RTLD_DEFAULT, "_thread_db_pthread_tid");
@@ -207,7 +207,7 @@ static int load_all(lencase_state *st, const struct script *s) {
   return rc;
 }
 
-/* What a program that closes and opens descriptors as it likes has left there is no channel. */
+/* The program that executed this one may have put something else there. */
 static int open_channel(const char *word) {
   int fd = (int)strtol(word, NULL, 10), type = 0;
   socklen_t size = sizeof type;
@@ -218,7 +218,7 @@ static int open_channel(const char *word) {
   return 0;
 }
 
-/* What the programs before this one were told to do without. */
+/* What programs before this one had to do without. */
 static uint8_t avoids_of(const struct script *s) {
   unsigned long avoids = 0;
   size_t i;
@@ -227,7 +227,7 @@ static uint8_t avoids_of(const struct script *s) {
   return (uint8_t)(avoids & (INLINE_AVOIDS - 1));
 }
 
-/* Each stands behind the grates that it is for. False: there are too many. */
+/* A channel is for the grates before it. False: there are too many. */
 static bool open_channels(const struct script *s, struct inline_place *place) {
   uint32_t grates = 0;
   size_t i;
@@ -242,14 +242,14 @@ static bool open_channels(const struct script *s, struct inline_place *place) {
   return true;
 }
 
-/* What a grate writes, as lua/lencase/gather.lua has it; 0 or an errno. */
+/* Sends what a grate writes to an output, as lua/lencase/gather.lua has it; 0 or an errno. */
 static int send_output(void *ud, const struct outlet *to) {
   const struct inline_place *place = ud;
   uint32_t grate = to->grate;
   int fd = place->channels[inline_channel_of(place, &grate)].fd;
   char message[OUTPUT_HEAD + OUTPUT_CHUNK] = {'O'};
   size_t done = 0;
-  if (fd == 0) return ENOTCONN; /* open_channel has told it */
+  if (fd == 0) return ENOTCONN; /* which open_channel has reported */
   memcpy(message + 1, &grate, sizeof grate);
   memcpy(message + 5, &to->number, sizeof to->number);
   while (done < to->size) {
@@ -263,7 +263,7 @@ static int send_output(void *ud, const struct outlet *to) {
   return 0;
 }
 
-/* What the program began with, whatever becomes of the program's. */
+/* The environment that the program began with; the program may change its own. */
 static void own_environment(void) {
   size_t n = 0;
   char **own;
@@ -293,7 +293,7 @@ static int run(struct script *s, struct inline_place *place, const char *preload
     st->modules_size = inline_modules_size;
     rc = load_all(st, s);
   }
-  if (rc == LENCASE_OK && lencase_start(st) != LENCASE_OK) return FAILED; /* it has been told */
+  if (rc == LENCASE_OK && lencase_start(st) != LENCASE_OK) return FAILED; /* that was logged */
   if (rc == LENCASE_OK) rc = inline_start_at(st, place, preload, text);
   if (rc == LENCASE_OK) return 0;
   say(NULL, st != NULL ? lencase_error(st) : "no memory for a state");
@@ -332,12 +332,11 @@ static int boot_inside(struct boot *b) {
   return run(s, place, preload, text);
 }
 
-/* By our libc, whose calls are never dispatched. */
 static void set_thread_pointer(uintptr_t fs) {
   syscall(SYS_arch_prctl, ARCH_SET_FS, fs);
 }
 
-/* 0, or the status that the process shall end with. What it runs by is copied: *by is the copy. */
+/* 0, or the status that the process shall end with. *by becomes a copy of what it runs by. */
 ENGINE_PUBLIC int lencase_engine_boot(struct inline_by *by, uintptr_t code, size_t code_size);
 
 ENGINE_PUBLIC int lencase_engine_boot(struct inline_by *by, uintptr_t code, size_t code_size) {

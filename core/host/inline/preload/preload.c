@@ -1,9 +1,9 @@
 /*
 ** preload.c - liblencase-inline.so, which LD_PRELOAD brings into a program that runs inline
 **
-** It is all that the program's own libraries ever see of us. The grates, their Lua and the libc
-** that they use are loaded into a namespace of their own (dlmopen(3)): a second libc, with its own
-** malloc, stdio, locale and locks. The program may be in the midst of its own when a call arrives.
+** It is all of us that the program's own libraries see. The grates, their Lua and the libc that
+** they use are loaded into a link namespace of their own (dlmopen(3)): a second libc, with its own
+** malloc, stdio, locale and locks, since the program may be inside its own when a call arrives.
 */
 
 #include "../code.h"
@@ -25,7 +25,7 @@ typedef int (*boot_fn)(struct inline_by *by, uintptr_t code, size_t size);
 
 static const char engine_name[] = "liblencase-engine.so";
 
-/* For a lencase that runs inline itself. */
+/* Read by a lencase that itself runs inline. */
 __attribute__((visibility("default"))) struct inline_by lencase_inline_by;
 
 static void give_up(const char *what, const char *why) __attribute__((noreturn));
@@ -76,9 +76,9 @@ static void drop(char **list, const struct ours *o) {
 }
 
 /*
-** 'envp' is what the kernel has made. Behind its NULL lies the auxiliary vector, for those who look
-** there (Go's runtime does): its first entry is put into the place of the two pointers that go.
-** What others have made of environ meanwhile is a list of its own.
+** 'envp' is the kernel's list. Behind its NULL is the auxiliary vector, which Go's runtime looks
+** for there: its first entry is copied to behind the new NULL. 'environ' may be another list by
+** now.
 */
 static bool take_ours(char **envp, struct ours *o) {
   size_t n = 0;
@@ -93,7 +93,7 @@ static bool take_ours(char **envp, struct ours *o) {
   return true;
 }
 
-/* /proc/self/stat from the 26th number on, as many as there are. */
+/* The numbers of /proc/self/stat from the 26th on: how many there are. */
 static size_t read_stat(uint64_t *numbers, size_t max) {
   char text[1024], *p;
   size_t i;
@@ -109,7 +109,7 @@ static size_t read_stat(uint64_t *numbers, size_t max) {
 
 enum { START_CODE = 0, END_CODE = 1, START_STACK = 2, START_DATA = 19, NUMBERS = 26 };
 
-/* /proc/self/environ ends before ours; where that is refused they are zeros at its end. */
+/* Makes /proc/self/environ end before our variables; where that is refused they become zeros. */
 static void hide(const struct ours *o) {
   uint64_t s[NUMBERS];
   struct prctl_mm_map map;
@@ -139,10 +139,10 @@ __attribute__((constructor)) static void go_inline(int argc, char **argv, char *
   int status;
   (void)argc, (void)argv;
   if (dladdr(engine_name, &self) == 0 || !take_ours(envp, &ours)) return;
-  hide(&ours); /* before calls are seen */
+  hide(&ours); /* before calls are dispatched */
   code = inline_libc_code();
   sigfillset(&all);
-  sigprocmask(SIG_SETMASK, &all, &mask); /* handlers want the program's thread pointer */
+  sigprocmask(SIG_SETMASK, &all, &mask); /* signal handlers need the program's thread pointer */
   lencase_inline_by = (struct inline_by){self.dli_fname, value_of(ours.script, INLINE_VARIABLE)};
   status = load_engine(self.dli_fname)(&lencase_inline_by, code.begin, code.size);
   if (status != 0) _exit(status);
