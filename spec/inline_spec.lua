@@ -54,7 +54,7 @@ describe("a program inline", function()
                            "threads", "inherits", "cancelled", "main_leaves", "forks", "vforks", "spawns", "clones",
                            "pipes", "execs", "storms", "heights", "queues", "actions", "littles", "least", "visits",
                            "disarms", "overflows", "scanned", "traps", "waiting", "traces", "strangers",
-                           "stackless" } do
+                           "stackless", "keys" } do
     it("sees no difference: " .. habit, function() same(HABITS .. habit) end)
   end
 

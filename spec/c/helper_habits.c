@@ -858,6 +858,53 @@ static void strangers(void) {
   }
 }
 
+/* {============================ protection keys =========================== */
+
+static volatile int rights_in_handler;
+static int protection_key;
+
+static void note_rights(int sig) {
+  (void)sig;
+  rights_in_handler = pkey_get(protection_key);
+}
+
+static void *reads_page(void *page) {
+  return *(char *)page == 'b' ? page : NULL;
+}
+
+/* Memory behind a key that this thread, its children and threads may use, and its handlers may not. */
+static void keys(void) {
+  char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  pthread_t thread;
+  void *same = NULL;
+  pid_t pid;
+  int i;
+  memcpy(page, "behind a key\n", 13);
+  protection_key = pkey_alloc(0, 0);
+  if (protection_key < 0) return; /* this machine has none */
+  say("protected", pkey_mprotect(page, 4096, PROT_READ | PROT_WRITE, protection_key));
+  for (i = 0; i < 3; i++) say("written", write(1, page, 13));
+  say("directly", direct5(SYS_write, 1, (long)page, 13, 0, 0));
+  pid = fork();
+  if (pid == 0) _exit(page[0] == 'b' ? 3 : 4);
+  wait_for(pid);
+  pid = (pid_t)direct5(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+  if (pid == 0) _exit(page[0] == 'b' ? 3 : 4);
+  wait_for(pid);
+  pthread_create(&thread, NULL, reads_page, page);
+  pthread_join(thread, &same);
+  say("thread", same == page);
+  on(SIGUSR1, note_rights, 0);
+  raise(SIGUSR1);
+  say("handler", rights_in_handler);
+  say("rights", pkey_get(protection_key));
+  pkey_set(protection_key, PKEY_DISABLE_ACCESS);
+  say("denied", direct5(SYS_write, 1, (long)page, 13, 0, 0));
+  say("rights", pkey_get(protection_key));
+}
+
+/* }========================================================================= */
+
 /* The auxiliary vector, where the kernel puts it: behind the environment. */
 static void vectors(void) {
   char **p = environ;
@@ -912,6 +959,7 @@ static const struct {
     {"traps", traps},
     {"waiting", waiting},
     {"vectors", vectors},
+    {"keys", keys},
     {"traces", traces},
 };
 

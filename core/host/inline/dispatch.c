@@ -5,6 +5,7 @@
 #include "entry.h"
 
 #include <assert.h>
+#include <cpuid.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/seccomp.h>
@@ -205,11 +206,66 @@ void inline_on_engine_call(ucontext_t *uc) {
   put_result(a.h, uc, inline_raw(a.h, a.nr, a.words));
 }
 
+/* {------------------------------ protection keys -------------------------- */
+
+/*
+** The PKRU register (pkeys(7)) says which memory the thread may use. The kernel enters a signal
+** handler with that of a new program, in which what a call points to may be out of reach; threads and
+** processes that the call makes go on with it, and pkey_alloc changes it. XSAVE has put the
+** thread's own into the signal frame, from which the end of the handler takes it.
+*/
+enum { XSAVE_SW_RESERVED = 464, XSAVE_PKRU = 1 << 9 }; /* asm/sigcontext.h; a component's bit */
+
+static uint32_t read_pkru(void) {
+  uint32_t pkru, zero;
+  __asm__ volatile("rdpkru" : "=a"(pkru), "=d"(zero) : "c"(0));
+  return pkru;
+}
+
+/* The frame's XSAVE area; NULL: there is none, or no protection keys. */
+static struct _xstate *saved_state(const struct inline_host *h, const ucontext_t *uc) {
+  uint8_t *frame = (uint8_t *)uc->uc_mcontext.fpregs;
+  uint32_t magic;
+  if (h->pkru_at == 0 || frame == NULL) return NULL;
+  memcpy(&magic, frame + XSAVE_SW_RESERVED, sizeof magic);
+  return magic == FP_XSTATE_MAGIC1 ? (struct _xstate *)frame : NULL; /* NOLINT */
+}
+
+static void take_pkru(const struct inline_host *h, const ucontext_t *uc) {
+  const struct _xstate *x = saved_state(h, uc);
+  uint32_t pkru = 0;
+  if (x == NULL) return;
+  if (x->xstate_hdr.xstate_bv & XSAVE_PKRU)
+    memcpy(&pkru, (const uint8_t *)x + h->pkru_at, sizeof pkru);
+  if (pkru != read_pkru()) __asm__ volatile("wrpkru" : : "a"(pkru), "c"(0), "d"(0) : "memory");
+}
+
+static void give_pkru(const struct inline_host *h, const ucontext_t *uc) {
+  struct _xstate *x = saved_state(h, uc);
+  uint32_t pkru;
+  if (x == NULL) return;
+  pkru = read_pkru();
+  memcpy((uint8_t *)x + h->pkru_at, &pkru, sizeof pkru);
+  x->xstate_hdr.xstate_bv |= XSAVE_PKRU;
+}
+
+/* Where a frame's XSAVE area has it; 0: the system has no protection keys. */
+static uint32_t find_pkru(void) {
+  enum { FEATURES = 7, OSPKE = 1 << 4, XSTATE = 0xd, PKRU = 9 };
+  unsigned a, b, c, d;
+  if (!__get_cpuid_count(FEATURES, 0, &a, &b, &c, &d) || (c & OSPKE) == 0) return 0;
+  return __get_cpuid_count(XSTATE, PKRU, &a, &b, &c, &d) ? b : 0;
+}
+
+/* }-------------------------------------------------------------------------- */
+
 void inline_on_call(int sig, siginfo_t *info, ucontext_t *uc) {
   struct arrival a = arrival_of(inline_the_host, uc);
   (void)sig;
   (void)info;
+  take_pkru(a.h, uc);
   put_result(a.h, uc, arrive_dispatched(&a));
+  give_pkru(a.h, uc);
 }
 
 int inline_install(struct inline_host *h) {
@@ -217,8 +273,10 @@ int inline_install(struct inline_host *h) {
                                  .flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | KERNEL_SA_RESTORER,
                                  .restorer = h->place.restorer};
   inline_mask sigsys = MASK_OF(SIGSYS);
-  int64_t rc = inline_raw5(h, SYS_rt_sigaction, SIGSYS, (uintptr_t)&action, (uintptr_t)&h->sigsys,
-                           sizeof sigsys, 0);
+  int64_t rc;
+  h->pkru_at = find_pkru();
+  rc = inline_raw5(h, SYS_rt_sigaction, SIGSYS, (uintptr_t)&action, (uintptr_t)&h->sigsys,
+                   sizeof sigsys, 0);
   inline_raw5(h, SYS_rt_sigprocmask, SIG_UNBLOCK, (uintptr_t)&sigsys, 0, sizeof sigsys, 0);
   if (rc == 0) rc = inline_dispatch_on(h);
   if (rc == 0) return LENCASE_OK;

@@ -163,9 +163,10 @@ struct inline_host {
   uint32_t lock;   /* of the engine */
   uint32_t others; /* processes that share the memory, besides the first */
   uint32_t threads;
-  bool wrfsbase; /* the kernel lets programs use the instruction */
-  bool off;      /* the state is closed: everything is let through */
-  bool wants;    /* some grate handles something */
+  bool wrfsbase;    /* the kernel lets programs use the instruction */
+  uint32_t pkru_at; /* in the XSAVE area of a signal frame; 0: there are no protection keys */
+  bool off;         /* the state is closed: everything is let through */
+  bool wants;       /* some grate handles something */
   uint8_t wanted[INLINE_NRS / 8];
   bool far_wanted;
   pid_t pid;
