@@ -20,7 +20,8 @@ for case in ET.parse("report.xml").iter("testcase"):
 END]]
 
 for module, row in pairs {
-  os = {}, signal = {}, threading = {}, socket = {},
+  os = {}, signal = {}, threading = {},
+  socket = { but = "'*VSOCK*'" }, -- waits for ever natively in a virtual machine whose host does not answer
   subprocess = {}, asyncio = { seconds = 600 },
   select = {}, poll = {}, epoll = {}, posix = {}, fcntl = {}, mmap = {},
   pty = {}, selectors = {}, tempfile = {}, shutil = {},
@@ -28,7 +29,8 @@ for module, row in pairs {
   row.name = "python-" .. module
   row.needs, row.package, row.sign = "python3", "libpython3-testsuite", "ls -d /usr/lib/python3*/test/test_" .. module .. "*"
   row.seconds = row.seconds or 300
-  row.command = ("/usr/bin/python3 -m test --junit-xml report.xml --timeout %d test_%s || [ $? = 2 ]"):format(row.seconds - 20, module)
+  row.command = ("/usr/bin/python3 -m test --junit-xml report.xml --timeout %d %s test_%s || [ $? = 2 ]")
+    :format(row.seconds - 20, row.but and "-i " .. row.but or "", module)
   row.ignore = "out err"
   row.check = VERDICTS
   job(row)
