@@ -71,7 +71,7 @@ LIBRARY = $(BUILD)/liblencase.a $(BUILD)/liblencase.so
 INLINE = $(BUILD)/liblencase-inline.so $(BUILD)/liblencase-engine.so
 INLINE_SOURCES := $(wildcard core/host/inline/preload/*.c)
 MODULE = $(BUILD)/lencase/core.so
-MANUAL = $(BUILD)/man/lencase.1 $(BUILD)/man/lencase.3
+MANUAL = $(BUILD)/man/lencase.1 $(BUILD)/man/lencase.3 $(BUILD)/man/lencase.7
 LUALS = $(BUILD)/luals/lencase.d.lua
 COMPLETION = $(BUILD)/completion/lencase
 COMMAND = $(BUILD)/bin/lencase
@@ -151,8 +151,9 @@ $(COMMAND): scripts/main.c Makefile
 
 COMMANDS := $(wildcard lua/lencase/cli/*.lua)
 
-# One source for each page: the command's own parser, the header's comments.
-$(BUILD)/man/lencase.%: scripts/gen-manual.lua scripts/parser-of.lua $(COMMANDS) core/lencase.h lua/lencase/tools/recording.lua
+# One source for each page: the command's own parser, the header's comments, the language's page.
+$(BUILD)/man/lencase.%: scripts/gen-manual.lua scripts/parser-of.lua $(COMMANDS) core/lencase.h \
+    lua/lencase/tools/recording.lua lua/lencase/README.md
 	@mkdir -p $(@D)
 	$(LUA) $< $* > $@
 
@@ -473,7 +474,7 @@ FOLDERS = $(DATADIR)/folders
 
 install: all
 	DESTDIR='$(DESTDIR)' scripts/make-folders $(FOLDERS) $(BINDIR) $(LIBDIR)/pkgconfig $(INCLUDEDIR) $(addprefix $(LUADIR)/,$(ROOMS)) \
-	  $(LUALIBDIR) $(EXAMPLEDIR) $(LUALSDIR) $(MANDIR)/man1 $(MANDIR)/man3 $(COMPLETIONDIR)
+	  $(LUALIBDIR) $(EXAMPLEDIR) $(LUALSDIR) $(MANDIR)/man1 $(MANDIR)/man3 $(MANDIR)/man7 $(COMPLETIONDIR)
 	$(INSTALL) -m 755 $(COMMAND) $(DESTDIR)$(BINDIR)
 	$(INSTALL) -m 644 scripts/lencase $(DESTDIR)$(DATADIR)/lencase.lua
 	$(INSTALL) -m 644 $(BUILD)/liblencase.a $(DESTDIR)$(LIBDIR)
@@ -487,6 +488,7 @@ install: all
 	$(INSTALL) -m 644 $(filter-out %_spec.lua,$(wildcard examples/*.lua)) $(DESTDIR)$(EXAMPLEDIR)
 	$(INSTALL) -m 644 $(BUILD)/man/lencase.1 $(DESTDIR)$(MANDIR)/man1
 	$(INSTALL) -m 644 $(BUILD)/man/lencase.3 $(DESTDIR)$(MANDIR)/man3
+	$(INSTALL) -m 644 $(BUILD)/man/lencase.7 $(DESTDIR)$(MANDIR)/man7
 	$(INSTALL) -m 644 $(LUALS) $(DESTDIR)$(LUALSDIR)
 	$(INSTALL) -m 644 $(COMPLETION) $(DESTDIR)$(COMPLETIONDIR)
 	echo "$$PKGCONFIG_FILE" > $(DESTDIR)$(LIBDIR)/pkgconfig/lencase.pc
@@ -499,7 +501,8 @@ LDCONFIG = if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" -eq 0 ]; then ldconfig; fi
 uninstall:
 	rm -f $(addprefix $(DESTDIR),$(BINDIR)/lencase $(LIBDIR)/liblencase.a $(LIBDIR)/liblencase.so* \
 	  $(patsubst $(BUILD)/%,$(LIBDIR)/%,$(INLINE)) $(INCLUDEDIR)/lencase.h $(LIBDIR)/pkgconfig/lencase.pc \
-	  $(MANDIR)/man1/lencase.1 $(MANDIR)/man3/lencase.3 $(COMPLETIONDIR)/lencase)
+	  $(MANDIR)/man1/lencase.1 $(MANDIR)/man3/lencase.3 $(MANDIR)/man7/lencase.7 \
+	  $(COMPLETIONDIR)/lencase)
 	DESTDIR='$(DESTDIR)' scripts/make-folders --undo $(FOLDERS) $(LUADIR) $(LUALIBDIR) $(DATADIR)
 	$(LDCONFIG)
 

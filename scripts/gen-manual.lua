@@ -3,10 +3,13 @@
 --
 --   lua5.4 scripts/gen-manual.lua 1 > lencase.1    the command: from the parser in lua/lencase/cli/
 --   lua5.4 scripts/gen-manual.lua 3 > lencase.3    the C library: from core/lencase.h
+--   lua5.4 scripts/gen-manual.lua 7 > lencase.7    what a grate can say: from lua/lencase/README.md
 --
 -- Page 1 has the format of recordings as the head of lua/lencase/tools/recording.lua tells it.
--- What the sources do not say stands here as data: `command` and `library`. The same input gives the
+-- What the sources do not say stands here as data: `command`, `library` and `language`. The same input gives the
 -- same output, byte for byte, and nothing needs to be built for it.
+
+local lpeg = require "lpeg"
 
 local here = arg[0]:match "^(.*)/[^/]*$" or "."
 
@@ -123,7 +126,7 @@ A script, called a grate, lists the system calls to stand in for and says for ea
 happen to it: copy it, pass it through. What it did not list never reaches lencase: the kernel's own
 filter lets it through. Programs run unmodified, static or dynamic, without root.
 
-How a grate is written is told by README.md and by the heads of the examples.]],
+How a grate is written is told by lencase(7) and by the heads of the examples.]],
   exit_status = [[
 Other commands end with 0, or with 125 and a message on standard error.]],
   files = {
@@ -151,7 +154,7 @@ Other commands end with 0, or with 125 and a message on standard error.]],
         .. "lencase try umask.lua 077 trace.jsonl" },
     { "What a policy does with each argument of a call:", "lencase plan write --policy PASS_THROUGH_POINTERS" },
   },
-  see_also = { "strace(1)", "env(1)", "ptrace(2)", "seccomp(2)", "syscalls(2)", "lencase(3)" },
+  see_also = { "strace(1)", "env(1)", "ptrace(2)", "seccomp(2)", "syscalls(2)", "lencase(3)", "lencase(7)" },
 }
 
 local parser_of = dofile(here .. "/parser-of.lua")
@@ -255,7 +258,7 @@ end
 local library = {
   short = "a script, or C handlers, between programs and their system calls",
   synopsis = "#include <lencase.h>\n\ncc embed.c $(pkg-config --cflags --libs lencase)",
-  see_also = { "lencase(1)", "ptrace(2)", "seccomp(2)", "syscall(2)", "waitpid(2)", "lua5.4(1)" },
+  see_also = { "lencase(1)", "ptrace(2)", "seccomp(2)", "syscall(2)", "waitpid(2)", "lencase(7)", "lua5.4(1)" },
 }
 
 local WIDTH = 74 -- of a prototype: what a terminal of 80 columns shows of an indented line
@@ -363,6 +366,64 @@ end
 
 -- }==========================================================================
 
-local page = assert(({ ["1"] = page_1, ["3"] = page_3 })[arg[1]], "gen-manual.lua: which page, 1 or 3?")
+-- {============================ page 7: the language =======================
+
+local language = {
+  short = "what a grate can say: the language of lencase's scripts",
+  see_also = { "lencase(1)", "lencase(3)", "syscalls(2)", "lua5.4(1)", "busted(1)" },
+}
+
+-- What is marked in a line of Markdown: code, strong words, emphasis, links (their text stays).
+local inline_markdown
+do
+  local P, C, Cs = lpeg.P, lpeg.C, lpeg.Cs
+  local code = P "`" * C((1 - P "`") ^ 1) * "`" / bold
+  local strong = P "**" * C((1 - P "*") ^ 1) * "**" / bold
+  local link = P "[" * (C((1 - P "]") ^ 1) / verbatim) * "](" * (1 - P ")") ^ 1 * ")"
+  local emphasis = P "*" * C((1 - P "*") ^ 1) * "*" / italic
+  local plain = (1 - lpeg.S "`[*") ^ 1 / prose
+  inline_markdown = Cs((code + strong + emphasis + link + plain + 1) ^ 0)
+end
+
+-- The parts of a page in Markdown, in their order: f[kind](text, ...).
+local function each_part(text, f)
+  local P, C = lpeg.P, lpeg.C
+  local line = C((1 - P "\n") ^ 1) * "\n"
+  local function part(kind, pattern) return pattern / f[kind] end
+  local block = P "```" * (1 - P "\n") ^ 0 * "\n" * C((1 - P "\n```\n") ^ 0 * "\n") * "```\n"
+  local following = C((1 - P "\n" * (P "- " + "\n" + -P(1))) ^ 1) * "\n"
+  local parts = (P "\n" + part("title", "# " * line) + part("section", "## " * line) + part("block", block)
+    + part("item", "- " * following) + part("paragraph", following)) ^ 0 * -1
+  assert(parts:match(text), "lua/lencase/README.md: not the Markdown that gen-manual.lua knows")
+end
+
+local function page_7()
+  local function emit_words(text) emit(guarded(inline_markdown:match((text:gsub("\n%s*", " "))))) end
+  title(7, language.short)
+  emit ".SH DESCRIPTION"
+  each_part(contents(here .. "/../lua/lencase/README.md"), {
+    title = function() end,
+    section = function(name) emit('.SH "%s"', name:upper()) end,
+    block = function(text)
+      emit ".PP"
+      emit ".RS 4"
+      example((text:gsub("\n$", "")))
+      emit ".RE"
+    end,
+    item = function(text)
+      emit ".IP \\(bu 2"
+      emit_words(text)
+    end,
+    paragraph = function(text)
+      emit ".PP"
+      emit_words(text)
+    end,
+  })
+  see_also(language.see_also)
+end
+
+-- }==========================================================================
+
+local page = assert(({ ["1"] = page_1, ["3"] = page_3, ["7"] = page_7 })[arg[1]], "gen-manual.lua: which page, 1, 3 or 7?")
 page()
 io.write(table.concat(out, "\n"), "\n")

@@ -66,6 +66,7 @@ describe("an installed lencase", function()
     "bin/lencase", "include/lencase.h", "lib/liblencase.a", "lib/liblencase.so", "lib/liblencase.so.0",
     "lib/pkgconfig/lencase.pc", "lib/lua/5.4/lencase/core.so", "share/lua/5.4/lencase/init.lua",
     "share/lencase/examples/count_writes.lua", "share/man/man1/lencase.1", "share/man/man3/lencase.3",
+    "share/man/man7/lencase.7",
     "share/lua/5.4/lencase/tools/check.lua", "share/lencase/luals/lencase.d.lua", "share/bash-completion/completions/lencase",
   }
 

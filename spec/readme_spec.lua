@@ -1,31 +1,42 @@
--- README's fenced blocks, each one run: what a newcomer copies works, and does what README says.
+-- The fenced blocks of README and of the page that it goes on in, each one run: what a newcomer copies works, and does
+-- what is said of it.
 
 local support = require "spec.support"
 
-local README = support.read_file "README.md"
+local PAGES = { "README.md", "lua/lencase/README.md" }
+local README = ""
+for _, page in ipairs(PAGES) do README = README .. support.read_file(page) end
 
--- { language =, line =, text = } in their order.
-local function blocks_of(text)
+-- { page =, language =, line =, text = } in their order.
+local function blocks_of(page)
   local blocks, block, n = {}, nil, 0
-  for line in text:gmatch "([^\n]*)\n" do
+  for line in support.read_file(page):gmatch "([^\n]*)\n" do
     n = n + 1
     local fence = line:match "^%s*```(.*)$"
     if fence and block then
       table.insert(blocks, block)
       block = nil
     elseif fence then
-      block = { language = fence, line = n, text = "" }
+      block = { page = page, language = fence, line = n, text = "" }
     elseif block then
       block.text = block.text .. line .. "\n"
     end
   end
-  assert(not block, "README.md: a block has no end")
+  assert(not block, page .. ": a block has no end")
   return blocks
+end
+
+-- Those of all pages but pictures.
+local BLOCKS = {}
+for _, page in ipairs(PAGES) do
+  for _, block in ipairs(blocks_of(page)) do
+    if block.language ~= "text" then table.insert(BLOCKS, block) end
+  end
 end
 
 -- A script is named by its first line.
 local function script_of(block)
-  return assert(block.text:match "^%-%- ([%w_]+%.lua)\n", "the first line of a script does not name it")
+  return assert(block.text:match "^%-%- ([%w_]+%.lua)%f[\n:]", "the first line of a script does not name it")
 end
 
 -- A line is a command, unless it goes on in the next.
@@ -78,7 +89,7 @@ describe("README's", function()
     local _, err, status = support.sh(("mkdir %s/tree %s/tmp && tar cf - --exclude='./build*' --exclude=./.git . | tar xf - -C %s/tree")
       :format(dir, dir, dir))
     assert(status == 0, err)
-    for _, block in ipairs(blocks_of(README)) do
+    for _, block in ipairs(BLOCKS) do
       if block.language == "lua" then support.write_file(("%s/tree/%s"):format(dir, script_of(block)), block.text) end
     end
     must_run "make demo" -- as README begins; what stands behind it is in any order
@@ -101,6 +112,14 @@ describe("README's", function()
         keep(promise.err, command .. "\n", err)
         if promise.said then assert.is_truthy(README:find(promise.said, 1, true), promise.said) end
       end
+    end
+  end
+
+  -- Commands, and what each shows.
+  function runners.console(block)
+    for command, shows in ("\n" .. block.text):gmatch "\n%$ ([^\n]*)\n([^$]*)" do
+      local out, err = must_run(here(command))
+      assert.are.equal(shows, out .. err)
     end
   end
 
@@ -181,16 +200,16 @@ describe("README's", function()
     assert.is_truthy(README:find("`busted --lua=lua5.4 " .. name .. "`", 1, true))
   end
 
-  for _, block in ipairs(blocks_of(README)) do
-    it(("%s block of line %d works"):format(block.language, block.line), function()
-      local runner = assert(runners[block.language], "nobody knows how to run a block in '" .. block.language .. "'")
+  for _, block in ipairs(BLOCKS) do
+    it(("%s block of %s, line %d, works"):format(block.language, block.page, block.line), function()
+      local runner = assert(runners[block.language], "no way to run a block in '" .. block.language .. "'")
       runner(block)
     end)
   end
 
   it("promises are about commands that it shows", function()
     local shown_commands = {}
-    for _, block in ipairs(blocks_of(README)) do
+    for _, block in ipairs(BLOCKS) do
       for _, command in ipairs(block.language == "sh" and commands_of(block) or {}) do shown_commands[command] = true end
     end
     for command in pairs(promised) do assert.is_true(shown_commands[command], command) end
@@ -202,7 +221,7 @@ describe("README's", function()
       local _, _, status = run(("scripts/lencase run %s -- %s"):format(script or "count.lua", program))
       return status
     end
-    must_run "grep -q 'or 125, 126, 127 as with env(1)' README.md"
+    assert.is_truthy(README:find "or 125,%s126,%s127%sas%swith%senv%(1%)")
     assert.are.equal(7, status_of "sh -c 'exit 7'")
     assert.are.equal(128 + 15, status_of "sh -c 'kill -TERM $$'")
     assert.are.equal(125, status_of("true", "nonexistent.lua"))

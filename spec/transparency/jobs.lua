@@ -20,15 +20,17 @@ for case in ET.parse("report.xml").iter("testcase"):
 END]]
 
 for module, row in pairs {
-  os = {}, signal = {}, threading = {}, socket = {},
-  subprocess = { known = { { why = FDS_INLINE, hosts = "inline", lines = "test_pass_fds_redirected run" } } }, asyncio = { seconds = 600 },
+  os = {}, signal = {}, threading = {},
+  socket = { but = "'*VSOCK*'" }, -- waits for ever natively in a virtual machine whose host does not answer
+  subprocess = {}, asyncio = { seconds = 600 },
   select = {}, poll = {}, epoll = {}, posix = {}, fcntl = {}, mmap = {},
   pty = {}, selectors = {}, tempfile = {}, shutil = {},
 } do
   row.name = "python-" .. module
   row.needs, row.package, row.sign = "python3", "libpython3-testsuite", "ls -d /usr/lib/python3*/test/test_" .. module .. "*"
   row.seconds = row.seconds or 300
-  row.command = ("/usr/bin/python3 -m test --junit-xml report.xml --timeout %d test_%s || [ $? = 2 ]"):format(row.seconds - 20, module)
+  row.command = ("/usr/bin/python3 -m test --junit-xml report.xml --timeout %d %s test_%s || [ $? = 2 ]")
+    :format(row.seconds - 20, row.but and "-i " .. row.but or "", module)
   row.ignore = "out err"
   row.check = VERDICTS
   job(row)
@@ -381,7 +383,7 @@ bwrap --ro-bind / / --dev /dev --proc /proc --bind /mnt/work /mnt/work --unshare
   --die-with-parent sh -c 'id -u; id -g; uname -n; ls /proc/self/fd | wc -l; echo $$ > pid; touch /usr/none || echo "status $?"; exit 5' || echo "status $?"
 bwrap --ro-bind / / --tmpfs /mnt/tmp --new-session --unshare-net sh -c 'ls /mnt/tmp; cat /proc/net/dev | wc -l']],
   check = "cat pid",
-  known = { { why = FDS_INLINE, hosts = "inline", lines = "^[<>] out: [68]$" } } }
+  known = { { why = FDS_INLINE, hosts = "inline", lines = "^[<>] out: [46]$" } } }
 
 job { name = "bwrap-seccomp", needs = "bwrap perl", package = "bubblewrap",
   setup = [[perl -e 'print pack("SCCL", 0x20, 0, 0, 0), pack("SCCL", 0x15, 0, 1, 83), pack("SCCL", 6, 0, 0, 0x50001), pack("SCCL", 6, 0, 0, 0x7fff0000)' > filter]],
