@@ -2,8 +2,8 @@
 --
 --   lencase run clamp.lua --prefix /tmp %{ imfs.lua strace.lua %} -- PROGRAM [ARGS...]
 --
--- Conditions; of several of one kind one must hold, and one of each kind that is given:
---   --prefix PATH   a path argument is PATH or below it, or a descriptor was opened so
+-- Conditions: of each kind that is given at least one must hold:
+--   --prefix PATH   a path argument is PATH or below it, or a descriptor was opened by such a path
 --   --calls LIST    names of calls and of classes: %file (those with a path), %desc (with a
 --                   descriptor), %network, %process, %signal, %memory
 --   --fd LIST       a descriptor argument: 0,1,5-9
@@ -13,16 +13,16 @@
 --   --not           everything else goes inside
 --
 -- Paths are compared as text, made absolute by the working directory or the call's directory
--- descriptor, "." and ".." taken out; symbolic links are not followed. A working directory that lies
--- inside stays known though the kernel may not know it. Descriptors are followed
--- through dup, fork, close and exec; one that came otherwise (inherited, by SCM_RIGHTS) is known by what
--- /proc says of it, which is not much for a file that only the grates inside know of.
+-- descriptor, "." and ".." taken out; symbolic links are not followed. A working directory inside
+-- is remembered, though the kernel may not have it. Descriptors are followed through dup, fork, close and
+-- exec; for others (inherited, by SCM_RIGHTS) the path in /proc counts, which is of little use for a file that
+-- only the grates inside have.
 
 local lencase = require "lencase"
 local classes = require "lencase.classes"
 
 local branch = lencase.branches[1]
-if not branch then error("clamp.lua: what is clamped stands behind it: %{ GRATE.lua ... %}", 0) end
+if not branch then error("clamp.lua: expected %{ GRATE.lua ... %} after the conditions", 0) end
 
 local AT_FDCWD = -100
 
@@ -35,7 +35,7 @@ local function ranges_of(list)
   local ranges = {}
   for item in list:gmatch "[^,]+" do
     local from, to = item:match "^(%d+)%-?(%d*)$"
-    if not from then error(("clamp.lua: '%s' is no number and no range like 5-9"):format(item), 0) end
+    if not from then error(("clamp.lua: '%s' is neither a number nor a range like 5-9"):format(item), 0) end
     table.insert(ranges, { math.tointeger(from), math.tointeger(to) or math.tointeger(from) })
   end
   return ranges
@@ -88,7 +88,7 @@ end
 local opens = words_of "open,openat,openat2,creat,socket,accept,accept4"
 local addresses = { connect = 2, bind = 2, sendto = 5 } -- where they have one
 
--- Where a call has paths (with their directory descriptors), descriptors and an address.
+-- Which arguments of a call are paths (with their directory descriptors), descriptors and an address.
 local function places_of(nr)
   local call = classes.places(nr)
   call.name, call.policy = lencase.callname(nr), lencase.PASS_THROUGH_POINTERS
@@ -228,7 +228,7 @@ local function opened_path(call, ...)
   return path and absolute((select(path.at, ...)), path.dir and (select(path.dir, ...)))
 end
 
--- What is opened inside stays there: the descriptor is marked.
+-- A descriptor opened inside is marked: its calls go inside, too.
 local function opening(call)
   return function(...)
     if not holds(call, ...) then return end
@@ -238,7 +238,7 @@ local function opening(call)
   end
 end
 
--- A change of the working directory from inside, too, is told to those who know where that is.
+-- A change of the working directory goes inside also when the old one is there: the grates inside follow it.
 local function moving(call)
   return function(where)
     local now_inside = holds(call, where)

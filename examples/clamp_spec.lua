@@ -1,6 +1,6 @@
 local support = require "spec.support"
 
--- A grate that tells its calls, with a mark, and stands in for nothing.
+-- A grate that prints its calls, with a mark, and changes nothing.
 local teller = [[
 local lencase = require "lencase"
 local mark = ...
@@ -10,7 +10,7 @@ end
 return lencase.grate { write = told "write", read = told "read", connect = told "connect" }
 ]]
 
--- Runs the program's calls under a stack; in the stack DIR is a fresh folder and T a teller.
+-- Runs the program's calls under a stack; in the stack DIR is a fresh folder and T such a grate.
 local function told(stack, program)
   local err, out, status
   support.in_folder(function(dir)
@@ -97,9 +97,9 @@ except ConnectionRefusedError: pass"]]
 
   it("says what is wrong with its arguments", function()
     for arguments, message in pairs {
-      ["clamp.lua --prefix /tmp"] = "what is clamped stands behind it",
+      ["clamp.lua --prefix /tmp"] = "expected %%{ GRATE",
       ["clamp.lua --prefx /tmp %{ examples/count_writes.lua %}"] = "conditions are",
-      ["clamp.lua --fd x %{ examples/count_writes.lua %}"] = "'x' is no number",
+      ["clamp.lua --fd x %{ examples/count_writes.lua %}"] = "'x' is neither a number nor a range",
       ["clamp.lua --when '1 +' %{ examples/count_writes.lua %}"] = "unexpected symbol",
       ["clamp.lua %{ examples/count_writes.lua"] = "%%{ without %%}",
       ["%} examples/count_writes.lua"] = "%%} without %%{",

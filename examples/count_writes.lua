@@ -1,15 +1,15 @@
--- count_writes.lua - how many bytes a program writes, file by file, and never a byte of them seen
+-- count_writes.lua - how many bytes a program writes, file by file, without reading any of them
 --
 --   lencase run count_writes.lua [--json] [-o FILE] -- PROGRAM [ARGS...]
 --
 -- Counted is what write, pwrite64, writev, pwritev, pwritev2, sendfile, copy_file_range, splice
--- and vmsplice report as done, whichever process of the program did it and by whichever descriptor.
--- What io_submit takes on is counted then, and corrected when io_getevents or io_pgetevents tells how it ended; a
--- program that looks into the ring of its context itself tells nobody, so there it is what was asked for.
+-- and vmsplice report as done, in all processes of the program and by all descriptors.
+-- What io_submit accepts is counted then, and corrected when io_getevents or io_pgetevents reports how it ended. A
+-- program that reads the ring of its context itself makes no such call: what it submitted stays counted.
 -- Not counted is what reaches a file without such a call: io_uring, stores to a mapped file, a clone of
 -- blocks (FICLONE), space given by ftruncate or fallocate.
 -- The report goes to standard error, so that the program keeps its standard output. With --inline it is one
--- over all processes, too.
+-- for all processes, too.
 
 local lencase = require "lencase"
 local sys = lencase.sys
@@ -26,13 +26,13 @@ while #words > 0 do
   elseif word == "-o" and words[1] then
     report_path = table.remove(words, 1)
   else
-    error(("count_writes: unknown argument '%s'; it takes --json and -o FILE"):format(word), 0)
+    error(("count_writes: unknown argument '%s': expected --json or -o FILE"):format(word), 0)
   end
 end
 
 local output = lencase.output(report_path)
 
--- A descriptor that leads nowhere may lead somewhere the next time, so that is not kept.
+-- A descriptor that is not open now may be the next time, so that is not remembered.
 local function find_path(fd)
   path_of[fd] = lencase.cage:fd_path(fd)
   return path_of[fd] or "descriptor " .. fd
@@ -49,7 +49,7 @@ local function counting(name, place)
   local call = sys[name]
   return { lencase.PASS_THROUGH_POINTERS, function(first, _, third)
     local fd = place == 1 and first or third
-    local path = path_of[fd] or find_path(fd) -- before it may come to mean another file
+    local path = path_of[fd] or find_path(fd) -- before the call, during which it may become another file
     local n, errno = call()
     if n > 0 then add(path, n, 1) end
     return n, errno
@@ -68,7 +68,7 @@ local MAX_IOVECS, MAX_IOCBS = 1024, 65536 -- the kernel's own, and its default
 local function none() return {} end
 local under_way = lencase.per_cage { fork = none, exec = none }
 
--- What was counted for a write turns out to be `bytes`.
+-- Corrects what was counted for a write to `bytes`.
 local function correct(write, bytes) add(write.path, bytes - write.bytes, bytes > 0 and 0 or -1) end
 
 local function size_of_runs(addr, n)
@@ -77,7 +77,7 @@ local function size_of_runs(addr, n)
   return size
 end
 
--- What the iocb at an address is to write: a descriptor and so many bytes; nil: nothing.
+-- What the iocb at an address is to write: a descriptor and a number of bytes; nil: nothing.
 local function write_at(addr)
   local iocb = lencase.cage:read(addr, IOCB_SIZE)
   if not iocb then return nil end
@@ -99,7 +99,7 @@ local function writes_in(list, n)
   return writes
 end
 
--- All are counted before, since another thread may be told of their ends while this one is not back yet.
+-- All are counted before the call: another thread may get their results before this call returns.
 local function submitting(_, n, list)
   local writes = writes_in(list, n)
   for _, write in pairs(writes) do

@@ -20,7 +20,7 @@ local function in_work(f)
   end)
 end
 
---- A command line of sh, in which WORK and HELPER stand for what they say.
+--- A command line of sh, in which WORK and HELPER are replaced.
 local function command(line, work)
   line = line:gsub("%u%u%u%u+", { WORK = work, HELPER = helper })
   return "sh -c " .. quote(line)
@@ -142,8 +142,8 @@ describe("count_writes says of fresh files what their sizes are:", function()
   it("a write that waits while its descriptor changes", function() same_as_files "HELPER wait WORK" end)
 
   it("tar", function() same_as_files "tar cf WORK/a.tar lua spec" end)
-  it("tar with a compressor behind a pipe", function() same_as_files "tar czf WORK/a.tar lua" end)
-  it("tar that takes an archive apart", function() same_as_files "tar cf - lua | tar xf - -C WORK" end)
+  it("tar with a compressor after a pipe", function() same_as_files "tar czf WORK/a.tar lua" end)
+  it("tar that unpacks an archive", function() same_as_files "tar cf - lua | tar xf - -C WORK" end)
   -- Without --reflink=never a file system may clone the blocks: nothing is written then.
   it("cp", function() same_as_files "cp -r --reflink=never lua spec WORK" end)
   it("gcc", function() same_as_files "TMPDIR=WORK gcc -D_GNU_SOURCE -S -o WORK/a.s spec/c/helper_writes.c" end)
@@ -267,7 +267,7 @@ describe("a program that is counted", function()
   it("writes the same bytes", function() same_as_alone "tar cf - core lua; seq 5000 >&2" end)
   it("exits with the same status", function() same_as_alone "echo x; exit 7" end)
   it("dies of the same signal", function() same_as_alone "echo x; kill -KILL $$" end)
-  it("hears of a reader that left", function() same_as_alone "{ yes; echo $? >&2; } | head -c 100000" end)
+  it("is signalled when its reader has left", function() same_as_alone "{ yes; echo $? >&2; } | head -c 100000" end)
   it("has the same errors", function() same_as_alone "echo x >/dev/full; echo $?; (exec 1>&-; echo x); echo $?" end)
   it("has the same descriptors", function()
     same_as_alone "ls /proc/self/fd; bash -c 'exec 5<>/dev/null; ls /proc/self/fd'"

@@ -1,23 +1,23 @@
--- fault.lua - calls that fail, wait or bring a signal, by rule
+-- fault.lua - makes calls fail, wait or raise a signal, by rules
 --
 --   lencase run fault.lua RULE... [--seed N] [--report] -- PROGRAM [ARGS...]
 --   lencase run fault.lua write:error=ENOSPC:when=3 'open:error=EACCES:if=pathname~/etc' -- PROGRAM
 --
 -- A rule is CALLS:ITEM:ITEM... CALLS are names, numbers and classes (%file, %desc, %network, %process,
--- %signal, %memory, all) with commas between; open stands for openat, openat2 and creat, too. Items:
+-- %signal, %memory, all) with commas between; open means openat, openat2 and creat, too. Items:
 --   error=NAME         the call is not made and fails with this errno
 --   retval=N           the call is not made and returns N
---   signal=SIG         the calling thread gets the signal (SIGTERM, TERM or 15); the call is made all the same
---   delay_enter=TIME   it waits before (10us, 5ms, 2s; a bare number is microseconds); others do not
---   delay_exit=TIME    it waits after
---   when=N             only the N-th call that fits (N+ from there on, N+STEP and each STEP-th after it, N..M)
+--   signal=SIG         the calling thread gets the signal (SIGTERM, TERM or 15); the call is made nevertheless
+--   delay_enter=TIME   the thread waits before the call (10us, 5ms, 2s; a bare number is microseconds)
+--   delay_exit=TIME    the thread waits after the call
+--   when=N             only the N-th matching call (N+ from there on, N+STEP and each STEP-th after it, N..M)
 --   if=NAME OP VALUE   only with this argument: == != < <= > >= & for integers, == != ~ (contains) for
---                      strings; NAME as the manual's prototype has it; calls without it never fit
---   p=0.1              each call that fits with this probability
--- The first rule that takes a call decides. Calls are counted by rule, over all processes of the program;
--- with --inline each process goes on with its own count (when=), and the report is over all of them.
+--                      strings; NAME as the manual's prototype has it; calls without it never match
+--   p=0.1              each matching call with this probability
+-- The first rule that applies to a call decides. Calls are counted by rule, over all processes of the program;
+-- with --inline each process has its own count (when=), and the report is for all of them.
 -- --seed: the same seed gives the same faults to the same calls (0). --report: at the end, how often each
--- rule fitted and took calls, on standard error.
+-- rule matched and was applied, on standard error.
 --
 -- Not covered: calls that the kernel does not enter (clock_gettime is in the vDSO, which lencase hides only
 -- from programs whose grates handle it); what an injected signal means to a handler of the program's own.
@@ -45,7 +45,7 @@ local integer = (P "-" ^ -1 * digits) / math.tointeger + expected "an integer"
 local word = C((R("az", "AZ", "09") + "_") ^ 1)
 local value = C((1 - P ":") ^ 1)
 
--- Microseconds.
+-- A time in microseconds.
 local units = { us = 1, ms = 1000, s = 1000000 }
 local decimal = R "09" ^ 1 * ("." * R "09" ^ 1) ^ -1
 local time = C(decimal) * (C(P "us" + "ms" + "s") + Cc "us") / function(n, unit)
@@ -53,13 +53,13 @@ local time = C(decimal) * (C(P "us" + "ms" + "s") + Cc "us") / function(n, unit)
 end
 
 local function errno_of(pos, name)
-  if type(lencase.errno[name]) ~= "number" then parsing.fail(pos, "no errno '%s'", name) end
+  if type(lencase.errno[name]) ~= "number" then parsing.fail(pos, "unknown errno '%s'", name) end
   return lencase.fail(name)
 end
 
 local function signal_of(pos, name)
   local nr = signals[(name:gsub("^SIG", ""))] or math.tointeger(name)
-  return nr and nr >= 1 and nr <= 64 and nr or parsing.fail(pos, "no signal '%s'", name)
+  return nr and nr >= 1 and nr <= 64 and nr or parsing.fail(pos, "unknown signal '%s'", name)
 end
 
 local whole = Ct(Cg(integer, "first") * (".." * Cg(integer, "last")) ^ -1
@@ -100,7 +100,7 @@ local function rule_of(text)
     parsing.fail(#text + 1, "the rule does nothing: error=, retval=, signal=, delay_enter= or delay_exit=")
   end
   if rule.error and rule.retval then parsing.fail(#text + 1, "error= and retval= exclude each other") end
-  if rule.p and not (rule.p >= 0 and rule.p <= 1) then parsing.fail(#text + 1, "a probability is 0 to 1") end
+  if rule.p and not (rule.p >= 0 and rule.p <= 1) then parsing.fail(#text + 1, "a probability is from 0 to 1") end
   local numbers, message = classes.expand(rule.calls)
   if not numbers then parsing.fail(1, "%s", message) end
   rule.numbers = numbers
@@ -132,7 +132,7 @@ local function param_of(nr, name)
   end
 end
 
--- Where a call has the argument of a condition, and how it is compared: nil when it has none such.
+-- Which argument of a call a condition means, and how it is compared: nil when it has none of that name.
 local function bound(c, nr)
   local param, place = param_of(nr, c.name)
   if not param then return nil end
@@ -148,7 +148,7 @@ local function check_condition(rule)
   for nr in pairs(c and rule.numbers or {}) do
     if bound(c, nr) then return rule end
   end
-  if c then parsing.fail(c.pos, "no call of '%s' has '%s' to be compared so", rule.calls, c.name) end
+  if c then parsing.fail(c.pos, "no call of '%s' has an argument '%s' that can be compared so", rule.calls, c.name) end
   return rule
 end
 
@@ -187,7 +187,7 @@ local function strike(rule, call)
   return table.unpack(results, 1, results.n)
 end
 
--- Counts the call, and says whether the rule takes it.
+-- Counts the call, and says whether the rule applies to it.
 local function takes(rule, b, args)
   if b and not holds(b, args) then return false end
   rule.fitted, rule.count.fitted = rule.fitted + 1, rule.count.fitted + 1
@@ -196,7 +196,7 @@ local function takes(rule, b, args)
   return true
 end
 
--- The rules for one call: { rule, its condition here }; nil when none can take it.
+-- The rules for one call: { rule, its condition here }; nil when none can apply.
 local function handler(nr, rules)
   local mine, policy, call = {}, lencase.PASS_THROUGH_POINTERS, sys[nr]
   for _, rule in ipairs(rules) do
@@ -242,7 +242,7 @@ end
 
 local interface = { state = counts, merge = lencase.sum, on_exit = function()
   for _, rule in ipairs(report and rules or {}) do
-    output:write(("fault: %s: %d fitted, %d taken\n"):format(rule.text, rule.count.fitted, rule.count.taken))
+    output:write(("fault: %s: %d matched, %d applied\n"):format(rule.text, rule.count.fitted, rule.count.taken))
   end
 end }
 for _, rule in ipairs(rules) do

@@ -1,4 +1,4 @@
--- Rules, and what programs meet under them.
+-- Rules, and what programs see under them.
 
 local support = require "spec.support"
 
@@ -18,14 +18,14 @@ local function writes(rule, n)
 end
 
 describe("fault.lua", function()
-  it("takes the calls that when= says", function()
+  it("applies to the calls that when= names", function()
     for when, wanted in pairs { ["3"] = "..x......", ["3+"] = "..xxxxxxx", ["2+3"] = ".x..x..x.", ["2..4"] = ".xxx.....",
                                 ["1..7+3"] = "x..x..x..", ["20"] = "........." } do
       assert.are.equal(wanted, writes("write:error=EIO:when=" .. when, 9), when)
     end
   end)
 
-  it("takes calls by probability, the same for the same seed", function()
+  it("applies by probability, the same for the same seed", function()
     local first = writes("write:error=EIO:p=0.5 --seed 1", 40)
     assert.are.equal(first, writes("write:error=EIO:p=0.5 --seed 1", 40))
     assert.are_not.equal(first, writes("write:error=EIO:p=0.5 --seed 2", 40))
@@ -43,13 +43,13 @@ describe("fault.lua", function()
     assert.are.equal("a\n", (under("'write:error=EIO:if=fd&2'", bash "echo a; echo b >&2")))
   end)
 
-  it("gives results that nothing gave", function()
+  it("returns results without making the call", function()
     assert.are.equal("4711\n", (under("getpid:retval=4711", python "print(os.getpid())")))
     local _, err = under("mkdir:error=EDQUOT", "mkdir /tmp/no/such")
     assert.is_truthy(err:find "Disk quota exceeded")
   end)
 
-  it("brings signals, and the call is made", function()
+  it("sends signals, and the call is made", function()
     support.in_folder(function(dir)
       local out, err = under("mkdir:signal=USR1", python(([[
 import signal
@@ -63,7 +63,7 @@ print(os.path.isdir("%s/d"))]]):format(dir, dir)))
     assert.are.equal(143, status)
   end)
 
-  it("lets calls wait, and nobody else", function()
+  it("delays calls, and no other threads", function()
     local out = under("getppid:delay_enter=0.4s:delay_exit=200ms", python [[
 import threading
 start = time.monotonic()
@@ -76,7 +76,7 @@ print(time.monotonic() - start >= 0.6, mine < time.monotonic() - start)]])
     assert.are.equal("True True\n", out)
   end)
 
-  it("knows classes and families, and the first rule that takes a call decides", function()
+  it("knows classes and families, and the first rule that applies decides", function()
     local body = [[
 for f in (lambda: os.open("/dev/null", 0), lambda: os.stat("/dev/null"), lambda: os.unlink("/no"), lambda: os.getppid()):
   try: print(f() != None, end=" ")
@@ -86,9 +86,9 @@ for f in (lambda: os.open("/dev/null", 0), lambda: os.stat("/dev/null"), lambda:
     assert.are.equal("Structure needs cleaning, Structure needs cleaning, Device or resource busy, True ", (under(rule, python(body))))
   end)
 
-  it("reports how often its rules took calls", function()
+  it("reports how often its rules were applied", function()
     local _, err = under("mkdir:error=EIO:when=2 --report", "mkdir -p /tmp /tmp /tmp")
-    assert.are.equal("fault: mkdir:error=EIO:when=2: 3 fitted, 1 taken\n", err:match "fault:.*")
+    assert.are.equal("fault: mkdir:error=EIO:when=2: 3 matched, 1 applied\n", err:match "fault:.*")
   end)
 
   it("says what is wrong with a rule, and where", function()
@@ -98,7 +98,7 @@ for f in (lambda: os.open("/dev/null", 0), lambda: os.stat("/dev/null"), lambda:
       ["write:when=3"] = "does nothing", ["write:error=EIO:when=x"] = "which calls (3, 3+, 3+2, 3..5), found 'x'",
       ["write:error=EIO:if=fd"] = "expected an operator", ["write:error=EIO:if=pathname~x"] = "no call of 'write' has 'pathname'",
       ["write:error=EIO:retval=1"] = "exclude each other", ["write:error=EIO:error=EIO"] = "given twice",
-      ["write:signal=FOO"] = "no signal 'FOO'", ["write:error=EIO:p=2"] = "0 to 1", ["write:delay_enter=x"] = "expected a time",
+      ["write:signal=FOO"] = "unknown signal 'FOO'", ["write:error=EIO:p=2"] = "0 to 1", ["write:delay_enter=x"] = "expected a time",
     } do
       local _, err, status = under(quote(rule), "true")
       assert.are.equal(125, status)

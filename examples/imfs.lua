@@ -1,18 +1,18 @@
--- imfs.lua - an in-memory file system: what is below a prefix lives in this script, and ends with it
+-- imfs.lua - an in-memory file system: what is below a prefix is kept in this script, and gone at its end
 --
 --   lencase run imfs.lua [--at PATH] [--size MIB] -- PROGRAM [ARGS...]
 --   lencase run clamp.lua --prefix /tmp %{ imfs.lua strace.lua %} -- PROGRAM [ARGS...]
 --
--- PATH is /tmp, MIB 256 when nothing is said. Files, directories, hard and symbolic links, working
+-- By default PATH is /tmp, and MIB 256. Files, directories, hard and symbolic links, working
 -- directories, record locks and private mappings; what is opened is shared over dup, fork and exec. In the
--- program each descriptor is one that the kernel knows as a mere name, of a file in /proc that nobody can
--- change: a call that is not known here fails with EBADF and touches nothing.
+-- program each descriptor is an O_PATH one, of a file in /proc that the program cannot change: a call that
+-- is not known here fails with EBADF and changes nothing.
 --
 -- Not covered: programs cannot be executed from it, nor FIFOs, devices and sockets be made in it; shared
 -- mappings; extended attributes, inotify, leases, holes by fallocate; permissions are kept and shown, but
--- only access(2) for X_OK heeds them; names that lead here through links outside; descriptors that are
--- sent to others, and what /proc says of them; a listing of the directory above PATH does not show it. Times are whole
--- seconds and a count of changes.
+-- only access(2) for X_OK respects them; names that lead here through links outside; descriptors that are
+-- sent to others, and what /proc says about them; a listing of the directory above PATH does not show it. Times
+-- are whole seconds and a count of changes.
 
 local lencase = require "lencase"
 local classes = require "lencase.classes"
@@ -45,7 +45,7 @@ while #words > 0 do
   elseif option == "--size" and value and value:find "^%d+$" and #value < 10 then
     pages_left = math.tointeger(value) << 8
   else
-    error("imfs.lua: it takes --at PATH, absolute and without . and .., and --size MIB", 0)
+    error("imfs.lua: expected --at PATH, absolute and without . and .., or --size MIB", 0)
   end
 end
 local pages_in_all = pages_left
@@ -57,7 +57,7 @@ local pages_in_all = pages_left
 local KIND = { file = 0x8000, dir = 0x4000, link = 0xa000 } -- S_IFREG, S_IFDIR, S_IFLNK
 local DT = { file = 8, dir = 4, link = 10 } -- dirent.h
 
--- Of the cage: its working directory, when that is here, and its umask, when it is known.
+-- Per cage: its working directory, when that is here, and its umask, when it is known.
 local process = lencase.per_cage {
   init = function() return {} end,
   fork = function(of) return { cwd = of.cwd, umask = of.umask } end,
@@ -65,7 +65,7 @@ local process = lencase.per_cage {
 
 local second, changes = 0, 0
 
--- Later is later, also within a second.
+-- A later time is greater, also within a second.
 local function now()
   local t = os.time()
   changes = t == second and math.min(changes + 1, 999999999) or 0
@@ -94,7 +94,7 @@ local function umask()
   return process.umask
 end
 
--- `mode` without what the umask takes off.
+-- `mode` without the bits of the umask.
 local function make(kind, mode) return new_node(kind, mode & 0xfff & ~umask(), sys.geteuid(), sys.getegid()) end
 
 local function touch(node)
@@ -102,8 +102,8 @@ local function touch(node)
   node.ctime = node.mtime
 end
 
--- names[cookie] is an entry's name; a listing goes on behind the last cookie that it had, whatever
--- has been removed meanwhile.
+-- names[cookie] is an entry's name; a listing continues after the last cookie that it had, also when
+-- entries have been removed meanwhile.
 local function enter(dir, name, node)
   dir.last, dir.count = dir.last + 1, dir.count + 1
   dir.names[dir.last] = name
@@ -166,8 +166,8 @@ end
 
 -- {================================= contents ===============================
 
--- pages[i] are the bytes from (i - 1) * PAGE on; a page that is not there is zeros, and so are the
--- bytes of the last one behind the file's size.
+-- pages[i] are the bytes from (i - 1) * PAGE on; a missing page is zeros, and so are the
+-- bytes of the last one after the file's size.
 local ZEROS = ("\0"):rep(PAGE)
 
 local function contents(node, from, n)
@@ -189,7 +189,7 @@ local function store(node, from, bytes)
   while done < #bytes do
     local i, start = (from + done) // PAGE + 1, (from + done) % PAGE
     local page = node.pages[i]
-    if not page and pages_left == 0 then collectgarbage() end -- what was removed gives its pages back
+    if not page and pages_left == 0 then collectgarbage() end -- removed nodes free their pages
     if not page and pages_left == 0 then break end
     local part = bytes:sub(done + 1, done + PAGE - start)
     if not page then pages_left, page = pages_left - 1, ZEROS end
@@ -214,7 +214,7 @@ local function resize(node, size)
   touch(node)
 end
 
--- What nobody names and nobody has open gives its pages back.
+-- A node without a name or an open description frees its pages.
 local release = { __gc = function(pages) for _ in pairs(pages) do pages_left = pages_left + 1 end end }
 
 local function make_file(mode)
@@ -259,7 +259,7 @@ local function step_up(dir)
   return table.move(prefix, 1, #prefix - 1, 1, {})
 end
 
--- What a link says takes the place of its name.
+-- The target of a link replaces its name.
 local function follow_link(walk, target)
   walk.links, walk.crossed = walk.links + 1, true
   if walk.links > LINKS_MAX then return fail "ELOOP" end
@@ -268,7 +268,7 @@ local function follow_link(walk, target)
   if target:find "^/" then walk.where = {} end
 end
 
--- One name further, in a directory of ours; a failure when that cannot be.
+-- One name further, in a directory here; a failure when that is not possible.
 local function step(walk, name)
   local dir, last = walk.where, #walk.todo == 0
   walk.crossed = true
@@ -288,7 +288,7 @@ local function step(walk, name)
   walk.where = node
 end
 
--- `where` is a directory of ours, or the names of a path outside.
+-- `where` is a directory here, or the names of a path outside.
 local function walk_from(where, path, follow)
   local walk = { where = where, todo = parts_of(path), follow = follow, slash = path:find "/$" ~= nil, links = 0 }
   while #walk.todo > 0 do
@@ -305,7 +305,7 @@ local function walk_from(where, path, follow)
   return { outside = "/" .. table.concat(walk.where, "/"), crossed = walk.crossed }
 end
 
--- From where a relative path goes on: a directory of ours, or a path outside.
+-- What a relative path is resolved against: a directory here, or a path outside.
 local function base_of(dirfd)
   if not dirfd or dirfd == AT_FDCWD then return process.cwd, lencase.cage.cwd end
   return files[dirfd] and files[dirfd].node, lencase.cage:fd_path(dirfd)
@@ -313,7 +313,7 @@ end
 
 local standard = { stdin = 0, stdout = 1, stderr = 2 }
 
--- What a name of a descriptor stands for, and what is behind that name: "/proc/self/fd/3/x" -> file, "/x"
+-- What a name of a descriptor means, and what follows that name: "/proc/self/fd/3/x" -> file, "/x"
 local function descriptor_named(path)
   local process_name, fd, behind = path:match "^/proc/([%w-]+)/fd/(%d+)(.*)$"
   local own = process_name == "self" or process_name == "thread-self" or process_name == tostring(lencase.cage.pid)
@@ -344,7 +344,7 @@ local function find(dirfd, path, follow)
   return place, failure
 end
 
--- What a descriptor stands for where a path is empty or null; false for one that is not ours.
+-- What a descriptor means where a path is empty or null; false for one that was not opened here.
 local function find_open(dirfd)
   if dirfd == AT_FDCWD or not dirfd then return process.cwd and { node = process.cwd } or false end
   return files[dirfd] and { node = files[dirfd].node } or false
@@ -359,7 +359,7 @@ local by_path = {} -- name of a call -> { function(place, rest...), follow = doe
 local function always() return true end
 local function never() return false end
 
--- Whether flags, the n-th of what is behind the path, leave the link be.
+-- Whether flags, the n-th argument after the path, say not to follow a link.
 local function unless_nofollow(n)
   return function(...) return (select(n, ...)) & AT_SYMLINK_NOFOLLOW == 0 end
 end
@@ -368,10 +368,10 @@ local function path_call(names, follow, f)
   for name in names:gmatch "%S+" do by_path[name] = { f, follow = follow } end
 end
 
--- Nothing can be made in a directory that is removed.
+-- Nothing can be created in a directory that has been removed.
 local function is_gone(dir) return not dir.parent and dir ~= root end
 
--- Of something that is there.
+-- For a path that exists.
 local function existing(f)
   return function(place, ...)
     if not place.node then return fail "ENOENT" end
@@ -379,7 +379,7 @@ local function existing(f)
   end
 end
 
--- Of a name that is free.
+-- For a path that does not exist.
 local function vacant(f)
   return function(place, ...)
     if place.node then return fail "EEXIST" end
@@ -520,7 +520,7 @@ path_call("execve execveat", always, existing(function() return fail "EACCES" en
 
 -- {================================== open ==================================
 
--- A descriptor of the cage's that stands for what was opened.
+-- A descriptor of the cage's that represents what was opened.
 local function descriptor(node, flags)
   local fd, errno = sys.open("/proc/self/stat", O_PATH | flags & O_CLOEXEC)
   if fd >= 0 then files[fd] = { node = node, flags = flags & ~(O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC), pos = 0 } end
@@ -585,7 +585,7 @@ local function is_within(dir, node)
   return false
 end
 
--- What must hold of a name for what is at `from` to get it.
+-- What must hold for a name before the node at `from` can get it.
 local function refusal(from, to)
   if not to.name or not from.name then return fail "EBUSY" end
   if from.node.kind == "dir" and is_within(to.dir, from.node) then return fail "EINVAL" end
@@ -640,8 +640,8 @@ path_call("linkat", function(flags) return flags & AT_SYMLINK_FOLLOW ~= 0 end, l
 
 -- {================================== locks =================================
 
--- node.locks: { { owner =, shared =, from =, to = } }; owners are cages' ids, or what was opened,
--- which does not live on by its locks.
+-- node.locks: { { owner =, shared =, from =, to = } }; owners are cages' ids, or open descriptions,
+-- which their locks do not keep alive.
 local locked = setmetatable({}, { __mode = "k" }) -- the nodes that have some
 local weak = { __mode = "v" }
 
@@ -673,9 +673,9 @@ end
 
 local WAIT = { tv_sec = 0, tv_nsec = 5000000 }
 
--- Others go on while the cage sleeps.
+-- Other cages continue while this one sleeps.
 local function lock_range(node, lock, waits)
-  if node.locks and #node.locks > 0 then collectgarbage() end -- nobody closes the last descriptor in our sight
+  if node.locks and #node.locks > 0 then collectgarbage() end -- the close of the last descriptor may not be seen here
   while conflict(node, lock.owner, lock.shared, lock.from, lock.to) do
     if not waits then return fail "EAGAIN" end
     local n, errno = sys.nanosleep(WAIT, 0)
@@ -715,7 +715,7 @@ local function can_write(file)
   return (file.flags & O_PATH ~= 0 or file.flags & O_ACCMODE == 0) and fail "EBADF"
 end
 
--- At `offset`, or where the file is; in a call the bytes stand in the place of its second argument.
+-- At `offset`, or at the file's position; in a call the bytes replace its second argument.
 local function read(file, count, offset)
   local refused = can_read(file)
   if refused then return refused end
@@ -725,7 +725,7 @@ local function read(file, count, offset)
   return #bytes, nil, bytes
 end
 
-local CHUNK = 1 << 20 -- bytes that are looked at in one go
+local CHUNK = 1 << 20 -- bytes that are read at once
 
 -- The bytes of the cage's buffers { addr, length }, a chunk at a time.
 local function store_from(node, from, buffers)
@@ -756,7 +756,7 @@ local function write(file, buffers, offset)
   return done
 end
 
--- What an iovec of the cage's names.
+-- The buffers of an iovec of the cage's.
 local function buffers_of(iov, count)
   if count < 0 or count > IOV_MAX then return nil, fail "EINVAL" end
   local buffers, text = {}, count == 0 and "" or lencase.cage:read(iov, 16 * count)
@@ -782,7 +782,7 @@ local function readv(file, iov, _, offset)
   return read(file, count, offset)
 end
 
--- -1 is where the file is.
+-- -1 means the file's position.
 local function at_offset(f)
   return function(file, iov, count, offset) return f(file, iov, count, offset ~= -1 and offset or nil) end
 end
@@ -920,7 +920,7 @@ end, lencase.COPY_ALL_ARGS)
 
 local LOCK_SH, LOCK_EX, LOCK_NB, LOCK_UN = 1, 2, 4, 8
 
--- Its locks and record locks do not meet: they are on a node of their own.
+-- These locks and record locks do not conflict: they are on a node of their own.
 fd_call("flock", function(file, op)
   local kind = op & ~LOCK_NB
   file.node.whole = file.node.whole or {}
@@ -935,7 +935,7 @@ end)
 
 local MAP_PRIVATE, MAP_TYPE, PROT_WRITE = 2, 15, 2
 
--- A private mapping is one of a copy that nobody else has.
+-- A private mapping is of a copy for this mapping alone.
 local function mmap(file, length, prot, flags, offset)
   local refused = can_read(file)
   if refused then return refused end
@@ -970,7 +970,7 @@ interface.mmap = { "pass pointers", function(_, length, prot, flags, fd, offset)
   if flags & MAP_ANONYMOUS == 0 and files[fd] then return mmap(files[fd], length, prot, flags, offset) end
 end }
 
--- Those with two descriptors, of which one may be ours.
+-- Calls with two descriptors, of which one may be from here.
 for name, errno in pairs { sendfile = "EINVAL", splice = "EINVAL", tee = "EINVAL", copy_file_range = "EXDEV" } do
   local places = classes.places(lencase.callnum(name)).fds
   interface[name] = { "pass pointers", function(...)
@@ -1039,7 +1039,7 @@ local function forward(name, paths, places, n)
   return sys[name](table.unpack(args, 1, n))
 end
 
--- Of calls where a path may be empty: which argument has the flag that says so.
+-- Calls where a path may be empty: which argument has the flag for that.
 local flags_at = { newfstatat = 4, statx = 3, fchownat = 5, linkat = 5, utimensat = 4, faccessat2 = 4, fchmodat2 = 4,
                    execveat = 5 }
 
@@ -1050,7 +1050,7 @@ local function locate(name, path, follow, args)
   return find(dirfd, text, follow)
 end
 
--- The arguments that are neither paths nor their directories, behind what `list` has.
+-- The arguments that are neither paths nor their directories, after those in `list`.
 local function with_rest(list, paths, args)
   local taken, n = {}, #list
   for _, path in ipairs(paths) do
@@ -1066,7 +1066,7 @@ local function with_rest(list, paths, args)
   return table.unpack(list, 1, n)
 end
 
--- Paths that are all here are this file system's; it knows nothing of a call that has no function.
+-- A call whose paths are all here is this file system's; one without a function here is not supported.
 local function path_handler(name, paths)
   local call = by_path[name] or { function() return fail "EOPNOTSUPP" end, follow = always }
   return function(...)

@@ -1,5 +1,5 @@
--- The grates beside this spec with no program: what they do to single calls (lencase.test), and that no call,
--- however odd, makes an error of their scripts (lencase.test.fuzz). What programs see is in the other specs.
+-- The grates beside this spec without a program: what they do to single calls (lencase.test), and that no call,
+-- however odd, causes an error in their scripts (lencase.test.fuzz). What programs see is in the other specs.
 
 local support = require "spec.support"
 local test = require "lencase.test"
@@ -46,7 +46,7 @@ describe("umask.lua", function()
     assert.same({ "openat", dirfd = -100, pathname = "x", flags = 64, mode = 448 }, t.calls[3])
   end)
 
-  it("hands a refusal on", function()
+  it("forwards a refusal", function()
     t.bottom.open = "EACCES"
     assert.same({ -1, "EACCES" }, { t:open("/x", "O_CREAT", 511) })
   end)
@@ -55,7 +55,7 @@ describe("umask.lua", function()
 end)
 
 describe("readonly.lua", function()
-  it("opens for reading, and for writing only what is no file", function()
+  it("opens for reading, and for writing only what is not a file", function()
     local t, kind = test.load "readonly.lua", S_IFREG
     t.bottom.open = 3
     t.bottom.fstat = function() return 0, nil, { st_mode = kind } end
@@ -91,7 +91,7 @@ describe("write_filter.lua", function()
     t.paths[3] = "/etc/passwd"
     assert.same({ -1, "EACCES" }, { t:open("a.log", "O_WRONLY") })
     assert.same({ -1, "EACCES" }, { t:rename("a.log", "b") })
-    assert.same({ -1, "ENOSYS" }, { t:rename("a.log", "b.log") }) -- it went on
+    assert.same({ -1, "ENOSYS" }, { t:rename("a.log", "b.log") }) -- it was forwarded
     t:finish()
   end)
 
@@ -169,7 +169,7 @@ describe("count_writes.lua", function()
 end)
 
 describe("imfs.lua", function()
-  it("holds files that the bottom never hears of", function()
+  it("has files that the bottom never sees", function()
     local t = test.load("imfs.lua", "--at", "/mem")
     t.paths[-100] = "/"
     local next_fd = 9
@@ -194,7 +194,7 @@ end)
 local told = 'return require "lencase".grate { %s }'
 
 describe("clamp.lua", function()
-  it("asks the grates inside when its conditions hold", function()
+  it("calls the grates inside when its conditions hold", function()
     local inside = told:format 'open = function() return 77 end, write = function() return 78 end,\n'
     local t = test.stack { { "clamp.lua", "--prefix", "/in", branches = { { { inside } } } } }
     t.paths[-100], t.bottom.open, t.bottom.write = "/", 3, 1

@@ -4,11 +4,11 @@
 --
 -- As on a file system that is mounted read-only: files cannot be opened for writing, made, removed,
 -- renamed or linked, and nothing about them changes. Devices, FIFOs and sockets can be written to, and
--- so can what has no name (memfd_create, pipes). access(2) with W_OK says EROFS, too.
+-- so can what has no name (memfd_create, pipes). access(2) with W_OK fails with EROFS, too.
 --
 -- Not covered: descriptors that the program inherits open for writing (its standard output) stay so; POSIX
 -- message queues; changes that reading makes (access times); a path whose links another process
--- changes between the look at it and its opening is looked at again after it, and closed.
+-- changes between the check and the open is checked again afterwards, and closed.
 
 local lencase = require "lencase"
 local sys, fail = lencase.sys, lencase.fail
@@ -28,13 +28,13 @@ local function writes(flags)
   return flags & O_ACCMODE ~= 0 or flags & (O_CREAT | O_TRUNC) ~= 0 or flags & O_TMPFILE ~= 0
 end
 
--- What cannot be looked at is.
+-- What cannot be examined is protected.
 local function is_protected(fd)
   local n, _, st = sys.fstat(fd)
   return n ~= 0 or protected(st)
 end
 
--- Nobody is there: it would be made, if its directory is there.
+-- The file does not exist: it would be created, if its directory exists.
 local function missing(pathname, flags, errno)
   if errno ~= lencase.errno.ENOENT or flags & O_CREAT == 0 then return -1, errno end
   local n, reason = sys.access(pathname:match "^(.*/)[^/]*$" or ".", 0)
@@ -42,7 +42,7 @@ local function missing(pathname, flags, errno)
   return fail "EROFS"
 end
 
--- Opened as a mere name first, with which nothing can be changed.
+-- Opened with O_PATH first, which cannot change anything.
 local function check_name(pathname, flags)
   local fd, errno = sys.open(pathname, O_PATH | O_CLOEXEC | flags & (O_NOFOLLOW | O_DIRECTORY), 0)
   if fd < 0 then return missing(pathname, flags, errno) end
@@ -52,7 +52,7 @@ local function check_name(pathname, flags)
   return refused
 end
 
--- It need not be opened for writing: the file is there, or there would be nothing to read.
+-- Opened without O_CREAT: if the file did not exist, O_CREAT would create it.
 local function open_for_reading(pathname, flags)
   local fd, errno = sys.open(pathname, flags & ~O_CREAT, 0)
   if fd < 0 then return missing(pathname, flags, errno) end
@@ -81,7 +81,7 @@ local function access(pathname, mode)
   return n
 end
 
--- Changes what the descriptor of a file names; one without a name is the program's own.
+-- Changes the file of a descriptor; a file without a name is the program's own.
 local function by_descriptor(fd)
   local path = lencase.cage:fd_path(fd)
   if path and path:sub(1, 1) == "/" and not path:find "^/memfd:" then return fail "EROFS" end

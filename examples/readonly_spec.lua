@@ -95,7 +95,7 @@ describe("readonly.lua", function()
       local out, err = under(dir, "/usr/bin/python3 x.py")
       for line in out:gmatch "[^\n]+" do
         local call = calls[#got + 1]
-        -- A container's profile refuses what is not allowed there before the grate is asked.
+        -- A container's profile refuses what is not allowed there before the grate is called.
         if support.filtered and call[1]:find "^raw%(" and line == "Operation not permitted" then line = call[2] end
         table.insert(got, call[1] .. ": " .. line)
       end

@@ -6,18 +6,18 @@
 --   default errno EPERM                   # what becomes of calls that no line names; once
 --   allow read write close exit_group     # names, or numbers
 --   errno ENOSYS ptrace 425               # fails with this errno
---   log socket                            # goes on, and standard error tells of it
+--   log socket                            # allowed, and reported on standard error
 --   kill mount                            # ends the process
 --   errno EACCES ioctl if request == 0x5412 or fd > 2
 --
 -- Actions: allow, errno NAME, log, kill. Of the lines that name a call the first one whose condition
--- holds is what happens; without a default, calls that no line names are allowed. A condition compares
+-- holds applies; without a default, calls that no line names are allowed. A condition compares
 -- integer arguments by their names in the manual's prototype: == != < <= > >= and & (any of these bits),
 -- with and, or. A name means this one kernel call and not its family: name openat as well as open. What a
--- program cannot end without (exit, exit_group, rt_sigreturn, restart_syscall) is there unless a line names it.
+-- program cannot end without (exit, exit_group, rt_sigreturn, restart_syscall) is allowed unless a line names it.
 --
--- Not covered: what pointers point to; the calls of lencase's grates below. Each line is the whole
--- program's, all its processes; the first execve has happened when the rules begin.
+-- Not covered: what pointers point to; the calls of lencase's grates below. The rules apply to
+-- all processes of the program; the first execve has happened when they begin.
 
 local lpeg = require "lpeg"
 local lencase = require "lencase"
@@ -129,7 +129,7 @@ end
 local function check_errno(a)
   if not a.errno then return end
   local pos, name = a.errno[1], a.errno[2]
-  if type(lencase.errno[name]) ~= "number" then parsing.fail(pos, "no errno '%s'", name) end
+  if type(lencase.errno[name]) ~= "number" then parsing.fail(pos, "unknown errno '%s'", name) end
   a.failure = lencase.fail(name)
 end
 
@@ -178,7 +178,7 @@ local function handler(nr, rules)
   end
 end
 
--- Nothing for a call that goes on in any case: it costs nothing then.
+-- No entry for a call that is allowed in any case: it costs nothing then.
 local function entry_of(nr, rules)
   local first = rules[1]
   if not first or not first.condition and first.action.kind == "allow" then return nil end
@@ -202,7 +202,7 @@ end
 -- }==========================================================================
 
 local path = ...
-if select("#", ...) ~= 1 then error("seccomp.lua: it takes one file: lencase run seccomp.lua FILE -- PROGRAM", 0) end
+if select("#", ...) ~= 1 then error("seccomp.lua: expected one file: lencase run seccomp.lua FILE -- PROGRAM", 0) end
 local source = assert(io.open(path, "rb"))
 local text = source:read "a"
 source:close()

@@ -3,12 +3,12 @@
 --   lencase run strace.lua [-e CALLS] [-s N] [-o FILE] -- PROGRAM [ARGS...]
 --
 -- -e: names, numbers and classes with commas between (%file, %desc, %network, %process, %signal, %memory,
--- all, the default). -s: so many bytes of a buffer or an argv are shown (32). -o: to a file and not to
+-- all, the default). -s: how many bytes of a buffer or an argv are shown (32). -o: write to a file instead of
 -- standard error. Each line begins with the process; of a buffer only what is shown is read.
 --
 -- Not covered: a line is written when its call has ended, so calls of several processes do not interleave
 -- as they began; signals that arrive; calls without a signature have six integers in hexadecimal; flags
--- have names where lua/lencase/flags.lua knows them. What the vDSO answers is no call.
+-- have names where lua/lencase/flags.lua knows them. The vDSO's answers are not calls.
 
 local lencase = require "lencase"
 local classes = require "lencase.classes"
@@ -27,7 +27,7 @@ while #words > 0 do
   elseif option == "-o" and value then
     path = value
   else
-    error("strace.lua: it takes -e CALLS, -s N and -o FILE", 0)
+    error("strace.lua: expected -e CALLS, -s N or -o FILE", 0)
   end
 end
 local output = lencase.output(path)
@@ -50,7 +50,7 @@ local function quote_all(bytes)
   return '"' .. table.concat(text) .. '"'
 end
 
--- `more`: there are bytes behind those.
+-- `more`: there are bytes after these.
 local function quote(bytes, more)
   return quote_all(bytes:sub(1, limit)) .. ((more or #bytes > limit) and "..." or "")
 end
@@ -134,7 +134,7 @@ end
 
 -- {================================== calls =================================
 
--- Buffers and runs are read by ourselves, as far as they are shown; everything else is copied.
+-- Buffers and iovecs are read here, as far as they are shown; everything else is copied.
 local function ours(param)
   return param.kind == "iovec" or param.kind == "bytes" and param.count ~= nil
 end
@@ -155,7 +155,7 @@ local function params_of(described, n)
   return widest(described)
 end
 
--- An out buffer holds what the result says, or all that there was room for.
+-- An out buffer has as many bytes as the result says, or its whole size.
 local function buffer(param, args, addr, n)
   local size = args[param.count] or 0
   if param.kind == "iovec" then return runs(addr, size) end
@@ -197,7 +197,7 @@ local function handler(nr, described)
   return function(...)
     local args, params = { ... }, params_of(described, select("#", ...))
     if described.noreturn then return say(name, "(", text_of(name, params, args, -1, {}), ") = ?\n") end
-    local before = text_of(name, params, args, -1, {}) -- execve leaves nothing to look at
+    local before = text_of(name, params, args, -1, {}) -- after execve the arguments are gone
     local results = table.pack(call())
     local n, errno = results[1], results[2]
     local outs = { table.unpack(results, 3, results.n) }

@@ -6,10 +6,10 @@
 --        both     a failure if one of them fails (the first one's first), else the first's result
 --        compare  the first stack's result; a difference is reported on standard error
 --
--- Both stacks go on to what is below the tee, so a call that both let through is made twice:
--- twice written is written twice, what one has read from a pipe or socket the other does not
--- see, and of two descriptors that an open gives the second is closed again. A tee is meant for stacks of
--- which at least one answers by itself, or for calls that may be repeated (stat, pread64, ...).
+-- Both stacks make their calls below the tee, so a call that both let through is made twice: bytes are
+-- written twice, what one has read from a pipe or socket the other does not see, and of two descriptors
+-- that an open returns the second is closed again. A tee is meant for stacks of which at least one
+-- answers by itself, or for calls that may be repeated (stat, pread64, ...).
 -- Calls that change processes (fork, exec, exit and their like) go to the first stack only.
 
 local lencase = require "lencase"
@@ -18,7 +18,7 @@ local output = lencase.output()
 
 local first, second = lencase.branches[1], lencase.branches[2]
 if not second or lencase.branches[3] then
-  error("tee.lua: two stacks stand behind it: %{ GRATE.lua ... %} %{ GRATE.lua ... %}", 0)
+  error("tee.lua: expected two stacks: %{ GRATE.lua ... %} %{ GRATE.lua ... %}", 0)
 end
 
 local function words_of(list)
@@ -56,7 +56,7 @@ end
 local words = { ... }
 local rule = rules.first
 if words[1] == "--rule" then
-  rule = rules[words[2]] or error("tee.lua: a rule is first, both or compare, not '" .. tostring(words[2]) .. "'", 0)
+  rule = rules[words[2]] or error(("tee.lua: expected the rule first, both or compare, not '%s'"):format(words[2]), 0)
 elseif #words > 0 then
   error("tee.lua: the only option is --rule RULE", 0)
 end
@@ -73,7 +73,7 @@ local function runs_among(nr)
   return runs
 end
 
--- Runs as one string: what the first call filled lies in the caller's memory no more after the second.
+-- Runs as one string: the second call overwrites what the first one filled in the caller's memory.
 local function joined(runs)
   local parts = {}
   for i = 1, #runs do parts[i] = tostring(runs[i]) end

@@ -1,13 +1,13 @@
--- umask.lua - permission bits that nothing is made with, whatever the program's own umask says
+-- umask.lua - permission bits that no new file gets, regardless of the program's own umask
 --
 --   lencase run umask.lua MASK [--chmod] -- PROGRAM [ARGS...]        (MASK in octal: 077)
 --
--- The bits of MASK are taken off the mode of what open, creat, openat2, mkdir, mknod, mkfifo and
--- mq_open make, and off sockets that bind names; the program's umask takes off its own, too, and
--- umask(2) answers as ever. --chmod: chmod and fchmod cannot set them either.
+-- The bits of MASK are removed from the mode of what open, creat, openat2, mkdir, mknod, mkfifo and
+-- mq_open create, and from sockets that bind names; the program's own umask applies, too, and
+-- umask(2) answers as usual. --chmod: chmod and fchmod cannot set them either.
 --
--- Not covered: directories with a default ACL, which say the modes themselves; System V IPC, which
--- knows no umask; what is there already, and copies made by others on the program's behalf.
+-- Not covered: directories with a default ACL, which determine the modes; System V IPC, which
+-- has no umask; files that exist already, and those that other programs create on the program's behalf.
 
 local lencase = require "lencase"
 local sys = lencase.sys
@@ -21,10 +21,10 @@ for _, word in ipairs { ... } do
   elseif word:find "^[0-7]+$" and tonumber(word, 8) <= 511 then
     mask = tonumber(word, 8)
   else
-    error(("umask.lua: '%s' is no mask from 0 to 0777 in octal, nor --chmod"):format(word), 0)
+    error(("umask.lua: '%s' is neither an octal mask from 0 to 0777 nor --chmod"):format(word), 0)
   end
 end
-if not mask then error("umask.lua: which mask? lencase run umask.lua 077 -- PROGRAM", 0) end
+if not mask then error("umask.lua: no mask: lencase run umask.lua 077 -- PROGRAM", 0) end
 
 -- A handler of call `name`, whose argument `place` is a mode, where there is one.
 local function masked(name, place)
@@ -38,7 +38,7 @@ local function masked(name, place)
   end
 end
 
--- A socket gets all bits that the umask leaves: no argument says otherwise.
+-- A socket gets all bits that the umask leaves: bind has no mode argument.
 local function bind(_, addr)
   if type(addr) ~= "userdata" or addr == lencase.NULL or lencase.is_bad(addr) then return end
   local named = #addr > 2 and addr:byte(3) ~= 0

@@ -1,14 +1,14 @@
--- write_filter.lua - only files whose names fit a pattern may be written
+-- write_filter.lua - only files whose names match a pattern may be written
 --
 --   lencase run write_filter.lua [--allow PATTERN]... [--errno NAME] -- PROGRAM [ARGS...]
 --
 -- PATTERN is a shell's pattern (* and ?) for the last part of a path; without any it is *.log. Other
 -- regular files cannot be opened for writing, made, truncated, removed, renamed or linked: EPERM, or
--- the errno that is named. What counts is the file that is reached and not the link that leads
--- there. Devices, FIFOs and what has no name (pipes, memfd_create) can be written to.
+-- the errno that is named. What counts is the file that is opened and not a link to
+-- it. Devices, FIFOs and what has no name (pipes, memfd_create) can be written to.
 --
 -- Not covered: directories and links may be made, and directories removed; permissions, owners, times and
--- attributes are not what is written in a file; descriptors that the program inherits stay as they are.
+-- attributes can be changed; descriptors that the program inherits stay as they are.
 
 local lencase = require "lencase"
 local sys = lencase.sys
@@ -35,7 +35,7 @@ while #words > 0 do
   elseif option == "--errno" and value then
     refused = lencase.fail(value)
   else
-    error("write_filter.lua: it takes --allow PATTERN and --errno NAME", 0)
+    error("write_filter.lua: expected --allow PATTERN or --errno NAME", 0)
   end
 end
 if #patterns == 0 then patterns[1] = pattern_of "*.log" end
@@ -51,7 +51,7 @@ local function allowed(path)
   return false
 end
 
--- What is open now, wherever the links led: a regular file must have an allowed name.
+-- Checks what was opened, after all links: a regular file must have an allowed name.
 local function checked(fd)
   local n, _, st = sys.fstat(fd)
   if n == 0 and st.st_mode & S_IFMT ~= S_IFREG then return fd end
@@ -61,17 +61,17 @@ local function checked(fd)
   return refused
 end
 
--- Opened as it is, neither made nor emptied, before it is known which file it is.
+-- Opened without creating or truncating it, until it is known which file it is.
 local function open_existing(pathname, flags)
   local fd, errno = sys.open(pathname, flags & ~(O_CREAT | O_EXCL | O_TRUNC), 0)
   if fd < 0 then return fd, errno end
   local result = checked(fd)
   if result ~= fd then return result end
-  if flags & O_TRUNC ~= 0 then sys.ftruncate(fd, 0) end -- no mistake for a device, as with O_TRUNC
+  if flags & O_TRUNC ~= 0 then sys.ftruncate(fd, 0) end -- ignored for a device, as O_TRUNC is
   return fd
 end
 
--- A new file, at this very name: a link there that leads nowhere would make another.
+-- A new file, at exactly this name: a dangling link there would create another.
 local function make(pathname, flags, mode)
   if not allowed(pathname) then return refused end
   return sys.open(pathname, flags | O_EXCL | O_NOFOLLOW, mode)
@@ -81,7 +81,7 @@ local function open(pathname, flags, mode)
   if flags & O_PATH ~= 0 or flags & O_TMPFILE == O_TMPFILE then return end
   if flags & (O_ACCMODE | O_CREAT | O_TRUNC) == 0 then return end
   if flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL then return make(pathname, flags, mode) end
-  if flags & (O_ACCMODE | O_TRUNC) == 0 then -- only made, if it is not there
+  if flags & (O_ACCMODE | O_TRUNC) == 0 then -- only created, if it does not exist
     local fd, errno = sys.open(pathname, flags & ~O_CREAT, 0)
     if fd >= 0 or errno ~= lencase.errno.ENOENT then return fd, errno end
     return make(pathname, flags, mode)
@@ -107,7 +107,7 @@ local function both(from, to)
   if not (allowed(from) and allowed(to)) then return refused end
 end
 
--- linkat also links what a descriptor refers to.
+-- linkat can also link the file of a descriptor.
 local function linkat(_, oldpath, _, newpath, flags)
   if flags & AT_EMPTY_PATH ~= 0 then return refused end
   return both(oldpath, newpath)

@@ -114,7 +114,7 @@ local function why_not(path, room, target)
   return ("room '%s' may not know room '%s' (%s)"):format(room, known, target)
 end
 
--- The file of a module in Lua: lua/lencase/repl/init.lua of "lencase.repl".
+-- The file of a Lua module: lua/lencase/repl/init.lua for "lencase.repl".
 ---@param name string
 ---@return string? path
 local function module_file(name)

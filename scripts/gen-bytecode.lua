@@ -3,8 +3,8 @@
 --
 --   lua5.4 scripts/gen-bytecode.lua lua/lencase/*.lua lua/lencase/calls/*.lua > FILE
 --
--- core/grate_load.c reads FILE and uses what is compiled where the module's file still is what it was compiled from:
--- each program that is executed inline loads them, and parsing them is what takes longest then.
+-- core/grate_load.c reads FILE and uses the bytecode of modules whose files have not changed since:
+-- each program that is executed inline loads them, and parsing them would take longest.
 -- A string of Lua's release, then three strings for each module: name, text, bytecode; each with its size
 -- before it, 4 bytes, the lowest first.
 

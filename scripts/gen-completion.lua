@@ -4,7 +4,7 @@
 --   lua5.4 scripts/gen-completion.lua > lencase
 --
 -- Commands and options are those of the parser in lua/lencase/cli/, calls those of lua/lencase/calls/data.lua;
--- what a command's words are stands here as data. The same input gives the same output.
+-- what a command's words are is data in this file. The same input gives the same output.
 
 local here = arg[0]:match "^(.*)/[^/]*$" or "."
 package.path = here .. "/../lua/?.lua;" .. package.path
@@ -43,7 +43,7 @@ _lencase_files() {
   mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 }
 
-# The words of a program behind "--", which is word $1.
+# The words of a program after "--", which is word $1.
 _lencase_program() {
   if declare -F _command_offset > /dev/null; then
     _command_offset $(($1 + 1))
@@ -54,7 +54,7 @@ _lencase_program() {
   fi
 }
 
-# Grates, their arguments, stacks inside of them, and behind "--" a program or more arguments.
+# Grates, their arguments, stacks inside them, and after "--" a program or more arguments.
 _lencase_stack() {
   local i has_grate=
   for ((i = 2; i < COMP_CWORD; i++)); do
@@ -83,7 +83,7 @@ _lencase() {
     return
   fi
   case " ${COMP_WORDS[*]:2:COMP_CWORD-2} " in
-    *.lua\ * | *\ --\ *) ;; # what follows is no option of lencase's
+    *.lua\ * | *\ --\ *) ;; # what follows is not an option of lencase
     *)
       _lencase_value && return
       case $cur in -*) _lencase_options && return ;; esac ;;

@@ -5,8 +5,8 @@
 --   lua5.4 scripts/gen-manual.lua 3 > lencase.3    the C library: from core/lencase.h
 --   lua5.4 scripts/gen-manual.lua 7 > lencase.7    what a grate can say: from lua/lencase/README.md
 --
--- Page 1 has the format of recordings as the head of lua/lencase/tools/recording.lua tells it.
--- What the sources do not say stands here as data: `command`, `library` and `language`. The same input gives the
+-- Page 1 has the format of recordings from the head of lua/lencase/tools/recording.lua.
+-- What the sources do not say is data in this file: `command`, `library` and `language`. The same input gives the
 -- same output, byte for byte, and nothing needs to be built for it.
 
 local lpeg = require "lpeg"
@@ -32,7 +32,7 @@ local function guarded(line) return line:find "^[.']" and "\\&" .. line or line 
 
 local characters = { ["\\"] = "\\e", ["'"] = "\\(aq", ["`"] = "\\(ga", ["^"] = "\\(ha", ["~"] = "\\(ti" }
 
--- Text that stands as it was typed, for people to copy: every character is its ASCII self.
+-- Verbatim text, for copying: every character is its ASCII self.
 local function verbatim(text) return (text:gsub("[\\'`^~]", characters):gsub("%-", "\\-")) end
 
 local function bold(text) return "\\fB" .. verbatim(text) .. "\\fR" end
@@ -43,7 +43,7 @@ local function named(name)
   if name:find "^lencase_%l" or name:find "^LENCASE_%u" then return bold(name) end
 end
 
--- A word with a name in it is not torn apart at the end of a line.
+-- A word with a name in it is not broken at the end of a line.
 local function whole(word) return (word:find "%u%u%u" or word:find "lencase_") and "\3" .. word or nil end
 
 -- Running text: a hyphen within a word may stay one, all others are typed. 'word' names a parameter.
@@ -64,7 +64,7 @@ local function prose(text)
   return (verbatim(text):gsub("\1(%d+)\2", function(i) return marks[tonumber(i)] end):gsub("\3", "\\%%"))
 end
 
--- A usage line: commands and options are typed, capitals and <words> stand for something.
+-- A usage line: commands and options are typed, capitals and <words> are placeholders.
 local function usage_line(text, typed)
   local rest = text:gsub("%s+", " "):match("^Usage: " .. typed:gsub("%p", "%%%0") .. " ?(.*)$")
   local roff = assert(rest, text):gsub("[%w%-%.<>]+", function(word)
@@ -135,7 +135,7 @@ Other commands end with 0, or with 125 and a message on standard error.]],
     { "PREFIX/share/lua/5.4/lencase/, PREFIX/lib/lua/5.4/lencase/core.so", "The Lua module." },
     { "PREFIX/include/lencase.h, PREFIX/lib/liblencase.so", "The C library." },
     { "PREFIX/share/lencase/luals/lencase.d.lua",
-      "Definitions for lua-language-server; the head says how it is told of them." },
+      "Definitions for lua-language-server; the head says how to use them." },
     { "PREFIX/share/bash-completion/completions/lencase", "What bash completes on the command line." },
   },
   examples = {
@@ -179,7 +179,7 @@ local function show_elements(elements)
   end
 end
 
--- The text with and without the paragraph that tells of the exit status: it has a section.
+-- The text with and without the paragraph about the exit status, which has a section of its own.
 local function split_epilog(text)
   local start = assert(text:find("The exit status", 1, true), "no paragraph on the exit status")
   return text:sub(1, start - 1):gsub("%s+$", ""), text:sub(start)
@@ -202,7 +202,7 @@ local function show_command(parser, c)
   return exit_status
 end
 
--- The head of a module: paragraphs, and what is indented as it stands.
+-- The head of a module: paragraphs, and indented text verbatim.
 local function show_head(path)
   local head = contents(path):match "^%-%-[^\n]*\n%-%-\n(.-)\n\n"
   local text = ("\n" .. head):gsub("\n%-%- ?", "\n"):sub(2)
@@ -269,7 +269,7 @@ local function comment_text(comment)
   return (("\n" .. body):gsub("\n[ \t]*%*%*[ \t]?", "\n"):gsub("^%s+", ""))
 end
 
--- The blocks of a section: what stands between two empty lines, neither of them in a comment or in
+-- The blocks of a section: the text between two empty lines, neither of them in a comment or in
 -- braces. { comment =, code = }, one of them may be missing.
 local function blocks_of(text)
   local blocks, lines, depth, commented = {}, {}, 0, false
@@ -312,7 +312,7 @@ local function prototype_lines(prototype)
   return lines
 end
 
--- The code of a block as pieces in their order: prototypes, and all else as it stands.
+-- The code of a block as pieces in their order: prototypes, and all else verbatim.
 local function show_code(code)
   local start = code:match "^%s*()"
   local rest = {}

@@ -114,7 +114,7 @@ local function rows_of(params)
   return rows
 end
 
--- What an array of so many of these rows is known by.
+-- The key of an array of so many of these rows.
 local function rows_key(rows, n) return table.concat(rows, "\n", 1, n) end
 
 local param_tables = {} -- rows_key -> C name; a table serves for its own first rows too

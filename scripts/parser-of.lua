@@ -2,7 +2,7 @@
 --
 --   local parser = dofile "scripts/parser-of.lua" "lua"
 
--- Stands for any module of lencase's outside of cli/: they may not be built yet, and the parser needs none of them.
+-- Replaces every module of lencase outside cli/: they may not be built yet, and the parser needs none of them.
 local stub = {}
 setmetatable(stub, { __index = function() return stub end, __call = function() return stub end })
 

@@ -4,9 +4,9 @@
 --
 -- A FILE that ends in _spec.lua is run by busted, any other is a program. Both print TAP lines
 -- ("ok ...", "not ok ...", "ok ... # SKIP why") and at their end how many tests there were, as
--- "1..N" or "N passed, N failed", so that one that ends early is seen. The raw output is kept in
+-- "1..N" or "N passed, N failed", so that one that ends early is noticed. The raw output is kept in
 -- BUILD/test/ and shown when something failed. The last line here is
--- "N passed, N failed[, N skipped]"; before it one that names the packages for want of which tests
+-- "N passed, N failed[, N skipped]"; before it one that names the missing packages because of which tests
 -- were left out ("# SKIP needs PACKAGE...").
 --
 -- Each process has an environment of its own, which is the same everywhere, no signal ignored, and a
@@ -30,14 +30,14 @@ local NAMESPACE = [[unshare --pid --fork --kill-child --mount-proc sh -c '"$@"; 
 local ENVIRONMENT = "env -i --default-signal PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "
   .. 'LANG=C.UTF-8 LC_ALL=C.UTF-8 TZ=UTC0 TERM=dumb HOME="$tmp" TMPDIR="$tmp" '
 
--- What runs a job, and tells how it ended. Its folder lets others pass: specs of root's run programs as them.
+-- Runs a job, and prints how it ended. Other users may enter its folder: root's specs run programs as other users.
 local SHELL_LINE = [[tmp=$(mktemp -d %s/lencase-test-XXXXXX) && chmod 711 "$tmp" && %s || exit 255; ]]
   .. [[log=$(realpath -m %s); start=$(date +%%s); ]]
   .. [[trap 'kill $!; wait $!; rm -rf "$tmp"; exit 255' INT TERM HUP; ( cd %s && exec timeout -k 5 %d %s ]]
   .. ENVIRONMENT .. [[LENCASE_BUILD=%s %s %s ) > "$log" 2>&1 < /dev/null & ]]
   .. [[wait $!; status=$?; rm -rf "$tmp"; echo %d $status $(($(date +%%s) - start))]]
 
--- Runs the jobs of a file, so many at a time, and removes what is named behind them, also when it is interrupted.
+-- Runs the jobs of a file, so many at a time, and removes the files named after them, also when interrupted.
 local RUN_JOBS = [[trap : INT TERM HUP; xargs -a %s -d '\n' -n 1 -P %d sh -c; rm -rf %s]]
 
 ---@class options
@@ -126,7 +126,7 @@ local function count_tap(log)
   return n
 end
 
--- How many tests a process says it ran; nil: it says nothing.
+-- How many tests a process says it ran; nil: it does not say.
 ---@param log string
 ---@return integer?
 local function count_claimed(log)
@@ -138,7 +138,7 @@ local function count_claimed(log)
   return math.tointeger(claim)
 end
 
--- What is wrong with a process as a whole, whatever its TAP lines say; nil: nothing.
+-- What is wrong with a process as a whole, apart from its TAP lines; nil: nothing.
 ---@param file string
 ---@param status integer
 ---@param log string
@@ -266,7 +266,7 @@ local function run_all(opts)
   local copy = opts.as_user_too and line_of "id -u" == "0" and copy_for_user(opts) or nil
   local sum, wanting = run(opts, copy)
   local missing = {}
-  for packages, n in pairs(wanting) do table.insert(missing, ("%d for want of %s"):format(n, packages)) end
+  for packages, n in pairs(wanting) do table.insert(missing, ("%d without %s"):format(n, packages)) end
   table.sort(missing)
   if #missing > 0 then print("left out: " .. table.concat(missing, "; ")) end
   print(("%d passed, %d failed%s"):format(sum.passed, sum.failed,

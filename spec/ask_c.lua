@@ -1,4 +1,4 @@
--- ask_c.lua - what C's own compiler says: facts for specs that hold Lua's against the headers
+-- ask_c.lua - what C's own compiler says: facts for specs that compare Lua's data with the headers
 
 local support = require "spec.support"
 

@@ -1,5 +1,5 @@
--- Programs that try to get round a grate by what they do to lencase's own work: spec/attacks/. Each would win
--- without its mend.
+-- Programs that try to get round a grate by what they do to lencase's own work: spec/attacks/. Each would succeed
+-- without the fix for it.
 
 local support = require "spec.support"
 

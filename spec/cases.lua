@@ -90,7 +90,7 @@ return {
     report = { "3", "5", "5 [hello]" },
   },
   {
-    name = "an int argument is signed, whatever the upper half of its register holds",
+    name = "an int argument is signed, regardless of the upper half of its register",
     script = [[return lencase.grate { close = function(fd) assert(fd == -1) return 7 end }]],
     calls = { "close 0x12ffffffff" },
     report = { "7" },
@@ -200,7 +200,7 @@ return {
     report = { "3", "6", "4 [hell]", "0 []", "4", "0 [\1]" },
   },
   {
-    name = "counts are the caller's words, whatever they are",
+    name = "counts are the caller's words, unchanged",
     script = [[local handed = {}
                for _, name in ipairs { "write", "readlink", "getgroups", "epoll_wait", "bind", "poll", "writev",
                                        "setsockopt", "sendto" } do
@@ -277,7 +277,7 @@ return {
     report = { "123456", "42" },
   },
   {
-    name = "a variant that nobody described shows addresses, and that is said once",
+    name = "a variant that is not described shows addresses, and that is reported once",
     script = [[return lencase.grate { fcntl = function(fd, cmd, arg)
                  assert(fd == 1 and cmd == 4242 and math.type(arg) == "integer")
                  return arg
@@ -364,7 +364,7 @@ return {
     report = { "3" },
   },
   {
-    name = "bytes for a buffer that cannot be written are EFAULT, whatever on_error says",
+    name = "bytes for a buffer that cannot be written are EFAULT, regardless of on_error",
     script = [[return lencase.grate { on_error = "EPERM",
                  read = function() return 5, nil, "hello" end,
                  fstat = function() return 0, nil, { st_size = 7 } end,

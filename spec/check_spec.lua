@@ -1,11 +1,11 @@
--- lencase check: each thing that it finds by a script that is wrong so, and nothing in the examples
+-- lencase check: a script for each mistake that it finds, and nothing found in the examples
 
 local source = require "lencase.tools.source"
 local support = require "spec.support"
 
 local HEAD = 'local lencase = require "lencase"\nlocal sys = lencase.sys\n'
 
--- Checks a script of that text; `lines` is what is said, without the script's name.
+-- Checks a script of that text; `lines` is what it prints, without the script's name.
 local function checked(text, arguments)
   local out, err, status
   support.in_folder(function(dir)
@@ -23,12 +23,12 @@ local function finds(expected, text)
   assert.are.equal((expected == "" or expected:find "^%d+: hint") and 0 or 1, status)
 end
 
--- An interface of one call, that begins in line 3.
+-- An interface of one call, which begins on line 3.
 local function finds_in(expected, entry) finds(expected, "return lencase.grate {\n" .. entry .. "\n}\n") end
 
 describe("lencase check", function()
   describe("finds what loading finds:", function()
-    it("what is no Lua", function()
+    it("what is not Lua", function()
       assert.are.equal("bad.lua:2: error: unexpected symbol near '='\n", (checked "local a\na = = 3"))
     end)
 
@@ -59,7 +59,7 @@ describe("lencase check", function()
       finds_in("4: error: 'write' is handled twice, by name and by number", "write = function() end, [1] = function() end")
     end)
 
-    it("a contract that is none", function()
+    it("an invalid contract", function()
       local out = checked(HEAD .. 'return lencase.grate { write = { nil, nil, args = { cuont = "0.." } } }')
       assert.is_truthy(out:find "^bad.lua:3: error: write: .*cuont.*count", out)
     end)
@@ -78,7 +78,7 @@ describe("lencase check", function()
     end)
   end)
 
-  describe("finds by looking:", function()
+  describe("finds in the text:", function()
     it("globals", function()
       finds("3: warning: 'n' is a global: is 'local n' meant?", "n = 1\nreturn lencase.grate { close = function() return n end }")
       finds("3: warning: 'f' is a global: is 'local function f' meant?", "function f() end\nreturn lencase.grate {}")
@@ -88,7 +88,7 @@ describe("lencase check", function()
       finds("", "_G.n = 1\nreturn lencase.grate { close = function() print(_G.n, arg) end }")
     end)
 
-    it("names that are no call's", function()
+    it("names that no call has", function()
       finds("4: error: unknown call 'sys.wriet' (did you mean 'write'?)",
             "return lencase.grate { close = function()\n  return sys.wriet() end }")
       finds("3: error: unknown call 'sys.clsoe' (did you mean 'close'?)",
@@ -97,7 +97,7 @@ describe("lencase check", function()
       finds("", "return lencase.grate { [2000] = { prototype = 'int frob(int a);', nil, function(a) return sys.frob(a) end } }")
     end)
 
-    it("names that are none of lencase's", function()
+    it("names that lencase does not have", function()
       finds("3: error: there is no lencase.cagee (did you mean 'cage'?)",
             "return lencase.grate { close = function() print(lencase.cagee) end }")
       finds('3: error: no errno "EPREM" (did you mean \'EPERM\'?)',
@@ -119,15 +119,15 @@ describe("lencase check", function()
     end)
 
     it("a handler that returns nothing after its call", function()
-      finds("5: error: close: the handler returns nothing after having made its call",
+      finds("5: error: close: the handler returns nothing after making its call",
             "return lencase.grate { close = function(fd)\n  sys.close(fd)\nend }")
       finds("4: warning: close: the handler can return nothing here, and it may have made its call",
             "return lencase.grate { close = function(fd) if fd > 2 then sys.close() end\n  return nil end }")
-      finds("5: error: close: the handler returns nothing after having made its call",
+      finds("5: error: close: the handler returns nothing after making its call",
             "local function close(fd) return sys.close(fd) end\nreturn lencase.grate { close = function(fd) close(fd)\nend }")
       finds("6: warning: close: the handler can return nothing here, and it may have made its call",
             "return lencase.grate { close = function(fd)\n  while fd > 0 do fd = sys.close(fd) end\n\nend }")
-      finds("5: error: close: the handler returns nothing after having made its call",
+      finds("5: error: close: the handler returns nothing after making its call",
             "local function helper() sys.fsync() end\n"
             .. "return lencase.grate { close = function()\n  return helper() end }")
     end)
@@ -147,7 +147,7 @@ describe("lencase check", function()
       it("nothing in: " .. body, function() finds_in("", "close = function(fd) " .. body .. " end") end)
     end
 
-    it("copies that nobody looks at", function()
+    it("copies that the handler does not use", function()
       finds_in('4: hint: write: buf is copied and the handler never looks at it: "pass pointers" is cheaper',
                "write = function(fd, buf, count) return sys.write(fd, nil, count) end")
       finds_in('4: hint: rename: newpath is copied and the handler never looks at it: "pass newpath" is cheaper',
@@ -209,13 +209,13 @@ describe("lencase check", function()
     end)
   end)
 
-  it("takes scripts for one stack when it is told so", function()
+  it("takes scripts for one stack with --stack", function()
     support.in_folder(function(dir)
       support.write_file(dir .. "/below.lua", HEAD
         .. "return lencase.grate { provide = { default = 'deny', 'read' }, write = { 'pass buf', function() end } }")
       support.write_file(dir .. "/above.lua", HEAD .. "return lencase.grate {\n  uses = { 'close' } }")
       for option, expected in pairs { [""] = "", ["--stack"] = dir .. "/above.lua:4: error: uses: 'close' is denied below ("
-          .. dir .. "/below.lua:3): a layer cannot widen what it was given\n" } do
+          .. dir .. "/below.lua:3): a layer cannot allow what a lower one denies\n" } do
         local out, err, status = support.sh(("%s check %s/below.lua %s/above.lua %s")
           :format(support.lencase, dir, dir, option))
         assert.are.equal(expected, out)
@@ -246,7 +246,7 @@ describe("lencase check", function()
     end)
   end)
 
-  it("ends with 2 when it is not used well", function()
+  it("ends with 2 for a wrong command line", function()
     for _, words in ipairs { "", "--jsno x.lua", "--json" } do
       local out, err, status = support.sh(support.lencase .. " check " .. words)
       assert.are.equal(2, status, words)
@@ -255,14 +255,14 @@ describe("lencase check", function()
     end
   end)
 
-  -- What those of the examples need that do not work alone.
+  -- The arguments of those examples that do not work without any.
   local needs = { umask = "077", fault = "write:error=ENOSPC", seccomp = "RULES", clamp = "--prefix /tmp %{ strace.lua %}",
                   tee = "%{ strace.lua %} %{ umask.lua 022 %}" }
 
   for script in io.popen("ls examples/*.lua"):lines() do
     local name = script:match "([^/]+)%.lua$"
     if not name:find "_spec$" then
-      it("has nothing to say against " .. name, function()
+      it("finds nothing in " .. name, function()
         support.in_folder(function(dir)
           support.write_file(dir .. "/rules", "allow read\n")
           local words = (needs[name] or ""):gsub("RULES", dir .. "/rules")

@@ -55,7 +55,7 @@ local function build(dir, parts, files)
   return err, status
 end
 
--- No file of Lua's may be of use, nor any module in C.
+-- No Lua file and no C module can be found.
 local nowhere = "cd / && env -u LUA_PATH_5_4 -u LUA_CPATH_5_4 LUA_PATH=/nowhere LUA_CPATH=/nowhere "
 
 local function run(dir, words, env) return sh(("%s %s %s/p %s"):format(nowhere, env or "", quote(dir), words)) end
@@ -121,7 +121,7 @@ describe("lencase compile", function()
     end)
   end)
 
-  it("takes the script's own modules along, and names those in C", function()
+  it("includes the script's own modules, and names those in C", function()
     support.in_folder(function(dir)
       write_file(dir .. "/inner.lua", "return { word = 'inner' }")
       write_file(dir .. "/outer.lua", "return { word = require 'inner'.word .. ' outer' }")
@@ -134,7 +134,7 @@ describe("lencase compile", function()
       local _, err, status = sh(("here=$PWD; cd %s && LENCASE_BUILD=%s lua5.4 $here/scripts/lencase compile count.lua -o count.c")
         :format(quote(dir), support.build))
       assert.are.equal(0, status, err)
-      assert.are.equal("lencase: needed where it is loaded, as modules in C: cjson\n", err)
+      assert.are.equal("lencase: the program that loads it needs these C modules: cjson\n", err)
       assert.are.equal("", (build(dir, compiled, "count.c")))
       _, err = run(dir, "true")
       assert.are.equal("inner outer later\n", err)
@@ -168,7 +168,7 @@ describe("lencase compile", function()
     return out, said
   end
 
-  it("compiles clamps and tees, with what stands inside as a measure", function()
+  it("compiles clamps and tees, run with the stacks inside", function()
     local readonly = 'local lencase = require "lencase" return lencase.grate { mkdir = lencase.fail "EROFS" }'
     local out, err = with_stacks("clamp.lua", "--prefix DIR/in", { readonly }, [[sh -c 'mkdir DIR/in DIR/out; ls DIR | grep -c ^out$']])
     assert.are.equal("1\n", out)
@@ -181,7 +181,7 @@ describe("lencase compile", function()
 
   it("says what is wrong with stacks inside", function()
     for words, message in pairs {
-      ["tee.lua"] = "two stacks stand behind it", ["tee.lua -- '%{' umask.lua"] = "%{ without %}",
+      ["tee.lua"] = "expected two stacks", ["tee.lua -- '%{' umask.lua"] = "%{ without %}",
       ["clamp.lua -- '%{' umask.lua 022 '%}' --prefix /"] = "the script's arguments come before %{",
       ["clamp.lua -- --prefix / '%{' none.lua '%}'"] = "none.lua",
     } do
@@ -199,7 +199,7 @@ describe("lencase compile", function()
       assert.are.equal("", (select(2, run(dir, "true"))))
       program(dir, script)
       local err = select(2, run(dir, "true"))
-      assert.is_truthy(err:find('LENCASE_ESCRIPT: the policy "pass pathname" must be parsed, and there is no LPeg', 1, true), err)
+      assert.is_truthy(err:find('LENCASE_ESCRIPT: the policy "pass pathname" must be parsed, and LPeg is missing', 1, true), err)
       local out
       out, err = sh(("%s/p echo hello"):format(dir)) -- where LPeg is
       assert.are.equal("hello\n", out, err)
@@ -269,8 +269,8 @@ describe("lencase compile", function()
         end
       end
       for words, message in pairs {
-        ["DIR/none.lua"] = "none.lua: No such file", ["DIR/bad.lua -n 7up"] = "no name in C: 7up",
-        ["DIR/bad.lua --header --strip"] = "--strip is not for it",
+        ["DIR/none.lua"] = "none.lua: No such file", ["DIR/bad.lua -n 7up"] = "not a C identifier: 7up",
+        ["DIR/bad.lua --header --strip"] = "--strip cannot be used with --header",
       } do
         local _, err, status = compile(dir, words)
         assert.are.equal(125, status)
@@ -318,7 +318,7 @@ describe("a grate from memory", function()
     end
   end)
 
-  it("has lines of its text in messages, whatever file is there", function()
+  it("has lines of its own text in messages, also when a file of that name exists", function()
     write_file(dir .. "/mem.lua", "\n\n\n\n\n\nopne = 1")
     local err = select(2, with('local lencase = require "lencase"\nreturn lencase.grate {\nopne = lencase.fail "EPERM" }', "true"))
     assert.is_truthy(err:find("LENCASE_ESCRIPT: mem.lua:3: unknown call 'opne'", 1, true), err)
@@ -467,7 +467,7 @@ lencase_verdict count_clock_gettime(lencase_call *call, lencase_event event, voi
     end)
   end
 
-  it("gives an address and no pointer where nothing is copied", function()
+  it("has an address and not a pointer where nothing is copied", function()
     support.in_folder(function(dir)
       assert.is_truthy((built(dir, "pass", text)):find("conflicting types for .-count_write"))
       assert.is_truthy(read_file(dir .. "/count.h"):find("int fd,%s+uint64_t buf,%s+size_t count"))
@@ -525,7 +525,7 @@ lencase_verdict count_clock_gettime(lencase_call *call, lencase_event event, voi
     support.in_folder(function(dir)
       for entries, message in pairs {
         ['provide = { "read" }'] = "a layer (provide) is no table", ["on_exit = print"] = "it handles nothing",
-        ['write = { "copy all", args = { count = "1.." }, function() end }'] = "would hold a C handler to its contract",
+        ['write = { "copy all", args = { count = "1.." }, function() end }'] = "contracts are not checked for C handlers",
       } do
         write_file(dir .. "/x.lua", ('return require "lencase".grate { %s }'):format(entries))
         local _, err, status = compile(dir, "--header DIR/x.lua")

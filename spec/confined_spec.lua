@@ -1,6 +1,6 @@
 -- Places that answer some calls before lencase's own filter does: containers, service managers, old
--- kernels. Each is made by spec/c/helper_confine.c; a run does there what it does anywhere, or is
--- refused before the program starts, in a sentence that names the cause.
+-- kernels. Each is made by spec/c/helper_confine.c; a run either works there as anywhere, or is
+-- refused before the program starts, with a message that names the cause.
 
 local support = require "spec.support"
 
@@ -37,7 +37,7 @@ except OSError as e: print(e)"
 local OUT = "HELLO\nHELLo\n4242\nb'hel'\n"
 local ERR = "cat: secret: Permission denied\n"
 
---- Under helper_confine with these options, behind 'prefix' if there is one.
+--- Under helper_confine with these options, after 'prefix' if there is one.
 local function run(options, flags, prefix)
   local out, err, status
   support.in_folder(function(dir)
@@ -52,7 +52,7 @@ local function run(options, flags, prefix)
   return out, err, status
 end
 
---- The run is as anywhere else; 'said' is what standard error begins with, a pattern, nil: nothing.
+--- The run is as anywhere else; 'said' is the beginning of standard error, a pattern; nil: nothing.
 local function is_right(said, out, err)
   assert.are.equal(OUT, out)
   if said then
@@ -66,7 +66,7 @@ end
 local EVERY = "lencase: [^\n]+every call of the program stops[^\n]+doctor[^\n]+\n"
 local LENT = "lencase: cage %d+ has no window %([^\n]+%)[^\n]+\n"
 
--- What is answered, and what is said then.
+-- What is answered, and the message then.
 local places = {
   { "process_vm_readv" }, { "process_vm_writev" }, { "process_vm_readv process_vm_writev" },
   { "pidfd_open" }, { "pidfd_getfd" }, { "pidfd_send_signal" }, { "kcmp" }, { "process_madvise" },

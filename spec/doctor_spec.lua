@@ -145,20 +145,20 @@ describe("lencase doctor", function()
     assert.are.same(sorted(all), sorted(tested))
   end)
 
-  it("leaves no process behind, of those whose call it cannot answer", function()
+  it("leaves no process whose call it cannot answer", function()
     local line = ("timeout 60 sh -c '%s -e prctl=EPERM -e ioctl=EPERM -- %s doctor --json | tail -c 1'"):format(
       confine:match "^%S+", support.lencase)
     local out, err, status = support.sh(line) -- tail waits for the last that has the pipe
     assert.are.same({ "\n", "", 0 }, { out, err, status })
   end)
 
-  it("survives what kills a process", function()
+  it("survives a filter that kills a process", function()
     local p = newly_missing(examine(confine .. "-k ptrace")).ptrace
     assert.are.equal("SYS", p.signal)
     assert.are.equal("in a container: --cap-add SYS_PTRACE, or --security-opt seccomp=unconfined, or a profile that allows it", p.cure)
   end)
 
-  it("does not try what rests on something missing, and says on what", function()
+  it("does not try what depends on something missing, and says on what", function()
     local needs = {}
     for _, p in ipairs(examine(confine .. "-e seccomp=EPERM").probes) do needs[p.name] = p.needs end
     for _, name in ipairs { "tsync", "listener" } do assert.are.equal("seccomp", needs[name]) end
@@ -233,7 +233,7 @@ describe("lencase doctor", function()
     end)
   end)
 
-  -- What places are like that no test can make here: a probe's finding, and what to do about it.
+  -- Findings of probes that no test can cause here, and what to do about them.
   local findings = {
     { "ptrace", { errno = "EPERM", text = "PTRACE_SEIZE, kernel.yama.ptrace_scope is 3" },
       "sysctl kernel.yama.ptrace_scope=1 (from 3: after a restart)" },
@@ -243,7 +243,7 @@ describe("lencase doctor", function()
     { "unwatched", { errno = "EBUSY", text = "a listener from outside is in force" }, "run lencase outside of it" },
     { "mseal", { errno = "ENOSYS", text = "mseal" }, "Linux 6.10 has it" },
     { "sync-wake-up", { errno = "ENOTTY", text = "SECCOMP_IOCTL_NOTIF_SET_FLAGS" }, "Linux 6.6 has it" },
-    { "hidepid", { errno = "ENOENT", text = "/proc/1 (hidepid)" }, "mount -o remount,hidepid=0 /proc, if that is wanted" },
+    { "hidepid", { errno = "ENOENT", text = "/proc/1 (hidepid)" }, "mount -o remount,hidepid=0 /proc, if you want that" },
     { "userns", { errno = "ENOSPC", text = "unshare" } },
   }
   for _, row in ipairs(findings) do
@@ -267,7 +267,7 @@ describe("lencase doctor", function()
   for _, how in ipairs { "", "-e ptrace=EPERM", "-e seccomp=EPERM", "-e prctl=EPERM", "-n uname", "-e pidfd_open=EPERM",
                          "-e pidfd_getfd=EPERM", "-e process_vm_readv=ENOSYS", "-e memfd_create=EPERM", "-e sendmsg=EPERM",
                          "-e clone3=EPERM", "-e seccomp=EPERM -e prctl=EPERM" } do
-    it("tells what runs" .. (how ~= "" and ": " .. how or ""), function()
+    it("says what runs" .. (how ~= "" and ": " .. how or ""), function()
       if confined and how == "-n uname" then return pending "a filter is in force here" end
       support.in_folder(function(dir)
         local launcher = how ~= "" and confine .. how or ""

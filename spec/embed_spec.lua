@@ -4,7 +4,7 @@ local support = require "spec.support"
 
 local sh, quote = support.sh, support.quote
 
--- Installs below dir, and runs what `make` is asked for there.
+-- Installs below dir, and runs the targets of `make` there.
 local function in_prefix(f)
   support.in_folder(function(dir)
     local _, err, status = sh(("make -s install PREFIX=%s BUILD=%s"):format(quote(dir), quote(support.build)))

@@ -1,5 +1,5 @@
--- Programs that load seccomp filters themselves, and programs that others may not look into: under the
--- trace host they see and do what they do without it, and a grate sees their calls.
+-- Programs that load seccomp filters themselves, and programs whose memory others may not read: under the
+-- trace host they see and do the same as without it, and a grate sees their calls.
 
 local support = require "spec.support"
 
@@ -56,7 +56,7 @@ local function both(script, command, options)
   return native, out, err, status
 end
 
---- The same with and without the grate, and nothing but 'said' (a pattern) is said of it.
+--- The same with and without the grate, and no message but 'said' (a pattern).
 local function is_same(said, native, out, err)
   assert.is_true(#native > 0)
   assert.are.equal(native, out)
@@ -78,12 +78,12 @@ describe("a filter of a program's own, then exec", function()
   local cat = HELPER .. "cat other"
   local lets = {
     { "that allows all", CONFINE .. "-- " },
-    { "for a call that nobody needs", CONFINE .. "-e getppid=EPERM -- " },
+    { "for a call that neither program nor lencase needs", CONFINE .. "-e getppid=EPERM -- " },
     { "that is a list with all that maps a window", CONFINE .. "-f rules -- ",
       files = { rules = allowing "mmap madvise sched_getaffinity getpgrp" } },
     { "and another one", CONFINE .. "-e getppid=EPERM -- " .. CONFINE .. "-e getuid=EXDEV -- " },
-    { "that ends who asks for its group", CONFINE .. "-k getpgrp -- ", said = OWN },
-    { "that ends who looks at its CPUs", CONFINE .. "-k sched_getaffinity -- ", said = OWN },
+    { "that ends processes which call getpgrp", CONFINE .. "-k getpgrp -- ", said = OWN },
+    { "that ends processes which call sched_getaffinity", CONFINE .. "-k sched_getaffinity -- ", said = OWN },
     { "that answers madvise", CONFINE .. "-e madvise=EPERM -- ", said = OWN },
     { "that is a list with mmap", CONFINE .. "-f rules -- ", files = { rules = allowing "mmap" }, said = OWN },
     { "that looks at mmap's protection", CONFINE .. "-f rules -- ",
@@ -100,9 +100,9 @@ describe("a filter of a program's own, then exec", function()
   end
 
   local refuses = {
-    { "that ends who maps memory", CONFINE .. "-k mmap -- " },
+    { "that ends processes which map memory", CONFINE .. "-k mmap -- " },
     { "that is a list without mmap", CONFINE .. "-f rules -- ", files = { rules = allowing "" } },
-    { "and another one, which ends who maps memory", CONFINE .. "-- " .. CONFINE .. "-k mmap -- " },
+    { "and another one, which ends processes that map memory", CONFINE .. "-- " .. CONFINE .. "-k mmap -- " },
   }
   for _, case in ipairs(refuses) do
     it(case[1] .. ": what is handed on is handed on, which is said once", function()
@@ -116,7 +116,7 @@ describe("a filter of a program's own, then exec", function()
     end)
   end
 
-  it("does not end a program by what a handler asks for", function()
+  it("does not end a program for a handler's calls", function()
     local _, out, err, status = both(ASKS, CONFINE .. "-k getuid -- " .. HELPER .. "cat word")
     assert.are.same({ "-1\ttrue\nhello\n", "", 0 }, { out, err, status })
   end)
@@ -153,7 +153,7 @@ describe("a filter of a program's own", function()
     assert.are.equal("", err)
   end)
 
-  it("is known as the kernel has it, whoever changes it while it is loaded", function()
+  it("is known as the kernel has it, even if another thread changes it while it is loaded", function()
     local _, out, err = both(ASKS:gsub("if pathname:find[^\n]+", ""), HELPER .. "changing")
     assert.are.same({ "100\n", "" }, { out, err })
   end)
@@ -168,7 +168,7 @@ describe("a filter of a program's own", function()
   end)
 end)
 
-describe("what others may not look into", function()
+describe("what others may not read", function()
   -- Without this capability root is an ordinary user to ptrace(2).
   local prefix = ROOT and "setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace " or ""
   -- In a container root may not ask for the mappings of another user's process.

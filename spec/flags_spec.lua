@@ -1,4 +1,4 @@
--- The names of lua/lencase/flags.lua are the kernel's, and lead there and back.
+-- The names of lua/lencase/flags.lua are the kernel's, and map to values and back.
 
 local ask_c = require "spec.ask_c"
 local flags = require "lencase.flags"

@@ -1,6 +1,6 @@
--- Calls as they come, natively and under grates that hand them on (scripts/lencase run): the same results,
+-- Random calls, natively and under grates that forward them (scripts/lencase run): the same results,
 -- bytes and effects.
--- spec/identity/known.lua lists what is known to differ; what no longer does is to be taken out of it.
+-- spec/identity/known.lua lists what is known to differ; rows that no longer do must be removed.
 
 local generate = require "spec.identity.generate"
 local identity = require "spec.identity"

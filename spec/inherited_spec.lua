@@ -1,4 +1,4 @@
--- inherited_spec.lua - what becomes of signals in the program is what lencase was given
+-- inherited_spec.lua - the program inherits the dispositions and the mask of signals that lencase was given
 
 local support = require "spec.support"
 
@@ -25,7 +25,7 @@ local function words(list)
   return table.concat(quoted, " ")
 end
 
--- What a program prints that is started so, natively or by a prefix.
+-- What a program prints that is started with these, natively or with a prefix.
 local function with(ignored, blocked, prefix, program)
   return sh(("/usr/bin/python3 -c %s %s %s %s %s"):format(quote(SETTER), quote(ignored), quote(blocked), prefix, words(program)))
 end
@@ -60,7 +60,7 @@ for way, prefix in pairs(ways) do
       same("INT", table.concat(SIGNALS, ","))
     end)
 
-    it("survives what it would survive", function()
+    it("survives the signals that it would survive natively", function()
       for _, name in ipairs { "INT", "QUIT", "HUP", "TERM", "USR1", "PIPE" } do
         local program = { "sh", "-c", ("kill -%s $$; echo survived"):format(name) }
         local out, err, status = with(name, "", prefix, program)
@@ -88,12 +88,12 @@ return require "lencase".grate { mkdir = function() error "no" end, on_exit = fu
           local words_ = prefix:gsub("umask.lua 077", (("%s/g.lua %s/file"):format(dir, dir):gsub("%%", "%%%%")))
           local _, _, status = sh(("%s sh -c 'mkdir %s/a; exit 0' 2>&-"):format(words_, dir))
           assert.equal("mine", support.read_file(dir .. "/file"))
-          assert.equal(125, status) -- what could not be told
+          assert.equal(125, status) -- a message could not be written
         end)
       end)
     end
 
-    it("is ended by what would end it", function()
+    it("is ended by the signals that would end it natively", function()
       local out, _, status, how = sh(("sh -c %s"):format(quote(prefix .. " sh -c 'kill -INT $$; echo survived'")))
       assert.same({ "", 130 }, { out, how == "signal" and 128 + status or status })
     end)

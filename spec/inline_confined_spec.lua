@@ -120,13 +120,13 @@ describe("a program inline behind a filter", function()
     end)
   end
 
-  it("of its own, which would end it for what cannot be left out, is told of by the launcher, once", function()
+  it("of its own, which would end it for what cannot be left out, is reported by lencase run, once", function()
     with_grate(function(run, dir)
       local file = support.write_file(dir .. "/rules", "default allow\nkill rt_sigreturn\nkill process_vm_readv\nkill pipe2")
       local script = ("for i in 1 2; do %s -f %s -- cat /dev/null 2>/dev/null; echo $?; done"):format(OWN, file)
       local out, err = support.sh(run .. "sh -c " .. support.quote(script))
       assert.are.equal("159\n159\n", out)
-      assert.are.equal(1, select(2, err:gsub("lencase: process %d+ loads a seccomp filter that may end it for calls which "
+      assert.are.equal(1, select(2, err:gsub("lencase: process %d+ loads a seccomp filter that may end it for calls that "
         .. "lencase makes in it %(process_vm_readv, rt_sigreturn%): run the program traced, without %-%-inline\n", "")), err)
     end)
   end)
@@ -193,7 +193,7 @@ os.write(1, os.read(os.open("marked", os.O_RDONLY, dir_fd = d), 100))]]
     end)
   end
 
-  it("gains no privileges, and none is refused for it", function()
+  it("gains no privileges, and is not refused for that", function()
     support.in_folder(function(dir)
       os.execute(("cp /bin/echo %s/echo && chmod u+s %s/echo; chown 12345 %s/echo 2>/dev/null; chmod u+s %s/echo"):format(
         dir, dir, dir, dir))
@@ -222,7 +222,7 @@ os.write(1, b"refused\n")]]):format(static, flag)))
     end
   end)
 
-  it("is not one that can be executed and not be read", function()
+  it("is refused when it can be executed but not read", function()
     local root = os.execute "test $(id -u) = 0"
     if root and support.private then return pending(support.private) end
     support.in_folder(function(dir)

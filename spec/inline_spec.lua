@@ -1,11 +1,11 @@
--- The inline host with real programs: what they see is what they see without us.
+-- The inline host with real programs: they see what they see without lencase.
 
 local support = require "spec.support"
 
 local BUILD = support.build
 local HABITS = BUILD .. "/spec/dynamic_habits "
 
--- Names what programs of this kind do all the time, and hands it on.
+-- Handles calls that programs make all the time, and forwards them.
 local busy = [[
 local lencase = require "lencase"
 local sys, grate = lencase.sys, {}
@@ -137,7 +137,7 @@ int luaopen_locks(lua_State *L) { lua_pushcfunction(L, try); return 1; }
     end)
   end)
 
-  it("leaves nothing behind of a signal handler on an alternate stack that returns", function()
+  it("leaves no traces of a signal handler on an alternate stack that returns", function()
     local out, err = inline('local sys = require "lencase".sys\n'
                               .. 'return require "lencase".grate { rt_sigreturn = function() return sys.rt_sigreturn() end }',
       [[/usr/bin/python3 -S -c '
@@ -253,14 +253,14 @@ describe("a program's environment inline", function()
     return out
   end
 
-  it("is as it is without us", function()
+  it("is as it is without lencase", function()
     assert.are.equal("A=1\nB=2\n", (same_environment("/usr/bin/env"):gsub("PATH=[^\n]*\n", "")))
     same_environment "/bin/sh -c 'env; env -i /usr/bin/env; C=3 env; exec env'"
     same_environment "/usr/bin/env LENCASE_INLINE=its_own env"
     same_environment "/usr/bin/env LD_PRELOAD=libm.so.6 /bin/sh -c 'env; LD_PRELOAD= env'"
   end)
 
-  it("is so for those who look from outside", function()
+  it("is so for readers of /proc", function()
     local out = same_environment "/bin/cat /proc/self/environ"
     assert.is_truthy(out:find "^A=1\0B=2\0PATH=[^\0]*\0$")
     same_environment "/usr/bin/env -i /bin/cat /proc/self/environ"

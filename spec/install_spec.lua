@@ -1,4 +1,4 @@
--- What `make install` puts in place works from there, without the tree.
+-- What `make install` installs works from there, without the tree.
 
 local support = require "spec.support"
 
@@ -39,7 +39,7 @@ return lencase.grate {
 }
 ]]
 
--- Nothing of the tree may help.
+-- Nothing of the tree may be used.
 local clean = "cd / && env -u LUA_PATH -u LUA_CPATH -u LUA_PATH_5_4 -u LUA_CPATH_5_4 -u LENCASE_BUILD "
 
 describe("an installed lencase", function()
@@ -279,7 +279,7 @@ describe("make", function()
     end
   end
 
-  -- What a machine lacks, and what is said of it.
+  -- What a machine lacks, and the message about it.
   local lacks = {
     ["a C compiler"] = { "make CC=no-such-compiler", "a C compiler %(no%-such%-compiler%)" },
     ["a compiler for x86-64"] = { "make CC='gcc -m32'", "a C compiler that makes programs for x86%-64 %(gcc %-m32%)" },
@@ -311,7 +311,7 @@ describe("the command without a module that it needs", function()
             if name == %q then error "it is not here" end
           end)]]):format(module))
         local out, err, status = support.sh(("LUA_INIT=@%s/without.lua lua5.4 scripts/lencase run examples/umask.lua -- true"):format(dir))
-        assert.are.equal(("lencase: needs what is not here, the Lua module %s: apt-get install %s (Debian's name)\n"):format(module, package), err)
+        assert.are.equal(("lencase: missing the Lua module %s: apt-get install %s (Debian's name)\n"):format(module, package), err)
         assert.are.equal("", out)
         assert.are.equal(125, status)
       end)

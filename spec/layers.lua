@@ -1,5 +1,5 @@
--- layers.lua - what a grate defines for those above it, and contracts, the same on every host: the
--- form of spec/cases.lua and spec/stacks.lua
+-- layers.lua - what a grate provides above it, and contracts, the same on every host: in the form of
+-- spec/cases.lua and spec/stacks.lua
 
 local E = setmetatable({}, {
   __index = function(_, name) return tostring(-require("lencase").errno[name]) end,

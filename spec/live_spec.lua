@@ -5,7 +5,7 @@ local support = require "spec.support"
 local quote, sh = support.quote, support.sh
 local PYTHON = "/usr/bin/python3"
 
--- What the prompt says to these lines of a program: output, messages, status.
+-- What the prompt prints for these lines about a program: output, messages, status.
 local function typed(lines, program, options)
   return sh(("printf %%s %s | timeout 60 %s repl %s %s"):format(quote(lines), support.lencase, options or "",
                                                      program and "-- " .. program or ""))
@@ -28,7 +28,7 @@ end
 local function python(text) return PYTHON .. " -c " .. quote(text) end
 
 describe("a program at the prompt", function()
-  it("starts stopped, and is told of to its end", function()
+  it("starts stopped, and is followed to its end", function()
     assert.equal("T (sh) is stopped before its first instruction\nhello\nT (sh) has ended: exit 3\n",
                  output("run()\n", "sh -c 'echo hello; exit 3'"))
     assert.equal("T (sh) is stopped before its first instruction\nT (sh) has ended: killed by signal 9\n",
@@ -39,7 +39,7 @@ describe("a program at the prompt", function()
     assert.truthy(output("run()\n1 + 1\n", "cat"):find "exit 0\n2\n$")
   end)
 
-  it("steps to calls by name, by family and by a function, and tells their arguments by name", function()
+  it("steps to calls by name, by family and by a function, and shows their arguments by name", function()
     local out = output([[
 step(function(c) return c.name == "openat" and c.pathname == "/etc/ld.so.cache" end)
 pathname
@@ -136,12 +136,12 @@ try(1)
     assert.truthy(out:find "munmap%(")
   end)
 
-  it("is ended with the prompt, and that is told", function()
+  it("is ended with the prompt, which is reported", function()
     local out = typed("step('clone', 'fork', 'vfork')\nfinish()\nstep 'wait4'\n", "sh -c 'sleep 1000; sleep 1001'")
     local parent, child = out:match "^(%d+) .-\n(%d+)\n"
     assert.truthy(out:find("\n" .. parent .. " %(sh%) was killed, with 1 more processes\n$"), out)
     for _, pid in ipairs { parent, child } do
-      local file = io.open("/proc/" .. pid .. "/status") -- whoever adopted it may not have looked at it yet
+      local file = io.open("/proc/" .. pid .. "/status") -- its new parent may not have waited for it yet
       assert.truthy(not file or file:read "a":find "State:%s*[ZX]", pid)
       if file then file:close() end
     end
@@ -162,7 +162,7 @@ finish()
 ]], "sh -c 'echo hello'")
     assert.equal(1, status)
     for _, text in ipairs { "not stopped at a call: step() first", "did you mean 'open'?", "attempt to index a nil value",
-                            "there is no errno 'ENOTHING'", "write has no argument 'bfu' (did you mean 'buf'?)",
+                            "unknown errno 'ENOTHING'", "write has no argument 'bfu' (did you mean 'buf'?)",
                             "write: buf is a const void [.count], which a table is not", "call { name = value, ... }", "there is no thread 1" } do
       assert.truthy(err:find(text, 1, true), text .. ": " .. err)
     end
@@ -179,7 +179,7 @@ finish()
 end)
 
 describe("where", function()
-  it("tells thread, call, descriptors and functions up to the program's own", function()
+  it("shows thread, call, descriptors and functions up to the program's own", function()
     support.in_folder(function(dir)
       support.write_file(dir .. "/p.c", [[
 #include <stdio.h>
@@ -224,7 +224,7 @@ long says_hello(void) { return middle(1) + 1; }
     end)
   end)
 
-  it("says where the way ends that cannot be told", function()
+  it("says where the stack cannot be unwound further", function()
     local out = output('step("write")\nwhere.why\n', python [[
 import ctypes, mmap, os
 code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
@@ -297,7 +297,7 @@ asked, pids.echo, pids.python3
     assert.truthy(out:find "execve[^\n]*\n3\nchild\nend\n[^\n]*exit 0\n2  true  true\n$", out)
   end)
 
-  it("has its calls handled behind a filter of its own, which lets us load one or would end it", function()
+  it("has its calls handled behind a filter of its own, which lets lencase load one or would end it", function()
     local outer = tonumber(support.read_file("/proc/self/status"):match "\nSeccomp_filters:\t(%d+)")
     for options, loaded in pairs { ["-e getppid=EPERM"] = 3, ["-k seccomp"] = 2 } do
       local out = output([[
@@ -463,7 +463,7 @@ step(function() return n > 3 end).name ~= nil
     end)
   end)
 
-  it("must be there, and be ours to trace", function()
+  it("must exist, and be allowed to be traced", function()
     local _, err, status = sh(support.lencase .. " repl -p 999999999 </dev/null")
     assert.truthy(err:find "there is no process 999999999")
     assert.equal(1, status)
@@ -476,7 +476,7 @@ end)
 
 -- {================================= terminal ==============================
 
--- What a terminal showed in which these keys were typed, each behind the text before it.
+-- What a terminal showed in which these keys were typed, each after the text before it.
 local function terminal(steps, program, options)
   local words = {}
   for _, word in ipairs(steps) do table.insert(words, quote(word)) end
@@ -486,7 +486,7 @@ local function terminal(steps, program, options)
   return out
 end
 
--- Says when the program is at a read again: what is typed then is for it.
+-- Says when the program reads again: what is typed then is for it.
 local READING = "on('read', 'pass buf', function(fd) if fd == 0 then print 'reading' end end)\\r"
 
 describe("a program in the prompt's terminal", function()

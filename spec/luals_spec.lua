@@ -42,7 +42,7 @@ local function keys(t)
 end
 
 describe("the definitions for lua-language-server", function()
-  it("are what the generator says, and Lua", function()
+  it("are what the generator prints, and valid Lua", function()
     local out, err = support.sh "lua5.4 scripts/gen-luals.lua"
     assert.are.equal("", err)
     assert.are.equal(out, text)
@@ -129,7 +129,7 @@ describe("the definitions for lua-language-server", function()
     assert.is_truthy(text:find("---@return lencase.records<lencase.struct.pollfd>? fds", 1, true))
   end)
 
-  it("name no class that is not there", function()
+  it("name no class that does not exist", function()
     local defined = {}
     for name in text:gmatch "\n%-%-%-@class ([%w_.]+)" do
       assert.is_nil(defined[name], name)

@@ -1,5 +1,5 @@
--- The manual's pages: they are what the sources say, groff has nothing to say about them, and what
--- they show as an example works.
+-- The manual's pages: they agree with the sources, groff has no warnings about them, and their
+-- examples work.
 
 local support = require "spec.support"
 
@@ -51,7 +51,7 @@ describe("the manual", function()
     end
   end)
 
-  it("tells what lencase's exit status means", function()
+  it("says what lencase's exit status means", function()
     local text = section_of(shown(1), "EXIT STATUS")
     for _, status in ipairs { "125", "126", "127" } do assert.is_truthy(text:find("\n       " .. status, 1, true)) end
   end)

@@ -1,4 +1,4 @@
--- One report over the processes of a program that runs inline: state that is handed over, and merge.
+-- One report for the processes of a program that runs inline: state that is handed over, and merge.
 
 local gather = require "lencase.gather"
 local lencase = require "lencase"
@@ -45,30 +45,30 @@ describe("a state as bytes", function()
     assert.are.equal("state.t: a function as a key cannot be handed over", refusal { t = { [print] = 1 } })
     local cycle = { list = { {} } }
     cycle.list[1].back = cycle.list
-    assert.are.equal("state.list[1].back: the table is inside of itself: a cycle cannot be handed over", refusal(cycle))
+    assert.are.equal("state.list[1].back: the table contains itself: a cycle cannot be handed over", refusal(cycle))
   end)
 
   it("is bounded", function()
     local deep = {}
     for _ = 1, merging.MAX_DEPTH do deep = { deep } end
-    assert.is_truthy(refusal(deep):find("[1][1]: it is more than 100 tables deep", 1, true))
-    assert.are.equal("state: it is more than 16 MiB", refusal { ("x"):rep(merging.MAX_BYTES) })
+    assert.is_truthy(refusal(deep):find("[1][1]: nested more than 100 tables deep", 1, true))
+    assert.are.equal("state: more than 16 MiB", refusal { ("x"):rep(merging.MAX_BYTES) })
     local many = {}
     for i = 1, merging.MAX_VALUES // 2 + 1 do many[i] = true end
-    assert.are.equal("state: it has more than 1048576 values", refusal(many))
+    assert.are.equal("state: more than 1048576 values", refusal(many))
   end)
 
-  it("is refused when it is cut off anywhere, or goes on", function()
+  it("is refused when it is truncated anywhere, or too long", function()
     local bytes = merging.encode { a = { 1, 2.5, "three" }, [true] = {} }
     for n = 0, #bytes - 1 do
       local value, message = merging.decode(bytes:sub(1, n))
       assert.is_nil(value)
       assert.are.equal("string", type(message))
     end
-    assert.are.same({ nil, "bytes behind the end, from " .. #bytes + 1 .. " on" }, { merging.decode(bytes .. "x") })
+    assert.are.same({ nil, "more bytes after the end, from " .. #bytes + 1 .. " on" }, { merging.decode(bytes .. "x") })
   end)
 
-  it("is refused when it says what no state says", function()
+  it("is refused when it has invalid values", function()
     local function wrong(bytes) return select(2, merging.decode("LS1{" .. bytes)) end
     assert.are.equal("it is no state", select(2, merging.decode "\27Lua"))
     assert.are.equal("it is no state", select(2, merging.decode "LS2{}"))
@@ -76,13 +76,13 @@ describe("a state as bytes", function()
     assert.is_truthy(wrong("{}t}"):find "no key before byte")
     assert.is_truthy(wrong(string.pack("<c1d", "d", 0 / 0) .. "t}"):find "no key before byte")
     assert.is_truthy(wrong("s\xff\xff\xff\x7fxx}"):find "cut off")
-    assert.is_truthy(wrong("tq}"):find "begins no value")
+    assert.is_truthy(wrong("tq}"):find "no value begins at byte")
     assert.is_truthy(wrong(("t{"):rep(500)):find "too deep")
     assert.is_truthy(wrong(("t{}"):rep(merging.MAX_VALUES // 2 + 1)):find "too many values")
     assert.is_truthy(select(2, merging.decode(("x"):rep(merging.MAX_BYTES + 1))):find "more than 16 MiB")
   end)
 
-  it("never raises an error, whatever the bytes are", function()
+  it("never raises an error, for any bytes", function()
     local seed = 1
     local function random(n)
       seed = (seed * 6364136223846793005 + 1442695040888963407)
@@ -127,13 +127,13 @@ describe("a state", function()
     assert.are.equal(reads, root.reads)
   end)
 
-  it("wants merge to return a table", function()
+  it("requires merge to return a table", function()
     local beginning = merging.beginning {}
     assert.has_error(function() merging.take(beginning, function() end, merging.encode {}) end,
                      "merge must return a table, not a nil")
   end)
 
-  it("is summed up by lencase.sum", function()
+  it("is added up by lencase.sum", function()
     local a = { n = 1, f = 0.5, name = "a", by = { x = 1 }, flag = true }
     assert.are.equal(a, lencase.sum(a, { n = 2, f = 0.25, name = "b", by = { x = 2, y = 3 }, flag = false, new = { 1 } }))
     assert.are.same({ n = 3, f = 0.75, name = "a", by = { x = 3, y = 3 }, flag = true, new = { 1 } }, a)
@@ -150,11 +150,11 @@ end
 describe("a definition", function()
   it("is refused when state or merge are not what they must be", function()
     local function keep(a) return a end
-    assert.is_truthy(wrong { state = {} }:find "state is there to be merged: give merge = function")
-    assert.is_truthy(wrong { merge = keep }:find "merge wants state = TABLE")
+    assert.is_truthy(wrong { state = {} }:find "state needs merge = function")
+    assert.is_truthy(wrong { merge = keep }:find "merge needs state = TABLE")
     assert.is_truthy(wrong { state = 1, merge = keep }:find "state must be a table, not a number")
     assert.is_truthy(wrong { state = {}, merge = {} }:find "merge must be a function, not a table")
-    assert.is_truthy(wrong { state = lencase.per_cage(), merge = keep }:find "state is a plain table")
+    assert.is_truthy(wrong { state = lencase.per_cage(), merge = keep }:find "state must be a plain table")
     assert.is_truthy(wrong { state = { n = { f = print } }, merge = keep }:find
                        "merge_spec%.lua.*state%.n%.f: a function cannot be handed over")
   end)
@@ -178,8 +178,8 @@ end
 
 local function data(grate, last, bytes) return string.pack("<c1I4c1", "D", grate, last) .. bytes end
 
-describe("what processes tell", function()
-  it("is put together for each of them", function()
+describe("messages of processes", function()
+  it("are put together for each of them", function()
     local given, told, lost, g = gathered {
       { 1, "B" }, { 2, "B" }, { 1, data(0, "0", "he") }, { 2, data(1, "0", "wo") }, { 1, data(0, "1", "llo") },
       { 2, data(1, "1", "rld") }, { 1, data(1, "1", "!") }, { 1, "E0" }, { 2, "E0" },
@@ -188,20 +188,20 @@ describe("what processes tell", function()
     assert.are.same({ {}, 0, 0 }, { told, lost, g.waiting })
   end)
 
-  it("hands what they write to the grate that is meant", function()
+  it("have outputs for each grate", function()
     local given, told = gathered { { 1, "O\0\0\0\0\1\0\0\0text" }, { 1, "O\1\0\0\0\1\0\0\0text" }, { 2, "O\0\0" } }
     assert.are.same({ { 0, "\1\0\0\0text" }, { 1, "\1\0\0\0text" } }, given)
-    assert.are.same({ "process 1: what it sent is no message", "process 2: what it sent is no message" }, told)
+    assert.are.same({ "process 1: it sent an invalid message", "process 2: it sent an invalid message" }, told)
   end)
 
-  it("names calls that a seccomp filter may end a process for, once", function()
+  it("name calls for which a seccomp filter may end a process, once", function()
     local _, told = gathered { { 1, "F\27[2J" }, { 2, "Frt_sigreturn, futex" }, { 3, "Ffutex" } }
     assert.are.equal(2, #told)
-    assert.are.equal("process 1: what it sent is no message", told[1])
+    assert.are.equal("process 1: it sent an invalid message", told[1])
     assert.is_truthy(told[2]:find("^process 2 loads a seccomp filter[^\n]+%(rt_sigreturn, futex%)"))
   end)
 
-  it("counts processes that ended without a report", function()
+  it("count processes that ended without a report", function()
     assert.are.equal(1, select(3, gathered { { 1, "B" } }))
     assert.are.equal(0, select(3, gathered { { 1, "B" }, { 1, "E0" } }))
     assert.are.equal(1, select(3, gathered { { 1, "B" }, { 1, "E1" } })) -- it could not
@@ -210,31 +210,31 @@ describe("what processes tell", function()
     assert.are.equal(0, select(3, gathered { { 1, "E0" }, { 1, "E1" } }))
   end)
 
-  it("is left out when it is cut off, and nothing of the others", function()
+  it("are ignored when truncated, and none of the others", function()
     local given, told = gathered {
       { 1, "B" }, { 1, data(0, "0", "he") }, { 2, "B" }, { 2, data(0, "1", "fine") }, { 1, "B" },
       { 1, data(0, "1", "new") }, { 3, data(0, "0", "x") },
     }
     assert.are.same({ { 0, 2, "fine" }, { 0, 1, "new" } }, given)
-    assert.are.same({ "process 1: what it handed over is left out: it was cut off",
-                      "process 3: what it handed over is left out: it was cut off" }, told)
+    assert.are.same({ "process 1: the state that it handed over is ignored: it is truncated",
+                      "process 3: the state that it handed over is ignored: it is truncated" }, told)
   end)
 
-  it("is left out when it is mixed, too long or no message", function()
+  it("are ignored when mixed, too long or invalid", function()
     local given, told, _, g = gathered {
       { 1, data(0, "0", "a") }, { 1, data(1, "0", "b") }, { 1, data(1, "1", "c") }, { 1, data(2, "1", "d") },
       { 2, "" }, { 2, "D" }, { 2, "?" }, { 2, "D\0\0\0\0" },
       { 3, data(0, "0", ("x"):rep(merging.MAX_BYTES)) }, { 3, data(0, "0", "y") }, { 3, data(0, "1", "z") },
     }
     assert.are.same({ { 2, 1, "d" } }, given)
-    assert.are.same({ "process 1: what it handed over is left out: it was mixed with another",
-                      "process 2: what it sent is no message", "process 2: what it sent is no message",
-                      "process 2: what it sent is no message", "process 2: what it sent is no message",
-                      "process 3: what it handed over is left out: it is too long" }, told)
+    assert.are.same({ "process 1: the state that it handed over is ignored: it is mixed with that of another grate",
+                      "process 2: it sent an invalid message", "process 2: it sent an invalid message",
+                      "process 2: it sent an invalid message", "process 2: it sent an invalid message",
+                      "process 3: the state that it handed over is ignored: it is too long" }, told)
     assert.are.equal(0, g.waiting)
   end)
 
-  it("is held within bounds over all processes", function()
+  it("are limited over all processes", function()
     local messages, half = {}, ("x"):rep(merging.MAX_BYTES // 2)
     for pid = 1, 40 do messages[pid] = { pid, data(0, "0", half) } end
     local _, told, _, g = gathered(messages)
@@ -331,7 +331,7 @@ os.write(1, b"abc")
 ctypes.string_at(0)]])
   end)
 
-  it("is that of a traced run: a signal ends the process when its handler was called, and took it back", function()
+  it("is that of a traced run: a signal ends the process when its handler was called, and restored", function()
     same(python [[
 import ctypes, os, signal
 libc = ctypes.CDLL(None)
@@ -419,7 +419,7 @@ os.write(1, b"defg")]]
     assert.are.same({ out = "abcdefg", err = "sum 7 7 exit 0\n", n = 0, how = "exit" }, inline(counter, program))
   end)
 
-  it("waits for what the program left behind", function()
+  it("waits for processes that the program left", function()
     local r = inline(counter, "sh -c '(until [ -e DIR/go ]; do sleep 0.01; done; echo late) & (setsid sh -c \"touch DIR/go\" &)'")
     assert.are.same({ "late\n", "sum 5 5 exit 0\n" }, { r.out, r.err })
   end)
@@ -469,7 +469,7 @@ os.getppid()]]
     assert.are.equal("4\n", result.err:match "%S+\n$") -- a fork begins with a copy of what is per cage
   end)
 
-  it("goes on when a state is long, and tells of one that is too long", function()
+  it("has long states, and reports one that is too long", function()
     local long = [[
       local lencase = require "lencase"
       local state, size = {}, math.tointeger(...)
@@ -486,18 +486,18 @@ for i in range(8):
 for i in range(8): os.wait()]]
     assert.are.equal("8 8000000\n", inline(long, forks, "1000000").err)
     local r = inline(long, forks, tostring(merging.MAX_BYTES))
-    assert.is_truthy(r.err:find "grate%.lua:%d+: state: it is more than 16 MiB; this process has nothing to hand over")
+    assert.is_truthy(r.err:find "grate%.lua:%d+: state: more than 16 MiB; this process has nothing to hand over")
     assert.is_truthy(r.err:find "lencase: 8 processes ended without a report [^\n]*\n0 0\n$")
   end)
 
-  it("tells of what cannot be handed over, with its place", function()
+  it("reports what cannot be handed over, with its place", function()
     local script = counter:gsub("return n, errno", "if count == 7 then state.by[2] = { print } end return n, errno")
     local r = inline(script, "sh -c '(echo longer); echo y'")
     assert.is_truthy(r.err:find "lencase: [^\n]*grate%.lua:%d+: state%.by%[2%]%[1%]: a function cannot be handed over; this process")
     assert.is_truthy(r.err:find "lencase: 1 process ended without a report [^\n]*\nsum 2 2 exit 0\n$", r.err)
   end)
 
-  it("tells of a merge that fails, and goes on with the others", function()
+  it("reports a merge that fails, and goes on with the others", function()
     local script = counter:gsub("merge = lencase.sum", [[
       merge = function(a, b)
         if b.bytes == 4 then error "four" end
@@ -505,12 +505,12 @@ for i in range(8): os.wait()]]
         return lencase.sum(a, b)
       end]])
     local r = inline(script, "sh -c '/bin/echo one; /bin/echo four; /bin/echo threes'")
-    assert.is_truthy(r.err:find "lencase: [^\n]*grate%.lua:%d+: four\nlencase: what process %d+ handed over is left out\n", r.err)
+    assert.is_truthy(r.err:find "lencase: [^\n]*grate%.lua:%d+: four\nlencase: the state that process %d+ handed over is ignored\n", r.err)
     assert.is_truthy(r.err:find "lencase: [^\n]*merge must return a table, not a nil\n", r.err)
     assert.are.equal("sum 7 7 exit 0\n", r.err:match "sum .*$")
   end)
 
-  it("is not shaken by what a program writes to the channel", function()
+  it("is not affected by what a program writes to the channel", function()
     local hostile = python [[
 import os, socket, struct
 for fd in os.listdir("/proc/self/fd"):
@@ -530,7 +530,7 @@ os.write(1, b"abc")]]
     local r = inline(counter, "sh -c 'echo before; \"$@\"; echo after' sh " .. hostile)
     assert.are.equal("before\nabcafter\n", r.out)
     assert.are.equal("sum 13 13 exit 0\n", r.err:match "sum %d+ .*$", r.err)
-    for _, wanted in ipairs { "what it sent is no message\n", "there is no grate number 77\n", "it is no state\n", "cut off at byte",
+    for _, wanted in ipairs { "it sent an invalid message\n", "there is no grate number 77\n", "it is not a state\n", "truncated at byte",
                               "sum: 'bytes' is a number in one and a boolean in the other\n" } do
       assert.is_truthy(r.err:find(wanted, 1, true), r.err)
     end
@@ -555,7 +555,7 @@ os.write(1, b"abc")]]
   end)
 end)
 
-describe("whoever waits for a program inline", function()
+describe("lencase run, waiting for a program inline,", function()
   it("is stopped and continued with it, and ends by the same signal", function()
     support.in_folder(function(dir)
       local path = support.write_file(dir .. "/grate.lua", counter)
@@ -565,7 +565,7 @@ describe("whoever waits for a program inline", function()
     end)
   end)
 
-  it("hands on the signals that it gets", function()
+  it("forwards the signals that it gets", function()
     local result
     support.in_folder(function(dir)
       local path = support.write_file(dir .. "/grate.lua", counter)
@@ -579,7 +579,7 @@ describe("whoever waits for a program inline", function()
     assert.are.same({ "got\n4\n", "sum 4 4 exit 4\n" }, result)
   end)
 
-  it("hands them on to what the program left behind", function()
+  it("forwards them to processes that the program left", function()
     local result
     support.in_folder(function(dir)
       local path = support.write_file(dir .. "/grate.lua", counter)
@@ -615,7 +615,7 @@ describe("whoever waits for a program inline", function()
     assert.is_truthy(err:find "^inner 11 11 exit 0\nouter %d+ 11 exit 0\n$", err)
   end)
 
-  it("says whose report is missing, four deep", function()
+  it("says which report is missing, four deep", function()
     local _, err, n, how = nested({ "a", "b", "c", "d" }, "sh -c 'echo one; exec sh -c \"kill -KILL \\$\\$\"'")
     assert.are.same({ 137 }, { n }, how)
     assert.is_truthy(err:find "d 4 4 signal 9\n.*c %d+ %d+ signal 9\n.*b %d+ %d+ signal 9\n.*a %d+ %d+ signal 9\n", err)
@@ -625,7 +625,7 @@ describe("whoever waits for a program inline", function()
     assert.are.same({ "1", "2", "3", "4" }, missing, err)
     _, err, n = nested({ "a", "b", "c", "d", "e" }, "echo ran")
     assert.are.equal(125, n)
-    assert.is_truthy(err:find "lencase: 4 lencase run inline inside of one another, and no more can\n")
+    assert.is_truthy(err:find "lencase: lencase run %-%-inline is nested 4 deep already, which is the limit\n")
   end)
 
   it("refuses to run inline under another installation's", function()
@@ -635,7 +635,7 @@ describe("whoever waits for a program inline", function()
       local up = ("../"):rep(select(2, support.pwd:gsub("/", "")) + 1)
       local out, err, n = nested({ "outer", "inner" }, "echo ran", ("env LENCASE_BUILD=%s%s/x"):format(up, dir:sub(2)))
       assert.are.same({ "", 125 }, { out, n })
-      assert.is_truthy(err:find "lencase: this lencase runs inline itself, under another installation of lencase", err)
+      assert.is_truthy(err:find "lencase: this lencase already runs inline, under another installation of lencase", err)
     end)
   end)
 
@@ -643,7 +643,7 @@ describe("whoever waits for a program inline", function()
     local r = inline(counter, "echo ran", "")
     assert.are.equal("ran\n", r.out)
     r = run("--inline --reload", counter, "echo ran")
-    assert.are.same({ "", 125, "lencase: --reload does not go with --inline: signals are the program's\n" }, { r.out, r.n, r.err })
+    assert.are.same({ "", 125, "lencase: --reload cannot be used with --inline: signals belong to the program\n" }, { r.out, r.n, r.err })
   end)
 end)
 

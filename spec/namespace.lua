@@ -1,10 +1,10 @@
--- namespace.lua - how specs start what must not meet the machine: in new namespaces of everything, as an ordinary user
+-- namespace.lua - starts programs that must not affect the machine: in new namespaces of all kinds, as an ordinary user
 --
 --   timeout 60 NAMESPACES COMMAND...           root of them
 --   timeout 60 NAMESPACES sh -c '... USER COMMAND...'
 --
--- Whoever starts it owns the user's files: nothing has to be made readable for it. What is left when COMMAND
--- ends is ended with it.
+-- The user that starts it owns the ordinary user's files: nothing has to be made readable for it. Processes that
+-- are left when COMMAND ends are ended with it.
 
 local support = require "spec.support"
 
@@ -15,7 +15,7 @@ local NEW = "--mount --uts --ipc --net --pid --fork --kill-child --mount-proc "
 --- Whether root starts them: only then are there other users inside.
 namespace.of_root = (support.sh "id -u"):find "^0" ~= nil
 
--- Descriptors that the session left open would be the program's; a number of two digits wants bash.
+-- Descriptors that the session left open would be the program's; a number of two digits needs bash.
 local CLEAN = [[bash -c 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ $fd -le 2 ] || eval "exec $fd>&-"; done; exec "$@"' bash ]]
 
 --- Before a command that is to be root of new namespaces.

@@ -22,7 +22,7 @@ describe("lencase new", function()
     end)
   end)
 
-  it("writes what luacheck has nothing to say about", function()
+  it("writes what luacheck accepts", function()
     local missing = support.missing { ["lua-check"] = "command -v luacheck" }
     if missing then pending(missing) end
     support.in_folder(function(dir)
@@ -37,13 +37,13 @@ describe("lencase new", function()
       support.write_file(dir .. "/mine_spec.lua", "mine")
       local _, err, status = sh(("%s new %s"):format(support.lencase, quote(dir .. "/mine.lua")))
       assert.are.equal(125, status)
-      assert.is_truthy(err:find("mine_spec.lua is there already", 1, true), err)
+      assert.is_truthy(err:find("mine_spec.lua exists already", 1, true), err)
       assert.are.equal("mine_spec.lua\n", (sh("ls " .. quote(dir))))
     end)
   end)
 
-  it("says what is no name", function()
-    for name, message in pairs { ["a b"] = "'a b' is no name", ["/nowhere/x"] = "No such file", [""] = "no name" } do
+  it("refuses invalid names", function()
+    for name, message in pairs { ["a b"] = "'a b' is not a valid script name", ["/nowhere/x"] = "No such file", [""] = "not a valid script name" } do
       local _, err, status = sh(("%s new %s"):format(support.lencase, quote(name)))
       assert.are.equal(125, status)
       assert.is_truthy(err:find(message, 1, true), err)

@@ -1,4 +1,4 @@
--- output_spec.lua - what cannot be written is told, ends with a status of its own and leaves the program alone
+-- output_spec.lua - what cannot be written is reported, has an exit status of its own and does not affect the program
 
 local support = require "spec.support"
 
@@ -21,7 +21,7 @@ for mode, option in pairs(modes) do
 
     for _, grates in ipairs { "strace.lua -o /dev/full", "count_writes.lua -o /dev/full", "count_writes.lua --json -o /dev/full",
                               "umask.lua 077 strace.lua -o /dev/full umask.lua 022" } do
-      it("is told once, at the end by the status: " .. grates, function()
+      it("is reported once, at the end by the status: " .. grates, function()
         local out, err, status = run(grates, "echo a; /bin/echo b; (echo c); exit 7")
         assert.same({ "a\nb\nc\n", LOST, 125 }, { out, err, status })
       end)
@@ -39,7 +39,7 @@ for mode, option in pairs(modes) do
       assert.same({ "a\n", LOST, 125 }, { out, err, status })
     end)
 
-    it("may be a pipe that nobody reads", function()
+    it("may be a pipe without a reader", function()
       in_folder(function(dir)
         local program = ("sleep 0.2; echo a >%s/a; echo b >%s/b"):format(dir, dir)
         sh(("{ %s run %s strace.lua -- sh -c %s; echo $? >%s/status; } 2>&1 | head -n 1"):format(support.lencase, option,
@@ -97,7 +97,7 @@ for mode, option in pairs(modes) do
 end
 
 describe("lencase.output", function()
-  it("is told of a limit on files, and the program of nothing", function()
+  it("reports a limit on files, and the program sees nothing of it", function()
     if support.sanitized then return end
     in_folder(function(dir)
       local out, err, status = sh(("ulimit -f 1; %s run --inline strace.lua -o %s/trace -- ls /bin/true"):format(support.lencase, dir))
@@ -117,13 +117,13 @@ describe("lencase.output", function()
     end)
   end)
 
-  it("is for the script's load, so that every process of a program has the same", function()
+  it("is opened while the script is loaded, so that every process of a program has the same", function()
     in_folder(function(dir)
       local script = write_file(dir .. "/g.lua", [[
 local lencase = require "lencase"
 return lencase.grate { mkdir = function() lencase.output("late"):write "x" end }]])
       local _, err = lencase(("run %s -- mkdir %s/a"):format(script, dir))
-      assert.truthy(err:find("g.lua:2: late: a script opens its outputs when it is loaded", 1, true), err)
+      assert.truthy(err:find("g.lua:2: late: outputs can be opened only while the script is loaded", 1, true), err)
     end)
   end)
 
@@ -160,7 +160,7 @@ describe("a command's own output", function()
                                ["run --routes umask.lua 077"] = 125, ["compile examples/umask.lua -- 077"] = 125,
                                ["compile --help"] = 125, ["try --help"] = 2, ["check --json umask.lua 077"] = 2,
                                ["repl -e 1"] = 125 } do
-    it("is told when it cannot be written: " .. words, function()
+    it("is reported when it cannot be written: " .. words, function()
       local _, err, n = lencase(words .. " >/dev/full")
       assert.truthy(err:find "^lencase: standard output: No space left on device\n$"
                     or words:find "^repl" and err == "lencase: standard output: not all could be written\n", err)
@@ -168,7 +168,7 @@ describe("a command's own output", function()
     end)
   end
 
-  it("is told by the file's name, and the file stays if it is none of ours", function()
+  it("is reported with the file's name, and the file stays if lencase did not create it", function()
     local _, err, status = lencase "compile -o /dev/full examples/umask.lua -- 077"
     assert.same({ "lencase: " .. FULL .. "\n", 125 }, { err, status })
     assert.equal(0, select(3, sh "test -c /dev/full"))
@@ -189,9 +189,9 @@ describe("a command's own output", function()
     end)
   end)
 
-  it("is told when the prompt records to a full disk", function()
+  it("is reported when the prompt records to a full disk", function()
     local lines = 'record "/dev/full"\nc = cage { bottom = { getuid = 5 } }\nc:getuid()\n'
     local out, err, status = sh(("printf %%s %s | %s repl"):format(quote(lines), support.lencase))
-    assert.same({ "5\n", "lencase: " .. FULL .. ": the recording breaks off\n", 125 }, { out, err, status })
+    assert.same({ "5\n", "lencase: " .. FULL .. ": the recording ends here\n", 125 }, { out, err, status })
   end)
 end)

@@ -26,7 +26,7 @@ local function under(script, program)
   return out, err, status
 end
 
--- lseek adds to what the calling cage has, getpgrp tells it.
+-- lseek adds to what the calling cage has, getpgrp returns it.
 local COUNTING = [[return lencase.grate { lseek = function(fd) state.n = (state.n or 0) + fd return state.n end,
   getpgrp = function() return state().n or -1 end }]]
 
@@ -87,7 +87,7 @@ describe("a table per cage", function()
     end)
   end)
 
-  it("goes on in what the author's fork says, in the parent's own if it is that", function()
+  it("is what the author's fork returns, also the parent's own", function()
     on_sim([[local state = lencase.per_cage {
         init = function() return { n = 1 } end,
         fork = function(values, child, parent, shares_files)
@@ -117,7 +117,7 @@ describe("a table per cage", function()
       end)
   end)
 
-  it("is there in on_cage_exit, and gone behind it", function()
+  it("exists in on_cage_exit, and is gone after it", function()
     on_sim([[local state = lencase.per_cage()
       local weak, last = setmetatable({}, { __mode = "k" }), nil
       return lencase.grate {
@@ -206,7 +206,7 @@ t = [threading.Thread(target=f) for _ in range(4)]
     fails("lencase.per_cage { inti = print }", "g%.lua:1: per_cage: there is no 'inti' %(did you mean 'init'%?%)")
     fails("lencase.per_cage { init = 3 }", "g%.lua:1: per_cage: init must be a function, not a number")
     fails("lencase.per_cage(3)", "g%.lua:1: per_cage takes a function or { init =, fork =, exec = }, not a number")
-    fails("lencase.per_cage().x = 1", "g%.lua:1: a per_cage table is that of the cage that calls: use it inside a handler")
+    fails("lencase.per_cage().x = 1", "g%.lua:1: a per_cage table belongs to the calling cage: use it in a handler")
   end)
 
   it("fails closed when init gives no table", function()

@@ -32,7 +32,7 @@ describe("the numbers", function()
 
   it("are for arguments 1 to 6", function()
     for _, n in ipairs { 0, 7, -1, 1.5, "buf" } do
-      assert.error_matches(function() PASS(n) end, "arguments have numbers from 1 to 6, not ")
+      assert.error_matches(function() PASS(n) end, "expected the number of an argument, from 1 to 6, not ")
     end
   end)
 end)
@@ -79,7 +79,7 @@ describe("a policy by name", function()
     ["pass 0"] = "line 1, column 6: write has no argument 0: it has 3",
     ["pass 99999999999999999999"] = "line 1, column 6: write has no argument 99999999999999999999: it has 3",
     ["addr fd"] = "line 1, column 6: argument 1 (fd) is an integer: it has no address",
-    ["pass buf, copy 2"] = "line 1, column 16: two different things are said of argument 2",
+    ["pass buf, copy 2"] = "line 1, column 16: the policy of argument 2 contradicts itself",
   }
   for text, expected in pairs(messages) do
     it("is refused: " .. text:gsub("\n", " "), function()
@@ -95,7 +95,7 @@ describe("a policy by name", function()
   end)
 end)
 
-describe("a policy for people", function()
+describe("a policy as text", function()
   local golden = {
     { 0, "copy all" },
     { PASS(2), "pass buf" },

@@ -98,7 +98,7 @@ describe("a prototype", function()
     it("is understood: " .. text, function() assert.same(expected, printed(text)) end)
   end
 
-  it("may stand over several lines, with comments that say nothing", function()
+  it("may have several lines, with comments without meaning", function()
     local text = "ssize_t write(int fd,  \n   const void buf[.count],\n size_t count /* bytes */ );\n"
     assert.same({ "fd INT i4", "buf BYTES IN [.count]x1", "count INT u8" }, printed(text))
     assert.equal("ssize_t write(int fd, const void buf[.count], size_t count /* bytes */ );", parse(text).prototype)
@@ -194,10 +194,10 @@ describe("a message", function()
     ["int f(/* inuot */ void *x);"] =
       "line 1, column 7: a note before a parameter is one of in, out, inout, whole, addr, sized, nul (did you mean 'inout'?)",
     ["int f(void *x /* out */);"] =
-      "line 1, column 15: expected ',' or ')', found '/'; a note like /* out */ stands before its parameter",
+      "line 1, column 15: expected ',' or ')', found '/'; a note like /* out */ comes before its parameter",
     ["int f(int (*fn)(void *));"] =
       "line 1, column 11: expected the parameter's name, found '('; a pointer to a function is written as void *name",
-    ["int f(enum x y);"] = "line 1, column 7: expected a type, found 'enum'; an enum is an int",
+    ["int f(enum x y);"] = "line 1, column 7: expected a type, found 'enum'; write int for an enum",
     ["#include <fcntl.h>\nint f(int x);"] =
       "line 1, column 1: expected a type, found '#'; leave out the #include lines",
   }
@@ -282,9 +282,9 @@ describe("a struct", function()
     ["struct s { void a; };"] = "line 1, column 17: field 'a' has a type of unknown size",
     ["struct s { int a[.n]; };"] = "line 1, column 18: the size of field 'a' must be a number",
     ["struct s { int a[0]; };"] = "line 1, column 18: the size of field 'a' must be from 1 to 65535",
-    ["struct s { int a[60000]; };"] = "line 1, column 1: a struct may have 65535 bytes, this one has 240000",
+    ["struct s { int a[60000]; };"] = "line 1, column 1: a struct may have at most 65535 bytes, not 240000",
     ["struct s { struct { char c[256]; } a; };"] = "line 1, column 36: field 'a' is a struct of more than 255 bytes",
-    ["struct { int a; };"] = "line 1, column 1: a struct without a name serves nobody here",
+    ["struct { int a; };"] = "line 1, column 1: a struct without a name cannot be used here",
     ["typedef int;"] = "line 1, column 12: expected the type's name, found ';'",
     ["int f(int x);"] = "line 1, column 1: expected 'typedef' or 'struct', found 'int'",
   }

@@ -63,7 +63,7 @@ local promised = {
 }
 
 describe("README's", function()
-  local dir -- of the scratch copy, of what is installed from it, and of what stands for /tmp
+  local dir -- of the scratch copy, of what is installed from it, and of the folder that replaces /tmp
   local clean = "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES -u LENCASE_BUILD -u LUA_PATH -u LUA_CPATH "
     .. "-u LUA_PATH_5_4 -u LUA_CPATH_5_4 "
 
@@ -92,7 +92,7 @@ describe("README's", function()
     for _, block in ipairs(BLOCKS) do
       if block.language == "lua" then support.write_file(("%s/tree/%s"):format(dir, script_of(block)), block.text) end
     end
-    must_run "make demo" -- as README begins; what stands behind it is in any order
+    must_run "make demo" -- as README begins; what follows is in any order
   end)
 
   teardown(function() os.execute("rm -rf " .. support.quote(dir)) end)
@@ -166,7 +166,7 @@ describe("README's", function()
   -- Times differ from run to run.
   local function timeless(text) return (text:gsub("%f[%d][%d.]+ [mu]?s%f[%W]", "TIME")) end
 
-  -- A session at the prompt: what is typed stands behind the prompts, all else is what it shows.
+  -- A session at the prompt: what is typed follows the prompts, all else is what it prints.
   local function session_of(command, text)
     local typed = {}
     for line in text:gmatch "[^\n]+" do
@@ -183,7 +183,7 @@ describe("README's", function()
     assert.are.equal(timeless(block.text), timeless(session_of("scripts/lencase repl", block.text)))
   end
 
-  -- The same with a program behind it: the first line is what is typed in a shell.
+  -- The same with a program after it: the first line is what is typed in a shell.
   function runners.live(block)
     local command, text = block.text:match "^%$ ([^\n]+)\n(.*)$"
     local shows = session_of("scripts/" .. command, text)

@@ -33,7 +33,7 @@ end
 local function same(dir, grates)
   local out, err, status = try(dir, grates)
   assert.equal("", out)
-  assert.truthy(err:find(": 0 decided otherwise", 1, true), err)
+  assert.truthy(err:find(": 0 decided differently", 1, true), err)
   assert.equal(0, status)
   return err
 end
@@ -84,7 +84,7 @@ describe("lencase run --record", function()
     end)
   end)
 
-  it("keeps what was asked, what was made of it, and what came back", function()
+  it("keeps the call, the calls made for it, and its result", function()
     in_folder(function(dir)
       local script = grate(dir, "g.lua", [[return lencase.grate {
         mkdir = function(path, mode) return sys.mkdir(path .. "2", mode & ~63) end,
@@ -182,11 +182,11 @@ describe("lencase run --record", function()
       local calls = recording.read(dir .. "/trace.jsonl").count
       assert.truthy(calls > 3 and calls < 40)
       assert.truthy(text:find('\n{"end":true,"calls":' .. calls .. ',"full":"bytes"}\n$'))
-      assert.truthy(err:find("trace.jsonl: the recording has reached its bound of 4096 bytes: it ends after "
+      assert.truthy(err:find("trace.jsonl: the recording has reached its limit of 4096 bytes: it ends after "
                              .. calls .. " calls", 1, true), err)
-      assert.truthy(same(dir, script):find("the recording had hit its bound of bytes", 1, true))
+      assert.truthy(same(dir, script):find("the recording reached its limit of bytes", 1, true))
       err = select(2, record(dir, script, program, "--record-calls 3"))
-      assert.truthy(err:find("its bound of 3 calls: it ends after 3 calls", 1, true))
+      assert.truthy(err:find("its limit of 3 calls: it ends after 3 calls", 1, true))
       assert.truthy(read_file(dir .. "/trace.jsonl"):find '\n{"end":true,"calls":3,"full":"lines"}\n$')
     end)
   end)
@@ -213,7 +213,7 @@ describe("lencase run --record", function()
     in_folder(function(dir)
       local script = grate(dir, "g.lua", "return lencase.grate { mkdir = function() end }")
       local _, err, status = record(dir, script, "true", "--inline")
-      assert.equal("lencase: --record does not go with --inline: calls are recorded from outside, by a traced run\n", err)
+      assert.equal("lencase: --record cannot be used with --inline: only a traced run is recorded\n", err)
       assert.equal(125, status)
       _, err, status = lencase("run --record %s/none/trace %s -- true", dir, script)
       assert.equal(("lencase: --record: %s/none/trace: No such file or directory\n"):format(dir), err)
@@ -229,11 +229,11 @@ describe("lencase run --record", function()
     in_folder(function(dir)
       local script = grate(dir, "g.lua", "return lencase.grate { mkdir = function() end }")
       local _, err, status = lencase("run --record /dev/full %s -- %s", script, shell(dir, "mkdir a"))
-      assert.equal("lencase: /dev/full: No space left on device: the recording breaks off\n", err)
+      assert.equal("lencase: /dev/full: No space left on device: the recording ends here\n", err)
       assert.equal(125, status)
       local program = shell(dir, "mkdir b; dd if=/dev/zero of=/dev/null bs=8k count=40 2>/dev/null; mkdir c")
       _, err, status = lencase("run --record /dev/full strace.lua -o /dev/null -- %s", program)
-      assert.equal("lencase: /dev/full: No space left on device: the recording breaks off\n", err)
+      assert.equal("lencase: /dev/full: No space left on device: the recording ends here\n", err)
       assert.equal(125, status)
       assert.equal("a\nb\nc\n", (sh("ls -1 " .. dir .. " | grep '^[abc]$'")))
     end)
@@ -253,32 +253,32 @@ describe("lencase try", function()
       in_folder(function(dir)
         record(dir, grates, shell(dir, PROGRAM))
         assert.truthy(recording.read(dir .. "/trace.jsonl").count > 3)
-        assert.truthy(same(dir, grates):find("by the very scripts that were recorded", 1, true))
+        assert.truthy(same(dir, grates):find("by the same scripts that were recorded", 1, true))
       end)
     end)
   end
 
-  it("shows what is decided otherwise, by the line of the recording", function()
+  it("shows what is decided differently, by the line of the recording", function()
     in_folder(function(dir)
       record(dir, "umask.lua 077", shell(dir, "umask 0; mkdir a; mkdir -m 700 b"))
       local out, err, status = try(dir, "umask.lua 027")
       local line = call_with(dir, "pathname", "a").line
       assert.equal(("trace.jsonl:%d: mkdir(\"a\", 0777): recorded made with mode = 0700, now made with mode = 0750 "
-                    .. "(the answer is that to the recorded call)\n"):format(line), out)
-      assert.truthy(err:find("1 decided otherwise, 1 with an answer that the recording does not have", 1, true))
+                    .. "(the answer is that of the recorded call)\n"):format(line), out)
+      assert.truthy(err:find("1 decided differently, 1 with an answer that the recording does not have", 1, true))
       assert.equal(1, status)
       local list = cjson.decode((try(dir, "umask.lua 027", "--json")))
       assert.same({ { file = dir .. "/trace.jsonl", line = line, n = call_with(dir, "pathname", "a").n,
                       cage = call_with(dir, "pathname", "a").cage, call = 'mkdir("a", 0777)',
                       recorded = "made with mode = 0700", now = "made with mode = 0750",
-                      note = "the answer is that to the recorded call" } },
+                      note = "the answer is that of the recorded call" } },
                   cjson.decode((select(1, lencase("try --json umask.lua 027 %s/trace.jsonl", dir)))))
       assert.equal(1, #list)
       assert.equal("[]\n", (try(dir, "umask.lua 077", "--json")))
     end)
   end)
 
-  -- What is said of one call of mkdir, recorded under one handler and tried under another.
+  -- What is shown of one call of mkdir, recorded under one handler and tried under another.
   local function judged(recorded, now)
     local said
     in_folder(function(dir)
@@ -298,7 +298,7 @@ describe("lencase try", function()
                  judged('fail "EPERM"', through))
     assert.equal("recorded answered -1 EPERM without a call, now answered 0 without a call",
                  judged('fail "EPERM"', "function() return 0 end"))
-    assert.equal('recorded let through, now made with pathname = "b" (the answer is that to the recorded call)',
+    assert.equal('recorded let through, now made with pathname = "b" (the answer is that of the recorded call)',
                  judged(through, 'function(_, mode) return sys.mkdir("b", mode) end'))
     assert.equal("recorded let through, now let through, answered -1 EIO for 0",
                  judged(through, 'function() sys.mkdir() return fail "EIO" end'))
@@ -426,11 +426,11 @@ return lencase.grate {
     end)
   end)
 
-  it("tells what the recording cannot have: calls that nobody handled", function()
+  it("says what the recording cannot have: calls that no grate handled", function()
     in_folder(function(dir)
       record(dir, grate(dir, "g.lua", "return lencase.grate { mkdir = function() end }"), shell(dir, "mkdir a; rmdir a"))
       local err = select(2, try(dir, grate(dir, "h.lua", "return lencase.grate { rmdir = function() end }")))
-      assert.truthy(err:find("nobody handled these when the recording was made, so it does not have them: rmdir", 1, true))
+      assert.truthy(err:find("not in the recording, since no grate handled them when it was made: rmdir", 1, true))
     end)
   end)
 
@@ -442,7 +442,7 @@ return lencase.grate {
       assert.truthy(out:find('mkdir%("a", 0777%): recorded let through, now a handler failed %(h.lua:5: no%): ended the cage\n'
                              .. 'trace.jsonl:%d+: mkdir%("b", 0777%): recorded let through, now not tried: its cage has ended\n'),
                     out)
-      assert.truthy(err:find("1 calls tried: 1 decided otherwise, 1 not tried", 1, true), err)
+      assert.truthy(err:find("1 calls tried: 1 decided differently, 1 not tried", 1, true), err)
       assert.equal(1, status)
     end)
   end)
@@ -472,7 +472,7 @@ return lencase.grate {
     return (said:gsub("\n$", ""))
   end
 
-  it("refuses what is no recording, with the line", function()
+  it("refuses what is not a recording, with the line", function()
     assert.equal("lencase: trace.jsonl:1: this is no recording of lencase's: it is empty", refused(function() return "" end))
     assert.equal("lencase: trace.jsonl:1: this is no recording of lencase's", refused(function() return "hello\n" end))
     assert.equal("lencase: trace.jsonl:1: this is no recording of lencase's", refused(function() return '{"a":1}\n' end))
@@ -494,40 +494,40 @@ return lencase.grate {
       lines = count(text)
       return cut(text)
     end):match ": (the recording.*)$")
-    assert.equal(("lencase: trace.jsonl:%d: the line breaks off: the recording is truncated"):format(lines),
+    assert.equal(("lencase: trace.jsonl:%d: the line is incomplete: the recording is truncated"):format(lines),
                  refused(function(text) return text:sub(1, -4) end))
     assert.equal("lencase: trace.jsonl:3: no line of a recording: it is truncated or damaged", refused(function(text)
       return (text:gsub("^([^\n]*\n[^\n]*\n)[^\n]*", "%1{\"n\":"))
     end))
-    assert.equal("lencase: trace.jsonl:2: neither a call nor what became of a cage", refused(function(text)
+    assert.equal("lencase: trace.jsonl:2: neither a call nor an event of a cage", refused(function(text)
       return (text:gsub("^([^\n]*\n)[^\n]*", '%1{"after":0}'))
     end))
-    assert.equal("lencase: trace.jsonl:2: 'nr' is missing: a number from 0 is wanted", refused(function(text)
+    assert.equal("lencase: trace.jsonl:2: 'nr' is missing: expected a number from 0", refused(function(text)
       return (text:gsub("^([^\n]*\n)[^\n]*", '%1{"n":1,"cage":1,"call":"mkdir"}'))
     end))
     assert.truthy(refused(function(text) return (text:gsub('"kind":"string"', '"kind":"knot"')) end)
       :find "^lencase: trace.jsonl:%d+: 'args%[%d%]' is no argument of a known kind$")
     assert.truthy(refused(function(text) return (text:gsub('"bytes":"a"', '"bytes":"\\u20ac"')) end)
-      :find "^lencase: trace.jsonl:%d+: 'args%[%d%].bytes' is \"[^\"]*\": a string is wanted$")
+      :find "^lencase: trace.jsonl:%d+: 'args%[%d%].bytes' is \"[^\"]*\": expected a string$")
     assert.truthy(refused(function(text) return (text:gsub('"calls":2}', '"calls":3}')) end)
-      :find "^lencase: trace.jsonl:%d+: 'calls' %(3%) is not how many there are$")
+      :find "^lencase: trace.jsonl:%d+: 'calls' %(3%) is not their number$")
     assert.truthy(refused(function(text) return text .. "{}\n" end):find ": something follows the last line$")
-    assert.truthy(refused(function(text) return (text:gsub('"n":2,', '"n":1,')) end):find ": 'n' %(1%) stands there twice$")
+    assert.truthy(refused(function(text) return (text:gsub('"n":2,', '"n":1,')) end):find ": 'n' %(1%) appears twice$")
   end)
 
-  it("refuses a field that is not what it has to be, with the line and the field", function()
+  it("refuses an invalid field, with the line and the field", function()
     local function with(pattern, by)
       return refused(function(text) return (text:gsub(pattern, by, 1)) end)
     end
-    assert.equal("lencase: trace.jsonl:2: 'born' is 0: a number from 1 is wanted", with('"born":1', '"born":0'))
-    assert.equal("lencase: trace.jsonl:1: 'arg_bytes' is -1: a number from 0 is wanted",
+    assert.equal("lencase: trace.jsonl:2: 'born' is 0: expected a number from 1", with('"born":1', '"born":0'))
+    assert.equal("lencase: trace.jsonl:1: 'arg_bytes' is -1: expected a number from 0",
                  with('"arg_bytes":%d+', '"arg_bytes":-1'))
-    assert.equal("lencase: trace.jsonl:2: 'parent' (7) is no cage that was there", with('"parent":0', '"parent":7'))
-    assert.truthy(with('("n":1,"cage"):%d+', "%1:9"):find "^lencase: trace.jsonl:%d+: 'cage' %(9%) is no cage that is there$")
+    assert.equal("lencase: trace.jsonl:2: 'parent' (7) is not an earlier cage", with('"parent":0', '"parent":7'))
+    assert.truthy(with('("n":1,"cage"):%d+', "%1:9"):find "^lencase: trace.jsonl:%d+: 'cage' %(9%) is not a cage that exists$")
     assert.truthy(with('"call":"mkdir"', '"call":"rmdir"')
-      :find "^lencase: trace.jsonl:%d+: 'call' is not what its 'nr' is called$")
+      :find "^lencase: trace.jsonl:%d+: 'call' is not the name of its 'nr'$")
     assert.truthy(with('"status":0', '"status":0,"state":0')
-      :find "^lencase: trace.jsonl:%d+: 'state' is no field of what stands there$")
+      :find "^lencase: trace.jsonl:%d+: 'state' is not a field here$")
   end)
 
   -- {=============================== damages ================================
@@ -570,7 +570,7 @@ return lencase.grate {
     end
   end
 
-  -- What can become of a whole line.
+  -- Damages of a whole line.
   local LINES = {
     removed = function(lines, i) table.remove(lines, i) end,
     doubled = function(lines, i) table.insert(lines, i, lines[i]) end,
@@ -678,13 +678,13 @@ return lencase.grate {
         assert.same({ "", 2 }, { out, status })
         assert.truthy(err:find(pattern), err)
       end
-      failing("", "a script and a recording are wanted")
-      failing("DIR/trace.jsonl", "a script and a recording are wanted")
+      failing("", "expected a script and a recording")
+      failing("DIR/trace.jsonl", "expected a script and a recording")
       failing("DIR/g.lua DIR/none.jsonl", "none.jsonl: No such file or directory")
       failing("DIR/none.lua DIR/trace.jsonl", "none.lua")
       failing("DIR/g.lua '%{' DIR/g.lua DIR/trace.jsonl", "%%{ without %%}")
       failing("--frob DIR/g.lua DIR/trace.jsonl", "unknown option '%-%-frob'")
-      failing("DIR/g.lua -- DIR/trace.jsonl more", "a script and a recording are wanted")
+      failing("DIR/g.lua -- DIR/trace.jsonl more", "expected a script and a recording")
       grate(dir, "bad.lua", "return lencase.grate { mkdri = function() end }")
       failing("DIR/bad.lua DIR/trace.jsonl", "did you mean 'mkdir'")
       grate(dir, "bad.lua", "return lencase.grate { on_start = function() error 'not today' end }")
@@ -695,7 +695,7 @@ return lencase.grate {
 end)
 
 describe("state:record", function()
-  -- What is told of calls that `f` makes in a simulated cage under the script.
+  -- What is reported of calls that `f` makes in a simulated cage under the script.
   local function told(text, f)
     local list = {}
     in_folder(function(dir)
@@ -719,7 +719,7 @@ describe("state:record", function()
     return found
   end
 
-  it("tells of arguments of every kind", function()
+  it("reports arguments of every kind", function()
     local list = calls(told("return lencase.grate { writev = function() end }", function(cage)
       local a, b = cage:put "ab", cage:put "cde"
       local iov = cage:alloc(32)
@@ -752,7 +752,7 @@ describe("state:record", function()
     assert.same({ { arg = 2, size = 2, bytes = "\1\0" }, { arg = 3, size = 4, bytes = "\2\0\0\0" } }, name.outs)
   end)
 
-  it("tells of a fork in the middle, and of who it was for", function()
+  it("reports a fork in the middle, and the cage that it was for", function()
     local list = told("return lencase.grate { fork = function() return sys.fork() end }", function(cage)
       local child = cage:child(cage:call "fork")
       child:call("getpid")
@@ -764,7 +764,7 @@ describe("state:record", function()
     assert.same({ 2, 2, 9 }, { list[5].after, list[5].exit, list[5].status })
   end)
 
-  it("can be told to stop, and to begin anew, in the middle of a call", function()
+  it("can be stopped and started anew, in the middle of a call", function()
     local first, second = {}, {}
     in_folder(function(dir)
       local state = core.state { log = function() end }
@@ -786,7 +786,7 @@ describe("state:record", function()
     end)
   end)
 
-  it("does not fall over a listener that fails", function()
+  it("survives a listener that fails", function()
     assert.has_no.errors(function()
       in_folder(function(dir)
         local state = core.state { log = function() end }
@@ -847,11 +847,11 @@ d:exit()
     end)
   end)
 
-  it("refuses bounds that are none", function()
+  it("refuses invalid limits", function()
     in_folder(function(dir)
       local function bounded(options) return select(2, typed(('record("%s/trace.jsonl", %s)\n'):format(dir, options))) end
-      assert.truthy(bounded("{ arg = -1 }"):find("arg is a number from 0, not -1", 1, true))
-      assert.truthy(bounded("{ bytes = 'x' }"):find('bytes is a number from 1, not "x"', 1, true))
+      assert.truthy(bounded("{ arg = -1 }"):find("arg must be a number from 0 up, not -1", 1, true))
+      assert.truthy(bounded("{ bytes = 'x' }"):find('bytes must be a number from 1 up, not "x"', 1, true))
       assert.truthy(bounded("{ lines = 3 }"):find('record("FILE", { arg =, bytes =, calls = }), not "lines"', 1, true))
     end)
   end)
@@ -881,7 +881,7 @@ try(10000)
       assert.truthy(out:find('  then     let through\n  now      answered -1 EROFS without a call\n-1  "EROFS"\n', 1, true), out)
       assert.truthy(out:find("  recorded mkdir = 0\n  then     let through\n  now      let through\n0\n", 1, true), out)
       assert.truthy(out:find('  assumed  mkdir = 0\n  then     let through\n  now      made with pathname = "b2", mode = 0 '
-                             .. "(the answer is that to the recorded call)\n0\n", 1, true), out)
+                             .. "(the answer is that of the recorded call)\n0\n", 1, true), out)
       assert.truthy(out:find(": oh): answered -1 EIO without a call\n", 1, true), out)
     end)
   end)

@@ -46,7 +46,7 @@ describe("a reload", function()
     end)
   end)
 
-  it("tells of a call that nobody is stopped for, and leaves it", function()
+  it("reports a call that does not reach lencase, and does not handle it", function()
     on_sim(answering("getpgrp", 1), function(cage, become, log)
       assert.is_true(become [[return lencase.grate { getppid = function() return 5 end, getpgrp = function() return 2 end }]])
       assert.are.same({ 0, 2 }, { cage:call "getppid", cage:call "getpgrp" })

@@ -4,7 +4,7 @@ local support = require "spec.support"
 
 local quote, sh = support.quote, support.sh
 
--- What the prompt says to these lines: output, messages, status.
+-- What the prompt prints for these lines: output, messages, status.
 local function typed(lines, options)
   return sh(("printf %%s %s | %s repl %s"):format(quote(lines), support.lencase, options or ""))
 end
@@ -25,7 +25,7 @@ describe("lencase repl as a filter", function()
     assert.equal('3  "a\\n"  nil\n{ 1, 2, x = "y" }\n', output '1 + 2, "a\\n", nil\n{ 1, 2, x = "y" }\nx = 5\n')
   end)
 
-  it("asks on when a chunk ends in the middle", function()
+  it("reads on when a chunk is incomplete", function()
     assert.equal("1\n2\n", output "for i = 1, 2 do\n  print(i)\nend\n")
     assert.equal("3\n", output "1 +\n2\n")
   end)
@@ -51,7 +51,7 @@ describe("lencase repl as a filter", function()
     assert.equal(1, select(3, sh(support.lencase .. " repl -e 'error()' </dev/null")))
   end)
 
-  it("tells what is known of a call", function()
+  it("shows what is known about a call", function()
     local out = output '?\n?open\non("open", "pass pathname", function() end)\n?openat\n? open\n'
     assert.truthy(out:find("int open(const char *pathname, int flags, ... /* mode_t mode */);", 1, true))
     assert.truthy(out:find("family: creat, openat", 1, true))
@@ -139,7 +139,7 @@ c:write(7, "hello")
     assert.truthy(out:find "copied nothing; it answered 11")
   end)
 
-  it("can be of one's own", function()
+  it("can be of your own", function()
     in_folder(function(dir)
       local out, err = typed(([[
 on(2000, { prototype = "int frob(int a, const char *b);", "copy b", function(a, b) return a + #b end })
@@ -255,7 +255,7 @@ end)
   it("lose nothing of a script but what was changed", function()
     in_folder(function(dir)
       local script = [[
--- a script of somebody's
+-- an author's script
 local lencase = require "lencase"
 local sys, seen = lencase.sys, {} -- shared
 
@@ -297,7 +297,7 @@ save "DIR/new.lua"
 end)
 
 describe("save", function()
-  -- Types what defines handlers, saves that, and says what the file makes of calls.
+  -- Types definitions of handlers, saves them, and returns the results of calls under the saved file.
   local function saved(definitions, calls)
     local out
     in_folder(function(dir)
@@ -352,7 +352,7 @@ pair("getuid", "geteuid", 1)
 pair("getgid", "getegid", 2)
 save "/nowhere/p.lua"
 ]]
-    assert.truthy(err:find("there are several locals k that handlers share", 1, true))
+    assert.truthy(err:find("handlers share several locals named k", 1, true))
     assert.equal(1, status)
   end)
 
@@ -424,7 +424,7 @@ local function terminal(steps, variables)
 end
 
 describe("in a terminal", function()
-  it("completes, asks on, is interrupted, and remembers", function()
+  it("completes, reads on, is interrupted, and remembers", function()
     if support.no_readline then pending(support.no_readline) end
     in_folder(function(dir)
       local variables = "LENCASE_HISTORY=" .. dir .. "/history"

@@ -1,5 +1,5 @@
--- What lua/lencase/calls/data.lua says, held against the kernel's and the C library's headers, and the
--- generated tables against what they are generated from.
+-- What lua/lencase/calls/data.lua says, compared with the kernel's and the C library's headers, and the
+-- generated tables, compared with their source.
 
 local ask_c = require "spec.ask_c"
 local calls = require "lencase.calls.data"
@@ -237,7 +237,7 @@ describe("variants", function()
     { "open", { 0, 0 }, "const char *pathname, int flags" },
     { "open", { 0, 0x40 }, "const char *pathname, int flags, mode_t mode" },
     { "openat", { 0, 0, 0x410002 }, "int dirfd, const char *pathname, int flags, mode_t mode" },
-    { "openat", { 0, 0, 0x10000 }, "int dirfd, const char *pathname, int flags" }, -- O_DIRECTORY is no O_TMPFILE
+    { "openat", { 0, 0, 0x10000 }, "int dirfd, const char *pathname, int flags" }, -- O_DIRECTORY is not O_TMPFILE
     { "open", { 0, 0x4000000000 }, "const char *pathname, int flags" }, -- the kernel sees 32 bits
     { "fcntl", { 3, 0, 10 }, "int fd, unsigned int op, int minfd" },
     { "fcntl", { 3, 1030, 10 }, "int fd, unsigned int op, int minfd" },
@@ -262,7 +262,7 @@ describe("variants", function()
     end)
   end
 
-  it("for commands that nobody described are addresses, and say so", function()
+  it("for commands that are not described are addresses, and say so", function()
     for name, op in pairs { fcntl = 2, ioctl = 2, prctl = 1, futex = 2, semctl = 3, arch_prctl = 1 } do
       local words = {}
       for i = 1, op do words[i] = 0x7abcde7f end

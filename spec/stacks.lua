@@ -7,7 +7,7 @@ local E = setmetatable({}, {
 
 local OPEN = "open @DIR/f 0x42 0600"
 
--- A grate that writes `mark` before and behind what is written.
+-- A grate that writes `mark` before and after what is written.
 local function marking(mark)
   return (([[return lencase.grate { write = function(fd, buf, count)
     local n, errno = sys.write(fd, "MARK" .. tostring(buf) .. "MARK")
@@ -15,7 +15,7 @@ local function marking(mark)
   end }]]):gsub("MARK", mark))
 end
 
--- What is bad or ends early goes on as it came; a buffer by its view or by nil.
+-- What is bad or ends early is forwarded unchanged; a buffer by its view or by nil.
 local HANDS_ON = [[return lencase.grate {
   open = function(path, flags)
     assert(lencase.is_bad(path))

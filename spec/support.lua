@@ -58,7 +58,7 @@ end
 support.lencase = support.build .. "/bin/lencase"
 
 --- The packages that are not here, of those in missing{ wabt = "command -v wasm2c" }, by what shows that they are:
---- a reason for `pending`, which scripts/run-tests.lua tells at its end; nil: all are.
+--- a reason for `pending`, which scripts/run-tests.lua prints at its end; nil: all are.
 function support.missing(signs)
   local missing = {}
   for package, sign in pairs(signs) do
@@ -81,7 +81,7 @@ local here = assert(io.popen "pwd")
 support.pwd = here:read "l"
 here:close()
 
---- Why a program of another user's cannot use this build (a checkout in /root): a reason for `pending`; nil: it can.
+--- Why another user's program cannot use this build (a checkout in /root): a reason for `pending`; nil: it can.
 support.private = not os.execute((
   'setpriv --reuid 65534 --clear-groups test -r "$(realpath %s/liblencase-engine.so)" 2>/dev/null'):format(support.build))
   and "other users cannot read this checkout"

@@ -1,4 +1,4 @@
--- lencase.test itself: what it puts into a cage, what it says of calls, and that it finds errors.
+-- lencase.test itself: what it puts into a cage, what it reports about calls, and that it finds errors.
 
 local test = require "lencase.test"
 
@@ -33,7 +33,7 @@ describe("lencase.test", function()
     t:finish()
   end)
 
-  it("gives back what the bottom gave and filled", function()
+  it("returns what the bottom returned and filled", function()
     local t = load_text "return lencase.grate {}"
     t.bottom.read = { "EINTR", function(call) return 2, nil, ("xyz"):sub(1, call.count) end }
     t.bottom.stat = function() return 0, nil, { st_size = 7 } end
@@ -55,7 +55,7 @@ describe("lencase.test", function()
     t:finish()
   end)
 
-  it("gives what a call fills the room that the call is told of, and writes no more", function()
+  it("gives what a call fills the room that the call's arguments say, and writes no more", function()
     local t = load_text "return lencase.grate {}"
     t.bottom.read = function(call) return call.count, nil, "0123456789" end
     t.bottom.getsockname = function() return 0, nil, ("x"):rep(16) end
@@ -64,7 +64,7 @@ describe("lencase.test", function()
     t:finish()
   end)
 
-  it("tells what handlers saw and what was copied for them", function()
+  it("reports what handlers saw and what was copied for them", function()
     local t = load_text [[return lencase.grate {
       open = function(pathname) if pathname == "/no" then return fail "EPERM" end end,
       write = { "pass buf", function() return sys.write() end },
@@ -79,7 +79,7 @@ describe("lencase.test", function()
     assert.same({}, t:copied())
     t:read(0, nil, 100)
     assert.same({ buf = 5 }, t:copied())
-    t:write(1, "hello") -- nothing of the call before
+    t:write(1, "hello") -- nothing remains of the call before
     assert.same({}, t:copied())
     t:fstat(3, test.at(0x10000))
     assert.same({ { "open", pathname = "/no", flags = 0 }, { "write", fd = 1, count = 5 }, { "read", fd = 0, count = 100 },
@@ -88,7 +88,7 @@ describe("lencase.test", function()
     t:finish()
   end)
 
-  it("tells the errors of a script and the failed reads of arguments", function()
+  it("reports the errors of a script and the failed reads of arguments", function()
     local t = load_text [[return lencase.grate { on_error = "EPERM",
       write = function(_, buf) error("seen " .. #buf, 0) end, chmod = function(pathname) return #pathname end }]]
     assert.same({ -1, "EPERM" }, { t:write(1, "abc") })
@@ -97,7 +97,7 @@ describe("lencase.test", function()
     assert.same({ -1, "EFAULT" }, { t:chmod(test.unterminated "abc", 0) })
     assert.same({ -1, "EPERM" }, { t:write(1, test.room(10), 11) })
     assert.same({ "seen 3", "seen 10" }, t.errors)
-    assert.equal(3, #t.log) -- what a program does wrong with a call is told once
+    assert.equal(3, #t.log) -- what a program does wrong with a call is reported once
     assert.equal(4, #t.seen)
     t:clear()
     assert.same({ {}, {}, {} }, { t.errors, t.log, t.seen })
@@ -147,7 +147,7 @@ describe("lencase.test", function()
     t:finish()
   end)
 
-  it("hands on what fails in the functions of a bottom", function()
+  it("raises errors in the functions of a bottom", function()
     local t = load_text "return lencase.grate {}"
     t.bottom.write = function(call) assert.equal(7, call.fd) return 1 end
     assert.has_error(function() t:write(1, "x") end)
@@ -155,7 +155,7 @@ describe("lencase.test", function()
     t:finish()
   end)
 
-  it("frees a tester that nobody finished", function()
+  it("frees a tester that was not finished", function()
     local weak = setmetatable({}, { __mode = "k" })
     for _ = 1, 3 do
       local t = load_text "return lencase.grate { open = function() end }"
@@ -200,7 +200,7 @@ describe("lencase.test", function()
       ["open takes 2 arguments here, not 3"] = function() t:open("/x", 0, 420) end,
       ["pathname is const char *, not a number (test.at(n) is an address)"] = function() t:open(5, 0) end,
       ["struct timespec has no field tv_se"] = function() t:nanosleep { tv_se = 1 } end,
-      ["the bottom: no errno 'EPREM' (did you mean 'EPERM'?)"] = function() t.bottom.open = "EPREM" t:open("/x", 0) end,
+      ["the bottom: unknown errno 'EPREM' (did you mean 'EPERM'?)"] = function() t.bottom.open = "EPREM" t:open("/x", 0) end,
       ["the bottom gave a boolean"] = function() t.bottom.open = true t:open("/x", 0) end,
       ["unknown call 'wirte'"] = function() load_text "return lencase.grate { wirte = function() end }" end,
     } do

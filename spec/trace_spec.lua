@@ -12,7 +12,7 @@ local function under(script, program, before)
 end
 
 describe("a traced program", function()
-  it("reads the clock by calls when somebody handles them, not in the vDSO", function()
+  it("reads the clock by calls when a grate handles them, not in the vDSO", function()
     local out, err = under([[return lencase.grate { clock_gettime = function(clockid)
       if clockid == 0 then return 0, nil, { tv_sec = 1000000000, tv_nsec = 0 } end
     end }]], "date -u +%s")
@@ -20,7 +20,7 @@ describe("a traced program", function()
     assert.are.equal("1000000000\n", out)
   end)
 
-  it("knows of its CPUs what it knew before", function()
+  it("sees the same CPUs as before", function()
     local script = "return lencase.grate { write = function() end, read = function() end, close = function() end }"
     local out = under(script, "sh -c 'nproc; for i in 1 2 3 4 5 6 7 8 9; do echo; done; nproc; taskset -p $$ | sed s/.*://'")
     local native = support.sh("sh -c 'nproc; for i in 1 2 3 4 5 6 7 8 9; do echo; done; nproc; taskset -p $$ | sed s/.*://'")

@@ -1,4 +1,4 @@
--- Real programs natively and under a grate that hands on every call: the same output, status and files. All of them, and
+-- Real programs natively and under a grate that forwards every call: the same output, status and files. All of them, and
 -- larger ones: make transparency.
 
 local jobs = require "spec.transparency.jobs"
@@ -66,14 +66,14 @@ describe("transparency:", function()
     assert.is_truthy(try { setup = "exit 4", command = "true" }.unusable:find "setup ends with status 4")
   end)
 
-  it("what is known to differ is let go, and told when it no longer does", function()
+  it("what is known to differ is accepted, and reported when it no longer does", function()
     local row = { why = "a reason", hosts = "trace", lines = "TracerPid" }
     local result = try { command = "grep TracerPid /proc/self/status", known = { row } }
     assert.same({ {}, {}, { "a reason" } }, { result.new, result.left_over, result.known })
     assert.same({ "a reason" }, try { command = "echo TracerPid", known = { row } }.left_over)
   end)
 
-  it("a job has no network but the loopback, a folder and a home of its own, and nothing of it is left", function()
+  it("a job has no network but the loopback, a folder and a home of its own, and leaves nothing", function()
     local result = try { seconds = 2, setup = "touch there", command = "cd; pwd; id -un; cat /proc/net/dev | wc -l; sleep 4321 >/dev/null 2>&1 & ls /mnt/work /mnt/tmp" }
     assert.is_truthy(result.native:find("out: /mnt/home\nout: user\nout: 3\nout: /mnt/tmp:\nout: \nout: /mnt/work:\nout: there\n", 1, true), result.native)
     -- Its namespace is being taken down when its job is over.

@@ -1,9 +1,9 @@
--- What a program gets of calls with arguments that no sensible program gives: the same whether a grate hands them on
--- or nobody is there. spec/c/helper_values.c makes the calls.
+-- What a program gets from calls with arguments that no sensible program gives: the same under a grate that forwards
+-- them and without one. spec/c/helper_values.c makes the calls.
 
 local support = require "spec.support"
 
--- A grate that stands in for every call that is described, but for those that never come back. EXACT
+-- A grate that handles every call that is described, except for those that do not return. EXACT
 -- is "true" or "false", HANDLER what an entry has before it.
 local everything = [=[
 local lencase = require "lencase"
@@ -45,7 +45,7 @@ end
 
 local function filled(line, grate) return (line:gsub("BUILD", support.build):gsub("GRATE", grate or "")) end
 
--- MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS: an empty path, where nothing was when the handler was asked
+-- MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS: an empty path, where nothing was mapped when the handler ran
 local mapped_since = [[
 local lencase = require "lencase"
 return lencase.grate { open = function(path, flags)
@@ -58,7 +58,7 @@ end }
 describe("a pointer that could not be read", function()
   for _, host in ipairs(support.hosts) do
     if programs[host.name] then
-      it("is none for the kernel either when it is handed on, on host " .. host.name, function()
+      it("is bad for the kernel, too, when it is forwarded, on host " .. host.name, function()
         support.in_folder(function(dir)
           local path = support.write_file(dir .. "/grate.lua", mapped_since)
           local report, log = host.run({ path }, support.calls({ "open 0x10000 0", "open 0x10000 0" }, dir), dir)
@@ -71,7 +71,7 @@ describe("a pointer that could not be read", function()
 end)
 
 describe("bytes that end early", function()
-  it("end no string where a program has made the page behind them readable", function()
+  it("do not end a string where a program has made the page after them readable", function()
     support.in_folder(function(dir)
       local path = support.write_file(dir .. "/grate.lua", [[
 local lencase = require "lencase"
@@ -87,7 +87,7 @@ end }
     end)
   end)
 
-  it("wait for no place: who finds none is told, and the caller gets ENOMEM", function()
+  it("do not wait for room: when there is none, that is reported and the caller gets ENOMEM", function()
     support.in_folder(function(dir)
       local path = support.write_file(dir .. "/grate.lua", [[
 local lencase = require "lencase"

@@ -30,7 +30,7 @@ local kinds = {
 ---@field paths { at: integer, dir: integer? }[] its paths, each with the place of its directory descriptor
 ---@field fds integer[] its descriptors
 
---- Where a call has paths and descriptors, of its first variant.
+--- Which arguments of a call are paths and which descriptors, in its first variant.
 ---@param nr integer
 ---@return lencase.places
 function classes.places(nr)
@@ -68,7 +68,7 @@ local function add_class(set, class)
   end
 end
 
--- A call that others are members of stands for all of them.
+-- The first call of a family means all of its members.
 local function add_name(set, word)
   local nr = core.callnum(word) or math.tointeger(word)
   if not nr then return nil, ("unknown call '%s'%s"):format(word, parsing.did_you_mean(word, core.names())) end

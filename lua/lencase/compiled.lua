@@ -1,6 +1,6 @@
--- compiled.lua - what is known of a script before it runs
+-- compiled.lua - what is known about a script before it runs
 --
--- Of a script in a file nothing is: these tables are empty, and whatever a script has as text is parsed.
+-- About a script in a file nothing is: these tables are empty, and policies, contracts and prototypes are parsed.
 -- The C file that `lencase compile` writes brings them as a module of their own, lencase.known, with what
 -- was found out by running the script: neither text nor grammars are needed at its start.
 
@@ -10,7 +10,7 @@ local compiled = package.preload["lencase.known"] and require "lencase.known" or
   lines = {}, -- a key of the definition -> the line on which the script sets it
 }
 
----@type fun(kind: "trees"|"prototypes"|"lines", key: any, value: any)? told of what was found out: lencase compile
+---@type fun(kind: "trees"|"prototypes"|"lines", key: any, value: any)? notes what was found out: lencase compile
 compiled.record = nil
 
 --- The key in `trees` of a text and the name of the grammar that reads it.
@@ -19,7 +19,7 @@ compiled.record = nil
 ---@return string
 function compiled.key_of(grammar, text) return grammar .. ": " .. text end
 
---- Tells of what was found out, if anybody wants to know, and returns it.
+--- Notes what was found out, if a compilation records it, and returns it.
 function compiled.found(kind, key, value)
   if compiled.record and value ~= nil then compiled.record(kind, key, value) end
   return value

@@ -1,11 +1,11 @@
--- contract.lua - what an entry of an interface asks of its callers and promises them
+-- contract.lua - what an entry of an interface requires of its callers and promises them
 --
 --   args = { count = "0..4096", fd = "0..", pathname = "string 1..255", buf = "bytes ..count | null" }
 --   returns = "0..count"
 --   errors = { "EINTR", "ENOSPC" }
---   on_violation = "EIO"           an errno's name, "kill", or "report": told, and nothing else
+--   on_violation = "EIO"           an errno's name, "kill", or "report": it is reported only
 --
--- An argument, and a result, is one of several things:
+-- What an argument or a result may be:
 --
 --   thing | thing ...
 --     range            an integer in it; for an argument that is a pointer: shown as an address
@@ -54,7 +54,7 @@ local function build(lpeg)
   local alone = C(P "integer" + "null") * wordend
   local numeral = lpeg.Cmt(C(P "0x" * R("09", "af", "AF") ^ 1 + digit ^ 1) * wordend, function(_, pos, text)
     local n = math.tointeger(tonumber(text))
-    return n and pos, n -- what 64 bits do not hold is no number
+    return n and pos, n -- what does not fit in 64 bits is not a number
   end)
   local name = letter * (letter + digit) ^ 0
   local term = Ct(Cg(Cp(), "pos") * (Cg(numeral, "number") + Cg(C(name), "name")))
@@ -89,7 +89,7 @@ local function parameters_of(described, mask)
     for i, p in ipairs(variant.params) do
       if not params[p.name] then table.insert(names, p.name) end
       local shown = policy.shown(mask, i, p.pointer)
-      if p.address and shown == "copy" then shown = "addr" end -- of what it points to no more is known
+      if p.address and shown == "copy" then shown = "addr" end -- what it points to is not known
       params[p.name] = { index = i, pointer = p.pointer, shown = shown, name = p.name }
     end
   end
@@ -107,7 +107,7 @@ local function check_term(node, params)
   if not node.name then return end
   local p, message = parameter(params, node.name)
   if not p then fail(node.pos, "%s", message) end
-  if p.pointer and p.shown ~= "addr" then fail(node.pos, "%s is no integer", node.name) end
+  if p.pointer and p.shown ~= "addr" then fail(node.pos, "%s is not an integer", node.name) end
   if p.shown == "pass" then fail(node.pos, "%s is passed through: its value is not known", node.name) end
   node.index = p.index
 end
@@ -123,9 +123,9 @@ end
 local function check_kind(node, p)
   local is_pointer = p.pointer and p.shown == "copy"
   if is_pointer and node.kind == "integer" then
-    fail(node.pos, "%s is no integer: string, bytes or null is expected", p.name)
+    fail(node.pos, "%s is not an integer: expected string, bytes or null", p.name)
   elseif not is_pointer and node.kind ~= "integer" then
-    fail(node.pos, "%s is an integer: a range is expected", p.name)
+    fail(node.pos, "%s is an integer: expected a range", p.name)
   end
 end
 
@@ -138,7 +138,7 @@ local function parse_things(text, params, p)
   return things
 end
 
--- The names in `text` that stand for parameters: their values are told with a violation.
+-- The names in `text` that stand for parameters: a violation is reported with their values.
 local function names_in(things)
   local names, seen = {}, {}
   for _, node in ipairs(things) do
@@ -154,7 +154,7 @@ local function names_in(things)
 end
 
 local function compile(text, params, p)
-  if type(text) ~= "string" then return nil, ("a string is expected, not a %s"):format(type(text)) end
+  if type(text) ~= "string" then return nil, ("expected a string, not a %s"):format(type(text)) end
   local things, message = parsing.guarded(parse_things, text, params, p)
   if not things then return nil, message end
   return { text = text, things = things, names = names_in(things), index = p.index, name = p.name }
@@ -180,9 +180,9 @@ local function compile_errors(raw)
   for name_ in pairs(known) do table.insert(names, name_) end
   table.sort(names)
   for key, value in pairs(raw) do
-    if math.type(key) ~= "integer" then return nil, ("errors is a list of errnos, '%s' is none"):format(key) end
+    if math.type(key) ~= "integer" then return nil, ("errors is a list of errnos, without a key '%s'"):format(key) end
     if not known[value] then
-      return nil, ("errors: no errno '%s'%s"):format(value, did_you_mean(tostring(value), names))
+      return nil, ("errors: unknown errno '%s'%s"):format(value, did_you_mean(tostring(value), names))
     end
     errors[known[value]] = true
   end
@@ -192,7 +192,7 @@ end
 local function answer_of(on_violation)
   local number = core.errnos()[on_violation]
   if on_violation == "kill" then return { kill = true, text = "the cage is ended" } end
-  if on_violation == "report" then return { go_on = true, text = "it is told, no more" } end
+  if on_violation == "report" then return { go_on = true, text = "it is reported only" } end
   return number and { errno = number, text = "the caller gets " .. on_violation }
 end
 
@@ -206,7 +206,7 @@ local RESULT = { name = "the result", pointer = false, shown = "copy" }
 ---@return string? message
 function contract.parse(raw, described, mask)
   if not (raw.args or raw.returns or raw.errors) then
-    if raw.on_violation then return false, "on_violation without args, returns or errors" end
+    if raw.on_violation then return false, "on_violation needs args, returns or errors" end
     return nil
   end
   for field, kind_ in pairs(contract.fields) do
@@ -314,15 +314,15 @@ end
 
 local EIO = core.errnos().EIO
 
--- Tells of a violation; true when the call goes on all the same.
+-- Reports a violation; true when the call proceeds nevertheless.
 local function violated(c, message)
   core.report(message, c.answer.text)
   if c.answer.kill then core.cage():kill() end
   return c.answer.go_on
 end
 
---- The handler `fn`, or (nil) the call as it is, held to a contract. `call` makes the call: when the
---- handler lets it through its result must be seen.
+--- The handler `fn`, or (nil) the call as it is, checked against a contract. `call` makes the call: when the
+--- handler lets it through, the result must be checked, too.
 ---@param c table of contract.parse
 ---@param fn? fun(...): ...
 ---@param call fun(): ...

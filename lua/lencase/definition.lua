@@ -1,4 +1,4 @@
--- definition.lua - the interface that a script declares, checked; no program and no grate is needed for that
+-- definition.lua - the interface that a script declares, checked; this needs neither a program nor a grate
 
 local compiled = require "lencase.compiled"
 local core = require "lencase.core"
@@ -17,16 +17,16 @@ local definition = {}
 ---@class lencase.definition
 ---@field [string|integer] lencase.entry|function|lencase.failure a call's name or number
 ---@field on_start? fun() before the program's first instruction
----@field on_cage? fun(cage: lencase.cage, parent: lencase.cage?) a cage came to be
+---@field on_cage? fun(cage: lencase.cage, parent: lencase.cage?) a cage was created
 ---@field on_cage_exit? fun(cage: lencase.cage, how: "exit"|"signal", n: integer) a cage ended
 ---@field on_exit? fun(how: "exit"|"signal", n: integer) the program has ended
----@field on_error? string an errno's name, "kill" or "pass": what a failing handler means
----@field keep? table<string, table> tables that a reload of the script goes on with, by name
----@field state? table what processes hand over under `lencase run --inline`; as the script makes it it is empty
----@field merge? fun(a: table, b: table): table what `state` is with what another process handed over
+---@field on_error? string an errno's name, "kill" or "pass": the answer to a call whose handler fails
+---@field keep? table<string, table> tables that a reload of the script keeps, by name
+---@field state? table what processes hand over under `lencase run --inline`; initially its empty form
+---@field merge? fun(a: table, b: table): table `a`, the state, with `b`, what another process handed over
 ---@field registered? boolean false: nothing is handled before lencase.register_handler says for which cage
 ---@field timeout? number seconds of processor time that a handler may take
----@field provide? lencase.provide what is there for those above this grate
+---@field provide? lencase.provide the calls that are provided above this grate
 ---@field uses? (string|integer)[] the calls that this grate itself may make
 
 ---@class lencase.entry: lencase.contract
@@ -44,7 +44,7 @@ local definition = {}
 ---@field parent integer the id of its parent, 0 for none
 ---@field comm string the name of its program
 ---@field cwd string its working directory: what relative paths start from
----@field gone boolean it ended and everybody has been told
+---@field gone boolean it has ended, and all events of that have been handled
 ---@field fd_path fun(self, fd: integer): string?, integer? what a descriptor refers to
 ---@field fd_open fun(self, fd: integer): boolean
 ---@field read fun(self, addr: integer, n: integer): string?, integer?
@@ -78,7 +78,7 @@ local options = { on_start = "function", on_cage = "function", on_cage_exit = "f
                   on_exit = "function", on_error = "string", timeout = "number", provide = "table", uses = "table",
                   keep = "table", registered = "boolean", state = "table", merge = "function" }
 
---- Whether a key of a definition is an option and no call.
+--- Whether a key of a definition is an option and not a call.
 function definition.is_option(key) return options[key] ~= nil end
 
 local function unknown_call(at, name)
@@ -92,7 +92,7 @@ local function callnum(at, key)
     if key < 0 or key > 0x3fffffff then fail(at, "invalid call number %d", key) end
     return key
   end
-  if type(key) ~= "string" then fail(at, "a %s is no call: give its name or number", type(key)) end
+  if type(key) ~= "string" then fail(at, "a call is given by its name or number, not by a %s", type(key)) end
   return core.callnum(key) or unknown_call(at, key)
 end
 
@@ -152,7 +152,7 @@ end
 local function check_parameters(at, fn, described)
   local names, vararg = parameters_of(fn)
   local places = names_by_place(described)
-  if #names > 1 and matches(names, places) == 0 then -- one name alone tells too little
+  if #names > 1 and matches(names, places) == 0 then -- one name alone says too little
     local other = core.look_alike(names) -- a call whose prototype they are, name for name
     if other then
       fail(at, "a handler for %s, but its parameters (%s) look like those of %s", shape(described),
@@ -203,7 +203,7 @@ local KERNEL_MAX = 511 -- above: 3i's numbers and an author's own
 local function own_signature(at, name, nr, text)
   local wide, narrow = table.unpack(compiled.prototypes[text] or {})
   if not wide then
-    local prototype = require "lencase.calls.prototype" -- its grammar takes longer than all else at the start
+    local prototype = require "lencase.calls.prototype" -- building its grammar takes longer than all else at the start
     local message
     wide, message = prototype.parse(text)
     if not wide then fail(at, "%s: prototype: %s", name, message) end
@@ -229,7 +229,7 @@ local function contract_of(at, name, raw, described, mask)
   if not (raw.args or raw.returns or raw.errors or raw.on_violation) then return nil end
   local c, message = contract.parse(raw, described, mask)
   if c == false then fail(at, "%s: %s", name, message) end
-  if c and is_failure(raw[2]) then fail(at, "%s: a constant answer has no contract", name) end
+  if c and is_failure(raw[2]) then fail(at, "%s: a constant answer cannot have a contract", name) end
   return c
 end
 
@@ -294,7 +294,7 @@ end
 local function check_keep(wrong, keep)
   for name, value in pairs(keep) do
     if type(name) ~= "string" or type(value) ~= "table" then
-      wrong("keep has tables by name, as in keep = { counts = counts }, not [%s] = a %s", name, type(value))
+      wrong("keep names tables, as in keep = { counts = counts }, not [%s] = a %s", name, type(value))
     end
   end
 end
@@ -324,14 +324,14 @@ local function check_merge(declared, interface)
   local given = interface.options
   local function at() return where.of(declared, declared.state ~= nil and "state" or "merge") end
   if declared.state ~= nil and declared.merge == nil then
-    fail(at(), "state is there to be merged: give merge = function(a, b) ... return a end, or lencase.sum")
+    fail(at(), "state needs merge = function(a, b) ... return a end, or merge = lencase.sum")
   end
   if declared.state == nil and declared.merge ~= nil then
-    fail(at(), "merge wants state = TABLE: what a process hands over")
+    fail(at(), "merge needs state = TABLE: what a process hands over")
   end
-  if not given.state or not given.merge then return end -- or one of them is wrong, which has been told
+  if not given.state or not given.merge then return end -- or one of them is wrong, which has been reported
   if per_cage.is(given.state) then
-    fail(at(), "state is a plain table: what is per cage is put there in on_cage_exit")
+    fail(at(), "state must be a plain table: add what is per cage to it in on_cage_exit")
   end
   local ok, beginning = pcall(merging.beginning, given.state)
   interface.beginning = ok and beginning or fail(at(), "%s", beginning)
@@ -350,7 +350,7 @@ end
 
 local function line_in(message) return math.tointeger(tonumber(message:match ":(%d+): ")) or 0 end
 
--- All that is wrong is told at once, by lines.
+-- All that is wrong is reported at once, by lines.
 local function tell_all(messages)
   for i, message in ipairs(messages) do messages[i] = tostring(message) end
   table.sort(messages, function(a, b)

@@ -1,8 +1,8 @@
 -- fdtable.lua - from descriptor to value, for each cage
 --
--- A value stays with what was opened: it goes where the descriptor is duplicated to, and is
--- dropped when the descriptor is closed. The calls that do so are watched by handlers of our own
--- (watchers); they let close and close_range through, at the cost of one stop.
+-- A value follows what was opened: a duplicate of the descriptor gets it, too, and it is dropped when the
+-- descriptor is closed. The calls that do so are watched by handlers of lencase's own (watchers); they let
+-- close and close_range through, at the cost of one stop.
 
 local core = require "lencase.core"
 local per_cage = require "lencase.per_cage"
@@ -42,7 +42,7 @@ function fdtable.new()
   return proxy
 end
 
---- Whether the script made any, behind a mark: only then are calls watched.
+--- Whether the script made any after a mark: only then are calls watched.
 function fdtable.used(mark) return #all > (mark or 0) end
 
 --- For reloading, as in per_cage.
@@ -98,8 +98,8 @@ local function close_range()
   each(drop, core.word(1) & 0xffffffff, core.word(2) & 0xffffffff)
 end
 
--- What an author's own handler of close sees is there until it is done. Another thread may have
--- opened the number anew meanwhile: what it put there stays.
+-- The author's own handler of close still sees the value. Another thread may have opened the same number
+-- meanwhile: what it put there stays.
 local function closing()
   local fd, seen = int(1), {}
   each(function(cages, id) seen[cages] = cages[id][fd] end)
@@ -110,8 +110,8 @@ local function closing()
   end
 end
 
---- What must be seen of which call: `before` when it arrives, `after` when it has its result. Where the
---- author has a handler too, `around` is asked before it, and what it returns is called when the
+--- How each call is watched: `before` runs when it arrives, `after` when it has its result. Where the
+--- author has a handler too, `around` runs before it, and the function that it returns runs when the
 --- handler has let the call through, or made it.
 fdtable.watchers = {
   dup = { after = duplicated },

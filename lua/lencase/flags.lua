@@ -1,6 +1,6 @@
--- flags.lua - the names that people have for integer arguments: data, and the way to it and back
+-- flags.lua - the names of integer arguments' values: data, and functions from names to values and back
 --
--- spec/flags_spec.lua holds the values against the kernel's headers.
+-- spec/flags_spec.lua compares the values with the kernel's headers.
 
 local flags = {}
 
@@ -91,7 +91,7 @@ local function bits_of(set, number)
   return #names > 0 and table.concat(names, "|") or set.empty or "0"
 end
 
---- What people call the value of an integer argument: "O_WRONLY|O_CREAT"; nil when there are no names.
+--- The value of an integer argument by name: "O_WRONLY|O_CREAT"; nil when there are no names.
 ---@param call string
 ---@param parameter string
 ---@param number integer
@@ -108,7 +108,7 @@ local function number_in(set, word)
          or word == set.empty and 0 or nil
 end
 
---- The value of a name; of any call's when there is no such for this one.
+--- The value of a name: of this call's if it has it, else of any call's.
 ---@param word string
 ---@param call? string
 ---@param parameter? string

@@ -1,12 +1,12 @@
--- gather.lua - what the processes of a program that runs inline tell whoever started it
+-- gather.lua - messages from the processes of a program that runs inline to the lencase run that started it
 --
--- A message is what one send(2) wrote; the kernel says which process sent it, and nothing else of it can
+-- A message is what one send(2) wrote; the kernel says which process sent it, and nothing else in it can
 -- be relied on. core/host/inline/report.c writes them:
 --   "B"                         the process begins to count: at its start, in the child of a fork, and
 --                               when executing another program has failed
 --   "D" <grate: 4> <last> ...   bytes of the state of a grate; <last> is "1" with the last of them
 --   "O" <grate: 4> <number: 4> ...   bytes for an output of a grate (output.lua)
---   "F" ...                     it is about to load a seccomp filter that may end it for these calls of ours
+--   "F" ...                     it is about to load a seccomp filter that may end it for these calls of lencase's
 --   "E"                         it executes another program, and has handed over everything
 --   "X" <lost>                  it ends; <lost> is "1" when it could not hand over everything
 
@@ -16,14 +16,14 @@ local gather = {}
 
 ---@class lencase.gather
 ---@field give fun(grate: integer, pid: integer, bytes: string) gets each state that is whole
----@field put fun(grate: integer, bytes: string): boolean? gets what is for an output
+---@field put fun(grate: integer, bytes: string): boolean? gets the bytes for an output
 ---@field say fun(line: string)
 ---@field counting table<integer, boolean> the processes that have something to hand over
----@field lost integer processes that ended without
+---@field lost integer processes that ended without doing so
 local Gather = {}
 Gather.__index = Gather
 
-local MESSAGES = 10 -- until it is silent about what is wrong
+local MESSAGES = 10 -- about what is wrong, then no more
 local MAX_WAITING = 256 << 20 -- bytes of states that are not whole yet, of all processes
 
 ---@param give fun(grate: integer, pid: integer, bytes: string)
@@ -44,7 +44,7 @@ end
 
 -- Nothing is kept of a state that is not whole and never will be; what still comes of it is skipped.
 local function spoil(self, pid, parts, why)
-  self:complain(pid, "what it handed over is left out: %s", why)
+  self:complain(pid, "the state that it handed over is ignored: %s", why)
   self.waiting = self.waiting - parts.size
   self.parts[pid] = { grate = parts.grate, size = 0, spoilt = true }
 end
@@ -60,9 +60,9 @@ local function drop(self, pid, why)
   forget(self, pid, self.parts[pid])
 end
 
-local CUT_OFF, NO_MESSAGE = "it was cut off", "what it sent is no message"
+local CUT_OFF, NO_MESSAGE = "it is truncated", "it sent an invalid message"
 
--- One of the same number was there before and has not said that it ended.
+-- An earlier process with the same number has not reported its end.
 local function begin(self, pid)
   if self.counting[pid] then self.lost = self.lost + 1 end
   drop(self, pid, CUT_OFF)
@@ -79,7 +79,7 @@ local function add(self, pid, parts, grate, bytes)
   if parts.spoilt then return end
   parts.size, self.waiting = parts.size + #bytes, self.waiting + #bytes
   table.insert(parts, bytes)
-  if parts.grate ~= grate then return spoil(self, pid, parts, "it was mixed with another") end
+  if parts.grate ~= grate then return spoil(self, pid, parts, "it is mixed with that of another grate") end
   if parts.size > merging.MAX_BYTES then return spoil(self, pid, parts, "it is too long") end
   if self.waiting > MAX_WAITING then spoil(self, pid, parts, "too many processes hand over at the same time") end
 end
@@ -99,12 +99,12 @@ local function write(self, pid, rest)
   if #rest < 8 or not self.put(string.unpack("<I4", rest), rest:sub(5)) then self:complain(pid, NO_MESSAGE) end
 end
 
--- Told once: a server loads one for each of its clients.
+-- Reported once: a server loads one for each of its clients.
 local function filter(self, pid, names)
   if not names:find "^[%l%d_, ]+$" then return self:complain(pid, NO_MESSAGE) end
   if self.told_filter then return end
   self.told_filter = true
-  self.say(("process %d loads a seccomp filter that may end it for calls which lencase makes in it (%s): run the "
+  self.say(("process %d loads a seccomp filter that may end it for calls that lencase makes in it (%s): run the "
     .. "program traced, without --inline"):format(pid, names))
 end
 
@@ -119,7 +119,7 @@ function Gather:take(pid, message)
   kind(self, pid, message:sub(2))
 end
 
---- All processes have ended: how many of them did so without having handed over what they had.
+--- All processes have ended: how many of them did so without having handed over all of their state.
 ---@return integer
 function Gather:finish()
   local cut_off = {}

@@ -1,6 +1,6 @@
 -- lencase - a script between a program and its system calls
 --
--- In a grate (a script that `lencase run` loads) everything here is at work; in an ordinary
+-- In a grate (a script that `lencase run` loads) everything here works; in an ordinary
 -- Lua program `lencase.grate` checks what it is given, and calls cannot be made.
 
 local core = require "lencase.core"
@@ -18,10 +18,10 @@ local threei = require "lencase.threei"
 ---@field cage lencase.cage the cage whose call is being handled (inside handlers only)
 ---@field errno table<string|integer, integer|string> EPERM -> 1 and 1 -> "EPERM"
 ---@field NULL lightuserdata the null pointer, as an argument and as a result
----@field is_bad fun(value: any): boolean whether it stands for a pointer that cannot be read
+---@field is_bad fun(value: any): boolean whether it represents a pointer that cannot be read
 ---@field VERSION string
----@field COPY_ALL_ARGS integer every argument as its type is moved
----@field PASS_THROUGH_POINTERS integer what is pointed to is not looked at
+---@field COPY_ALL_ARGS integer every argument is copied as its type says
+---@field PASS_THROUGH_POINTERS integer pointers are passed through, integers are seen
 ---@field PASS_THROUGH_ALL integer the handler sees none of the arguments
 local lencase = { VERSION = core.version, NULL = core.NULL, is_bad = core.is_bad }
 
@@ -29,7 +29,7 @@ lencase.COPY_ALL_ARGS = policy.COPY_ALL_ARGS
 lencase.PASS_THROUGH_POINTERS = policy.PASS_THROUGH_POINTERS
 lencase.PASS_THROUGH_ALL = policy.PASS_THROUGH_ALL
 
---- The policy that copies argument `n`, whatever a set says.
+--- The policy that copies argument `n`, regardless of the sets.
 ---@param n integer counted from 1
 ---@return integer
 function lencase.COPY(n) return policy.COPY(n) end
@@ -67,7 +67,7 @@ local failures = {}
 local function new_failure(name)
   local number = lencase.errno[name]
   if type(number) ~= "number" then
-    error(("no errno %q%s"):format(tostring(name), parsing.did_you_mean(tostring(name), errno_names)), 3)
+    error(("unknown errno %q%s"):format(tostring(name), parsing.did_you_mean(tostring(name), errno_names)), 3)
   end
   local failure = setmetatable({ errno = number }, definitions.failure_meta)
   failures[name] = failure
@@ -80,7 +80,7 @@ end
 ---@return lencase.failure
 function lencase.fail(name) return failures[name] or new_failure(name) end
 
---- What people read of an errno: 2 -> "No such file or directory".
+--- The message of an errno: 2 -> "No such file or directory".
 ---@param errno integer
 ---@return string
 function lencase.strerror(errno) return core.strerror(errno) end
@@ -103,7 +103,7 @@ lencase.branches = install.branches()
 ---@field count? integer which argument says how many elements there are
 ---@field filled boolean an out one: as many of them as the result says
 
---- What is known of a call: { name =, nr =, prototype =, noreturn =, address = (its result is one),
+--- What is known about a call: { name =, nr =, prototype =, noreturn =, address = (its result is one),
 --- variants = { { params = { lencase.param, ... } }, ... } }; nil for a call without a signature.
 ---@param call string|integer
 ---@return table?
@@ -113,7 +113,7 @@ function lencase.describe(call)
 end
 
 --- Declares the interface of a grate: call -> { policy, handler }, and options. The script
---- returns it. Raises an error that names script and line for whatever is wrong with it.
+--- returns it. Raises an error that names script and line for anything that is wrong with it.
 ---@param definition lencase.definition
 ---@return lencase.interface
 function lencase.grate(definition) return definitions.new(definition) end
@@ -123,20 +123,20 @@ function lencase.grate(definition) return definitions.new(definition) end
 ---@return table<integer, any>
 function lencase.fdtable() return fdtable.new() end
 
---- A table for each cage: `init(cage)` makes it when it is first used, a forked child goes on in a
---- deep copy (or in what `fork` makes of its parent's), exec keeps it, the cage's end drops it.
---- In a handler `state.key` is of the table of the cage that calls, `state()` is that table,
+--- A table for each cage: `init(cage)` makes it when it is first used, a forked child gets a
+--- deep copy (or what `fork` makes of its parent's), exec keeps it, the cage's end drops it.
+--- In a handler `state.key` is a field of the calling cage's table, `state()` is that table,
 --- and `state(cage)`, also in on_cage and on_cage_exit, that of another cage.
 ---@param init? lencase.per_cage.definition|fun(cage: lencase.cage): table?
 ---@return lencase.per_cage
 function lencase.per_cage(init) return (per_cage.new(init)) end
 
 --- Loads the script again, as SIGHUP does under `lencase run --reload`: handlers are swapped
---- between calls, those at work end as they began, tables that `keep` names go on. The filter of
---- programs that run cannot be widened: a call that the script did not name before is told and
---- left. on_start does not run again.
+--- between calls, running ones end as they began, tables that `keep` names are kept. The filter of
+--- running programs cannot be widened: a call that the script did not name before is reported and
+--- not handled. on_start does not run again.
 ---@return boolean? ok
----@return string? message why the old script goes on
+---@return string? message why the old script stays
 function lencase.reload() return install.reload() end
 
 --- For `merge = lencase.sum` in a definition: brings `b` into `a`, key by key. Numbers are added, what
@@ -148,7 +148,7 @@ function lencase.sum(a, b) return require "lencase.merging".sum(a, b) end
 
 -- {=================================== 3i ===================================
 
---- As a call to (de)register: all that the grate handles.
+--- Given as the call to (de)register: all calls that the grate handles.
 ---@type integer
 lencase.MATCH_ALL = threei.MATCH_ALL
 
@@ -163,15 +163,15 @@ lencase.MATCH_ALL = threei.MATCH_ALL
 ---@return integer? errno
 function lencase.register_handler(cage, call, flags) return threei.register_handler(cage, call, flags) end
 
---- The reverse: the cage's calls go to whoever is below, at once and without asking this grate.
+--- The reverse: the cage's calls go directly to the grate or host below this one.
 ---@param cage lencase.cage|integer
 ---@param call string|integer or lencase.MATCH_ALL
 ---@return integer result 0, or -1
 ---@return integer? errno ENOENT: this grate does not handle it there
 function lencase.deregister_handler(cage, call) return threei.deregister_handler(cage, call) end
 
---- Gives a cage the handlers that another has, for calls that nobody handles in the first
---- ("merge", the default), for those too that somebody does ("replace"), or all and no others ("overwrite").
+--- Gives a cage the handlers that another has: for calls without a handler in the first ("merge", the
+--- default), also for those with one ("replace"), or exactly those of the other ("overwrite").
 ---@param target lencase.cage|integer
 ---@param source lencase.cage|integer
 ---@param flags? "merge"|"replace"|"overwrite"
@@ -187,7 +187,7 @@ end
 ---@param src lencase.pointer
 ---@param len integer
 ---@param type? "bytes"|"string"
----@return integer n how many bytes it were, or -1
+---@return integer n the number of bytes, or -1
 ---@return integer? errno
 function lencase.copy_data_between_cages(dest, src, len, type)
   return threei.copy_data_between_cages(dest, src, len, type)
@@ -204,9 +204,9 @@ end
 ---@return lencase.pointer
 function lencase.at(cage, addr) return core.at(cage, addr) end
 
---- Makes a call on behalf of `cage`, which may be another than the one that calls: sys.NAME(...) for it.
---- nil is the calling cage's own argument, brought over. On the trace host a call is carried out
---- for the cage that calls only: EOPNOTSUPP for another.
+--- Makes a call on behalf of `cage`, which may be another than the calling cage: sys.NAME(...) for it.
+--- nil is the calling cage's own argument, copied there. On the trace host a call is carried out
+--- for the calling cage only: EOPNOTSUPP for another.
 ---@param cage lencase.cage|integer
 ---@param call string|integer
 ---@param ... any
@@ -220,8 +220,8 @@ end
 
 -- }==========================================================================
 
---- Where a script writes what is for people, opened when it is loaded: `out:write(...)`. What cannot be written
---- is told once, with the file and the errno, and is no error in the handler; lencase run ends with 125 then.
+--- An output of the script, opened when it is loaded: `out:write(...)`. What cannot be written
+--- is reported once, with the file and the errno, and is no error in the handler; lencase run ends with 125 then.
 ---@param path string? a file; standard error without it
 ---@return lencase.output.file
 function lencase.output(path) return output.open(path) end
@@ -231,7 +231,7 @@ function lencase.output(path) return output.open(path) end
 ---@return string
 function lencase.callname(nr) return core.callname(nr) end
 
---- The number of a call: "write" -> 1; nil for a name that is no call's.
+--- The number of a call: "write" -> 1; nil for a name that no call has.
 ---@param name string
 ---@return integer?
 function lencase.callnum(name) return core.callnum(name) end
@@ -248,7 +248,7 @@ return setmetatable(lencase, {
   __index = function(_, key)
     if key ~= "cage" then unknown(key) end
     local cage = core.cage and core.cage()
-    if not cage then error("lencase.cage is known inside a handler only: it is the cage that calls", 2) end
+    if not cage then error("lencase.cage can be used in a handler only: it is the calling cage", 2) end
     return cage
   end,
 })

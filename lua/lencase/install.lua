@@ -1,4 +1,4 @@
--- install.lua - an interface at work: what is done by the core when the script has returned, and on reload
+-- install.lua - puts an interface in force: when the script has returned, and on reload
 --
 -- Entries become routes and plans, events go to the script and the tables per cage, sys makes calls.
 
@@ -19,14 +19,14 @@ local did_you_mean, fail = parsing.did_you_mean, where.fail
 
 local install = {}
 
-local function no_cage() error("sys is at work in a grate only: lencase run SCRIPT -- PROGRAM", 2) end
+local function no_cage() error("sys can be used in a grate only: lencase run SCRIPT -- PROGRAM", 2) end
 
 local uses -- callnum -> true: what this grate may call; nil: everything
 local all_sys = {}
 
 local function may_use(nr) return not uses or uses[nr] == true end
 
--- The calls that a grate can make: to whom is below it, or into one of its branches.
+-- The calls that a grate can make: to the grate or host below it, or into one of its branches.
 local function new_sys(branch)
   local new = setmetatable({}, {
     __index = function(sys, name)
@@ -104,8 +104,8 @@ end
 local current -- the interface that is installed
 local load_again
 
--- Where a program runs inline, events of what is merged: in each of its processes, and (gather_...) in the
--- one that waits for them.
+-- Where a program runs inline, events of states that are merged: in each of its processes, and (gather_...)
+-- in lencase run, which waits for them.
 local function merging_events(tell, call)
   local handed_over
   function tell.fork()
@@ -116,15 +116,15 @@ local function merging_events(tell, call)
     handed_over = beginning ~= nil
     if not beginning or merging.is_fresh(beginning) then return end
     local ok, bytes = pcall(merging.encode, beginning.root)
-    merging.reset(beginning) -- it may be asked again: executing a program can fail
+    merging.reset(beginning) -- it may be called again: executing a program can fail
     return ok and bytes or fail(current.where_state(), "%s; this process has nothing to hand over", bytes)
   end
   local finish = tell.finish
   function tell.finish(...)
-    if not handed_over then finish(...) end -- else it is for whoever merges
+    if not handed_over then finish(...) end -- else lencase run does, which merges
   end
   function tell.merge(_, _, _, _, data)
-    if not current.beginning then error("a state was handed over to a grate that merges none", 0) end
+    if not current.beginning then error("a state was handed over to a grate without merge", 0) end
     local ok, message = pcall(merging.take, current.beginning, current.options.merge, data)
     if not ok then fail(current.where_state(), "merge: %s", message) end
   end
@@ -139,7 +139,7 @@ local function merging_events(tell, call)
   end
 end
 
--- What the core tells, in turn for the tables per cage and for the script.
+-- The core's events, first for the tables per cage, then for the script.
 local function dispatcher()
   local function call(name, ...)
     local given = current.options
@@ -183,7 +183,7 @@ local function apply_options(given)
   if on_error then core.on_error(core.errnos()[on_error] or on_error) end
 end
 
--- From here on the grate makes the calls that it says; what the script fetched before is looked at.
+-- From here on `uses` holds; the calls that the script has already fetched are checked.
 local function limit_uses(interface)
   uses = interface.options.uses
   for _, sys in ipairs(all_sys) do
@@ -210,12 +210,12 @@ end
 local function refuse_layer(interface)
   for _, name in ipairs { "provide", "uses" } do
     if interface.options[name] or current.options[name] then
-      fail(interface.uses_at or "reload", "a layer (%s) cannot be reloaded, nor exchanged at the prompt", name)
+      fail(interface.uses_at or "reload", "a layer (%s) can be neither reloaded nor replaced at the prompt", name)
     end
   end
 end
 
--- A filter cannot be widened: what a script names newly is told and left.
+-- A filter cannot be widened: a call that a script names newly is reported and not handled.
 local function stage(interface)
   local left = {}
   for nr, entries in pairs(interface.routes) do
@@ -224,7 +224,8 @@ local function stage(interface)
     end
   end
   for name, at in pairs(left) do
-    core.log(("%s: %s was not handled when the program began: it is not stopped for, or in part"):format(at, name))
+    core.log(("%s: %s was not handled when the program started: not all of its calls reach the handler")
+      :format(at, name))
   end
 end
 
@@ -245,7 +246,7 @@ local function prepare(interface, descriptors)
   end
 end
 
---- Loads the script of this grate again: true, or nil and why the old one goes on.
+--- Loads the script of this grate again: true, or nil and why the old one stays.
 function install.reload()
   local ok, message = load_again()
   if not ok and core.log then core.log(message) end
@@ -253,17 +254,17 @@ function install.reload()
 end
 
 function load_again()
-  if not current then return nil, "there is no grate to reload here" end
+  if not current then return nil, "there is no grate to reload" end
   output.seal(false)
   local ok, message = reload.run(prepare)
   output.seal(true)
   return ok, message
 end
 
---- Puts another interface in the place of the one that is at work: a prompt's changes.
+--- Replaces the interface that is in force: a prompt's changes.
 ---@param interface lencase.interface
 ---@return boolean? ok
----@return string? message why the old one goes on
+---@return string? message why the old one stays
 function install.exchange(interface)
   core.reload_begin()
   local ok, finish = pcall(prepare, interface)
@@ -277,7 +278,7 @@ end
 
 local OWN_FIRST, OWN_LAST = 2000, 2099 -- an author's own calls that a prompt may come to handle
 
--- What may come to be handled: every call by itself, and as a member of its families.
+-- All that may be handled later: every call by itself, and as a member of its families.
 local function all_routes()
   local routes = {}
   local function add(nr, family)
@@ -299,7 +300,7 @@ end
 --- Whether a prompt can come to handle a call of an author's own that has this number.
 function install.is_own(nr) return nr >= OWN_FIRST and nr <= OWN_LAST end
 
---- A grate that any interface can be exchanged for while cages run.
+--- A grate whose interface can be replaced by any other while cages run.
 ---@param declared lencase.definition
 ---@return lencase.interface
 function install.open(declared)

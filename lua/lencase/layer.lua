@@ -1,13 +1,13 @@
--- layer.lua - the context that a grate defines for what runs above it, and the one it has itself
+-- layer.lua - the calls that a grate provides to what runs above it, and those that it may make itself
 --
 --   provide = { default = "deny", deny = "EPERM", "read", "write", "exit" }
 --
 -- Above the grate, in the program and in the grates between, there are the calls that it handles
--- and those that are listed; a listed call brings the members of its family. What becomes of the
--- others `default` says: "pass" (they are there, too), "deny" (they fail with ENOSYS, or with the
+-- and those that are listed; a listed call brings the members of its family. `default` says what
+-- becomes of the others: "pass" (they are there, too), "deny" (they fail with ENOSYS, or with the
 -- errno named by `deny`), "kill" (the cage is ended). What no program can end without stays (ALWAYS);
 -- what its C library and dynamic linker need (execve, brk, mmap, futex, ...) is to be listed. A
--- number above 511 that nobody handles is the kernel's to refuse, also with "kill".
+-- number above 511 without a handler goes to the kernel, which refuses it, also with "kill".
 --
 --   uses = { "write", "fstat" }
 --
@@ -27,14 +27,14 @@ local layer = {}
 -- A program cannot end, or return from a signal's handler, without them.
 local ALWAYS = { "exit", "exit_group", "rt_sigreturn", "restart_syscall" }
 
--- Every number that a kernel call has or may get (the route table's array; libseccomp and lencase
+-- Every number that a kernel call has or may get (the size of the route table's array; libseccomp and lencase
 -- know names for fewer, and a newer kernel has more), and those of 3i.
 local KERNEL_MAX = 511
 local THREEI_FIRST, THREEI_LAST = 1001, 1003
 
 -- {================================= lists ==================================
 
--- callnum -> true. `number_of` raises the error for what is no call.
+-- callnum -> true. `number_of` raises the error for an unknown call.
 local function numbers(where, what, list, number_of)
   local set = {}
   for _, key in ipairs(list) do
@@ -42,7 +42,7 @@ local function numbers(where, what, list, number_of)
     local place, denied
     if core.below then place, denied = core.below(nr) end
     if denied then
-      error(("%s: %s: '%s' is denied below (%s): a layer cannot widen what it was given"):format(where, what, key,
+      error(("%s: %s: '%s' is denied below (%s): a layer cannot allow what a lower one denies"):format(where, what, key,
             place), 0)
     end
     set[nr] = true
@@ -62,7 +62,7 @@ local function check_provide(where, raw)
   if raw.default ~= nil and not defaults[raw.default] then
     fail('default must be "pass", "deny" or "kill", not "%s"', tostring(raw.default))
   end
-  if raw.deny ~= nil and raw.default ~= "deny" then fail 'deny is for default = "deny"' end
+  if raw.deny ~= nil and raw.default ~= "deny" then fail 'deny needs default = "deny"' end
   if raw.deny ~= nil and not core.errnos()[raw.deny] then
     fail('deny must be the name of an errno, not "%s"', tostring(raw.deny))
   end
@@ -90,7 +90,7 @@ local function part_of(family, nr)
   return conditional[nr] == false
 end
 
--- callnum -> true for what is there as a whole; -> { families } for what is there in part.
+-- callnum -> true for calls that are provided as a whole; -> { families } for those provided in part.
 local function listed_numbers(provide)
   local whole, partly = {}, {}
   for _, name in ipairs(ALWAYS) do whole[core.callnum(name)] = true end
@@ -108,7 +108,7 @@ local function listed_numbers(provide)
   return whole, partly
 end
 
---- Whether calls of this number are there for those above, whoever handles them.
+--- Whether calls of this number can be made above, with or without a handler.
 ---@param provide? table of layer.provide
 ---@param nr integer
 ---@return boolean
@@ -134,7 +134,7 @@ end
 
 local function pass() end
 
--- The entry that answers for what is not there.
+-- The entry that answers calls that are not provided.
 local function denial(provide)
   local e = { where = provide.where, policy = policy.PASS_THROUGH_ALL, denied = true }
   if provide.default == "deny" then
@@ -149,7 +149,7 @@ local function denial(provide)
   return e
 end
 
--- In front of a number's entries (those registered first are asked last): the denial, then those
+-- In front of a number's entries (those registered first run last): the denial, then those
 -- that let listed families through.
 local function deny(provide, entries, nr, families)
   local e = denial(provide)
@@ -212,7 +212,7 @@ end
 local function line_at(text, pos) return select(2, text:sub(1, pos - 1):gsub("\n", "")) + 1 end
 
 local function check_source(script, text, uses)
-  if text == "" then return end -- it was looked through when it was compiled
+  if text == "" then return end -- it was checked when it was compiled
   for _, found in ipairs(calls_made():match(text)) do
     local nr = core.callnum(found[2])
     if nr and not uses[nr] then
@@ -221,17 +221,17 @@ local function check_source(script, text, uses)
   end
 end
 
---- What a definition's `uses` says, checked; the script's text is looked through for sys.NAME.
+--- What a definition's `uses` says, checked; the script's text is searched for sys.NAME.
 ---@param where string for messages
 ---@param raw (string|integer)[]
 ---@param number_of fun(where: string, key: any): integer
 ---@param script? string its name
----@param text? string what stands in it
+---@param text? string its text
 ---@return table<integer, boolean>
 function layer.uses(where, raw, number_of, script, text)
   for key in pairs(raw) do
     if math.type(key) ~= "integer" then
-      error(("%s: uses is a list of calls, '%s' is none"):format(where, tostring(key)), 0)
+      error(("%s: uses is a list of calls, without a key '%s'"):format(where, tostring(key)), 0)
     end
   end
   local uses = numbers(where, "uses", raw, number_of)

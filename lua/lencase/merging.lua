@@ -1,8 +1,8 @@
--- merging.lua - a grate's state that processes hand over, and that is brought together
+-- merging.lua - a grate's state, which processes hand over and lencase run merges
 --
--- Under `lencase run --inline` every process has a grate of its own. What stands in the table `state` of
--- its definition is written as bytes when the process ends; whoever started the program reads them and calls
--- `merge`. The bytes come from an address space where a program can write what it likes: they are
+-- Under `lencase run --inline` every process has a grate of its own. The table `state` of
+-- its definition is written as bytes when the process ends; lencase run reads them and calls
+-- `merge`. The bytes come from an address space where the program can write anything: they are
 -- parsed within limits, and never code.
 
 local merging = {}
@@ -31,7 +31,7 @@ local function refuse(walk, fmt, ...) error(place_of(walk.trail) .. ": " .. fmt:
 local function put(walk, bytes)
   walk.size = walk.size + #bytes
   if walk.size > merging.MAX_BYTES then
-    error(("state: it is more than %d MiB"):format(merging.MAX_BYTES >> 20), 0)
+    error(("state: more than %d MiB"):format(merging.MAX_BYTES >> 20), 0)
   end
   table.insert(walk.out, bytes)
 end
@@ -43,7 +43,7 @@ local function put_value(walk, value, what)
   if not writer then refuse(walk, "a %s %s", type(value), what) end
   walk.values = walk.values + 1
   if walk.values > merging.MAX_VALUES then
-    error(("state: it has more than %d values"):format(merging.MAX_VALUES), 0)
+    error(("state: more than %d values"):format(merging.MAX_VALUES), 0)
   end
   writer(walk, value)
 end
@@ -54,8 +54,8 @@ function write.float(walk, value) put(walk, string.pack("<c1d", "d", value)) end
 function write.string(walk, value) put(walk, string.pack("<c1s4", "s", value)) end
 
 function write.table(walk, value)
-  if walk.inside[value] then refuse(walk, "the table is inside of itself: a cycle cannot be handed over") end
-  if #walk.trail >= merging.MAX_DEPTH then refuse(walk, "it is more than %d tables deep", merging.MAX_DEPTH) end
+  if walk.inside[value] then refuse(walk, "the table contains itself: a cycle cannot be handed over") end
+  if #walk.trail >= merging.MAX_DEPTH then refuse(walk, "nested more than %d tables deep", merging.MAX_DEPTH) end
   walk.inside[value] = true
   put(walk, "{")
   for key, item in next, value do
@@ -88,7 +88,7 @@ local read = {}
 
 local function take_value(r)
   local reader = read[r.data:sub(r.at, r.at)]
-  if not reader then error(("byte %d begins no value"):format(r.at), 0) end
+  if not reader then error(("no value begins at byte %d"):format(r.at), 0) end
   r.values = r.values + 1
   if r.values > merging.MAX_VALUES then error("too many values", 0) end
   r.at = r.at + 1
@@ -97,7 +97,7 @@ end
 
 local function unpack(r, format)
   local ok, value, at = pcall(string.unpack, format, r.data, r.at)
-  if not ok then error(("cut off at byte %d"):format(r.at), 0) end
+  if not ok then error(("truncated at byte %d"):format(r.at), 0) end
   r.at = at
   return value
 end
@@ -114,7 +114,7 @@ read["{"] = function(r)
   if r.depth > merging.MAX_DEPTH then error("too deep", 0) end
   while r.data:sub(r.at, r.at) ~= "}" do
     local key = take_value(r)
-    if type(key) == "table" or key ~= key then error(("no key before byte %d"):format(r.at), 0) end
+    if type(key) == "table" or key ~= key then error(("invalid key before byte %d"):format(r.at), 0) end
     t[key] = take_value(r)
   end
   r.at = r.at + 1
@@ -128,11 +128,11 @@ end
 ---@return string? message
 function merging.decode(data)
   if #data > merging.MAX_BYTES then return nil, ("more than %d MiB"):format(merging.MAX_BYTES >> 20) end
-  if data:sub(1, #MARK + 1) ~= MARK .. "{" then return nil, "it is no state" end
+  if data:sub(1, #MARK + 1) ~= MARK .. "{" then return nil, "it is not a state" end
   local r = { data = data, at = #MARK + 1, values = 0, depth = 0 }
   local ok, value = pcall(take_value, r)
   if not ok then return nil, value end
-  if r.at <= #data then return nil, ("bytes behind the end, from %d on"):format(r.at) end
+  if r.at <= #data then return nil, ("more bytes after the end, from %d on"):format(r.at) end
   return value
 end
 
@@ -142,7 +142,7 @@ end
 
 ---@class lencase.beginning what a state was when its script had made it
 ---@field root table
----@field first table<table, table> each table of it -> what stood in it
+---@field first table<table, table> each table of it -> its initial content
 
 local function remember(self, t)
   if self.first[t] then return end
@@ -185,7 +185,7 @@ local function fill(t, from)
   for key, value in next, from do rawset(t, key, value) end
 end
 
---- All as it was. The script may hold tables of its state elsewhere: those that were there from the
+--- Resets the state. The script may hold tables of its state elsewhere: those that were there from the
 --- beginning are the same tables afterwards.
 ---@param self lencase.beginning
 function merging.reset(self)
@@ -204,7 +204,7 @@ local function settle(self, into, from)
   end
 end
 
---- Brings what another process handed over into the state. Raises what is wrong with it.
+--- Merges what another process handed over into the state. Raises an error when it cannot.
 ---@param self lencase.beginning
 ---@param merge fun(a: table, b: table): table
 ---@param data string
@@ -218,7 +218,7 @@ end
 
 -- }==========================================================================
 
---- Numbers are added, tables go key by key, what only one has is taken over, and else it is a's.
+--- Numbers are added, tables merged key by key, what only one has is taken, and else a's value stays.
 ---@param a table
 ---@param b table
 ---@return table a

@@ -1,8 +1,8 @@
--- output.lua - what a grate writes for people: a file, or standard error
+-- output.lua - where a grate writes: a file, or standard error
 --
--- A script opens its outputs when it is loaded, and writes to them as long as it likes. A failure (a full disk, a
--- reader who has gone) is no error in the handler that writes: it is told once, with the file and the
--- errno, what comes after it is lost, the program goes on untouched, and lencase run ends with status 125.
+-- A script opens its outputs when it is loaded, and writes to them at any time. A failure (a full disk, a
+-- pipe without a reader) is no error in the handler that writes: it is reported once, with the file and the
+-- errno, what comes after it is lost, the program continues unaffected, and lencase run ends with status 125.
 --
 -- Where a program runs inline a file is opened once, by lencase run, and what the processes of the program write
 -- is sent there: they may be of another user by then, or have another root folder. Standard error is
@@ -42,7 +42,7 @@ function Output:write(...)
 end
 
 local function open_file(path)
-  if sealed then error(("%s: a script opens its outputs when it is loaded"):format(path), 3) end
+  if sealed then error(("%s: outputs can be opened only while the script is loaded"):format(path), 3) end
   local self = setmetatable({ name = path, number = #numbered + 1 }, Output)
   if not sends() then
     local why
@@ -77,7 +77,7 @@ function output.save(path, text)
   return nil, ("%s: %s"):format(path, why)
 end
 
---- Whether outputs can be opened no longer: the script has been loaded.
+--- From now on no outputs can be opened: the script has been loaded.
 ---@param on boolean
 function output.seal(on) sealed = on end
 
@@ -90,7 +90,7 @@ function output.begin()
   end
 end
 
---- The program has ended: some file systems tell only now that they are full.
+--- The program has ended: some file systems report only now that they are full.
 function output.finish()
   for _, self in ipairs(numbered) do
     local ok, why = true, nil
@@ -99,7 +99,7 @@ function output.finish()
   end
 end
 
---- What a process of the program has sent: a number and bytes; 0: an output of its own is lost.
+--- What a process of the program has sent: a number and bytes; 0: one of its own outputs is lost.
 ---@param data string
 function output.take(data)
   local number, at = string.unpack("<I4", data)

@@ -6,7 +6,7 @@
 local compiled = require "lencase.compiled"
 local suggest = require "lencase.suggest"
 
--- Loaded when a text is to be parsed: a compiled script brings what its texts mean.
+-- Loaded when a text is to be parsed: a compiled script contains what its texts mean.
 local lpeg = setmetatable({}, { __index = function(_, key) return require "lpeg"[key] end })
 
 local parsing = {}
@@ -76,15 +76,15 @@ local function one_of(wanted)
 end
 
 ---@class lencase.grammar
----@field name string what the texts are that it reads
+---@field name string what its texts are, for messages
 ---@field build fun(lpeg: table): userdata makes its pattern, when the first text is to be read
 
--- The pattern of a grammar. A compiled script has come upon a text that it had not when it was compiled.
+-- The pattern of a grammar. LPeg is missing when a compiled script has a text that it did not have when compiled.
 local function pattern_of(grammar, text)
   if grammar.pattern then return grammar.pattern end
   local ok, found = pcall(require, "lpeg")
   if not ok then
-    error(("%s \"%s\" must be parsed, and there is no LPeg: compile the script with arguments with which it says this, "
+    error(("%s \"%s\" must be parsed, and LPeg is missing: compile the script with arguments that lead to this text, "
            .. "or install LPeg"):format(grammar.name, text), 0)
   end
   grammar.pattern = grammar.build(found)
@@ -94,7 +94,7 @@ end
 --- The capture of a grammar, or pattern, that matches the whole text; else fail().
 ---@param grammar lencase.grammar|userdata
 ---@param text string
----@param hint? fun(rest: string): string what to say of the text from where it stopped
+---@param hint? fun(rest: string): string what to add about the text from where the match stopped
 ---@return any
 function parsing.match(grammar, text, hint)
   local name = type(grammar) == "table" and grammar.name

@@ -1,8 +1,7 @@
 -- per_cage.lua - a table for each cage: state that follows the program
 --
--- A cage's table is made when it is first asked for, goes on in a copy when the cage forks, is
--- kept over exec and dropped when the cage has ended. Cages are told apart by their ids, which
--- are never used again; a pid may be.
+-- A cage's table is made when it is first used, copied when the cage forks, kept over exec and dropped
+-- when the cage has ended. Cages are distinguished by their ids, which are never used again; a pid may be.
 
 local core = require "lencase.core"
 local parsing = require "lencase.parsing"
@@ -10,7 +9,7 @@ local parsing = require "lencase.parsing"
 local per_cage = {}
 
 ---@class lencase.per_cage.definition
----@field init? fun(cage: lencase.cage): table? the table of a cage that has none; nothing: an empty one
+---@field init? fun(cage: lencase.cage): table? the table of a cage that has none yet; nil: an empty one
 ---@field fork? fun(values: table, child: lencase.cage, parent: lencase.cage, shares_files: boolean): table the child's
 ---  table, from its parent's; without it a deep copy. The parent's own: they share it
 ---@field exec? fun(values: table, cage: lencase.cage): table the cage's table from now on; without it the same
@@ -58,12 +57,12 @@ local function table_from(what, value)
 end
 
 local function made(self, cage)
-  if cage.gone then error(("%s is gone, and its tables with it"):format(cage), 4) end
+  if cage.gone then error(("%s has ended, and its tables are gone"):format(cage), 4) end
   local init = self.definition.init
   local values = init and init(cage)
   if values == nil then values = {} end
   table_from("init", values)
-  local id = cage.id -- init may have waited for a call: another handler of the cage was faster
+  local id = cage.id -- init may have waited for a call, and another handler of the cage made the table meanwhile
   self.tables[id] = self.tables[id] or values
   return self.tables[id]
 end
@@ -71,14 +70,14 @@ end
 local function values_for(self, cage)
   cage = cage or core.cage and core.cage()
   if not cage then
-    error("a per_cage table is that of the cage that calls: use it inside a handler, or name the cage", 3)
+    error("a per_cage table belongs to the calling cage: use it in a handler, or name the cage", 3)
   end
   return self.tables[cage.id] or made(self, cage)
 end
 
 local cage_id = core.cage_id or function() end
 
--- Most accesses are a handler's, and need no more of its cage than the id.
+-- Most accesses are a handler's, and need only the id of its cage.
 local function values_of(self, cage)
   local id = not cage and cage_id()
   local values = id and self.tables[id]
@@ -104,7 +103,7 @@ local function check(definition)
   return definition or {}
 end
 
---- The proxy, and what is behind it: its `tables` by cage id.
+--- The proxy, and its `tables` by cage id.
 ---@param definition? lencase.per_cage.definition|fun(cage: lencase.cage): table?
 ---@return lencase.per_cage
 ---@return table
@@ -143,8 +142,8 @@ end
 
 function events.exit(self, cage) self.tables[cage.id] = nil end
 
---- A cage came, runs a new program, or has ended. A function of an author's that fails leaves
---- the others alone.
+--- A cage was created, runs a new program, or has ended. When one of the author's functions fails, the
+--- others still run.
 function per_cage.event(name, ...)
   local first
   for _, self in ipairs(events[name] and all or {}) do
@@ -158,7 +157,7 @@ end
 
 -- {================================= reloading ==============================
 
---- What a reloaded script makes lies behind the mark: it is cut off again, or all before forgotten.
+--- What a reloaded script makes comes after the mark: either that is dropped again, or all before it.
 function per_cage.mark() return #all end
 
 function per_cage.cut(n)
@@ -171,7 +170,7 @@ end
 
 function per_cage.is(value) return of_proxy[value] ~= nil end
 
---- One goes on with the tables of the other.
+--- One takes over the tables of the other.
 function per_cage.adopt(new, old) of_proxy[new].tables = of_proxy[old].tables end
 
 -- }==========================================================================

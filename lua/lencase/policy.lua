@@ -1,7 +1,7 @@
 -- policy.lua - what may happen to each argument of a call
 --
--- A policy is one integer, encoded as core/lencase.h says: 4 bits an argument for what is said
--- of that one, and from bit 24 on 4 bits an argument for what the sets say of it.
+-- A policy is one integer, encoded as core/lencase.h says: 4 bits an argument for the argument's
+-- own policy, and from bit 24 on 4 bits an argument for the sets'.
 --
 -- People write it by name:  "copy pathname, pass buf count, once 2"
 --
@@ -9,7 +9,7 @@
 --   copy pass addr once       a parameter's name, its number (from 1),
 --                             pointers (all that are pointers), all
 --
--- What is said of an argument itself wins over what is said of all.
+-- An argument's own policy takes precedence over one for all.
 
 local enum = require "lencase.calls.enum"
 local parsing = require "lencase.parsing"
@@ -22,13 +22,13 @@ local MAXARGS = 6
 local COPY, PASS, ADDR, ONCE = 1, 2, 4, 8
 local CHOICES = COPY | PASS | ADDR
 local SETS = 24 -- the first bit of the sets
-local POINTERS, ALL = 1, 3 -- what a set says of an argument
+local POINTERS, ALL = 1, 3 -- a set's policy for an argument
 
 -- {================================= numbers ================================
 
 local function at(bits, n)
   if math.type(n) ~= "integer" or n < 1 or n > MAXARGS then
-    error(("arguments have numbers from 1 to %d, not %s"):format(MAXARGS, tostring(n)), 3)
+    error(("expected the number of an argument, from 1 to %d, not %s"):format(MAXARGS, tostring(n)), 3)
   end
   return bits << 4 * (n - 1)
 end
@@ -120,14 +120,14 @@ local grammar = { name = "the policy", build = build }
 local verbs = { "copy", "pass", "addr", "once" }
 local policy_of_verb = { copy = policy.COPY, pass = policy.PASS, addr = policy.ADDR, once = policy.ONCE }
 
--- A verb for all arguments, or all pointers, that is a set and so gives way to what is said of one.
+-- A verb for all arguments, or all pointers, is a set: an argument's own policy takes precedence.
 local sets = {
   ["copy all"] = policy.COPY_ALL_ARGS,
   ["pass all"] = policy.PASS_THROUGH_ALL,
   ["pass pointers"] = policy.PASS_THROUGH_POINTERS,
 }
 
--- A clause that begins with a word that is no verb.
+-- A clause that does not begin with a verb.
 local function check_verb(node, places)
   if not node.no_verb then return end
   local help = parsing.did_you_mean(node.no_verb, verbs)
@@ -148,11 +148,11 @@ local function place_of(node, places, signature)
        parsing.did_you_mean(node.name, names_of(places)))
 end
 
--- Adds what a verb says of one argument to a mask, unless that contradicts it.
+-- Adds a verb for one argument to a mask, unless the two contradict each other.
 local function add(mask, verb_, place, node)
   local bits = policy_of_verb[verb_](place)
   local choices = (mask | bits) >> 4 * (place - 1) & CHOICES
-  if choices & choices - 1 ~= 0 then fail(node.pos, "two different things are said of argument %d", place) end
+  if choices & choices - 1 ~= 0 then fail(node.pos, "the policy of argument %d contradicts itself", place) end
   return mask | bits
 end
 
@@ -206,7 +206,7 @@ function policy.parse(text, signature) return parsing.guarded(parse, text, signa
 
 local verb_of_choice = { [COPY] = "copy", [PASS] = "pass", [ADDR] = "addr" }
 
--- What a mask says of argument i: its own choice (0: none), ONCE or not, and the set it is in.
+-- A mask's policy for argument i: its own choice (0: none), ONCE or not, and the set it is in.
 local function said_of(mask, i)
   local own, set = mask >> 4 * (i - 1) & 15, mask >> SETS + 4 * (i - 1) & ALL
   return own & CHOICES, own & ONCE ~= 0, set > POINTERS and ALL or set
@@ -235,7 +235,7 @@ end
 
 local base_names = { [0] = "copy all", [POINTERS] = "pass pointers", [ALL] = "pass all" }
 
--- The verb that has to be said of argument i in addition to the base.
+-- The verb that argument i needs in addition to the base.
 local function verb_beyond(mask, i, base, place)
   local choice, _, set = said_of(mask, i)
   if choice ~= 0 then return verb_of_choice[choice] end
@@ -251,7 +251,7 @@ local function clause_of(verb_, mask, places, base)
   return #out > 0 and verb_ .. " " .. table.concat(out, " ") or nil
 end
 
---- A policy as policy.parse() reads it; what it says of places that the call has not is left out.
+--- A policy as policy.parse() reads it; policies of arguments that the call does not have are left out.
 ---@param mask integer
 ---@param signature table
 ---@return string

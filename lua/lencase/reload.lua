@@ -1,7 +1,7 @@
--- reload.lua - a grate's script once more, in the same Lua state
+-- reload.lua - a grate's script loaded again, in the same Lua state
 --
 -- The script runs with fresh globals, and the modules that it required are loaded anew, so that
--- nothing of what was is left but what `keep` names. What fails leaves everything as it was.
+-- nothing is kept but what `keep` names. A failure leaves everything as it was.
 
 local core = require "lencase.core"
 local fdtable = require "lencase.fdtable"
@@ -31,7 +31,7 @@ local function fresh_globals()
   return globals
 end
 
--- Modules in Lua of the author's own; those in C and lencase's stay.
+-- The author's own Lua modules; C modules and lencase's stay.
 local function forget_modules()
   for name in pairs(copy(package.loaded)) do
     if not name:find "^lencase" and package.searchpath(name, package.path) then package.loaded[name] = nil end
@@ -61,7 +61,7 @@ end
 
 -- {================================== keeping ===============================
 
--- Whoever still has the old table (a handler in flight) finds the new one behind it.
+-- A handler that still runs and has the old table reaches the new one through it.
 local function stands_for(new)
   return { __index = new, __newindex = new, __len = function() return #new end,
            __pairs = function() return pairs(new) end }
@@ -85,7 +85,7 @@ local function kept(name, new, old)
   return merged(new, old)
 end
 
---- What is to be done, once nothing can fail any more, so that `new` goes on with what `old` has.
+--- What is to be done, once nothing can fail any more, so that `new` takes over what `old` has.
 ---@param new table<string, table>
 ---@param old table<string, table>
 ---@return (fun())[]
@@ -128,7 +128,7 @@ local function try(prepare)
   return nil, tostring(finish)
 end
 
---- Loads the script again: true, or nil and why the old one goes on.
+--- Loads the script again: true, or nil and why the old one stays.
 ---@param prepare fun(interface: lencase.interface, descriptors: integer): fun()
 ---@return boolean?, string?
 function reload.run(prepare)
@@ -137,7 +137,7 @@ function reload.run(prepare)
   busy = true
   local ok, message = core.untimed(function() return try(prepare) end)
   busy = false
-  return ok, not ok and message .. "; not reloaded, what was loaded before goes on" or nil
+  return ok, not ok and message .. "; not reloaded, the old script stays in force" or nil
 end
 
 return reload

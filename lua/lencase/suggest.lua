@@ -14,7 +14,7 @@ local function next_row(above, two_above, a, i, b)
   return row
 end
 
---- How many letters must be put in, left out, exchanged or swapped with their neighbour.
+--- How many letters must be inserted, left out, replaced or swapped with their neighbour.
 local function distance(a, b)
   local two_above, above = nil, {}
   for j = 0, #b do above[j] = j end

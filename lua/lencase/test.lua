@@ -36,7 +36,7 @@ test.BAD = placing.at(0xbad)
 ---@return lencase.test.room
 function test.room(n) return placing.room(n) end
 
---- Bytes with nothing readable behind: a string without an end, a buffer that is shorter than its count.
+--- Bytes with nothing readable after them: a string without an end, a buffer that is shorter than its count.
 ---@param text string
 function test.unterminated(text) return placing.unterminated(text) end
 
@@ -51,10 +51,10 @@ table.sort(names)
 local function errno_of(value)
   if math.type(value) == "integer" then return value end
   if type(value) == "string" and errnos[value] then return errnos[value] end
-  error(("the bottom: no errno '%s'%s"):format(value, did_you_mean(tostring(value), names)), 0)
+  error(("the bottom: unknown errno '%s'%s"):format(value, did_you_mean(tostring(value), names)), 0)
 end
 
---- For a bottom: a call that does at most `n` of what it is asked for (a short write): the least of `n`
+--- For a bottom: a call that transfers at most `n` bytes (a short write): it returns the lesser of `n`
 --- and its count.
 ---@param n integer
 ---@return fun(call: table): integer
@@ -84,7 +84,7 @@ local function family_of(name)
   return families[name] or {}
 end
 
--- What the author said for a call, or for another one of its family.
+-- What the test set for a call, or for another one of its family.
 local function scripted(bottom, name)
   local answer = rawget(bottom, name)
   for _, other in ipairs(answer == nil and family_of(name) or {}) do
@@ -95,12 +95,12 @@ end
 
 local function is_failure(value) return type(value) == "table" and math.type(value.errno) == "integer" end
 
--- What a bottom gave, in the kernel's form; what follows the errno are out-arguments.
+-- A bottom's result in the kernel's form; what follows the errno are out-arguments.
 local function result_of(n, errno)
   if n == nil then return 0 end
   if type(n) == "string" then return -errno_of(n) end
   if is_failure(n) then return -n.errno end
-  if math.type(n) ~= "integer" then error(("the bottom gave a %s"):format(type(n)), 0) end
+  if math.type(n) ~= "integer" then error(("the bottom returned a %s"):format(type(n)), 0) end
   if n == -1 and errno ~= nil then return -errno_of(errno) end
   return n
 end
@@ -132,7 +132,7 @@ local function pid(_, cage) return cage:pid() end
 local natural = { fork = fork_plain, vfork = fork_plain, clone = fork, clone3 = fork_plain, exit = exit,
                   exit_group = exit, execve = exec, execveat = exec, getpid = pid, gettid = pid }
 
--- One after the other, the last one for ever.
+-- One after the other, the last one repeated.
 local function next_of(world, list)
   local i = world.turns[list] or 1
   world.turns[list] = math.min(i + 1, #list)
@@ -155,7 +155,7 @@ local function answer(world, cage, record, params, words)
   return n
 end
 
--- A call has come through: it is noted, and answered.
+-- A call has reached the bottom: it is noted, and answered.
 local function arrive(world, nr, id, words)
   local cage = world.cages[id] or world.first
   local described = placing.describe(nr)
@@ -261,15 +261,15 @@ end
 -- {================================== testers ===============================
 
 ---@class lencase.test.tester
----@field bottom table<string, any> what stands for the kernel: by call, a result, an errno's name, a function
+---@field bottom table<string, any> what replaces the kernel: by call, a result, an errno's name, a function
 --- of the call (its arguments by name) that returns n, or -1 and an errno, and then what the call fills; or a
---- list of these, the last one for ever. What is said for a call is for its family too (open for openat).
+--- list of these, the last one repeated. What is set for a call is for its family too (open for openat).
 --- Without it forks make cages, exits end them, execve and getpid succeed; `default` is for all others, which
 --- are ENOSYS otherwise.
 ---@field calls table[] the calls that reached the bottom: { "open", pathname = "/tmp/x", flags = 65, mode = 384 }
----@field seen table[] what handlers were asked with, in the same form; what was not copied is not there
+---@field seen table[] what handlers were called with, in the same form, without what was not copied
 ---@field errors string[] the errors of handlers
----@field log string[] messages for people
+---@field log string[] messages
 ---@field paths table<integer, string|false> what descriptors refer to, -100: the working directory; false: not open
 ---@field cage userdata
 ---@field [string] fun(self: lencase.test.tester, ...): integer, string?, ...
@@ -327,7 +327,7 @@ local function new_tester(world, cage)
                         errors = world.errors, log = world.log, paths = world.paths }, Tester.meta)
 end
 
---- The cage forks: a tester for the child, which shares everything but the cage; or nil and what fork gave.
+--- The cage forks: a tester for the child, which shares everything but the cage; or nil and what fork returned.
 ---@param call? string another call that makes a cage ("vfork", "clone")
 ---@return lencase.test.tester?
 ---@return any
@@ -342,7 +342,7 @@ end
 ---@param code? integer
 function Tester:exit(code) return self:call("exit_group", code or 0) end
 
---- The cage's program is ended by a signal, as by SIGKILL: nobody is asked.
+--- The cage's program is ended by a signal, as by SIGKILL: no handler is called.
 ---@param signal? integer
 function Tester:kill_by(signal) self.cage:exit(signal or 9) end
 
@@ -416,7 +416,7 @@ local function new_world(options)
   return world
 end
 
---- Another cage under the same grates, no relative of the first.
+--- Another cage under the same grates, not related to the first.
 ---@return lencase.test.tester
 function Tester:another()
   local world, ref = self.world, weakly(self.world)
@@ -427,7 +427,7 @@ function Tester:another()
 end
 
 --- A stack of grates under test, the bottom first: { { "umask.lua", "077" }, { "tee.lua", branches = { ... } } }.
---- Raises what is wrong with a script.
+--- Raises an error when something is wrong with a script.
 ---@param stack table[]
 ---@param options? lencase.test.options
 ---@return lencase.test.tester

@@ -19,7 +19,7 @@ local function flag_of(flags, name)
   local names = {}
   for known in pairs(flags) do table.insert(names, known) end
   table.sort(names)
-  error(("no flag '%s' (%s)"):format(tostring(name), table.concat(names, ", ")), 3)
+  error(("unknown flag '%s' (%s)"):format(tostring(name), table.concat(names, ", ")), 3)
 end
 
 local function callnum_of(call)

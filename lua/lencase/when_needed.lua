@@ -1,4 +1,4 @@
--- when_needed.lua - modules with grammars of their own, which few grates need: every run would wait for them
+-- when_needed.lua - loads modules on first use: their grammars take time to build, and few grates need them
 
 --- Stands for a module, which is loaded when something of it is used.
 ---@param name string

@@ -1,4 +1,4 @@
--- where.lua - where in a script something stands: what messages begin with
+-- where.lua - places in a script, which messages begin with: "script.lua:12"
 
 local compiled = require "lencase.compiled"
 local core = require "lencase.core"
@@ -7,16 +7,16 @@ local where = {}
 
 local OURS = debug.getinfo(1, "S").source:match "^.*/" or "" -- where lencase's own functions come from
 
--- Whether it was written by the author, in Lua.
+-- Whether it is a Lua function of the author's.
 local function is_lua(fn)
   local info = type(fn) == "function" and debug.getinfo(fn, "S")
   return info and info.what ~= "C" and (OURS == "" or info.source:sub(1, #OURS) ~= OURS)
 end
 
-local STRIPPED = "=?" -- the source of bytecode that does not say any more where it comes from
+local STRIPPED = "=?" -- the source of bytecode without debug information
 
---- The script that a definition stands in. Most call lencase.grate as a tail call, which leaves
---- no trace on the stack: any function in it tells.
+--- The script that has a definition. Most scripts call lencase.grate as a tail call, which leaves
+--- no trace on the stack: the source of any function in the definition says which it is.
 ---@param definition any
 ---@return string? path
 function where.script(definition)
@@ -28,7 +28,7 @@ function where.script(definition)
   return type(arg) == "table" and arg[0] or nil
 end
 
---- What stands in a script, wherever it came from; nil when it cannot be read.
+--- The text of a script, from a file or from memory; nil when it cannot be read.
 ---@param script string
 ---@return string? text
 function where.text(script)

@@ -1,4 +1,4 @@
--- The file "secret" is opened for none, by whichever call.
+-- The file "secret" cannot be opened, by any call.
 
 local lencase = require "lencase"
 local sys = lencase.sys

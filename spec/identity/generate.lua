@@ -4,7 +4,7 @@
 --   local call = generate.call(seed, index)   -- name, line, arguments, shape
 --
 -- What a call is made of comes from its signature; values come from spec/identity/knowledge.lua and
--- lencase.flags. The same seed and index give the same call, whatever else is generated. The arena and
+-- lencase.flags. The same seed and index give the same call, regardless of what else is generated. The arena and
 -- the line of a plan are helper_identity.c's.
 
 local enum = require "lencase.calls.enum"
@@ -208,21 +208,21 @@ local function integer_value(call, param)
   if knowledge.dirfds[param.name] then return dirfd_value(call, param) end
   if knowledge.pids[param.name] then return pid_value(call) end
   local ipc = knowledge.needs_ipc[param.name]
-  if ipc and random(4) == 1 then return one_of { -1, 0x7fffffff, 123456789 }, "odd" end -- none of another worker's
+  if ipc and random(4) == 1 then return one_of { -1, 0x7fffffff, 123456789 }, "odd" end -- not another worker's
   if ipc then
     call.how = call.how | HOW.IPC
     return ipc
   end
   local open = not knowledge.closed[call.name .. "." .. param.name]
   if open and not call.tame and random(12) == 1 then return odd_integer(), "odd" end
-  if param.name == "key" then return one_of { 0, 0, 0x10000 + call.index } end -- no other call's
+  if param.name == "key" then return one_of { 0, 0, 0x10000 + call.index } end -- not another call's
   local values, bits = known(knowledge.values, call, param), known(knowledge.bits, call, param)
   if values then return usual_of(call, values) end
   if bits then return bits_value(call, bits) end
   return flag_value(call, param) or odd_integer()
 end
 
--- A count or length: what there shall be, or what no buffer has.
+-- A count or length: the intended one, or one larger than any buffer.
 local function count_value(call, n, elem)
   if random(100) <= (call.tame and 96 or 65) then return n end
   return one_of { -1, 0, 0x7fffffff, 0x80000000, 0xffffffff, 1 << 32, 1 << 32 | n, 1 << 62, math.mininteger, n + 1, n - 1, 65536, 1025,
@@ -391,7 +391,7 @@ local function object_bytes(call, param, n)
   return one_of { random_bytes(math.min(n, 64)), ("\0"):rep(math.min(n, 64)), "\1", "\1\0\0\0" }
 end
 
--- An address of which no more is known: of bytes that may mean anything.
+-- An address without further description: of bytes that may mean anything.
 local function address_object(call, param)
   if knowledge.pages[param.name] and random(4) > 1 then
     return slot_address(new_slot(call), one_of { 0, 0x1000, 0x3000, READONLY_AT, READONLY_AT + 0x1000, WRITABLE })

@@ -1,8 +1,8 @@
--- grate.lua - hands on every call that has a signature, as it came
+-- grate.lua - forwards every call that has a signature, unchanged
 --
 --   lencase run spec/identity/grate.lua STYLE -- PROGRAM
 --
---   copy       each kernel call has a handler, all that it points to is copied, and handed on
+--   copy       each kernel call has a handler, all that it points to is copied, and forwarded
 --   pass       the same with nothing copied
 --   through    all is copied, and the handlers return nothing
 --   families   as copy, but a family's first call has the handler for all of its members

@@ -1,4 +1,4 @@
--- init.lua - the same calls natively and under a grate that hands all on, and what differs
+-- init.lua - the same calls natively and under a grate that forwards them all, and what differs
 --
 --   local identity = require "spec.identity"
 --   local found = identity.compare { seed = 1, first = 1, last = 1000, runs = { { host = "trace", style = "copy" } } }

@@ -1,4 +1,4 @@
--- known.lua - what differs between a call and the same call handed on: data, and who matches it
+-- known.lua - what differs between a call and the same call forwarded: data, and the functions that match it
 --
 -- One row a cause: { why, hosts, { kind, "calls...", of? }... }; a kind is as report.lua names it, 'of' says
 -- which of the calls: of others the same difference is new. Each call of each kind must be seen to

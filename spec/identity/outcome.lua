@@ -1,4 +1,4 @@
--- outcome.lua - what came of a call, as helper_identity.c writes it down, and whether two are the same
+-- outcome.lua - outcomes of calls, as helper_identity.c writes them, and whether two are the same
 --
 --   INDEX RESULT END AFTER [SLOT:RUNS:HASH:BYTES ...]
 
@@ -61,7 +61,7 @@ function outcome.differences(name, a, b)
   return list
 end
 
---- A result for people: "3", "EINVAL", "did not return".
+--- A result as text: "3", "EINVAL", "did not return".
 ---@param o identity.outcome
 ---@return string
 function outcome.result_text(o)
@@ -70,7 +70,7 @@ function outcome.result_text(o)
   return n < 0 and n >= -4095 and (errno_names[-n] or "errno " .. -n) or o.result
 end
 
---- An outcome for people: "EINVAL", "3; part 2: 10+8 (3412...)".
+--- An outcome as text: "EINVAL", "3; part 2: 10+8 (3412...)".
 ---@param o identity.outcome
 ---@return string
 function outcome.text(o)

@@ -1,4 +1,4 @@
--- report.lua - what differed, for people: by kinds, each with one call that shows it and how to make it again
+-- report.lua - what differed, as text: by kinds, each with one call that shows it and how to make it again
 
 local outcome = require "spec.identity.outcome"
 

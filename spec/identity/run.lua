@@ -1,4 +1,4 @@
--- run.lua - makes odd calls natively and under a grate that hands all on, and shows what differs
+-- run.lua - makes odd calls natively and under a grate that forwards them all, and shows what differs
 --
 --   lua5.4 spec/identity/run.lua [--seed N] [--first N] [--calls N] [--only INDEX] [--call NAME,...]
 --                                [--host HOST,...] [--style STYLE,...] [--all] [--rows]

@@ -1,4 +1,4 @@
--- init.lua - real programs natively and under a grate that hands on every call, and what differs
+-- init.lua - real programs natively and under a grate that forwards every call, and what differs
 --
 --   local transparency = require "spec.transparency"
 --   local result = transparency.try(job, "trace")
@@ -23,7 +23,7 @@ local USER = 1000
 local SECONDS = 60 -- a job that takes longer hangs, if it does not say how long it may
 local HUNG = 124 -- timeout(1)
 
--- What lencase says of a call as it is to (DESIGN 3, 2): any other message of its is a difference.
+-- Messages that lencase is expected to print; any other is a difference.
 local BY_DESIGN = "no variant describes these arguments"
 
 -- Where the jobs' programs are looked for: no version manager's stand-ins, which depend on HOME.

@@ -1,4 +1,4 @@
--- run.lua - runs real programs natively and under a grate that hands on every call, and says what differs
+-- run.lua - runs real programs natively and under a grate that forwards every call, and prints what differs
 --
 --   lua5.4 spec/transparency/run.lua [--jobs NAME,...] [--hosts trace,inline] [--verbose] [--show]
 --   lua5.4 spec/transparency/run.lua --packages     those of the jobs whose programs are not here

@@ -54,7 +54,7 @@ local function type_names(env)
   return names
 end
 
---- The type that a declaration in the tree is of, but for its stars and arrays; fail() when unknown.
+--- The type of a declaration in the tree, without its stars and arrays; fail() when unknown.
 ---@param env lencase.env
 ---@param node table
 ---@return table
@@ -66,7 +66,7 @@ function ctype.of(env, node)
   fail(node.type_pos, "unknown type '%s'%s", node.type, help)
 end
 
---- A pointer to that, as a type of its own: to a struct's field it is an unsigned integer.
+--- A pointer to it, as a type of its own: as a struct's field it is an unsigned integer.
 ---@param env lencase.env
 ---@param type table
 ---@return table
@@ -108,7 +108,7 @@ end
 
 local layout
 
--- The type that the names of one member have, but for their own stars and arrays.
+-- The type that the names of one member have, without their own stars and arrays.
 local function member_type(env, member)
   if member.body then return layout(env, member.body) end
   return ctype.of(env, member)
@@ -157,14 +157,14 @@ function layout(env, node)
     end)
   end
   local total = align_up(most, align)
-  if total > MOST_BYTES then fail(node.pos, "a struct may have %d bytes, this one has %d", MOST_BYTES, total) end
+  if total > MOST_BYTES then fail(node.pos, "a struct may have at most %d bytes, not %d", MOST_BYTES, total) end
   local full_name = node.tag and node.keyword .. " " .. node.tag or node.keyword
   return { kind = "record", name = full_name, size = total, align = align,
            record = { name = full_name, size = total, fields = found } }
 end
 
 local function declare_record(env, node)
-  if not node.tag then fail(node.pos, "a struct without a name serves nobody here") end
+  if not node.tag then fail(node.pos, "a struct without a name cannot be used here") end
   local type = layout(env, node)
   env.types[type.name] = type
 end

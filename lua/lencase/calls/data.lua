@@ -4,12 +4,12 @@
 --            4 bytes, what is long long here has 8 (files and times, as wasm32's C libraries have them)
 -- constants  the values that the variants and families below test
 -- list       one row a call: { callnum, prototype, variants... }
--- families   which calls are one and the same thing to people
+-- families   which calls do the same thing for an author
 --
 -- Prototypes are written as calls/prototype.lua describes, with the manual's names and the
 -- kernel's types: where the C library's function differs from the kernel's call (getcwd, select,
 -- readlink, ...) the kernel's is meant. Fields whose names begin with "__" are padding.
--- spec/signature_spec.lua holds all of it against the kernel's headers.
+-- spec/signature_spec.lua compares all of it with the kernel's headers.
 
 local calls = {}
 
@@ -169,13 +169,13 @@ calls.constants = {
   IPC_RMID = 0, IPC_SET = 1, IPC_STAT = 2, GETALL = 13, SETVAL = 16, SETALL = 17,
 }
 
--- A row's variants say what stands in the place of "..." and when; the first that holds is the
+-- A row's variants say what takes the place of "..." and when; the first that holds is the
 -- call's, and the last holds always:
 --   by = "op"          the argument that decides ('mask': only these bits of it)
 --   { eq = "F_SETFL F_SETFD", "int arg" }   it is one of these
 --   { any = "O_CREAT", "mode_t mode" }      one of these bits is set
 --   { "" }                                  in all other cases
---   { unknown = true, "void *arg" }         likewise, but nobody knows what the rest is
+--   { unknown = true, "void *arg" }         likewise, but what the rest is is not known
 calls.list = {
   { 0, "ssize_t read(int fd, void buf[.count], size_t count);" },
   { 1, "ssize_t write(int fd, const void buf[.count], size_t count);" },
@@ -418,7 +418,7 @@ calls.list = {
   { 199, "int fremovexattr(int fd, const char *name);" },
   { 200, "int tkill(pid_t tid, int sig);" },
   { 201, "time_t time(time_t *_Nullable tloc);" },
-  -- The kernel waits on the very address: a copy of the word would be another futex.
+  -- The kernel waits on this address: a copy of the word would be another futex.
   { 202, "long futex(/* addr */ uint32_t *uaddr, int futex_op, uint32_t val, ...);",
     by = "futex_op", mask = "FUTEX_CMD_MASK",
     { eq = "FUTEX_WAIT FUTEX_LOCK_PI FUTEX_LOCK_PI2", "const struct timespec *_Nullable timeout" },
@@ -612,7 +612,7 @@ calls.list = {
 --   "-"                nothing: nil
 -- 'by' with eq, any or none (of 'mask'): it is a member only then.
 --
--- Left out, since they are something else: statx (another struct); newfstatat with AT_EMPTY_PATH (it
+-- Not members, since they do something else: statx (another struct); newfstatat with AT_EMPTY_PATH (it
 -- is fstat, or stat, by its path); other calls with AT_EMPTY_PATH (a descriptor, not a path);
 -- utimensat (other units than utimes).
 calls.families = {

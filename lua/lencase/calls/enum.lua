@@ -1,6 +1,6 @@
 -- enum.lua - the enums of core/signature.h, by the same names
 --
--- spec/signature_spec.lua holds the numbers against that header.
+-- spec/signature_spec.lua compares the numbers with that header.
 
 return {
   kind = { NONE = 0, INT = 1, ADDR = 2, STRING = 3, BYTES = 4, RECORDS = 5, STRV = 6, IOVEC = 7 },

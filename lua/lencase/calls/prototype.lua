@@ -4,7 +4,7 @@
 --
 --   ssize_t write(int fd, const void buf[.count], size_t count);
 --
--- What it says of a parameter:
+-- What it says about a parameter:
 --
 --   int fd                    an integer
 --   const char *path          a string
@@ -12,25 +12,25 @@
 --   const T *p                one T, in;  without const: one T, out
 --   T p[3]                    three of them
 --   T p[.n]                   as many as argument n says; an out one is filled as far as the
---                             result tells
+--                             result says
 --   T p[*len]                 as many as the 32-bit integer says that argument len points to
 --                             (socklen_t *addrlen), which then is in and out
 --   T p[->f]                  one struct, as many bytes of it as the 32-bit integer says that is its field f
 --   struct iovec iov[.n]      the bytes that n iovecs point to: const in, else out
 --   void *p, char *p, T *p    with T void, char or a struct of unknown form: an address
---   _Nullable                 NULL is fine; in an array it stands in the brackets
+--   _Nullable                 NULL is fine; in an array it is written in the brackets
 --   ... /* mode_t mode */     further arguments; without the comment: unknown ones
 --   [[noreturn]]              the call does not return
 --
 -- void, char, and structs of unknown form ("struct sockaddr") are counted in bytes. A struct that
 -- the kernel's headers do not have is declared before the prototype, in the same text.
--- What C cannot say stands in a comment before the parameter, one or more of
+-- What C cannot say is said in a comment before the parameter, one or more of
 --
---   /* in */ /* out */ /* inout */   the direction, whatever const says
---   /* whole */                      an out one is filled whole, whatever the result is
+--   /* in */ /* out */ /* inout */   the direction, regardless of const
+--   /* whole */                      an out one is filled whole, regardless of the result
 --   /* addr */                       nothing is moved: it is an address
---   /* sized */ const T p[.n]        one struct, of which there are n bytes; it may be longer than is known
---   /* nul */ const char s[16]       a string, of which no more than so many bytes are read
+--   /* sized */ const T p[.n]        one struct of n bytes, which may be longer than lencase knows it
+--   /* nul */ const char s[16]       a string, of which at most so many bytes are read
 --
 -- A signature is a plain table with the names and numbers of core/signature.h.
 
@@ -127,7 +127,7 @@ local function declarator(what)
   return stars * Cg(Cp(), "name_pos") * Cg(name(what), "name") * Cg(Ct(array ^ 0), "arrays")
 end
 
--- A comment where a note could stand is kept, to say that it is none.
+-- A comment where a note could stand is kept for the message that it is not one.
 local parameter = Ct(Cg(Cp(), "pos") * Cg(parsing.text(), "text")
                      * (Cg(note, "note") + Cg(C(comment), "comment") * blank) ^ -1
                      * Cg(Cp(), "start") * specifiers * declarator "the parameter's name" * Cg(Cp(), "stop"))
@@ -179,10 +179,10 @@ local declarations_grammar = grammar_from "declarations"
 -- What people write there, and what to write instead.
 local hints = {
   { "^%(%s*%*", "a pointer to a function is written as void *name" },
-  { "^/%*", "a note like /* out */ stands before its parameter" },
+  { "^/%*", "a note like /* out */ comes before its parameter" },
   { "^[-+*/<>]", "a size is a number, .name or *name, without arithmetic" },
   { "^#", "leave out the #include lines" },
-  { "^enum%f[^%w_]", "an enum is an int" },
+  { "^enum%f[^%w_]", "write int for an enum" },
 }
 
 local function hint(text)
@@ -218,7 +218,7 @@ function prototype.declare(text, env) return guarded(declare, text, env) end
 
 local kernel_envs = {}
 
---- An environment of one's own that knows the kernel's types (those of calls/data.lua).
+--- A new environment that knows the kernel's types (those of calls/data.lua).
 ---@param model? "lp64"|"ilp32"
 ---@return lencase.env
 function prototype.env(model)
@@ -343,7 +343,7 @@ local function check_sized(node, to, p)
   end
 end
 
--- Where in the struct its own size stands.
+-- The offset in the struct of its own size.
 local function size_field(to, record)
   for _, f in ipairs(record.fields) do
     if f.name == to.size.name and f.width == 4 and f.count == 1 then return f.offset end
@@ -351,7 +351,7 @@ local function size_field(to, record)
   fail(to.size.pos, "[->%s]: %s has no 32-bit integer '%s'", to.size.name, record.name, to.size.name)
 end
 
--- A pointer or array of so many elements; resolve_size() sees to sizes given by name.
+-- A pointer or array of so many elements; resolve_size() resolves sizes given by name.
 local function sized_param(node, to)
   check_size(node, to)
   local p = new_param(node, sized_kind(to), direction(node, to.const))
@@ -465,7 +465,7 @@ end
 
 local function append(a, b) return table.move(b, 1, #b, #a + 1, table.move(a, 1, #a, 1, {})) end
 
--- Addresses in all places that are left, for arguments that nobody described.
+-- Addresses in all places that are left, for arguments without a description.
 local function fill_up(params)
   for i = #params + 1, MAXARGS do
     params[i] = { name = "arg" .. i, ctype = "void *", kind = KIND.ADDR, dir = DIR.NONE, width = 0, is_signed = 0,
@@ -480,13 +480,13 @@ local function new_variant(params, unknown, when)
   return { when = when or always, nparams = #params, unknown = unknown and 1 or 0, params = params }
 end
 
--- The one variant of a prototype that stands alone.
+-- The only variant of a prototype without "...".
 local function only_variant(env, tree)
   local params = params_of(env, append(tree.params, tree.rest or {}))
   return new_variant(tree.unknown and fill_up(params) or params, tree.unknown)
 end
 
--- What stands for "..." in a variant: text of its own, or what the prototype's comment says.
+-- What replaces "..." in a variant: text of its own, or what the prototype's comment says.
 local function tail_of(tree, variant)
   if not variant.tail then return tree.rest or {} end
   if not tree.rest_pos then fail(tree.pos, "there is no '...' for the variant '%s'", variant.tail) end

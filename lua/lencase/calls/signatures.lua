@@ -1,6 +1,6 @@
 -- signatures.lua - the signatures and families that data.lua describes
 --
--- Used when the C tables are generated and when people ask for a call's parameters by name.
+-- Used to generate the C tables, and to look up a call's parameters by name.
 
 local calls = require "lencase.calls.data"
 local enum = require "lencase.calls.enum"
@@ -29,8 +29,8 @@ local function index_of(params, name)
   end
 end
 
--- The test that a row's any, none or eq asks for, of the argument `by` among `params`. No bit
--- is tested that the kernel does not look at: the words' upper halves are anybody's.
+-- The test that a row's any, none or eq asks for, of the argument `by` among `params`. Only the bits that
+-- the kernel looks at are tested: the upper half of an int's word may be anything.
 local function test_of(rule, value_name, by, mask, params)
   local i = assert(index_of(params, by))
   local seen = params[i].width == 4 and 0xffffffff or -1

@@ -6,29 +6,29 @@ local shell = require "lencase.cli.shell"
 local stacks = require "lencase.cli.stacks"
 
 local command = { name = "check", misuse = shell.MISUSED,
-                  brief = "Look for mistakes in scripts, and run no program." }
+                  brief = "Look for mistakes in scripts without running a program." }
 
 function command.declare(c)
   c:usage("Usage: lencase check [--json] [--stack] GRATE.lua [arguments] [GRATE.lua [arguments]]... [-- ARGS]")
   c:flag("--json", "Print a list of objects with file, line, severity and text.")
-  c:flag("--stack", "The scripts are one stack, as lencase run has them: what a layer denies is found, too.")
+  c:flag("--stack", "The scripts are one stack, as under lencase run: uses of what a layer denies are found, too.")
   c:argument("words"):args("*"):hidden(true)
   c:epilog([[
-Each script is loaded for itself; ARGS are the arguments of those that have none of their own. A stack
-between %{ and %} is inside of the grate before it, as with lencase run. What is found is shown as
-compilers do it: file:line: error, warning or hint: text. What scripts print goes to standard error.
+Each script is loaded separately; ARGS are the arguments of those that have none of their own. A stack
+between %{ and %} belongs to the grate before it, as with lencase run. Findings are printed in the form
+of compilers' messages: file:line: error, warning or hint: text. What scripts print goes to standard error.
 
 The exit status is 0 without errors and warnings, 1 with them, and 2 for a wrong command line.]])
 end
 
 function command.split(words)
-  local before, behind = stacks.split_program(words, 2)
+  local before, after = stacks.split_program(words, 2)
   local ours, rest = { "check" }, {}
   for _, word in ipairs(before) do
     local is_ours = word == "--json" or word == "--stack" or #rest == 0 and word:find "^%-."
     table.insert(is_ours and ours or rest, word)
   end
-  return ours, (stacks.split(rest, 1)), behind
+  return ours, (stacks.split(rest, 1)), after
 end
 
 -- Every grate of a stack and of the stacks inside.
@@ -39,7 +39,7 @@ local function each_grate(stack, f)
   end
 end
 
--- A state whose log gathers what check_grate.lua finds, and else what loading warns of.
+-- A state whose log collects what check_grate.lua finds, and the warnings of loading.
 local function checking_state(found)
   return core.state { log = function(line)
     local severity, at, file, text = line:match "^(%l+)\t(%d*)\t([^\t]*)\t(.*)$"

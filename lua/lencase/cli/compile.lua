@@ -9,8 +9,8 @@ local command = { name = "compile", brief = "Write a script as C, for programs t
 function command.declare(c)
   c:usage("Usage: lencase compile [options] GRATE.lua [-- arguments [%{ GRATE.lua ... %}] ...]")
   c:argument("script", "The script."):argname "GRATE.lua"
-  c:option("-o --output", "The file to write; standard output otherwise."):argname "FILE"
-  c:option("-n --name", "What the functions are called by: NAME_load; the script's name otherwise."):argname "NAME"
+  c:option("-o --output", "The file to write; by default standard output."):argname "FILE"
+  c:option("-n --name", "Prefix of the functions' names, as in NAME_load; by default the script's name."):argname "NAME"
   c:flag("-H --header", "Write the interface as a table for handlers in C.")
   c:flag("-s --strip", "Without names and line numbers: smaller, but messages do not say where.")
   c:flag("-u --unchecked", "Do not run the script; LPeg reads its policies when it is loaded.")
@@ -18,8 +18,8 @@ function command.declare(c)
 The C file has the script and the modules in Lua that it requires, lencase's own too, as bytecode, and the
 function int NAME_load(lencase_state *, int argc, const char *const argv[], lencase_grate **). Nothing is read
 or parsed when it is called, and LPeg is not needed: lencase compile runs the script once, with the arguments
-behind --, and keeps what its policies, contracts and prototypes mean. What another lencase or another
-release of Lua compiled is refused when it is loaded. A grate with stacks inside (clamp.lua, tee.lua) is run with
+after --, and keeps what its policies, contracts and prototypes mean. A file compiled by another version of
+lencase or Lua is refused when it is loaded. A grate with stacks inside (clamp.lua, tee.lua) is run with
 those that are named there; they are not in the file: the program loads its own, between
 lencase_branch_open() and lencase_branch_close(), before it calls NAME_load.
 
@@ -36,14 +36,15 @@ end
 
 local function check_compile(args)
   if args.name and not args.name:find "^[%a_][%w_]*$" then
-    shell.give_up(shell.FAILED, "--name: no name in C: %s", args.name)
+    shell.give_up(shell.FAILED, "--name: not a C identifier: %s", args.name)
   end
   if args.header and (args.unchecked or args.strip) then
-    shell.give_up(shell.FAILED, "--header has no bytecode: --%s is not for it", args.strip and "strip" or "unchecked")
+    shell.give_up(shell.FAILED, "--%s cannot be used with --header, which writes no bytecode",
+      args.strip and "strip" or "unchecked")
   end
 end
 
--- { args =, branches = } of the words behind "--": the stacks inside come last.
+-- { args =, branches = } of the words after "--": the stacks inside come last.
 local function split_behind(words)
   local args, i = {}, 1
   while words[i] and words[i] ~= "%{" do
@@ -82,7 +83,7 @@ function command.run(args, words)
   if not ok then shell.give_up(shell.FAILED, "%s", tostring(text)) end
   write_output(args.output, text)
   if needed and #needed > 0 then
-    shell.say("needed where it is loaded, as modules in C: %s", table.concat(needed, ", "))
+    shell.say("the program that loads it needs these C modules: %s", table.concat(needed, ", "))
   end
 end
 

@@ -1,8 +1,8 @@
--- cli - the command lencase: its parser, and which command gets its words
+-- cli - the command lencase: its parser, and the choice of the command that runs
 --
 -- A command is a file here: a table with its `name` and what it does in `brief`.
 --   declare(c)        gives argparse's command c its options
---   split(words, c)   the words that argparse gets, and what run gets besides; without it argparse gets all
+--   split(words, c)   the words that argparse gets, and further arguments of run; without it argparse gets all
 --   run(args, ...)    does it; args is what argparse made of its words
 --   misuse            the status when lencase itself fails, if that is not shell.FAILED
 
@@ -24,7 +24,7 @@ local function check_needed()
     end
   end
   if #modules == 0 then return end
-  shell.give_up(shell.FAILED, "needs what is not here, the Lua module%s %s: apt-get install %s (Debian's name%s)",
+  shell.give_up(shell.FAILED, "missing the Lua module%s %s: apt-get install %s (Debian's name%s)",
     #modules > 1 and "s" or "", table.concat(modules, ", "), table.concat(packages, " "), #modules > 1 and "s" or "")
 end
 
@@ -40,7 +40,7 @@ end
 -- In the order of the help.
 local NAMES = { "run", "plan", "compile", "check", "try", "new", "repl", "doctor" }
 
--- The help of a parser or command, as argparse has it, but leaving as everything does.
+-- The help of a parser or command, as argparse has it, but ended by shell.leave.
 local function with_help(of)
   of:add_help { action = function()
     shell.put(of:get_help(), "\n")
@@ -73,7 +73,7 @@ end
 
 -- }==========================================================================
 
--- What argparse makes of its words, and what the command's run gets besides.
+-- What argparse makes of its words, and the further arguments of the command's run.
 local function read(parser, command, c, words)
   local rest = command and command.split and table.pack(command.split(words, c)) or { words, n = 1 }
   local ok, args = parser:pparse(rest[1])

@@ -46,24 +46,25 @@ end
 -- The library that a program preloads; absolute, it may change its folder.
 local function preload_path(cwd)
   local path = files.library_path "liblencase-inline.so"
-    or shell.give_up(shell.FAILED, "liblencase-inline.so is not there: build or install lencase first")
+    or shell.give_up(shell.FAILED, "liblencase-inline.so was not found: build or install lencase first")
   return absolute(path, cwd)
 end
 
--- Its grates bring together what those in the program's processes hand over.
+-- Its grates merge the states that the grates in the program's processes hand over.
 local function merging_state(args, stack)
   local state = stacks.new_state(args)
   stacks.load(state, stack)
-  if state:tell "gather_start" == nil then shell.leave(shell.FAILED) end -- on_start's error has been told
+  if state:tell "gather_start" == nil then shell.leave(shell.FAILED) end -- on_start's error has been reported
   return state, state:tell "merges"
 end
 
--- What processes hand over, for the grates of `state`.
+-- Receives what processes hand over, for the grates of `state`.
 local function gathering(state)
   local function give(grate, pid, piece)
     local ok, status, message = state:tell("merge", 0, grate, piece)
     if ok ~= nil then return end
-    shell.say("what process %d handed over is left out%s", pid, status == "LENCASE_ENOENT" and ": " .. message or "")
+    local why = status == "LENCASE_ENOENT" and ": " .. message or ""
+    shell.say("the state that process %d handed over is ignored%s", pid, why)
   end
   local function write(grate, piece) return state:tell("output", 0, grate, piece) ~= nil end
   return require "lencase.gather".new(give, write, function(line) shell.say("%s", line) end)
@@ -71,30 +72,32 @@ end
 
 local function say_lost(n)
   if n == 0 then return end
-  shell.say("%d process%s ended without a report (killed, or unable to give it): what it did is not counted",
+  shell.say("%d process%s ended without a report (killed, or unable to send it): what happened there is not counted",
       n, n > 1 and "es" or "")
 end
 
--- The words that this lencase runs inline by itself; ours go behind them.
+-- When this lencase runs inline itself, the words of the outer one; ours are appended to them.
 local function outer_script(preload)
   local by, outer = core.inline_by()
   if not outer then return "" end
   if by ~= preload then
-    shell.give_up(shell.FAILED, "this lencase runs inline itself, under another installation of lencase (not %s): "
-      .. "name all grates in one, as in lencase run --inline OUTER.lua INNER.lua -- PROGRAM", preload)
+    shell.give_up(shell.FAILED, "this lencase already runs inline, under another installation of lencase (not %s): "
+      .. "name all grates in one command, as in lencase run --inline OUTER.lua INNER.lua -- PROGRAM", preload)
   end
   if select(2, outer:gsub("%f[^\n\0]m%d+\n", "")) >= MAX_NESTED then
-    shell.give_up(shell.FAILED, "%d lencase run inline inside of one another, and no more can", MAX_NESTED)
+    shell.give_up(shell.FAILED, "lencase run --inline is nested %d deep already, which is the limit", MAX_NESTED)
   end
   return outer
 end
 
---- Runs the program, and leaves.
+--- Runs the program, and ends lencase.
 ---@param args table what argparse read
 ---@param stack lencase.cli.grate[]
 ---@param program string[]
 function inline.run(args, stack, program)
-  if args.reload then shell.give_up(shell.FAILED, "--reload does not go with --inline: signals are the program's") end
+  if args.reload then
+    shell.give_up(shell.FAILED, "--reload cannot be used with --inline: signals belong to the program")
+  end
   local cwd, why = core.cwd()
   if not cwd then shell.give_up(shell.FAILED, "%s", why) end
   program.preload = preload_path(cwd)

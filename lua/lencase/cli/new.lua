@@ -6,10 +6,10 @@ local shell = require "lencase.cli.shell"
 local command = { name = "new", brief = "Write a first grate that works, NAME.lua, and its spec, NAME_spec.lua." }
 
 function command.declare(c)
-  c:argument("name", "The grate's name; nothing that is there is overwritten."):argname "NAME"
+  c:argument("name", "The grate's name; existing files are not overwritten."):argname "NAME"
 end
 
--- Where a checkout's modules are, for a busted that does not know of them.
+-- Where a checkout's modules are, for a busted that does not find them by itself.
 local function module_paths()
   local here = files.here
   if not files.is_there(here .. "/../lua/lencase/init.lua") then return "" end

@@ -1,4 +1,4 @@
--- options.lua - what the commands' options have in common: values, and which words they are
+-- options.lua - what the commands' options have in common: values, and which words belong to them
 
 local options = {}
 
@@ -40,16 +40,16 @@ function options.bytes(option)
   end
 end
 
---- The options that bound handlers.
+--- The options that limit handlers.
 ---@param c table a command of argparse's
 function options.add_bounds(c)
-  c:option("-t --timeout", "Processor seconds that a handler may take (10).", nil, options.positive "--timeout")
+  c:option("-t --timeout", "CPU seconds that a handler may take (10).", nil, options.positive "--timeout")
     :argname "S"
-  c:option("-b --max-call-bytes", "Bytes copied for one call at the most (256M).", nil,
+  c:option("-b --max-call-bytes", "Most bytes that may be copied for one call (256M).", nil,
     options.bytes "--max-call-bytes"):argname "N"
 end
 
--- As lencase.h has them.
+-- The bits of lencase.h.
 local DEBUG = { stops = 1, calls = 2, window = 4, routes = 8 }
 
 -- A converter of argparse's: "calls,routes", or "all", to a mask.
@@ -63,10 +63,10 @@ local function debug_kinds(text)
   return mask
 end
 
---- The option that asks for events; without it LENCASE_DEBUG in the environment does.
+--- The option for reports of events; by default it is LENCASE_DEBUG of the environment.
 ---@param c table a command of argparse's
 function options.add_debug(c)
-  c:option("--debug", "Tell what happens, a line an event: some of stops,calls,window,routes or all.",
+  c:option("--debug", "Report events, a line each: some of stops,calls,window,routes or all.",
     os.getenv "LENCASE_DEBUG", debug_kinds):argname "KINDS":show_default(false)
 end
 

@@ -6,30 +6,30 @@ local options = require "lencase.cli.options"
 local shell = require "lencase.cli.shell"
 local stacks = require "lencase.cli.stacks"
 
-local command = { name = "repl", brief = "A prompt to try policies at: type ? there." }
+local command = { name = "repl", brief = "A prompt for trying policies: type ? there for help." }
 
 function command.declare(c)
   c:usage "Usage: lencase repl [-e CODE]... [-p PID] [GRATE.lua]... [-- PROGRAM [ARGS...]]"
-  c:option("-e --execute", "Run this instead of asking for lines."):count "*":argname "CODE"
-  c:option("-p --pid", "Attach to this process, all its threads; it is let go of when the prompt ends."):argname "PID"
+  c:option("-e --execute", "Run this instead of reading lines."):count "*":argname "CODE"
+  c:option("-p --pid", "Attach to this process and all its threads; detach when the prompt ends."):argname "PID"
       :convert(options.count())
   options.add_debug(c)
   c:argument("script", "Grates, as lencase run stacks them; the handlers of the last are the prompt's own."):args "*"
   c:epilog([[
-With a program, or a process to attach to, the prompt is about that: step "openat", where, ret(-1, "ENOENT"),
-run(); Ctrl-C stops the program and gives the prompt back. What was started is killed when the prompt ends, what
-was attached to goes on. Lines from a pipe are run as if typed (the program's input is /dev/null then); the
-exit status is 1 when one of them failed.
+With a program, or a process to attach to, the prompt controls it: step "openat", where, ret(-1, "ENOENT"),
+run(); Ctrl-C stops the program and returns to the prompt. A program that was started is killed when the prompt
+ends, one that was attached to continues. Lines from a pipe are run as if typed (the program's input is
+/dev/null then); the exit status is 1 when one of them failed.
 History: $LENCASE_HISTORY or ~/.local/state/lencase/history.]])
 end
 
-local PROMPT_FAILED = "lencase.repl: failed" -- its error was told
+local PROMPT_FAILED = "lencase.repl: failed" -- its error has been reported
 
 function command.split(words) return stacks.split_program(words, 1) end
 
 function command.run(args, program)
   if program and (#program == 0 or args.pid) then
-    shell.give_up(shell.FAILED, args.pid and "-p PID or -- PROGRAM, not both" or "no program behind --")
+    shell.give_up(shell.FAILED, args.pid and "-p PID or -- PROGRAM, not both" or "no program after --")
   end
   local state = core.state {
     debug = args.debug,

@@ -11,42 +11,42 @@ function command.declare(c)
   c:usage("Usage: lencase run [options] GRATE.lua [arguments] [GRATE.lua [arguments]]... -- PROGRAM [ARGS...]")
   options.add_bounds(c)
   options.add_debug(c)
-  c:option("--record", "Write the calls, and what became of them, to a file for lencase try."):argname "FILE"
-  c:option("--record-arg", "Bytes of an argument in the recording at the most (16K).", nil,
+  c:option("--record", "Record the calls and their results in a file for lencase try."):argname "FILE"
+  c:option("--record-arg", "Most bytes to record of an argument (16K).", nil,
     options.bytes "--record-arg"):argname "N"
-  c:option("--record-bytes", "Bytes of the recording at the most (64M).", nil, options.bytes "--record-bytes")
+  c:option("--record-bytes", "Most bytes in the recording (64M).", nil, options.bytes "--record-bytes")
     :argname "N"
-  c:option("--record-calls", "Calls in the recording at the most (1000000).", nil, options.count "--record-calls")
+  c:option("--record-calls", "Most calls in the recording (1000000).", nil, options.count "--record-calls")
     :argname "N"
   c:flag("-R --reload", "SIGHUP reloads the grates' scripts instead of going to the program.")
-  c:flag("-i --inline", "Run the grates in the program's own process: fast, and no boundary.")
-  c:flag("-q --quiet", "Do not tell what programs do wrong with their calls (pointers to nowhere).")
-  c:flag("-r --routes", "Show who handles which calls, and run nothing.")
+  c:flag("-i --inline", "Run the grates in the program's own process: fast, but no boundary.")
+  c:flag("-q --quiet", "Do not report what programs do wrong with their calls (bad pointers).")
+  c:flag("-r --routes", "Show which grate handles which call, and run nothing.")
   c:argument("words"):args("*"):hidden(true)
   c:epilog([[
-Every word that ends in .lua is a grate; what follows it are its arguments. The grate next to -- is
-asked first, its own calls go to the one on its left, those of the leftmost to the kernel. A stack
-between %{ and %} is inside of the grate before it, which says which calls go there: clamp.lua, tee.lua.
-A script that is not there is looked for among lencase's examples.
+Every word that ends in .lua is a grate; the words after it are its arguments. The grate next to -- gets
+a call first, its own calls go to the one on its left, those of the leftmost to the kernel. A stack
+between %{ and %} belongs to the grate before it, which decides which calls go there: clamp.lua, tee.lua.
+A script that does not exist is looked for among lencase's examples.
 
-lencase waits until all that the program started has ended, also when it ended before. Signals
+lencase waits until all processes that the program started have ended, even if it ends before them. Signals
 sent to lencase go to the program (with --reload not SIGHUP); Ctrl-C reaches it by itself.
 
-With --inline program and grates are one process, in one address space: a convenience, no boundary; a
-program that wants to gets around its grates. Each process of the program, and each program that it
-executes, has grates of its own: a fork goes on with a copy, exec begins anew; on_exit runs in each when
-it ends. A grate with state = TABLE and merge = function(a, b), or lencase.sum, has one report over all:
-processes hand their state over when they end, and on_exit runs once, here. Programs that are linked
+With --inline program and grates are one process, in one address space: a convenience, not a boundary; a
+program can evade its grates if it wants to. Each process of the program, and each program that it
+executes, has grates of its own: a fork continues with a copy, exec starts anew; on_exit runs in each when
+it ends. A grate with state = TABLE and merge = function(a, b), or lencase.sum, has one report for all:
+processes hand their state over when they end, and on_exit runs once, in lencase. Programs that are linked
 statically, or set-user-ID, are refused.
 
 With --record each call that a grate handles is written to a file when it is over: its arguments, with
 what they point to whether a policy copies it or not, the calls that reached the kernel for it, and
-what the program got. So the file has what the program reads and writes, secrets too: it is its
-owner's alone. It ends at its bounds, and says so. Its format is in lencase(1), under RECORDINGS.
+what the program got. So the file has what the program reads and writes, including secrets: only its
+owner can read it. It ends at its limits, with a message. Its format is in lencase(1), under RECORDINGS.
 
-The exit status is the program's; if a signal ended it, lencase ends by the same. Otherwise
+The exit status is the program's; if a signal ended it, lencase ends by the same signal. Otherwise
   125  lencase itself failed: a bad script or option, tracing not possible
-  126  the program was found and may not be executed
+  126  the program was found and could not be executed
   127  the program was not found]])
 end
 
@@ -62,7 +62,7 @@ local function show_route(route)
   end
 end
 
--- Who handles which call, from the program down to the kernel; then which layers deny the others.
+-- The grates that handle each call, from the program down to the kernel; then the layers that deny the others.
 local function show_routes(state)
   local denied = {} -- the layers, and where -> how many
   for _, route in ipairs(state:routes()) do
@@ -98,14 +98,14 @@ function command.run(args, stack, program)
     shell.give_up(shell.FAILED, "no program: lencase run %s -- PROGRAM (see lencase run --help)", stack[#stack].script)
   end
   if args.inline and args.record then
-    shell.give_up(shell.FAILED, "--record does not go with --inline: calls are recorded from outside, by a traced run")
+    shell.give_up(shell.FAILED, "--record cannot be used with --inline: only a traced run is recorded")
   end
   if args.inline and not args.routes then return require "lencase.cli.inline".run(args, stack, program) end
   local state = stacks.new_state(args)
   stacks.load(state, stack)
   if args.routes then return show_routes(state) end
   local writer = args.record and start_recording(state, args, stack, program)
-  if not state:start() then -- on_start's error has been told
+  if not state:start() then -- on_start's error has been reported
     if writer then writer:close() end
     shell.leave(shell.FAILED)
   end

@@ -7,13 +7,13 @@ local shell = {
 
 local ENOENT = 2
 
---- The status when lencase itself fails; MISUSED of commands whose status tells what they found.
+--- The status when lencase itself fails; MISUSED of commands whose status says what they found.
 shell.failed = shell.FAILED
 
--- Standard error, by lencase's own module when that is there.
+-- Standard error, written by lencase's own module once that is loaded.
 local errors = { put = function(_, text) return io.stderr:write(text) end }
 local core
-local unsaid = false -- something that could not be told
+local unsaid = false -- a message could not be written
 local unwritten -- why standard output could not be written
 
 --- From now on lencase's own module writes.

@@ -1,4 +1,4 @@
--- stacks.lua - the words that name a stack of grates, and the state that it is loaded into
+-- stacks.lua - the words that name a stack of grates, and the state in which it is loaded
 
 ---@class lencase.cli.grate
 ---@field script string
@@ -11,11 +11,11 @@ local shell = require "lencase.cli.shell"
 
 local stacks = {}
 
---- The words from i up to "--" (or the end), and those behind it (nil without "--").
+--- The words from i up to "--" (or the end), and those after it (nil without "--").
 ---@param words string[]
 ---@param i integer
 ---@return string[] before
----@return string[]? behind
+---@return string[]? after
 function stacks.split_program(words, i)
   local before = {}
   while words[i] and words[i] ~= "--" do
@@ -25,7 +25,7 @@ function stacks.split_program(words, i)
   return before, words[i] and table.move(words, i + 1, #words, 1, {})
 end
 
---- The grates from word i on, the bottom first, and the place behind. The first word is a script whatever it is;
+--- The grates from word i on, the bottom first, and the place after them. The first word is always a script;
 --- "%{ ... %}" is a stack inside of the grate before.
 ---@param words string[]
 ---@param i integer
@@ -53,7 +53,7 @@ function stacks.split(words, i, inside)
   return stack, i
 end
 
---- A state that says what it has to say as the command does.
+--- A state whose messages are written as the command's are.
 ---@param args { timeout: number?, max_call_bytes: integer?, reload: boolean?, quiet: boolean?, debug: integer? }
 ---@return table
 function stacks.new_state(args)
@@ -84,9 +84,9 @@ function stacks.load(state, stack)
   end
 end
 
---- A stack's scripts for people, and what tells one version of them from another.
+--- A stack's scripts with their arguments, and hashes that distinguish their versions.
 ---@param stack lencase.cli.grate[]
----@param list? table[] where they go
+---@param list? table[] the list to append to
 ---@return table[]
 function stacks.described(stack, list)
   local recording = require "lencase.tools.recording"
@@ -109,7 +109,7 @@ function stacks.handled_calls(state)
   return names
 end
 
---- The program has ended, which the grates are told as `event`: lencase ends as it did.
+--- The program has ended, which the grates get as `event`: lencase ends in the same way.
 ---@param state table
 ---@param event string
 ---@param how "exit" | "signal"
@@ -119,7 +119,7 @@ end
 function stacks.ended(state, event, how, n, wstatus, writer)
   state:tell(event, wstatus)
   if writer then writer:close() end
-  local lost = state:unwritten() or writer and writer.lost -- it has been told
+  local lost = state:unwritten() or writer and writer.lost -- it has been reported
   state:close()
   if lost then shell.leave(shell.FAILED) end
   if how == "exit" then shell.leave(n) end

@@ -1,4 +1,4 @@
--- try.lua - lencase try: what grates decide about a recording
+-- try.lua - lencase try: what grates decide about the calls of a recording
 
 local core = require "lencase.core"
 local options = require "lencase.cli.options"
@@ -6,7 +6,7 @@ local shell = require "lencase.cli.shell"
 local stacks = require "lencase.cli.stacks"
 
 local command = { name = "try", misuse = shell.MISUSED,
-                  brief = "Show what grates decide otherwise about the calls of a recording." }
+                  brief = "Show which calls of a recording the grates decide differently." }
 
 function command.declare(c)
   c:usage("Usage: lencase try [options] GRATE.lua [arguments] [GRATE.lua [arguments]]... [--] RECORDING")
@@ -16,22 +16,22 @@ function command.declare(c)
   c:argument("words"):args("*"):hidden(true)
   c:epilog([[
 RECORDING, the last word, is what lencase run --record wrote, or record "FILE" at the prompt. The
-grates are a stack as lencase run has them, asked in simulated cages; no program runs. Each call
-that is decided otherwise than it was is shown: RECORDING:LINE: call: recorded ..., now .... It can be
-let through, made with other arguments, answered without a call; other calls can be made, another
-result given, other bytes filled in.
+grates are a stack as under lencase run, in simulated cages; no program runs. Each call that is now
+decided differently is shown: RECORDING:LINE: call: recorded ..., now .... A call can be let through,
+made with other arguments, or answered without a call; other calls can be made, another result
+returned, other bytes filled in.
 
-In the kernel's place stands the recording: a call that equals a recorded one of the same call gets
-its answer and its bytes, one with other arguments the answer that the recorded one got, any other
-ENOSYS. What follows from an answer that the recording does not have is told, and not held against
-the grates. Only calls that the recorded grates handled are in a recording: with strace.lua all are.
+The recording stands in for the kernel: a call that equals one recorded for the same call gets its
+answer and its bytes, one that differs only in its arguments gets the recorded answer, and any other
+ENOSYS. Differences that follow from an answer that the recording does not have are reported, but do
+not count. Only calls that the recorded grates handled are in a recording: with strace.lua all are.
 What scripts do to files by io and os, they do; what they print goes to standard error.
 
-The exit status is 0 when all is decided as it was, 1 when not, and 2 when nothing could be tried: a
-wrong command line, a script that does not load, a file that is no recording or a damaged one.]])
+The exit status is 0 when all calls are decided as before, 1 when not, and 2 when nothing could be tried:
+a wrong command line, a script that does not load, a file that is not a recording or is damaged.]])
 end
 
--- The recording is the last word, whatever the last grate's arguments are.
+-- The recording is the last word, also when the last grate has arguments.
 function command.split(words, c)
   local ours, i = options.split(c, words)
   local before, behind = stacks.split_program(words, i)
@@ -53,7 +53,7 @@ end
 
 local KEYS = { "file", "line", "n", "cage", "call", "recorded", "now", "note" }
 
--- Calls that the grates would handle, and nobody did when the recording was made.
+-- Calls that the grates handle, and that no grate handled when the recording was made.
 local function warn_of_calls(state, rec)
   local recorded, list = {}, {}
   for _, name in ipairs(rec.header.calls or {}) do recorded[name] = true end
@@ -61,7 +61,7 @@ local function warn_of_calls(state, rec)
     if not recorded[name] then table.insert(list, name) end
   end
   if rec.header.calls and #list > 0 then
-    shell.say("nobody handled these when the recording was made, so it does not have them: %s",
+    shell.say("not in the recording, since no grate handled them when it was made: %s",
       table.concat(list, ", "))
   end
 end
@@ -78,13 +78,13 @@ local function same_scripts(stack, rec)
 end
 
 local function tell_counts(counts, stack, rec)
-  local scripts = same_scripts(stack, rec) and ", by the very scripts that were recorded" or ""
+  local scripts = same_scripts(stack, rec) and ", by the same scripts that were recorded" or ""
   local untried = counts.untried > 0 and (", %d not tried"):format(counts.untried) or ""
   local unknown = counts.unknown > 0 and (", %d with an answer that the recording does not have"):format(counts.unknown)
-  shell.say("%d calls tried%s: %d decided otherwise%s%s", counts.tried, scripts, counts.differing, unknown or "",
+  shell.say("%d calls tried%s: %d decided differently%s%s", counts.tried, scripts, counts.differing, unknown or "",
     untried)
   if rec.ended.full then
-    shell.say("the recording had hit its bound of %s: it is not the whole run", rec.ended.full)
+    shell.say("the recording reached its limit of %s: it is not the whole run", rec.ended.full)
   end
 end
 
@@ -99,7 +99,7 @@ end
 function command.run(args, stack, behind)
   if #stack == 0 or #behind ~= 1 then
     shell.give_up(shell.MISUSED,
-      "a script and a recording are wanted: lencase try GRATE.lua RECORDING (see lencase try --help)")
+      "expected a script and a recording: lencase try GRATE.lua RECORDING (see lencase try --help)")
   end
   local ok, rec = pcall(require "lencase.tools.recording".read, behind[1])
   if not ok then shell.give_up(shell.MISUSED, "%s", rec) end
@@ -107,7 +107,7 @@ function command.run(args, stack, behind)
   local state = stacks.new_state(args)
   stacks.load(state, stack)
   warn_of_calls(state, rec)
-  if not state:start() then shell.leave(shell.MISUSED) end -- on_start's error has been told
+  if not state:start() then shell.leave(shell.MISUSED) end -- on_start's error has been reported
   local fine, counts = pcall(require "lencase.tools.replay".run, rec, {
     sim = function(sim) return state:sim(sim) end,
     record = function(f, limit) state:record(f, limit) end,

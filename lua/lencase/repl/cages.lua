@@ -1,4 +1,4 @@
--- cages.lua - simulated cages at the prompt: their calls made, told, kept and tried again
+-- cages.lua - simulated cages at the prompt: their calls are made, shown, kept and tried again
 
 local core = require "lencase.core"
 local decision = require "lencase.tools.decision"
@@ -12,11 +12,11 @@ local show = require "lencase.tools.show"
 
 local MEMORY, ENOSYS, ERRNO_MAX = 1 << 28, 38, 4095
 local PROCESS = { exit = true, exit_group = true, fork = true, vfork = true, clone = true, getpid = true,
-                  getppid = true } -- what a cage is itself: no table of functions must say it
+                  getppid = true } -- what the cage answers itself: a table of functions need not have them
 local FORKS = { fork = true, vfork = true, clone = true }
 
 local cages = {
-  all = {},      -- id -> cage, while it is there
+  all = {},      -- id -> cage, until it has ended
   calls = {},    -- n -> a call made at the prompt
   count = 0,     -- calls made so far
   keep = 100,    -- how many of them are kept
@@ -41,7 +41,7 @@ local function result_text(result)
   return failed(result) and "-1 " .. errno_name(result) or tostring(result)
 end
 
---- n; -1, errno's name; with what the call filled behind it.
+--- n; -1, errno's name; followed by what the call filled.
 function cages.results_of(call)
   if not call.result then return end
   local list = { call.result, nil, n = #call.outs > 0 and 2 + #call.outs or 1 }
@@ -79,7 +79,7 @@ function cages.tell(call)
   for _, event in ipairs(call.events) do
     if event.copied then tell_handler(event) else tell_bottom(event) end
   end
-  if #call.events == 0 then say("  nobody was asked") end
+  if #call.events == 0 then say("  no handler and no bottom was called") end
 end
 
 local call_meta = {
@@ -163,7 +163,7 @@ end
 
 local function words_of(...) return { ... } end
 
--- Asks a function of the bottom's table, with values; its results become the kernel's.
+-- Calls a function of the bottom's table, with values; its results stand for the kernel's.
 local function ask_function(cage, fn, params, words)
   local args = placing.list(cage.sim, params, words)
   for i = 1, #params do
@@ -186,7 +186,7 @@ local function from_table(cage, name, params, words)
   if bottom and not bottom.kernel and not PROCESS[name] then return -ENOSYS, "bottom" end
 end
 
--- A call that is tried again finds what was at the bottom then.
+-- A call that is tried again gets the bottom's answers of then.
 local function from_record(cage, name, params, words)
   if not cage.replays or FORKS[name] then return end
   for k, b in ipairs(cage.replays) do
@@ -203,7 +203,7 @@ end
 
 local adopt
 
--- What is below all handlers of a cage and its forks.
+-- The bottom of a cage and its forks.
 local function bottom_of(root)
   return function(nr, w1, w2, w3, w4, w5, w6, id)
     local words, began = words_of(w1, w2, w3, w4, w5, w6), core.clock()
@@ -283,7 +283,7 @@ end
 
 local writer, writer_limit -- of the file that calls are recorded to
 
--- The recording goes on where it was, or there is none.
+-- Puts the recording back as it was, or none.
 local function resume_recording() core.record(writer and writer.told or false, writer_limit) end
 
 local function stop_recording()
@@ -299,7 +299,7 @@ local function check_bounds(options)
   for name, value in pairs(options) do
     if not LEAST[name] then error(("%s, not %s"):format(RECORD, show.value(name)), 0) end
     if math.type(value) ~= "integer" or value < LEAST[name] then
-      error(("%s: %s is a number from %d, not %s"):format(RECORD, name, LEAST[name], show.value(value)), 0)
+      error(("%s: %s must be a number from %d up, not %s"):format(RECORD, name, LEAST[name], show.value(value)), 0)
     end
   end
 end
@@ -319,8 +319,8 @@ local function start_recording(path, options)
   resume_recording()
 end
 
---- record("FILE", { arg =, bytes =, calls = }): calls are written to a file from now on, bounded so; record(false):
---- not any more. record(n): the last n calls are kept here (100).
+--- record("FILE", { arg =, bytes =, calls = }): from now on calls are written to a file, within these limits;
+--- record(false) stops that. record(n): the last n calls are kept here (100).
 function cages.record(what, options)
   if type(what) == "string" then return start_recording(what, options or {}) end
   if what == false then return stop_recording() end
@@ -341,7 +341,7 @@ local recorded_meta = {
 
 local loaded -- the recording that was loaded last
 
---- load "trace.jsonl": its calls take the place of those that are there. Returns how many there are.
+--- load "trace.jsonl": its calls replace those that are there. Returns how many there are.
 function cages.load(path)
   loaded = recording.read(path)
   for n in pairs(cages.calls) do cages.calls[n] = nil end
@@ -392,8 +392,8 @@ local function new_root(options)
   return new_cage(root.sim, options.bottom)
 end
 
---- cage{ bottom = { write = function(fd, buf, count) ... end }, memory =, guard = }: a simulated cage. What nobody
---- handles goes to the kernel, or to the functions of `bottom`.
+--- cage{ bottom = { write = function(fd, buf, count) ... end }, memory =, guard = }: a simulated cage. Calls
+--- without a handler go to the kernel, or to the functions of `bottom`.
 function cages.cage(options)
   options = options or {}
   for key in pairs(options) do
@@ -445,7 +445,7 @@ function methods.dump(self, addr, n)
   for at = addr, addr + (n or 64) - 1, 16 do
     local bytes = self.sim:read(at, math.min(16, addr + (n or 64) - at))
     if not bytes then
-      io.stdout:write(("%08x  nothing is there\n"):format(at))
+      io.stdout:write(("%08x  not mapped\n"):format(at))
       return
     end
     io.stdout:write(dump_line(at, bytes))
@@ -454,7 +454,7 @@ end
 
 function methods.gone(self) return cages.all[self.id] == nil end
 
---- Ends all cages, and what is recorded of them.
+--- Ends all cages and their recording.
 function cages.close()
   for id, cage in pairs(cages.all) do
     cages.all[id] = nil
@@ -476,7 +476,7 @@ local function bottoms_of(call)
   return list
 end
 
--- A cage like the one that made the call: a fork of it, when it is there still.
+-- A cage like the one that made the call: a fork of it, if it is still there.
 local function stand_in(call)
   local origin = cages.all[call.cage]
   if not origin then return new_root {} end
@@ -528,8 +528,8 @@ local function give_back(ok, ...)
   return ...
 end
 
---- try(n): gives call n to the handlers as they are now. What is below them answers as it did then, and
---- no file is told of it.
+--- try(n): gives call n to the handlers as they are now. The bottom answers as it did then, and
+--- nothing is recorded.
 function cages.try(n)
   local call = cages.calls[n] or error(("call %s was not kept: see calls"):format(show.value(n)), 0)
   core.record(false)

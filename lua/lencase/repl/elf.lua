@@ -1,7 +1,7 @@
--- elf.lua - a program's file: the names of its functions, and how its frames are left
+-- elf.lua - a program's file: the names of its functions, and how to unwind their frames
 --
--- 64-bit, little-endian. Of a file only what is asked for is read. A file that is damaged raises
--- an error somewhere in here: whoever asks catches it.
+-- 64-bit, little-endian. Only what is needed of a file is read. A damaged file raises an error
+-- somewhere in here, which the callers catch.
 
 local elf = {}
 elf.__index = elf
@@ -17,7 +17,7 @@ local function bytes_at(stream, offset, size)
   if size < 0 or size > MAX_TABLE then error("a table of the file is too large", 0) end
   stream:seek("set", offset)
   local bytes = stream:read(size) or ""
-  if #bytes < size then error("the file is cut off", 0) end
+  if #bytes < size then error("the file is truncated", 0) end
   return bytes
 end
 
@@ -46,13 +46,13 @@ end
 function elf.open(path)
   local stream = io.open(path, "rb") or error((path:gsub("^/proc/%d+/root", "")) .. " cannot be read", 0)
   local head = bytes_at(stream, 0, 64)
-  if head:sub(1, 6) ~= "\127ELF\2\1" then error("it is no 64-bit ELF file", 0) end
+  if head:sub(1, 6) ~= "\127ELF\2\1" then error("it is not a 64-bit ELF file", 0) end
   local phoff, shoff, _, _, phsize, phnum, shsize, shnum, names = string.unpack("<i8i8I4I2I2I2I2I2I2", head, 33)
   return setmetatable({ stream = stream, segments = segments_of(stream, phoff, phnum, phsize),
                         sections = sections_of(stream, shoff, shnum, shsize), names = names }, elf)
 end
 
---- The address that the file itself has for a place in it; nil: it has none.
+--- The file's own address of an offset in it; nil: it has none.
 ---@param offset integer
 ---@return integer?
 function elf:address(offset)
@@ -70,7 +70,7 @@ local function read(self, addr, size)
       return bytes_at(self.stream, addr - s.addr + s.offset, math.min(size, s.addr + s.size - addr))
     end
   end
-  error("nothing of the file is there", 0)
+  error("the file has nothing there", 0)
 end
 
 -- }==========================================================================
@@ -104,7 +104,7 @@ local function functions_of(self)
   return list
 end
 
--- The last place of a sorted list with addr <= the one that is looked for; 0: none.
+-- The last place in a sorted list whose addr is not above the one that is looked for; 0: none.
 local function place_of(list, addr)
   local low, high = 0, #list
   while low < high do
@@ -114,7 +114,7 @@ local function place_of(list, addr)
   return low
 end
 
---- The function that an address of the file's own is in, and how far; nil: no name is known.
+--- The function that an address of the file's own is in, and the distance from its start; nil: no name is known.
 ---@param addr integer
 ---@return string? name
 ---@return integer? distance
@@ -133,7 +133,7 @@ end
 
 local RSP, RETURN = 7, 16
 
--- Reads numbers one behind the other, from bytes that begin at an address.
+-- Reads numbers one after the other, from bytes that begin at an address.
 local function cursor(bytes, addr) return { bytes = bytes, base = addr, at = 1 } end
 
 local function take(c, format)
@@ -160,13 +160,13 @@ end
 
 local ENCODED = { [0] = "<i8", [2] = "<I2", [3] = "<I4", [4] = "<i8", [10] = "<i2", [11] = "<i4", [12] = "<i8" }
 
--- A pointer as an encoding says; `data`: what a data-relative one is counted from.
+-- A pointer in an encoding (DW_EH_PE_...); `data`: what a data-relative one is relative to.
 local function pointer(c, encoding, data)
   if encoding == 255 then return nil end
   local here = c.base + c.at - 1
   local value
   if encoding & 15 == 1 then value = uleb(c) elseif encoding & 15 == 9 then value = sleb(c)
-  else value = take(c, ENCODED[encoding & 15] or error("a pointer of a kind that is not known", 0)) end
+  else value = take(c, ENCODED[encoding & 15] or error("unknown pointer encoding", 0)) end
   local relative = encoding & 0x70
   if relative == 0x10 then return value + here end
   if relative == 0x30 then return value + data end
@@ -183,9 +183,9 @@ local function section_named(self, wanted)
   end
 end
 
--- Of a file without a table (one that is linked statically): all descriptions, one behind the other.
+-- Of a file without a table (one that is linked statically): all descriptions, one after the other.
 local function described(self)
-  local section = section_named(self, ".eh_frame") or error("it has no table of frames", 0)
+  local section = section_named(self, ".eh_frame") or error("it has no .eh_frame section", 0)
   local bytes, list, at = bytes_at(self.stream, section.offset, section.size), {}, 1
   while at + 8 <= #bytes do
     local size, back = string.unpack("<I4I4", bytes, at)
@@ -208,14 +208,14 @@ local function header_of(self)
       local _, where, count, kind = take(c, "B"), take(c, "B"), take(c, "B"), take(c, "B")
       pointer(c, where, s.addr)
       local n = pointer(c, count, s.addr)
-      if kind ~= 0x3b or not n then error("its table of frames is of a kind that is not known", 0) end
+      if kind ~= 0x3b or not n then error("unknown kind of .eh_frame_hdr section", 0) end
       return { addr = s.addr, bytes = c.bytes, first = c.at, n = n }
     end
   end
   return { list = described(self) }
 end
 
--- Where the description of the function is that an address is in.
+-- Where the description of the function with this address is.
 local function description_at(self, addr)
   self.header = self.header or header_of(self)
   local h = self.header
@@ -229,10 +229,10 @@ local function description_at(self, addr)
   return string.unpack("<i4", h.bytes, h.first + 8 * (low - 1) + 4) + h.addr
 end
 
--- An entry without its length: a cursor, and the address behind it.
+-- An entry without its length: a cursor, and the address after it.
 function entry_at(self, addr)
   local size = string.unpack("<I4", read(self, addr, 4))
-  if size == 0 or size >= 0xfffffff0 then error("a frame's description is of a kind that is not known", 0) end
+  if size == 0 or size >= 0xfffffff0 then error("unknown kind of frame description", 0) end
   return cursor(read(self, addr + 4, size), addr + 4)
 end
 
@@ -268,7 +268,7 @@ local function skip_block(c)
   c.at = c.at + n
 end
 
--- What the instructions with a byte of their own do to a machine m: row, loc, first, stack, common.
+-- What the instructions of one opcode byte do to a machine m: row, loc, first, stack, common.
 local instructions = {
   [0x00] = function() end,
   [0x01] = function(m, c) m.loc = pointer(c, m.common.encoding, 0) end,
@@ -284,7 +284,7 @@ local instructions = {
   [0x08] = function(m, c) m.row.rules[uleb(c)] = nil end, -- same value
   [0x09] = function(m, c) m.row.rules[uleb(c)] = { from = uleb(c) } end,
   [0x0a] = function(m) table.insert(m.stack, copy(m.row)) end,
-  [0x0b] = function(m) m.row = table.remove(m.stack) or error("a frame's description is damaged", 0) end,
+  [0x0b] = function(m) m.row = table.remove(m.stack) or error("a frame description is damaged", 0) end,
   [0x0c] = function(m, c) m.row.cfa, m.row.offset = uleb(c), uleb(c) end,
   [0x0d] = function(m, c) m.row.cfa = uleb(c) end,
   [0x0e] = function(m, c) m.row.offset = uleb(c) end,
@@ -317,7 +317,7 @@ local function execute(m, c, addr)
     if high == 0x40 then m.loc = m.loc + low * m.common.code
     elseif high == 0x80 then m.row.rules[low] = uleb(c) * m.common.data
     elseif high == 0xc0 then m.row.rules[low] = m.first and m.first.rules[low]
-    else (instructions[op] or error("an instruction of a frame's description is not known", 0))(m, c) end
+    else (instructions[op] or error("unknown instruction in a frame description", 0))(m, c) end
   end
 end
 
@@ -339,7 +339,7 @@ local function row_at(self, addr)
   return m.row
 end
 
-local UCONTEXT_REGS = 40 -- where the registers are in what a signal's handler returns to
+local UCONTEXT_REGS = 40 -- where the registers are in the frame of a signal handler
 local UCONTEXT = { 8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, RSP, RETURN }
 
 local function signal_frame(regs, memory)
@@ -348,7 +348,7 @@ local function signal_frame(regs, memory)
   return new
 end
 
-local function cannot() error("how the frame is left is an expression", 0) end
+local function cannot() error("the frame is described by an expression, which is not supported", 0) end
 
 local function restored(rule, old, cfa, memory, regs)
   if rule == unsupported then cannot() end
@@ -358,7 +358,7 @@ local function restored(rule, old, cfa, memory, regs)
   return old
 end
 
---- The registers of the caller, by their DWARF numbers (7: rsp, 16: where it goes on). `addr` is where the
+--- The registers of the caller, by their DWARF numbers (7: rsp, 16: the return address). `addr` is where the
 --- callee is, of the file's own; memory(address) -> integer.
 ---@param addr integer
 ---@param regs table<integer, integer>

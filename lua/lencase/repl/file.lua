@@ -1,4 +1,4 @@
--- file.lua - the prompt's handlers as a script, and a script's as the prompt's
+-- file.lua - saves the prompt's handlers as a script, and loads a script's into the prompt
 
 local definitions = require "lencase.definition"
 local handlers = require "lencase.repl.handlers"
@@ -60,7 +60,7 @@ local function run(text, path)
   return definition
 end
 
---- load "policy.lua": its handlers take the place of those that are there.
+--- load "policy.lua": its handlers replace those that are there.
 ---@param path string
 function file.load(path)
   local stream = io.open(path, "rb") or fail("%s cannot be read", path)
@@ -118,7 +118,7 @@ function literal(value)
   fail("a %s cannot be written to a script", kind)
 end
 
--- A handler with the locals that are its alone, as a factory's are.
+-- A handler with the locals that only it has, as one made by a factory.
 local function text_of_handler(value, own)
   local lines = {}
   for name, item in pairs(type(value) == "function" and own or {}) do
@@ -154,7 +154,7 @@ local function uses_commands(text)
   return false
 end
 
--- The chunk "name = ..." that was typed last, without what stands before the value.
+-- The chunk "name = ..." that was typed last, without the text before the value.
 local function typed_value(name)
   for n = #file.texts, 1, -1 do
     local value = file.texts[n]:match("^%s*" .. name .. "%s*=%s*(.*)$")
@@ -162,7 +162,7 @@ local function typed_value(name)
   end
 end
 
--- A global's definition: as it was typed; nil when it is one that only handlers give a value.
+-- A global's definition: as it was typed; nil when only handlers assign it.
 local function definition_of(name, user)
   local value = rawget(file.env, name)
   local typed = typed_value(name)
@@ -207,21 +207,21 @@ local function users_of(values)
   return users
 end
 
--- The variable of this name that stands before all handlers: one that several have, or the only one.
+-- The variable of this name that is declared before all handlers: one that several have, or the only one.
 local function shared_variable(name, users)
   local first = next(users)
   if not next(users, first) then return first end
   local shared
   for id, n in pairs(users) do
     if n > 1 and shared then
-      fail("there are several locals %s that handlers share: write them on lines of their own, by other names", name)
+      fail("handlers share several locals named %s: define them on lines of their own, by different names", name)
     end
     if n > 1 then shared = id end
   end
   return shared
 end
 
--- value -> the locals that are its alone, though others have some of the same names; and the others' values.
+-- value -> the locals that only it has, even if others have some of the same names; and the others' values.
 local function share_locals(values)
   local own, shared, users = {}, {}, users_of(values)
   for _, value in ipairs(values) do
@@ -297,7 +297,7 @@ local function new_script()
   return table.concat(lines, "\n")
 end
 
--- A handler of the script's that is made by a function of it has no text of its own.
+-- A handler that a function of the script makes has no text of its own.
 local function check_home(value, place, key)
   local fn = type(value) == "table" and value[2] or value
   if type(fn) ~= "function" or debug.getinfo(fn, "S").source ~= "@" .. loaded.path then return end
@@ -307,7 +307,7 @@ local function check_home(value, place, key)
   end
 end
 
--- The policy and nothing else is not as in the script: its handler may be made by whatever made it.
+-- Only the policy differs from the script's: the handler may then be made by a function of the script.
 local function only_policy(key)
   local new, old = handlers.entries[key], loaded.definition[key]
   if type(new) ~= "table" or type(old) ~= "table" or getmetatable(new) or getmetatable(old) then return false end
@@ -332,7 +332,7 @@ local function edit_of_policy(place, key)
   return { place.first.from, place.first.to + 1, text_of_policy(handlers.entries[key][1]) }
 end
 
--- The changes to a script's text: { from, behind, text }, the handlers that are new in it, the locals they have.
+-- The changes to a script's text: { from, after, text }, the handlers that are new in it, the locals they have.
 local function edits_of(at)
   local edits, texts, new = {}, {}, {}
   local own, shared = share_locals(changed_values())
@@ -385,7 +385,7 @@ end
 function file.save(path)
   local text = loaded and edited_script() or new_script()
   local good, message = load(text, "@" .. path, "t")
-  if not good then fail("it would not be a script: %s", message) end
+  if not good then fail("the result would not be a valid script: %s", message) end
   local ok, why = output.save(path, text)
   if not ok then fail("%s", why) end
 end

@@ -1,7 +1,7 @@
--- frames.lua - where a thread is: its functions, from the innermost outwards, by name
+-- frames.lua - the stack of a thread: its functions, from the innermost outwards, by name
 --
--- How a frame is left is what its file says of it (.eh_frame), and nothing is guessed: where that is not
--- there, as in code made at run time, the way ends, and `why` says so.
+-- Frames are unwound as their file says (.eh_frame), and nothing is guessed: where there is no such
+-- description, as in code made at run time, the list ends, and `why` says so.
 
 local elf = require "lencase.repl.elf"
 
@@ -56,14 +56,14 @@ local function frame_at(pid, maps, exe, addr, look)
   local m = mapping_at(maps, addr)
   local f = { addr = addr, text = ("0x%x"):format(addr), look = look }
   if not m or not m.path:find "^/" then
-    f.why = m and m.path ~= "" and m.path or "no file is there"
+    f.why = m and m.path ~= "" and m.path or "no file is mapped there"
     return f
   end
   f.own, f.file = m.path == exe, m.path:match "[^/]*$"
   local fine, object = pcall(file_at, pid, m.path)
   f.at = fine and object:address(look - m.from + m.offset)
   if not f.at then
-    f.why = fine and "no code of its file is there" or object
+    f.why = fine and "its file has no code there" or object
     return f
   end
   f.object, f.moved = object, addr - look
@@ -90,7 +90,7 @@ local function walk(cage, regs)
     local bytes = cage:read(addr, 8) or error("its stack cannot be read", 0)
     return (string.unpack("<i8", bytes))
   end
-  local function looked_for(addr) -- a call may be the last instruction of its function, a system call, too
+  local function looked_for(addr) -- the call (or system call) may be the last instruction of its function
     return (#list > 0 or cage:read(addr - 2, 2) == SYSCALL) and addr - 1 or addr
   end
   while #list < MAX_FRAMES do
@@ -101,14 +101,14 @@ local function walk(cage, regs)
     if not f.object then return list, f.why end
     local fine, caller = pcall(f.object.unwind, f.object, f.at, now, memory)
     if not fine then return list, tostring(caller) end
-    if caller[RSP] == now[RSP] and caller[RETURN] == addr then return list, "the stack goes in a circle" end
+    if caller[RSP] == now[RSP] and caller[RETURN] == addr then return list, "the frames form a cycle" end
     now = caller
   end
   return list, "there are more"
 end
 
 -- A library makes its calls in functions of its own that its file does not name (__syscall_cancel of glibc
--- 2.41): its innermost frame with a name stands for them, and `inside` is how many they are.
+-- 2.41): its innermost frame with a name represents them, and `inside` is their number.
 local function fold(list)
   local n = 0
   while list[n + 1] and list[n + 1].object and not list[n + 1].name and not list[n + 1].own do n = n + 1 end

@@ -1,4 +1,4 @@
--- grate.lua - the prompt as a grate: it runs when the grate starts, and its handlers are the grate's
+-- grate.lua - the prompt as a grate: it runs in on_start, and its handlers are the grate's
 
 local core = require "lencase.core"
 local install = require "lencase.install"

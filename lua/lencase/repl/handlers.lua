@@ -1,7 +1,7 @@
 -- handlers.lua - the calls that are handled at the prompt, as they are now
 --
--- What is typed becomes a definition as a script would return it, is checked like one, and takes the
--- place of what was in force: handlers stay closures of the prompt's own environment.
+-- What is typed becomes a definition as a script would return it, is checked like one, and replaces the
+-- definition in force: handlers stay closures of the prompt's own environment.
 
 local core = require "lencase.core"
 local definitions = require "lencase.definition"
@@ -11,8 +11,8 @@ local parsing = require "lencase.parsing"
 local handlers = {
   entries = {}, -- name -> what a script writes for the call: a function, a failure, { policy, handler }
   options = {}, -- on_cage, ...: of a file that was loaded
-  changed = {}, -- name -> true: not as in the file that was loaded
-  watch = nil,  -- function(entry, ...) -> done: told of each call that a handler gets
+  changed = {}, -- name -> true: changed since the file was loaded
+  watch = nil,  -- function(entry, ...) -> done: called for each call that a handler gets
 }
 
 local interface -- what is in force
@@ -38,7 +38,7 @@ local function watched(e)
   end
 end
 
---- Puts what the tables say in force; raises an error and changes nothing when it is wrong.
+--- Puts the entries and options in force; raises an error and changes nothing when they are wrong.
 function handlers.apply()
   local new = definitions.new(definition())
   for _, e in ipairs(new.entries) do e.fn = watched(e) end
@@ -66,7 +66,7 @@ local function own_entry(call)
   end
 end
 
---- A call by its name or number: number, name, and what placing.describe is to be asked with; nil: there is none.
+--- A call by its name or number: number, name, and the argument for placing.describe; nil: there is none.
 ---@param call string|integer
 ---@return integer? nr
 ---@return string name
@@ -94,7 +94,7 @@ local function key_of(call)
 end
 
 --- on(call, [policy,] handler): from now on this handles it. Also on(call, { policy, handler, exact = true }), and
---- on(2000, { prototype = "int frob(int a);", policy, handler }) for a call of one's own.
+--- on(2000, { prototype = "int frob(int a);", policy, handler }) for a call of your own.
 function handlers.on(call, policy, fn)
   local name = key_of(call)
   if fn ~= nil then return exchange(name, { policy, fn }) end
@@ -125,7 +125,7 @@ local function parts(value)
   return { nil, value }
 end
 
---- policy(call, text): the handler stays, what is copied changes. policy(call) tells it.
+--- policy(call, text): changes what is copied, with the same handler. policy(call) shows it.
 function handlers.policy(call, text)
   local name = key_of(call)
   handled(name)

@@ -1,4 +1,4 @@
--- help.lua - what `?` and `?open` tell
+-- help.lua - what `?` and `?open` show
 
 local core = require "lencase.core"
 local handlers = require "lencase.repl.handlers"
@@ -14,14 +14,14 @@ c:fork()  c:exit()  c:put("s")  c:dump(addr, n)
 on("write", "pass buf", function(fd, buf, count) ... end)      handle a call; sys.write(...) makes it
 on(2000, { prototype = "int frob(int a);", "copy a", function(a) ... end })    a call of your own: c:frob(1)
 policy("write", "copy buf")  off("write")  routes()
-trace(true)                      show each call: what was copied, who handled it, how long it took
+trace(true)                      show each call: what was copied, which handler ran, how long it took
 calls  calls[7].copied  try(7)   the calls made, and one of them again with the handlers as they are now
 record "trace.jsonl"  record(false)        calls are written to a file; record(20): how many are kept here
 load "trace.jsonl"               the calls of a recording, also of lencase run --record, for calls and try
-step "openat"  step()  step(function(c) return c.fd == 1 end)  run()   a program (lencase repl -- PROGRAM): on to a call
-pathname  args  where            of the call that it is stopped at: its arguments, and who makes it
+step "openat"  step()  step(function(c) return c.fd == 1 end)  run()   a program (lencase repl -- PROGRAM): to a call
+pathname  args  where            of the call that it is stopped at: its arguments, and the code that makes it
 finish()  let()  call{ pathname = "/etc/hosts" }  ret(-1, "ENOENT")    handlers decide it; the kernel; changed; not made
-threads()  choose(tid)  trace "all"  leave()      Ctrl-C stops a program that goes on
+threads()  choose(tid)  trace "all"  leave()      Ctrl-C stops a running program
 save "policy.lua"  load "policy.lua"       the handlers as a script for lencase run
 ?open                            a call's prototype, variants, family and steps
 exit()                           or Ctrl-D
@@ -54,7 +54,7 @@ local function steps(nr, described_by)
   return where .. "\n" .. (text or "")
 end
 
---- help(): a short guide. help "open": what is known of a call.
+--- help(): a short guide. help "open": what is known about a call.
 ---@param name? string
 function help.show(name)
   if not name or name == "" then

@@ -1,4 +1,4 @@
--- lencase.repl - a prompt to try policies at
+-- lencase.repl - a prompt for trying policies
 --
 -- It runs in the Lua state of a grate (lencase.repl.grate), so that what is typed are handlers like any
 -- other. Its commands are plain functions; what is typed are globals of an environment of its own.
@@ -33,7 +33,7 @@ local function routes()
   end
 end
 
--- load "policy.lua" and load "trace.jsonl" are the prompt's; whatever else is Lua's own.
+-- load "policy.lua" and load "trace.jsonl" are the prompt's; all other uses are Lua's own load.
 local function load_either(what, ...)
   local is_file = type(what) == "string" and not what:find "[\n()=]" and select("#", ...) == 0
   if is_file and (what:find "%.jsonl$" or recording.is_one(what)) then return cages.load(what) end
@@ -120,7 +120,7 @@ local function finish(ok, ...)
   return not line.interactive and tostring(values[1]):find "interrupted$" ~= nil -- Ctrl-C ends a filter
 end
 
--- Runs a chunk; true: that was the last.
+-- Runs a chunk; true: it was the last.
 local function run_chunk(chunk, text, n)
   file.texts[n], file.texts["=[" .. n .. "]"] = text, text
   local over = finish(core.interruptible(chunk, function(message) return message end))
@@ -192,7 +192,7 @@ local function attempt(f, ...)
 end
 
 -- A file to load, a program to start ("--" and its words) or to attach to ("-p" and its number), code to
--- run ("-e" and the code). True: the prompt is not wanted.
+-- run ("-e" and the code). True: no prompt follows.
 local function take(words)
   local i, codes = 1, {}
   while words[i] and words[i] ~= "--" do
@@ -224,7 +224,7 @@ function repl.run(words)
   handlers.apply()
   line.open()
   live.interactive = line.interactive
-  if line.interactive then io.stdout:write("lencase ", lencase.VERSION, ": ? tells what there is\n") end
+  if line.interactive then io.stdout:write("lencase ", lencase.VERSION, ": ? for help\n") end
   if not take(words) then loop() end
   line.close()
   live.close()

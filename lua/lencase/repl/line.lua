@@ -1,5 +1,5 @@
--- line.lua - lines from people: by GNU readline, with history and completion, where the system has it; and
--- plain lines from a pipe
+-- line.lua - reads lines: from a terminal by GNU readline, with history and completion, where the system has
+-- it; from a pipe plainly
 
 local core = require "lencase.core"
 local flags = require "lencase.flags"
@@ -66,7 +66,7 @@ local function is_quoted(before)
   return mark ~= nil
 end
 
---- What the word at from..to of a line may become; nil: file names.
+--- The completions of the word at from..to of a line; nil: file names.
 ---@param text string
 ---@param from integer
 ---@param to integer
@@ -103,7 +103,7 @@ end
 
 local KEPT_LINES = 1000
 
---- Whether there is somebody at a terminal; then readline is set up.
+--- Whether the input is a terminal; then readline is set up.
 function line.open()
   line.interactive = core.isatty(0) and core.isatty(1)
   if not line.interactive then return end

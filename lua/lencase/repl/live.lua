@@ -1,7 +1,7 @@
--- live.lua - a live program at the prompt: let go on, stopped at its calls, and what becomes of these
+-- live.lua - a live program at the prompt: it runs, stops at its calls, and these are decided
 --
--- Whenever the prompt is there, the whole program stands still. A stopped call is decided by a handler
--- of its own (core.aside), which the commands let, call and ret are: it has what any handler has.
+-- While the prompt waits for input, the whole program is stopped. A stopped call is decided by a handler
+-- for this call alone (core.aside), made by the commands let, call and ret: it can do what any handler can.
 
 local cages = require "lencase.repl.cages"
 local core = require "lencase.core"
@@ -17,11 +17,11 @@ local live = { interactive = false }
 local run     -- the program; nil: there is none
 local title   -- "4242 (sh)": the program when it was started
 local attached = false
-local current -- thread id: whom the commands are about
-local chosen  -- true: step() looks at no other
+local current -- the id of the thread that the commands are about
+local chosen  -- true: step() stops at no other thread
 local call    -- the call that it is stopped at; nil: it is at none
 local wanted  -- function(call) -> true: step() ends there
-local seen = {} -- thread id -> a call whose end will be told
+local seen = {} -- thread id -> a call whose end will be shown
 local tracing -- nil, "handled" or "all"
 
 local function fail(fmt, ...) error(fmt:format(...), 0) end
@@ -60,7 +60,7 @@ local function call_of(t)
   return cage and stopped.new(cage, t.pid, t.tid, t.nr, t.words) or nil
 end
 
--- Whom the commands are about from now on: a thread that is there.
+-- Chooses the thread that the commands are about from now on.
 local function turn_to(tid)
   local t = thread_of(tid) or thread_of(current) or thread_of(run:pid()) or threads()[1]
   if t and t.tid ~= current then chosen = false end
@@ -77,7 +77,7 @@ end
 
 local function task(t, file) return first_line(("/proc/%d/task/%d/%s"):format(t.pid, t.tid, file)) end
 
--- What a thread that was stopped anywhere is in the midst of.
+-- What a thread that was stopped at an arbitrary place is doing.
 local function midst(t)
   local nr = math.tointeger(tonumber((task(t, "syscall") or ""):match "^%d+"))
   return nr and "in " .. core.callname(nr) or "between calls"
@@ -85,7 +85,7 @@ end
 
 local function doing(t)
   if t.place == "call" then return "at " .. tostring(call_of(t) or core.callname(t.nr)):gsub("^%S+%s+", "") end
-  if t.place == "down" then return "in " .. core.callname(t.nr) .. ", which a handler is asked for" end
+  if t.place == "down" then return "in " .. core.callname(t.nr) .. ", while its handler runs" end
   if t.place == "stopped" then return "stopped by job control" end
   if t.place == "kernel" then return "held by the kernel (it waits for a vfork, or for its threads)" end
   return midst(t)
@@ -100,7 +100,7 @@ function live.threads()
   end
 end
 
---- choose(tid): the commands are about this thread, and step() looks at no other. choose(): at all again.
+--- choose(tid): the commands are about this thread, and step() stops at no other. choose(): at any again.
 function live.choose(tid)
   program()
   if tid == nil then
@@ -117,8 +117,8 @@ end
 
 local function place()
   program()
-  local t = thread_of(current) or fail "the thread is gone: see threads()"
-  local cage = run:cage(t.cage) or fail "the process is gone: see threads()"
+  local t = thread_of(current) or fail "the thread has ended: see threads()"
+  local cage = run:cage(t.cage) or fail "the process has ended: see threads()"
   t.comm, t.doing = task(t, "comm") or "?", doing(t)
   return where.of(t, cage, run:regs(t.tid), call)
 end
@@ -153,7 +153,7 @@ local function arrived(tid, pid, cage, nr, ...)
   return "end"
 end
 
--- What sim's calls are, for the list of calls and for what is told of them.
+-- In the form of sim's calls, for the list of calls and for what is shown of them.
 local function recorded(c, result)
   return { cage = c.pid, nr = c.nr, name = c.name, args = c.list, words = c.words, events = c.events, result = result,
            outs = result and stopped.outs(c, result) or {}, time = core.clock() - c.began }
@@ -203,7 +203,7 @@ local tellers = {
   result = function(tid) turn_to(tid) end,
   lost = function()
     turn_to(current)
-    say "the call has no end: its thread is gone, or has left it"
+    say "the call did not return: its thread has ended, or was diverted from it"
   end,
   interrupt = interrupted,
   stopped = function(_, signal)
@@ -213,7 +213,7 @@ local tellers = {
   ["end"] = function(how, n) ended(how, n) end,
 }
 
--- Lets the program go on until there is something to tell: what happened, whose, and what is told of it.
+-- Continues the program until there is something to show: what happened, in which thread, and its text.
 local function go(looks)
   local every = wanted ~= nil or tracing == "all"
   cages.arriving = nil
@@ -228,7 +228,7 @@ end
 
 local function looking() return wanted ~= nil or tracing ~= nil end
 
--- What is on its way when the prompt comes back is decided by the handlers.
+-- Calls that are under way when the prompt returns are decided by the handlers.
 local function go_on()
   program()
   local _, _, told = go(looking())
@@ -267,7 +267,7 @@ local function test_of(...)
 end
 
 --- step(): to the next call. step("openat", ...): to one of that name (of its family). step(function(c) ... end):
---- to one for which this is true; c has the arguments by name.
+--- to one for which the function returns true; c has the arguments by name.
 function live.step(...)
   program()
   wanted = test_of(...)
@@ -301,7 +301,7 @@ local function at_call()
   return call or fail "the program is not stopped at a call: step() first"
 end
 
--- What c:NAME(...) returns of a simulated cage.
+-- In the form of what c:NAME(...) returns for a simulated cage.
 local function results(c)
   local record = c.record or recorded(c, nil)
   return cages.results_of(record)
@@ -318,10 +318,10 @@ local function finish(entry)
 end
 
 --- finish(): the stopped call goes to its handlers, and to the kernel. Its results. Until it has them
---- all other threads go on, whatever calls they make.
+--- all other threads run and do not stop at calls.
 function live.finish() return finish(nil) end
 
---- let(): it goes to the kernel as it is, and no handler of the prompt's is asked.
+--- let(): it goes to the kernel unchanged, past the prompt's handlers.
 function live.let()
   local c = at_call()
   decision = function() end
@@ -337,7 +337,7 @@ function live.call(changes)
   return finish(aside(c.nr, policy.PASS_THROUGH_POINTERS))
 end
 
--- What a call fills is copied, so that a handler can say what it shall be; nothing else is.
+-- Only what the call fills is copied, so that a handler can give other bytes.
 local function fills_only(c)
   local mask = policy.COPY_ALL_ARGS
   for i, param in ipairs(c.params) do
@@ -353,7 +353,7 @@ local function errno_of(errno)
     if name == errno then return number end
     table.insert(names, name)
   end
-  fail("there is no errno '%s'%s", errno, parsing.did_you_mean(errno, names))
+  fail("unknown errno '%s'%s", errno, parsing.did_you_mean(errno, names))
 end
 
 --- ret(n): the call is not made, and this is its result. ret(-1, "ENOENT"); ret(3, nil, "abc"): with what it fills.
@@ -365,7 +365,7 @@ function live.ret(n, errno, ...)
   return finish(aside(c.nr, fills_only(c)))
 end
 
---- args: of the stopped call, by name.
+--- args: the arguments of the stopped call, by name.
 live.args = setmetatable({}, {
   __index = function(_, name) return call and call[name] or nil end,
   __tostring = function() return show.value(stopped.arguments(at_call())) end,
@@ -410,16 +410,16 @@ function live.attach(pid)
   say("%s is stopped: %s", title, doing(thread_of(current)))
 end
 
---- Ends what was started and lets go of what was attached to.
+--- Ends a program that was started, detaches from one that was attached to.
 function live.close()
   if not run then return end
   local n = run:close()
   run, call = nil, nil
-  if attached then return say("%s goes on", title) end
+  if attached then return say("%s continues", title) end
   say("%s was killed%s", title, n > 1 and (", with %d more processes"):format(n - 1) or "")
 end
 
---- leave(): ends the program, or lets go of one that was attached to; the prompt stays.
+--- leave(): ends the program, or detaches from one that was attached to; the prompt stays.
 live.leave = live.close
 
 -- }==========================================================================

@@ -90,7 +90,7 @@ local function params_of(fn)
   return table.concat(names, ",")
 end
 
---- Where a function of this text is: { from =, to =, named = }, nil when that is not clear.
+--- Where a function of this text is: { from =, to =, named = }, nil when it is ambiguous.
 ---@param text string
 ---@param fn function
 ---@return table?
@@ -140,7 +140,7 @@ local function key_at(list, i)
   return key.kind == "string" and key.text:sub(2, -2) or math.tointeger(tonumber(key.text)), i + 4
 end
 
--- The token behind the value that begins at i.
+-- The token after the value that begins at i.
 local function behind_value(list, i)
   local depth = 0
   while list[i] do
@@ -209,7 +209,7 @@ local function declared_in(list)
   return declared
 end
 
---- All names in a text that are no fields.
+--- All names in a text that are not fields.
 ---@param text string
 ---@return table<string, boolean>
 function source.names(text)
@@ -236,7 +236,7 @@ function source.toplevel(text)
   return names
 end
 
---- Those that the text does not declare itself, and that are no keys in a table.
+--- Those that the text does not declare itself, and that are not keys in a table.
 ---@param text string
 ---@return table<string, boolean>
 function source.globals(text)

@@ -10,12 +10,12 @@ local SHOWN, SHOWN_LIST = 48, 8 -- bytes of a string or a buffer, strings of a l
 
 local stopped = {}
 
--- What placing reads from; `limit`: no more than so many bytes of anything.
+-- What placing reads from; `limit`: at most so many bytes of each argument.
 local function reader_of(cage, limit)
   return { read = function(_, addr, n) return (cage:read(addr, limit and math.min(n, limit) or n)) end }
 end
 
--- What only the call itself fills is an address before it.
+-- Before the call, what only the call fills is an address.
 local function value_of(call, i, limit)
   local param = call.params[i]
   if placing.is_only_filled(param) then return call.words[i] == 0 and core.NULL or call.words[i] end
@@ -67,7 +67,7 @@ local meta = {
   end,
 }
 
---- A call that has arrived and is not made yet. Its arguments are fields, read when they are asked for.
+--- A call that has arrived and is not made yet. Its arguments are fields, read on access.
 ---@param cage userdata
 ---@param pid integer
 ---@param tid integer
@@ -84,7 +84,7 @@ end
 --- Where a name is among the arguments of a call; nil: nowhere.
 stopped.index_of = index_of
 
---- The arguments by name: { fd = 1, ... }; what they were when it was asked for.
+--- The arguments by name: { fd = 1, ... }, as they were when this was called.
 ---@param call table
 ---@return table
 function stopped.arguments(call)

@@ -1,13 +1,13 @@
--- check.lua - what can be said of a script without running a program
+-- check.lua - what can be said about a script without running a program
 --
--- A script is loaded in a grate of its own, which finds what loading finds (lencase.grate); beside that
--- its text is looked at as a tree (source.lua). What is found is an error, a warning or a hint:
+-- A script is loaded in a grate of its own, which finds what loading finds (lencase.grate); besides, its
+-- text is examined as a tree (source.lua). What is found is an error, a warning or a hint:
 --
 --   error    unknown names of calls, of lencase's own and of errnos; too many arguments of a call; a
---            handler that returns nothing after its call, whatever happens
+--            handler that returns nothing after its call on all paths
 --   warning  globals; a handler that may return nothing after its call; a decision on an argument that is
---            passed through: it is nil, or what is there can change
---   hint     a policy that copies what the handler never looks at
+--            passed through: it is nil, or its content can change
+--   hint     a policy that copies what the handler never uses
 
 local core = require "lencase.core"
 local parsing = require "lencase.parsing"
@@ -59,7 +59,7 @@ function meanings.Index(n)
   return object .. "." .. (object == "lencase.branches" and "?" or key)
 end
 
--- What of lencase's an expression stands for: "lencase.sys.write"; nil for everything else.
+-- What part of lencase an expression refers to: "lencase.sys.write"; nil for everything else.
 function meaning(n)
   local f = meanings[n.tag]
   return f and f(n)
@@ -109,7 +109,7 @@ local function described_names(tree, into)
   return into
 end
 
---- The names of calls that a script's text describes itself, for those scripts that stand above it.
+--- The names of calls that a script's text describes itself, for the scripts above it.
 ---@param path string
 ---@param into table<string, boolean>
 function check.described(path, into)
@@ -134,7 +134,7 @@ end
 
 local function check_errno(f, pos, name, module)
   if type(module.errno[name]) == "number" then return end
-  say(f, "error", pos, "no errno \"%s\"%s", name, parsing.did_you_mean(name, sorted(module.errno)))
+  say(f, "error", pos, "unknown errno \"%s\"%s", name, parsing.did_you_mean(name, sorted(module.errno)))
 end
 
 local function check_index(f, n, module)
@@ -203,9 +203,9 @@ local function check_globals(f)
   for _, n in ipairs(f.tree.globals) do
     if n.written then
       local what = n.written.tag == "Function" and "local function" or "local"
-      say(f, "warning", n.pos, "'%s' is a global: is '%s %s' meant?", n.name, what, n.name)
+      say(f, "warning", n.pos, "'%s' is a global: did you mean '%s %s'?", n.name, what, n.name)
     elseif not standard[n.name] and not set[n.name] then
-      say(f, "warning", n.pos, "nothing gives the global '%s' a value%s", n.name, parsing.did_you_mean(n.name, names))
+      say(f, "warning", n.pos, "the global '%s' is never assigned%s", n.name, parsing.did_you_mean(n.name, names))
     end
   end
 end
@@ -214,7 +214,7 @@ end
 
 -- {=================================== flow =================================
 
--- Where a handler is, as bits: it has made no call of its own, it has made one; 0: nobody gets there.
+-- Where a handler is, as bits: it has made no call of its own, it has made one; 0: unreachable.
 local BEFORE, AFTER = 1, 2
 
 local effect, run_block, analyze
@@ -233,7 +233,7 @@ end
 
 local expressions = {}
 
--- A function in this script counts as a call when it makes one on each of its ways.
+-- A function in this script counts as a call when it makes one on each of its paths.
 function expressions.Call(flow, n, at)
   at = effects(flow, n.args, effect(flow, n.func, at))
   if at == 0 or never_returns(n) then return 0 end
@@ -276,7 +276,7 @@ local function loop(flow, block, at, cond)
   local outer = flow.breaks
   flow.breaks = 0
   local forever = cond and cond.tag == "True"
-  for _ = 1, 2 do -- the second time as those that came round
+  for _ = 1, 2 do -- the second time for the iterations after the first
     local start = cond and effect(flow, cond, at) or at
     at = at | run_block(flow, block, start)
   end
@@ -326,7 +326,7 @@ end
 
 function statements.Label(flow, n, at) return at | (flow.gotos[n.name] or 0) end
 
--- What a function of this script gives a handler that returns what it returns.
+-- What a handler returns that returns the results of a function of this script.
 local function tail_call(flow, n, at)
   local call = #n.values == 1 and n.values[1]
   local func = call and call.tag == "Call" and function_of(call.func)
@@ -353,8 +353,8 @@ function run_block(flow, block, at)
   return at
 end
 
--- How a function is left when it is entered as `at` says: `all` of the ways, and those places where it
--- returns nothing, `empty`. nil for one that is at work already.
+-- How a function is left when it is entered in the state `at`: `all` of its ways out, and the places where it
+-- returns nothing, `empty`. nil for a recursive one.
 function analyze(func, at, outer)
   local depth, up = 0, outer
   while up do
@@ -375,7 +375,7 @@ local function check_returns(f, handler)
       seen[place.pos] = true
       local always = place.at == AFTER
       say(f, always and "error" or "warning", place.pos, "%s: the handler %s nothing %s its call", handler.name,
-          always and "returns" or "can return", always and "after having made" or "here, and it may have made")
+          always and "returns" or "can return", always and "after making" or "here, and it may have made")
     end
   end
 end
@@ -399,7 +399,7 @@ local function argument(described, i)
   return got
 end
 
--- Whether some part of the function may take or give the values behind the errno: what a call filled.
+-- Whether some part of the function may take or return the values after the errno: what a call filled.
 local function handles_outs(func)
   local found = false
   source.each(func.block, function(n)
@@ -426,14 +426,14 @@ end
 
 local COPY, ALL_CHOICES = 1, 7
 
--- The mask without a choice for argument i that only says what is so anyway.
+-- The mask without a choice for argument i that is redundant.
 local function passed(mask, i)
   local choice = mask >> 4 * (i - 1) & ALL_CHOICES
   if choice == COPY then mask = mask & ~policy.COPY(i) end
   return mask | policy.PASS(i)
 end
 
--- The policy for a handler that needs nothing of the arguments in `unused`.
+-- The policy for a handler that does not use the arguments in `unused`.
 local function cheaper(mask, described, unused)
   local all = true
   for i = 1, width(described) do
@@ -457,14 +457,14 @@ local function check_copies(f, handler)
     end
   end
   if #names == 0 then return end
-  say(f, "hint", handler.func.pos, "%s: %s copied and the handler never looks at %s: \"%s\" is cheaper", handler.name,
+  say(f, "hint", handler.func.pos, "%s: %s copied and the handler never uses %s: \"%s\" is cheaper", handler.name,
       table.concat(names, ", ") .. (#names > 1 and " are" or " is"), #names > 1 and "them" or "it",
       policy.format(cheaper(mask, described, unused), described))
 end
 
 local comparisons = { ["=="] = true, ["~="] = true, ["<"] = true, ["<="] = true, [">"] = true, [">="] = true }
 
--- Whether what an expression is decides what happens next.
+-- Whether the value of an expression decides what happens next.
 local function decides(n)
   local parent = n.parent
   if parent.tag == "Paren" or parent.tag == "Unary" then return decides(parent) end
@@ -484,7 +484,7 @@ end
 
 local function is_opened(n) return (n.parent.tag == "Method" or n.parent.tag == "Index") and n.parent.object == n end
 
--- Whether it is only asked whether something is there.
+-- Whether it is only tested for nil.
 local function asks_presence(n)
   local parent = n.parent
   if parent.tag == "Unary" and parent.op == "not" then return true end
@@ -505,7 +505,7 @@ local function check_nil(f, handler, var)
   end
 end
 
--- lencase.cage:string(var), lencase.cage:read(var, n): what it gives is used to decide.
+-- lencase.cage:string(var), lencase.cage:read(var, n): the result is used to decide.
 local function reading(use)
   local call = use.parent
   if call.tag == "Method" and (call.name == "string" or call.name == "read") and call.args[1] == use
@@ -538,7 +538,7 @@ end
 
 local by_shown = { pass = check_nil, addr = check_address }
 
--- A function may be the handler of several calls: what is so for all of them is said.
+-- A function may be the handler of several calls: what holds for all of them is reported.
 local function check_decisions(f, handlers)
   local handler = handlers[1]
   for i, var in ipairs(handler.func.params) do
@@ -614,7 +614,7 @@ local function located(script, message)
   return { file = file, line = math.tointeger(tonumber(line)), severity = "error", text = text }
 end
 
---- The findings that an error's message is: lencase.grate tells several at once.
+--- The findings in an error's message: lencase.grate reports several at once.
 ---@param script string
 ---@param message string
 ---@return lencase.finding[]
@@ -654,7 +654,7 @@ local function interface_from(script, chunk, ...)
   return interface
 end
 
---- Loads a script and looks at it; the interface it returned, or nil.
+--- Loads a script and checks it; the interface it returned, or nil.
 ---@param described string names of calls that other scripts describe
 ---@param script string
 ---@param ... string the script's arguments
@@ -699,7 +699,7 @@ function check.sorted(list)
   return out
 end
 
---- As compilers have it.
+--- In the form of compilers' messages.
 ---@param found lencase.finding
 ---@return string
 function check.text(found)

@@ -1,8 +1,8 @@
 -- check_grate.lua - the script that `lencase check` loads in place of an author's
 --
 -- Its arguments: names of calls that are known from other scripts, the author's script, and that one's
--- arguments. What is found in there goes to the log, a line each, fields with tabs between; the grate then is
--- the author's, so that the core installs it and says what it thinks of it.
+-- arguments. What is found in it goes to the log, a line each, fields separated by tabs. The grate that is
+-- returned is the author's, so that the core installs it and reports what it finds wrong.
 
 local check = require "lencase.tools.check"
 local core = require "lencase.core"
@@ -12,8 +12,8 @@ local words = table.pack(...)
 local script = words[2]
 arg = table.move(words, 2, words.n, 0, {}) -- luacheck: ignore 121
 
--- Standard output is for what is found. A coroutine's function is a C function, as print is: a script
--- that has it for a handler is not told of a line in here.
+-- Standard output is for the findings. coroutine.wrap makes it a C function, as print is: the message for a
+-- script that uses it as a handler does not name a line in this file.
 print = coroutine.wrap(function(...) -- luacheck: ignore 121
   local list = table.pack(...)
   while true do

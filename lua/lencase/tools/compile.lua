@@ -1,7 +1,7 @@
--- compile.lua - a script and all that it needs at its start, as one C file: lencase compile
+-- compile.lua - a script and all that it needs to start, as one C file: lencase compile
 --
 -- The script is run once, as a check does, so that what its policies, contracts and prototypes mean is
--- known: the grammars that read them, and LPeg, are not needed any more where the C file is loaded.
+-- known: neither the grammars that read them nor LPeg are needed where the C file is loaded.
 
 local core = require "lencase.core"
 
@@ -9,8 +9,8 @@ local compile = {}
 
 ---@class lencase.compile.options
 ---@field script string the script's file
----@field args? string[] the arguments that it gets for being run here
----@field name? string what the function NAME_load is called by; the script's own name
+---@field args? string[] the arguments with which it is run here
+---@field name? string the NAME in NAME_load; by default the script's name
 ---@field strip? boolean without lines and names: smaller, but messages do not say where
 ---@field branches? integer[][] for each stack inside of the grate, the calls that it handles
 ---@field unchecked? boolean the script is not run: LPeg reads its policies when it is loaded
@@ -22,7 +22,7 @@ local function contents(path)
   if not file then error(message, 0) end
   local text = file:read "a"
   file:close()
-  if not text then error(path .. ": it cannot be read", 0) end
+  if not text then error(path .. ": cannot be read", 0) end
   return (text:gsub("^\xEF\xBB\xBF", ""):gsub("^#[^\n]*", "")) -- as luaL_loadfile does
 end
 
@@ -36,7 +36,7 @@ function compile.name_of(script)
   return name:find "^%a" and name or "grate_" .. name
 end
 
--- What a text names in `require`. A comment may name what is not there: that is left out later.
+-- What a text names in `require`. A comment may name a module that does not exist, which is left out later.
 local function required_in(text)
   local names = {}
   for _, word in ipairs { "require", "when_needed" } do
@@ -54,8 +54,8 @@ local function module_at(name)
   return { name = name, text = contents(path), source = ours or path }
 end
 
--- All modules that the script needs, in a fixed order, and the names of those in C. What ran has
--- required what it needs (`ran`); what it will require in a handler stands in its text.
+-- All modules that the script needs, in a fixed order, and the names of those in C. A script that ran has
+-- required what it needs (`ran`); what it will require in a handler is found in its text.
 local function modules_of(text, ran)
   local modules, in_c, seen = {}, {}, { ["lencase.core"] = true, ["lencase.known"] = true, lpeg = true }
   local function add(name)
@@ -100,7 +100,7 @@ local function written(value)
   return "{" .. table.concat(parts, ",") .. "}"
 end
 
--- Trees are written down when they are made: their owners go on to change them.
+-- Trees are written when they are made, since their owners change them later.
 local function recorder(known)
   return function(kind, key, value)
     known[kind][key] = kind == "trees" and "function() return " .. written(value) .. " end" or written(value)
@@ -128,7 +128,7 @@ local function put_back(t, old)
   for key, value in pairs(old) do t[key] = value end
 end
 
--- Every module in Lua is loaded anew, so that it is seen which are required.
+-- Every Lua module is loaded anew, so that all that are required are noticed.
 local function forget_modules()
   for name in pairs(copy(package.loaded)) do
     local in_lua = name ~= "lencase.core" and package.searchpath(name, package.path)
@@ -136,7 +136,7 @@ local function forget_modules()
   end
 end
 
--- The core of a grate's state says what is inside of it.
+-- In a grate's state its branches come from the core.
 local function set_branches(branches)
   core.branches = branches and function() return #branches end
   core.branch_calls = branches and function(i) return branches[i] end
@@ -227,7 +227,7 @@ local HEAD = [[
 /*
 ** %s: written by 'lencase compile' (lencase %s, %s); compile again instead of changing it
 **
-** To be linked with liblencase. Declare, and call before any cage runs:
+** Link it with liblencase. Declare this function, and call it before any cage runs:
 **
 **   int %s_load(lencase_state *st, int argc, const char *const argv[], lencase_grate **out);
 **
@@ -251,7 +251,7 @@ int NAME_load(lencase_state *st, int argc, const char *const argv[], lencase_gra
 local function needs_text(in_c, unchecked)
   local needs = {}
   if unchecked then
-    table.insert(needs, "LPeg, for policies and contracts that are text: it was not run when it was compiled")
+    table.insert(needs, "LPeg, for policies and contracts that are text: the script was not run when it was compiled")
   end
   if #in_c > 0 then table.insert(needs, "modules in C, as 'require' finds them: " .. table.concat(in_c, ", ")) end
   if #needs == 0 then return "Nothing else is read or parsed." end

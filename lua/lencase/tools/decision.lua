@@ -1,4 +1,4 @@
--- decision.lua - what was decided about a recorded call, compared and in words
+-- decision.lua - decisions about recorded calls, compared and in words
 --
 -- A decision is: let through as it is; made with other arguments; answered without a call; other
 -- calls made; another result, or other bytes than those that the kernel filled in.
@@ -54,7 +54,7 @@ local function arg_text(arg)
 end
 
 --- A call with its arguments: openat(-100, "/etc/hosts", 0).
----@param call table of a recording, or one that was made at its bottom
+---@param call table a recording's, or one made at the bottom
 ---@return string
 function decision.call(call)
   local parts = {}
@@ -112,7 +112,7 @@ local function text_of(call)
   return calls_text(call)
 end
 
---- The arguments in which the program finds other bytes after the one call than after the other; "" for none.
+--- The arguments in which the program finds different bytes after the two calls; "" for none.
 ---@param call table
 ---@param other table
 ---@return string
@@ -121,7 +121,7 @@ function decision.filled(call, other)
   return filled_names(call, other)
 end
 
---- How the program saw it end: "3", "-1 EPERM"; "nothing" when it never did.
+--- The result that the program got: "3", "-1 EPERM"; "nothing" when there was none.
 ---@param result integer?
 ---@return string
 function decision.result(result) return result_text(result) end
@@ -138,7 +138,7 @@ end
 
 -- {================================ comparing ===============================
 
--- A handler whose call never came back is cut short there: what it makes after it now, it would have made.
+-- A handler whose call did not return is cut short there: calls that it makes after it now, it would have made.
 local function same_bottoms(recorded, now)
   local n = #recorded.bottom
   if #now.bottom < n or #now.bottom > n and recorded.result then return false end
@@ -148,8 +148,8 @@ local function same_bottoms(recorded, now)
   return true
 end
 
---- Whether something else is decided now. What the recording does not know the answer to is not
---- held against `now`.
+--- Whether the decision differs now. Calls to which the recording does not know the answer do not
+--- count as a difference.
 ---@param recorded table
 ---@param now table
 ---@return boolean

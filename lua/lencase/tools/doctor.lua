@@ -1,9 +1,9 @@
--- doctor.lua - what of the kernel and of this place works, and what of lencase can be used here
+-- doctor.lua - what the kernel and the environment allow, and what of lencase can be used here
 --
 --   local report = require "lencase.tools.doctor".examine(core.probe(engine))
 --   io.write(doctor.text(report)); report.usable
 --
--- The probes (core/host/probe.h) say what works; here stands what follows from it: which hosts and which kinds of
+-- The probes (core/host/probe.h) say what works; this file says what follows from it: which hosts and which kinds of
 -- entry can be used, and what to do about what is missing.
 
 local doctor = {}
@@ -11,7 +11,7 @@ local doctor = {}
 -- What a host and a kind of entry cannot do without; one of a list is enough.
 local READING = { "vm-read", "proc-mem", "peek" }
 
--- Where the host itself is all that entries need.
+-- Entries that need nothing but the host itself.
 local free = {
   { name = "handlers", needs = {} }, { name = "replaced arguments", needs = {} }, { name = "constants", needs = {} },
 }
@@ -35,18 +35,18 @@ local hosts = {
 
 -- {============================ what to do about it ========================
 
--- What profiles of containers allow to those who have the capability.
+-- What container profiles allow to processes with the capability.
 local BY_CAPABILITY = { ptrace = true, ["vm-read"] = true, ["vm-write"] = true, ["proc-mem"] = true,
                         ["pidfd-getfd"] = true, attach = true, ["sys-ptrace"] = true }
 
 local REFUSED = { EPERM = true, EACCES = true, ENOSYS = true }
 local UNKNOWN = { ENOSYS = true, EINVAL = true, ENOTTY = true, EOPNOTSUPP = true }
 
--- Where the cause is known better than by its errno: text -> what to do, or nil.
+-- Where more is known about the cause than its errno: text -> what to do, or nil.
 local cures = {
   proc = function() return "mount -t proc proc /proc" end,
   pids = function() return "mount -t proc proc /proc" end,
-  hidepid = function() return "mount -o remount,hidepid=0 /proc, if that is wanted" end,
+  hidepid = function() return "mount -o remount,hidepid=0 /proc, if you want that" end,
   ["sys-ptrace"] = function() return "be root, or --cap-add SYS_PTRACE" end,
   ["memfd-exec"] = function(p) return p.errno == "EACCES" and "sysctl vm.memfd_noexec=1" or nil end,
   namespace = function() return "make, or make install" end,
@@ -60,7 +60,7 @@ local cures = {
   end,
 }
 
--- A filter is in force, or what would tell is refused.
+-- A filter is in force, or the probe for it is refused.
 local function is_confined(by_name)
   local filter = by_name["outer-filter"]
   return filter.state ~= "ok" or filter.text ~= "none"
@@ -87,7 +87,7 @@ local function root_of(p, by_name)
   return p
 end
 
--- The probes that are missing of `needs`.
+-- The probes among `needs` that are missing.
 local function missing_of(needs, by_name)
   local missing, seen = {}, {}
   local function add(p)

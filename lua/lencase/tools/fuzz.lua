@@ -1,7 +1,7 @@
 -- fuzz.lua - random and hostile calls for a grate under test: lencase.test.fuzz
 --
 -- Calls are made by the signatures of what the grate handles, most of their arguments as a program would
--- give them, some as an attacker would. The bottom answers at random, too, as a kernel might.
+-- give them, some as an attacker would. The bottom answers at random, too, as a kernel may.
 
 local core = require "lencase.core"
 local flags = require "lencase.flags"
@@ -17,7 +17,7 @@ local placing = require "lencase.tools.placing"
 
 ---@class lencase.test.failure
 ---@field seed integer
----@field n integer the how manieth call it was
+---@field n integer the number of the call, from 1
 ---@field call string "open(\"/tmp\", 65, 384)"
 ---@field message string the script's error
 
@@ -27,7 +27,7 @@ end }
 
 -- {=================================== random ===============================
 
--- xorshift64*; the generator of Lua's own is everybody's.
+-- xorshift64*; Lua's own generator is shared with the scripts.
 local function generator(seed)
   local x = seed * 0x9e3779b97f4a7c15 ~ 0x2545f4914f6cdd1d
   if x == 0 then x = 1 end
@@ -117,7 +117,7 @@ local function argument(rng, call, param)
   return makers[param.kind](rng, param)
 end
 
--- Most counts fit what is counted: these are left to be found out.
+-- Most counts fit what is counted: these are left out, and placing fills them in.
 local function arguments(rng, described, call)
   local args = { n = 0 }
   if not described then

@@ -20,7 +20,7 @@ local bases = {
 }
 local choices = { [1] = "LENCASE_COPY(%d)", [4] = "LENCASE_ADDR(%d)", [8] = "LENCASE_ONCE(%d)" }
 
--- What has to be said of argument n beyond the base.
+-- The terms that argument n needs beyond the base.
 local function said_of(parts, mask, base, n)
   local own, set = mask >> 4 * (n - 1) & 15, mask >> SETS + 4 * (n - 1) & 15
   for bit, text in pairs(choices) do
@@ -33,7 +33,7 @@ local function said_of(parts, mask, base, n)
   if set & ~base ~= 0 then table.insert(parts, ("LENCASE_P_SET_AT(%du, %d)"):format(set & ~base, n)) end
 end
 
--- Whether a base says nothing that the policy does not.
+-- Whether a base sets nothing that the policy does not.
 local function fits(mask, base)
   for n = 1, 6 do
     if mask >> SETS + 4 * (n - 1) & base ~= base then return false end
@@ -118,7 +118,7 @@ local function unknown_description(name)
   return { name = name, prototype = name .. ": six integers", variants = { { params = params } } }
 end
 
--- A call whose signature C does not know has six integers, whatever the script's prototype says.
+-- A call whose signature C does not know has six integers, regardless of the script's prototype.
 local function policy_of(e, nr)
   if e.signature or not core.describe(nr) then return policy.COPY_ALL_ARGS end
   if nr == e.nr then return e.policy end
@@ -154,10 +154,12 @@ end
 
 local function check_interface(interface, script)
   for _, name in ipairs { "provide", "uses" } do
-    if interface.options[name] then error(script .. ": a layer (" .. name .. ") is no table: leave it out", 0) end
+    if interface.options[name] then
+      error(("%s: a layer (%s) cannot be written as a table: leave it out"):format(script, name), 0)
+    end
   end
   for _, e in ipairs(interface.entries) do
-    if e.contract then fail(e, "%s: nobody would hold a C handler to its contract: leave it out", e.name) end
+    if e.contract then fail(e, "%s: contracts are not checked for C handlers: leave it out", e.name) end
   end
   if #interface.entries == 0 then error(script .. ": it handles nothing", 0) end
 end
@@ -183,9 +185,9 @@ local HEAD = [[
 **
 ** Define the functions that are declared here, in a file that includes this one, and put the grate
 ** into a state with NAME_new(st, ud, &grate). They are handlers as lencase.h says (lencase_handler):
-** called for each event of a call, with its arguments in C's types. A pointer leads to the bytes as
-** they were copied (lencase_call_bytes tells how many), and is NULL if the cage's is or if none were;
-** what is not copied, or filled by the call, is the address in the cage.
+** called for each event of a call, with its arguments in C's types. A pointer refers to the bytes
+** that were copied (lencase_call_bytes says how many), and is NULL if the cage's is or if none were;
+** an argument that is not copied, or that the call fills, is the address in the cage.
 */
 
 #ifndef %s
@@ -203,7 +205,7 @@ static inline const void *NAME_bytes(const lencase_call *call, int n) {
   return lencase_call_bytes(call, n, &size);
 }
 
-/* For a handler to return: the call has this result (-EPERM), whatever was done. */
+/* For a handler to return: the call has this result (-EPERM), and no other. */
 static inline lencase_verdict NAME_answer(lencase_call *call, int64_t result) {
   lencase_call_answer(call, result);
   return LENCASE_VERDICT_DONE;

@@ -2,7 +2,7 @@
 
 local json = { null = require "cjson".null }
 
--- How a byte is written that is not written as itself. What a terminal may obey is no raw character.
+-- Bytes that are escaped: also all that a terminal may interpret.
 local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\t"] = "\\t", ["\r"] = "\\r" }
 for code = 0, 255 do
   local byte = string.char(code)
@@ -23,7 +23,7 @@ function json.text(s)
   return '"' .. s:gsub('[%c"\\]', escapes) .. '"'
 end
 
---- Integers up to here are exact for whatever reads numbers as doubles.
+--- Integers up to here are exact for readers that read numbers as doubles.
 json.EXACT = 1 << 53
 
 local function integer(n)
@@ -32,12 +32,12 @@ local function integer(n)
 end
 
 ---@class lencase.json.options
----@field keys string[] an object's, in this order; a key that is not here is not written
+---@field keys string[] the keys of objects, in this order; others are not written
 ---@field string fun(s: string): string json.bytes or json.text
----@field empty? table<string, boolean> the lists that say something when they are empty; others are not written then
----@field space? string behind commas and colons
+---@field empty? table<string, boolean> the lists that are also written when they are empty
+---@field space? string after commas and colons
 
---- What writes a value. An integer that is not exact everywhere is written as a string, in hexadecimal.
+--- A function that writes a value. An integer that is not exact everywhere is written as a string, in hexadecimal.
 ---@param options lencase.json.options
 ---@return fun(value: any): string
 function json.writer(options)

@@ -14,16 +14,16 @@ local lencase = require "lencase"
 local ending = ... or ".keep"
 local refused = lencase.fail "EPERM"
 
--- A null pointer is no string: the kernel says what is wrong with it.
+-- A null pointer is not a string: the kernel says what is wrong with it.
 local function kept(path) return type(path) == "string" and path:sub(-#ending) == ending end
 
 return lencase.grate {
-  -- Stands for unlinkat, too. Nothing returned: the call goes on.
+  -- Also handles unlinkat. Without a return value the call proceeds.
   unlink = { "copy pathname", function(pathname)
     if kept(pathname) then return refused end
   end },
 
-  -- Stands for renameat and renameat2. What was copied is what the kernel gets.
+  -- Also handles renameat and renameat2. The kernel gets the copied paths.
   rename = { "copy oldpath, copy newpath", function(oldpath, newpath)
     if kept(oldpath) or kept(newpath) then return refused end
   end },
@@ -83,11 +83,11 @@ function new.write(name)
   local base = name:gsub("%.lua$", "")
   local last = base:match "[^/]*$"
   if not last:find "^[%w_][%w_-]*$" then
-    return nil, ("'%s' is no name for a script: letters, digits, _ and -"):format(last)
+    return nil, ("'%s' is not a valid script name: use letters, digits, _ and -"):format(last)
   end
   local paths = { base .. ".lua", base .. "_spec.lua" }
   for _, path in ipairs(paths) do
-    if is_there(path) then return nil, path .. " is there already" end
+    if is_there(path) then return nil, path .. " exists already" end
   end
   for i, text in ipairs { grate, spec } do
     local ok, message = output.save(paths[i], (text:gsub("NAME", (last:gsub("%%", "%%%%")))))

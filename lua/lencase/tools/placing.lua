@@ -1,4 +1,4 @@
--- placing.lua - values in the memory of a simulated cage, and back, as signatures say
+-- placing.lua - puts values into the memory of a simulated cage, and reads them back, by signatures
 --
 -- What lencase.test and the prompt put into a cage before a call, and read from it at the bottom.
 
@@ -9,7 +9,7 @@ local did_you_mean = require "lencase.parsing".did_you_mean
 local placing = {}
 
 local PAGE, MAX_STRING, MAX_BYTES, MAX_RUNS = 4096, 1 << 20, 1 << 24, 1024
-local EASY_ROOM, EASY_LENGTH = 4096, 128 -- what a prompt's call has room for when nobody says
+local EASY_ROOM, EASY_LENGTH = 4096, 128 -- the room for a call at the prompt without a size
 
 local known = setmetatable({}, { __mode = "k" }) -- placing.describe
 
@@ -38,14 +38,14 @@ local function is_null(value) return value == core.NULL end
 
 local function allocate(cage, size) return cage:alloc(math.max(size, 1)) end
 
--- Behind the last byte is a page that nobody can read.
+-- After the last byte is a page that cannot be read.
 local function put(cage, bytes)
   local addr = allocate(cage, #bytes)
   if #bytes > 0 then assert(cage:write(addr, bytes)) end
   return addr
 end
 
--- What stands for itself whatever the parameter is; nil: nothing special.
+-- The word of a value that is the same for every parameter; nil: not special.
 local function special(cage, value)
   if is_null(value) then return 0 end
   local meta = type(value) == "table" and getmetatable(value)
@@ -54,7 +54,7 @@ local function special(cage, value)
   if meta == Unterminated then return put(cage, value.text) end
 end
 
---- The word of a value, whatever the parameter is; 0 for one that has no meaning without it.
+--- The word of a value without its parameter; 0 for one that has no meaning without it.
 ---@return integer
 function placing.word(cage, value)
   local word = math.type(value) == "integer" and value or special(cage, value)
@@ -66,7 +66,7 @@ end
 -- {================================== records ================================
 
 local function pack_integer(value, width)
-  value = math.tointeger(value) or fail("an integer is wanted, not a %s", type(value))
+  value = math.tointeger(value) or fail("expected an integer, not a %s", type(value))
   if width < 8 then value = value & (1 << width * 8) - 1 end
   return string.pack(width < 8 and "<I" .. width or "<i8", value)
 end
@@ -135,7 +135,7 @@ local function unpack_field(field, bytes)
   return list
 end
 
--- A struct that is cut short (a sockaddr) has the fields that are there whole.
+-- A truncated struct (a sockaddr) has those fields that are complete.
 function unpack_record(record, bytes)
   if is_scalar(record) then return #bytes >= record.size and unpack_field(record.fields[1], bytes) or nil end
   local value = {}
@@ -145,7 +145,7 @@ function unpack_record(record, bytes)
   return value
 end
 
--- A struct whose size is told in bytes is one, too: what is behind the fields that are known is its rest.
+-- A struct whose size is given in bytes is one, too: what follows the known fields is its rest.
 local function is_sized(param) return param.record and param.elem < param.record.size end
 local function is_single(param) return param.fixed == 1 or is_sized(param) end
 
@@ -182,7 +182,7 @@ end
 
 -- {=================================== words =================================
 
--- "O_WRONLY|O_CREAT" -> 65; nil and the word that is no name
+-- "O_WRONLY|O_CREAT" -> 65; nil and the word that is not a name
 local function number_of(text, call, name)
   local number = 0
   for word in text:gmatch "[^|%s]+" do
@@ -202,10 +202,10 @@ local function integer(value, call, param)
   if type(value) == "string" then number, word = number_of(value, call, param.name) end
   if number then return number end
   if not word then fail("%s: %s is an integer, not a %s", call, param.name, type(value)) end
-  fail("%s: %s: no flag '%s'%s", call, param.name, word, did_you_mean(word, flags.names()))
+  fail("%s: %s: unknown flag '%s'%s", call, param.name, word, did_you_mean(word, flags.names()))
 end
 
--- The variant that the integers among the arguments choose, and these, whatever the variant.
+-- The variant that the integers among the arguments choose, and these integers.
 local function chosen_variant(described, args)
   local words = { 0, 0, 0, 0, 0, 0 }
   for _, variant in ipairs(described.variants) do
@@ -225,7 +225,7 @@ end
 ---@field name string|integer
 ---@field params lencase.param[] of the variant that the call is
 ---@field args table with n
----@field easy boolean? what is left out is guessed, and an integer is an address where a pointer is wanted
+---@field easy boolean? what is left out is guessed, and an integer is an address where a pointer is expected
 ---@field words integer[]
 ---@field lengths table<integer, boolean> which arguments point to the number of what another one points to
 
@@ -253,7 +253,7 @@ local function place_integers(p)
   for i, param in ipairs(params) do
     if param.kind == "int" and args[i] ~= nil then words[i] = integer(args[i], p.name, param) end
   end
-  for i, param in ipairs(params) do -- a count that is not given is as big as what is counted
+  for i, param in ipairs(params) do -- a missing count is set to the size of what it counts
     if param.count and words[param.count] == nil then words[param.count] = count_in(p, param, args[i]) end
   end
   for i, param in ipairs(params) do
@@ -275,13 +275,13 @@ local function size_of(cage, param, words)
   return n * elem
 end
 
--- The length that a call is told by a pointer.
+-- The length that a call gets by a pointer.
 local function told(p, i)
   local value = p.args[i]
   return math.type(value) == "integer" and value or value == nil and p.easy and EASY_LENGTH or nil
 end
 
--- Bytes that the call can want to write to argument `i`; nil: too many.
+-- The most bytes that the call may write to argument `i`; nil: too many.
 local function room_of(p, i)
   local param = p.params[i]
   local length = param.deref and told(p, param.deref)
@@ -289,7 +289,7 @@ local function room_of(p, i)
   return length >= 0 and length <= MAX_BYTES and length * math.max(param.elem, 1) or nil
 end
 
--- An array of pointers with a null behind.
+-- An array of pointers, ended by a null.
 local function place_strings(cage, list)
   local packed = {}
   for i, item in ipairs(list) do
@@ -309,7 +309,7 @@ local function place_runs(cage, list)
   return put(cage, table.concat(packed))
 end
 
--- What the call fills has all the room that the call is told of.
+-- What the call fills has all the room that its arguments say.
 local function put_bytes(p, i, bytes)
   local room = is_filled(p.params[i]) and room_of(p, i) or 0
   return put(p.cage, bytes .. ("\0"):rep(room - #bytes))
@@ -394,7 +394,7 @@ function placing.replacement(call, param, value)
   fail("%s: %s is a %s, which a %s is not", call, param.name, param.ctype, type(value))
 end
 
--- Of a call that nobody described: six integers; a string is an address with it and a NUL.
+-- For a call without a signature: six integers; a string becomes the address of it and a NUL.
 local function six_words(cage, call, args)
   local words, params = {}, unknown_params()
   for i, param in ipairs(params) do
@@ -405,7 +405,7 @@ local function six_words(cage, call, args)
   return words, params
 end
 
--- More arguments than the variant has are none; at ease, those of a longer variant are words that nobody looks at.
+-- More arguments than the variant has are an error; at the prompt (easy), those of a longer variant are ignored.
 local function check_number(call, described, params, args, easy)
   local most = #params
   for _, variant in ipairs(easy and described.variants or {}) do most = math.max(most, #variant.params) end
@@ -414,7 +414,7 @@ local function check_number(call, described, params, args, easy)
   end
 end
 
---- What is known of a call and where its arguments lie; nil when nobody described it.
+--- What is known about a call and where its arguments are; nil when it has no signature.
 ---@param call integer|userdata its number, or a signature
 ---@return table?
 function placing.describe(call)
@@ -459,7 +459,7 @@ end
 
 -- {================================= reading back ============================
 
--- Up to its NUL, page by page, for behind it may be nothing; nil: it has none that can be read.
+-- Up to its NUL, page by page, for the page after it may be unmapped; nil: it has none that can be read.
 local function read_string(cage, addr)
   local parts, total = {}, 0
   while total < MAX_STRING do
@@ -522,7 +522,7 @@ local function read_pointer(cage, param, words, addr)
   return read_bytes(cage, param, words, addr)
 end
 
---- Whether the call itself fills it, and nothing of it is there before.
+--- Whether only the call fills it, so that it has no content before.
 function placing.is_only_filled(param)
   return param.dir == "out" and param.kind ~= "int" and param.kind ~= "iovec"
 end
@@ -550,7 +550,7 @@ function placing.read(cage, params, words, into)
   return into
 end
 
---- Whether some argument that a call only reads is not there to be read.
+--- Whether some argument that a call only reads cannot be read.
 function placing.faults(cage, params, words)
   for i, param in ipairs(params) do
     local reads = param.dir == "in" and param.kind ~= "int" and param.kind ~= "address"
@@ -578,7 +578,7 @@ local function fill_runs(cage, param, words, i, text)
   end
 end
 
---- Writes what a call fills at argument `i`, as a bottom gives it: no more than there is room for.
+--- Writes what a call fills at argument `i`, as a bottom returns it: no more than there is room for.
 ---@param value any a string, or what a struct or an array is given as
 function placing.fill_one(cage, params, words, i, value)
   local param = params[i]

@@ -2,7 +2,7 @@
 --
 -- `lencase run --record FILE` and record "FILE" at the prompt write it, `lencase try` and load "FILE" read
 -- it. This is version 1. The first line says what the file is and what was run (scripts: the bottom first;
--- calls: those that somebody handled; arg_bytes: as many are kept of an argument):
+-- calls: those that a grate handled; arg_bytes: the most that is kept of an argument):
 --
 --   {"format": "lencase-recording", "version": 1, "lencase": "0.1.0", "arch": "x86_64",
 --    "scripts": [{"script": "umask.lua", "args": ["077"], "hash": "0x..."}], "program": ["sh", "-c", "..."],
@@ -13,10 +13,10 @@
 --   {"n": 7, "cage": 1, "pid": 4242, "tid": 4242, "call": "openat", "nr": 257, "cwd": "/tmp",
 --    "args": [...], "bottom": [...], "result": 3, "outs": [...], "error": "umask.lua:3: ..."}
 --
--- "cage" counts the processes; "cwd" is there when it has changed. "bottom" are the calls that reached
+-- "cage" counts the processes; "cwd" is present when it has changed. "bottom" are the calls that reached
 -- the kernel for it, in their order, each with "call", "nr", "args", "result" and "outs" ("cage", when it was for
--- another one); {"same": true, ...} stands for the very call that the program made. "result" is what the
--- program got, a failure is -errno; without one the call never came back (exit, a thread that ended).
+-- another one); {"same": true, ...} is the call that the program made, unchanged. "result" is what the
+-- program got, a failure is -errno; without one the call did not return (exit, a thread that ended).
 -- "outs" are the bytes that it found in the arguments that the call fills; without them, those that the last call at
 -- the bottom had filled. "error": a handler failed.
 --
@@ -28,21 +28,21 @@
 --   bytes, records  "size", and "bytes" if the call reads them
 --   strings         "strings", and "sizes" of each
 --   iovec           "runs", their sizes; "size" of all, and "bytes" of all if the call reads them
---   address         nothing more: nobody described what it points to
+--   address         nothing more: what it points to is not known
 --
 -- "size" and "sizes" say how many bytes there were; when fewer are here, they were cut. What is in "outs" has
 -- "arg", which argument it is, from 1, "size" and "bytes".
 --
--- Among the calls stand lines on cages, "after" so many calls had arrived. A cage is born before all else that is told
--- of it, also one that was there before the recording was begun; "parent" is 0 when the recording has none. "fds" are
+-- Between the calls are lines about cages, "after" so many calls had arrived. A cage is born before all other lines
+-- about it, also one that was there before the recording began; "parent" is 0 when the recording has none. "fds" are
 -- the descriptors below 256 that are open, "status" is that of waitpid(2):
 --
 --   {"after": 6, "born": 2, "pid": 4243, "parent": 1, "shares_files": true, "comm": "sh", "cwd": "/tmp"}
 --   {"after": 8, "exec": 2, "pid": 4243, "comm": "cat", "cwd": "/tmp", "fds": [0, 1, 2]}
 --   {"after": 30, "exit": 2, "pid": 4243, "status": 0}
 --
--- The last line is {"end": true, "calls": 31}, with "full": "bytes" or "lines" when the recording hit its
--- bound and stopped there. A file without it is truncated.
+-- The last line is {"end": true, "calls": 31}, with "full": "bytes" or "lines" when the recording reached its
+-- limit and stopped there. A file without it is truncated.
 --
 -- In strings a character is a byte, U+0000 to U+00FF: so bytes survive every reader of JSON, paths and
 -- texts can be read and searched for, and there is one way to say each; base64 would be shorter for binary data alone.
@@ -63,7 +63,7 @@ local recording = { VERSION = 1, FORMAT = "lencase-recording", ARG_BYTES = 16 <<
 
 -- {=============================== composing ===============================
 
--- What is kept of what becomes of a cage.
+-- What is kept of a cage's events.
 local EVENTS = { born = { "pid", "parent", "shares_files", "comm", "cwd" }, exec = { "pid", "comm", "cwd", "fds" },
                  exit = { "pid", "status" } }
 
@@ -72,7 +72,7 @@ Composer.__index = Composer
 
 local composing = {}
 
--- A cage that was there before the recording was begun is born in it when something of it is told first.
+-- A cage that was there before the recording began is born in it before its first line.
 local function know(self, cage, pid, cwd)
   if self.known[cage] then return end
   self.known[cage] = true
@@ -108,7 +108,7 @@ function composing.over(self, t)
   self.take(call)
 end
 
--- What became of a cage, as its line has it.
+-- A cage's event in the form of its line.
 local function happened(self, event, t)
   local item = { after = self.arrived, [event] = t.cage }
   for _, field in ipairs(EVENTS[event]) do item[field] = t[field] end
@@ -121,7 +121,7 @@ local function happened(self, event, t)
   self.take(item)
 end
 
---- Makes calls and events of what core tells: `take` gets each when it is over. For state:record.
+--- Makes calls and events of the core's reports: `take` gets each when it is over. For state:record.
 ---@param take fun(item: table)
 ---@return table composer
 ---@return fun(event: string, t: table)
@@ -148,7 +148,7 @@ local function same_list(a, b)
   return true
 end
 
---- Whether two arguments are the same to who reads them: where bytes lie does not matter.
+--- Whether two arguments are the same for their reader: addresses do not matter.
 function recording.same_arg(a, b)
   if a.kind ~= b.kind or a.null ~= b.null or a.fault ~= b.fault then return false end
   if a.kind == "int" then return a.int == b.int end
@@ -166,7 +166,7 @@ function recording.same_call(a, b)
   return true
 end
 
---- Whether the same was filled.
+--- Whether both filled the same.
 function recording.same_outs(a, b)
   if #a ~= #b then return false end
   for i, out in ipairs(a) do
@@ -176,7 +176,7 @@ function recording.same_outs(a, b)
   return true
 end
 
---- Whether a call at the bottom is what the program asked for.
+--- Whether a call at the bottom is the call that the program made.
 function recording.is_own(call, b) return not b.cage and recording.same_call({ nr = call.nr, args = call.args }, b) end
 
 -- }==========================================================================
@@ -238,7 +238,7 @@ end
 local FNV_BASIS, FNV_PRIME = 0xcbf29ce484222325, 0x100000001b3
 local LAST_ROOM = 128 -- bytes that the last line may need
 
---- What tells one text of a script from another: FNV-1a of 64 bits.
+--- A hash that distinguishes versions of a script: FNV-1a of 64 bits.
 ---@param path string
 ---@return string?
 function recording.hash(path)
@@ -257,8 +257,8 @@ end
 ---@field lines? integer of the file that are calls
 ---@field arg_bytes? integer of an argument
 ---@field header? table scripts, program, calls
----@field say fun(message: string, lost: boolean?) told when the bound is hit, or (`lost`) the file cannot be written
----@field stop fun() then nothing more is wanted
+---@field say fun(message: string, lost: boolean?) called at the limit, or when the file cannot be written (`lost`)
+---@field stop fun() ends the reports to it
 
 local Writer = {}
 Writer.__index = Writer
@@ -267,7 +267,7 @@ local BUFFER = 64 << 10
 
 local function lose(self, why)
   self.lost, self.file = true, nil
-  self.say(("%s: %s: the recording breaks off"):format(self.path, why), true)
+  self.say(("%s: %s: the recording ends here"):format(self.path, why), true)
   self.stop()
 end
 
@@ -296,7 +296,7 @@ local BOUNDS = { bytes = "%d bytes", lines = "%d calls" }
 
 local function hit(self, full)
   finish(self, full)
-  self.say(("%s: the recording has reached its bound of %s: it ends after %d calls"):format(self.path,
+  self.say(("%s: the recording has reached its limit of %s: it ends after %d calls"):format(self.path,
     BOUNDS[full]:format(self.options[full]), self.calls))
   self.stop()
 end
@@ -330,7 +330,7 @@ function recording.writer(options)
   return self
 end
 
---- Nothing is to come any more. The calls that are not over are not in it.
+--- Ends the recording. Calls that are not over are not in it.
 function Writer:close()
   if self.file then finish(self) end
 end
@@ -370,7 +370,7 @@ local function one_of(set, wanted)
   return { wanted = wanted, read = function(value) return set[value] and value or nil end }
 end
 
--- What a field is read as, nil for what it cannot be; and what is wanted, in words.
+-- How a field is read, nil for an invalid value; and what is expected, in words.
 local VALUES = {
   integer = from(math.mininteger, math.maxinteger, "an integer"),
   number = from(0, (1 << 31) - 1, "a number from 0"),
@@ -378,7 +378,7 @@ local VALUES = {
   descriptor = from(0, 255, "a descriptor below 256"),
   count = from(0, json.EXACT - 1, "a number from 0"),
   ordinal = from(1, json.EXACT - 1, "a number from 1"),
-  pid = from(1, (1 << 31) - 1, "a number of a process"),
+  pid = from(1, (1 << 31) - 1, "the number of a process"),
   size = from(0, math.maxinteger, "a number of bytes"),
   bytes = { wanted = "a string", read = to_bytes },
   path = { wanted = "a string or false", read = function(value) return value ~= false and to_bytes(value) end },
@@ -389,7 +389,7 @@ local VALUES = {
 }
 
 -- What a line and the objects in it are: their fields. "?": it may be missing; "*": a list, which is left out when
--- it is empty; "*?": a list that may be missing, which says something else than an empty one.
+-- it is empty; "*?": a list that may be missing, which is not the same as an empty one.
 local FORMS = {
   header = { format = "bytes", version = "ordinal", lencase = "bytes", arch = "bytes", scripts = "script*?",
              program = "bytes*?", calls = "bytes*?", arg_bytes = "count" },
@@ -422,7 +422,7 @@ local FORMS = {
 }
 FORMS["argument.records"] = FORMS["argument.bytes"]
 
--- form -> its fields in a fixed order, what their texts above mean
+-- form -> its fields in a fixed order, parsed from the texts above
 local FIELDS = {}
 for form, texts in pairs(FORMS) do
   FIELDS[form] = {}
@@ -433,11 +433,11 @@ for form, texts in pairs(FORMS) do
   table.sort(FIELDS[form], function(a, b) return a.key < b.key end)
 end
 
--- What has several forms: the first of these fields that is there says which, itself or what it says.
+-- Objects of several forms: the first of these fields that is present says which, by its name or its value.
 local CHOICES = {
-  line = { "end", "n", "born", "exec", "exit", wanted = "neither a call nor what became of a cage" },
-  bottom = { "same", "call", wanted = "no call at the bottom" },
-  argument = { "null", "fault", "kind", wanted = "no argument of a known kind" },
+  line = { "end", "n", "born", "exec", "exit", wanted = "neither a call nor an event of a cage" },
+  bottom = { "same", "call", wanted = "not a call at the bottom" },
+  argument = { "null", "fault", "kind", wanted = "not an argument of a known kind" },
 }
 
 local function has_its_bytes(object) return object.size == nil or object.size >= #(object.bytes or "") end
@@ -454,7 +454,7 @@ end
 local function is_sum(arg)
   local left = arg.size
   for _, size in ipairs(arg.runs) do
-    if size > left then return arg.size == math.maxinteger end -- as many as no number says
+    if size > left then return arg.size == math.maxinteger end -- more than any number says
     left = left - size
   end
   return left == 0
@@ -482,11 +482,11 @@ local function are_filled(call)
 end
 
 local CUT = { "size", "is less than its bytes are", has_its_bytes }
-local NAMED = { "call", "is not what its 'nr' is called", is_named_so }
-local SIX = { "args", "are more than a call has", function(call) return #call.args <= 6 end }
+local NAMED = { "call", "is not the name of its 'nr'", is_named_so }
+local SIX = { "args", "are more than six", function(call) return #call.args <= 6 end }
 local OUTS = "are not of arguments that the call fills, each once and in their order"
 
--- How the fields of an object go together: what must hold, and what is said of which field when it does not.
+-- How the fields of an object must fit together: { field, message, test }.
 local RELATIONS = {
   ["line.n"] = { NAMED, SIX, { "outs", OUTS, are_filled } },
   ["bottom.call"] = { NAMED, SIX, { "outs", OUTS, is_filled } },
@@ -501,7 +501,7 @@ local RELATIONS = {
 
 local function cage_of(self, line) return self.cages[line.cage or line.exec or line.exit] end
 
--- A call of a cage's that has ended may be over later than it.
+-- A call may end later than its cage.
 local function is_there(self, line)
   local cage = cage_of(self, line)
   if not cage then return false end
@@ -521,19 +521,19 @@ end
 local function comes_after(self, event) return event.after >= self.after and event.after >= self.last end
 
 local LATER = { "after", "is less than the number of a line before", comes_after }
-local function lives(field) return { field, "is no cage that is there", is_there } end
+local function lives(field) return { field, "is not a cage that exists", is_there } end
 local PID = { "pid", "is not that of its cage", is_its_pid }
 
--- How a line goes together with those before it: they are written as things are over.
+-- How a line must fit those before it: lines are written when calls and events are over.
 local HISTORY = {
-  ["line.n"] = { { "n", "stands there twice", function(self, call) return not self.calls[call.n] end },
-                 lives "cage", PID, { "bottom", "has a cage that is not there", knows_bottoms } },
-  ["line.born"] = { { "born", "is a cage that is there", function(self, event) return not self.cages[event.born] end },
-                    { "parent", "is no cage that was there",
+  ["line.n"] = { { "n", "appears twice", function(self, call) return not self.calls[call.n] end },
+                 lives "cage", PID, { "bottom", "has a cage that does not exist", knows_bottoms } },
+  ["line.born"] = { { "born", "is a cage already", function(self, event) return not self.cages[event.born] end },
+                    { "parent", "is not an earlier cage",
                       function(self, event) return event.parent == 0 or self.cages[event.parent] end }, LATER },
   ["line.exec"] = { lives "exec", PID, LATER },
   ["line.exit"] = { lives "exit", PID, LATER },
-  ["line.end"] = { { "calls", "is not how many there are", function(self, line) return line.calls == self.count end } },
+  ["line.end"] = { { "calls", "is not their number", function(self, line) return line.calls == self.count end } },
 }
 
 -- }==========================================================================
@@ -550,8 +550,8 @@ end
 
 -- `place`: which of the line's fields it is, for people; "" for the line itself.
 local function misplaced(self, place, value, wanted)
-  if value == nil then wrong(self, "'%s' is missing: %s is wanted", place, wanted) end
-  wrong(self, "'%s' is %s: %s is wanted", place, shown(value), wanted)
+  if value == nil then wrong(self, "'%s' is missing: expected %s", place, wanted) end
+  wrong(self, "'%s' is %s: expected %s", place, shown(value), wanted)
 end
 
 local function below(place, field) return place == "" and field or place .. "." .. field end
@@ -583,7 +583,7 @@ local function read_object(self, form, value, place)
   local object = {}
   if type(value) ~= "table" then misplaced(self, place, value, "an object") end
   for key in pairs(value) do
-    if not FORMS[form][key] then wrong(self, "'%s' is no field of what stands there", below(place, tostring(key))) end
+    if not FORMS[form][key] then wrong(self, "'%s' is not a field here", below(place, tostring(key))) end
   end
   for _, field in ipairs(FIELDS[form]) do
     object[field.key] = read_field(self, field, value[field.key], below(place, field.key))
@@ -592,7 +592,7 @@ local function read_object(self, form, value, place)
   return object
 end
 
--- Which form an object has that may have several.
+-- The form of an object that may have several.
 local function form_of(self, name, value, place)
   if type(value) ~= "table" then misplaced(self, place, value, "an object") end
   for _, key in ipairs(CHOICES[name]) do
@@ -610,7 +610,7 @@ function read_named(self, name, value, place)
   return read
 end
 
--- What was not written because it is as elsewhere, or follows from the rest.
+-- Restores what was not written because it is repeated, or follows from the rest.
 local function expand_args(args)
   for _, arg in ipairs(args) do
     arg.word = arg.int or arg.at or 0
@@ -677,7 +677,7 @@ local function take_line(self, text)
   local ok, value = pcall(cjson.decode, text)
   if self.line == 1 then return take_header(self, ok and value) end
   if self.ended then wrong(self, "something follows the last line") end
-  if not ok or type(value) ~= "table" then wrong(self, "no line of a recording: it is truncated or damaged") end
+  if not ok or type(value) ~= "table" then wrong(self, "not a line of a recording: it is truncated or damaged") end
   local form = form_of(self, "line", value, "")
   local line = read_object(self, form, value, "")
   line.line = self.line
@@ -688,7 +688,7 @@ local function take_line(self, text)
   takers[form](self, line)
 end
 
--- As things happened: what was "after" call n comes behind it.
+-- In the order in which things happened: events "after" call n follow it.
 local function in_order(a, b)
   local n, m = a.n or a.after, b.n or b.after
   if n ~= m then return n < m end
@@ -702,10 +702,10 @@ end
 ---@field calls table<integer, lencase.recording.call> by their numbers
 ---@field last integer the greatest number
 ---@field count integer how many there are
----@field items table[] calls and what became of cages, as they happened
+---@field items table[] calls and events of cages, as they happened
 ---@field ended table the last line
 
---- Reads a recording; raises what is wrong with it, with its line.
+--- Reads a recording; raises an error with the line when something is wrong.
 ---@param path string
 ---@return lencase.recording
 function recording.read(path)
@@ -714,7 +714,7 @@ function recording.read(path)
   local self = { path = path, line = 0, calls = {}, items = {}, cages = {}, last = 0, after = 0, count = 0 }
   for text in file:lines "L" do
     self.line = self.line + 1
-    if self.line > 1 and text:sub(-1) ~= "\n" then wrong(self, "the line breaks off: the recording is truncated") end
+    if self.line > 1 and text:sub(-1) ~= "\n" then wrong(self, "the line is incomplete: the recording is truncated") end
     take_line(self, text)
   end
   if self.line == 0 then

@@ -1,12 +1,12 @@
--- replay.lua - a recording made again, for handlers as they are now, in simulated cages
+-- replay.lua - makes the calls of a recording again in simulated cages, for handlers as they are now
 --
--- Each call is put into a cage's memory as it was and made; at the bottom stands what was recorded there. A call
+-- Each call's arguments are put into a cage's memory and the call is made; the bottom answers as recorded. A call
 -- that reaches the bottom and equals one that the recorded call had made gets that one's result and bytes, in
--- the order of the recording. One that differs in its arguments alone gets them too: the answer is assumed. Any other
--- is one that the recording does not know: ENOSYS. Cages come, execute and go as they did; descriptors
--- and the working directory refer to what they did.
+-- the order of the recording. One that differs in its arguments alone gets them too: the answer is assumed. To any
+-- other the recording does not know the answer: ENOSYS. Cages are created, execute and end as they did;
+-- descriptors and the working directory refer to the same files.
 --
--- What differs from then: addresses; memory that no argument of a call told of is not there; calls
+-- What differs from the recorded run: addresses; memory that was not a call's argument is missing; calls
 -- come one after the other, in the order in which they arrived; clocks, and what scripts do by io and os.
 
 local core = require "lencase.core"
@@ -43,7 +43,7 @@ function placers.int(_, arg) return arg.int end
 
 function placers.address(_, arg) return arg.word end
 
--- What was cut off a string is not known; its length is.
+-- The bytes beyond the cut of a string are unknown; its length is known.
 local function whole(text, size)
   check_size(size)
   return text .. ("?"):rep(size - #text) .. "\0"
@@ -70,7 +70,7 @@ function placers.iovec(sim, arg)
   return put(sim, table.concat(runs))
 end
 
--- A pointer that could not be read keeps its value, unless something of a simulated cage's is there.
+-- A pointer that could not be read keeps its value, unless the simulated cage has memory there.
 local function unreadable(word) return word >= CAGE_BEGIN and word < CAGE_END and NOWHERE or word end
 
 local function place(sim, arg)
@@ -153,7 +153,7 @@ local function apply(world, event)
   end
 end
 
--- What is yet to come of a cage.
+-- The events of a cage that are still to come.
 local function next_event(world, fits)
   for i = world.at, #world.items do
     local item = world.items[i]
@@ -161,7 +161,7 @@ local function next_event(world, fits)
   end
 end
 
--- A call that makes a cage, or another program of one, is over when that has happened.
+-- A call that creates a cage or executes a program is over when that event has happened.
 local function take_effect(world, cage, made)
   local result = made.result
   if EXECS[made.call] and result == 0 then
@@ -179,7 +179,7 @@ end
 
 -- {================================= bottom ================================
 
--- What was recorded for a call that has come through; whether its arguments were others.
+-- What was recorded for a call that reached the bottom; whether its arguments differ.
 local function recorded_for(world, made)
   local list, similar = world.current.bottom, nil
   for i, b in ipairs(list) do
@@ -196,7 +196,7 @@ local function recorded_for(world, made)
   return list[similar], true
 end
 
--- It never came back: the cage ended with it, or a thread of it did.
+-- It did not return: the cage ended with it, or a thread of it did.
 local function no_answer(world, cage)
   if world.last_call[cage] == world.current.n then
     local event = next_event(world, function(item) return item.exit == cage end)
@@ -241,7 +241,7 @@ local function is_cut_list(arg)
   return false
 end
 
--- What of its arguments the recording has in part.
+-- The arguments that the recording has only in part.
 local function cut_names(call)
   local names = {}
   for _, arg in ipairs(call.args) do
@@ -286,7 +286,7 @@ end
 ---@class lencase.replay.options
 ---@field sim fun(options: table): userdata makes a first cage: state:sim or core.sim
 ---@field record fun(f: function|false, limit?: integer): any state:record or core.record
----@field each? fun(call: table, now: table?, differs: boolean, why: string?) told of each call
+---@field each? fun(call: table, now: table?, differs: boolean, why: string?) called for each call
 
 local function look_ahead(world)
   for _, item in ipairs(world.items) do
@@ -345,7 +345,7 @@ function replay.run(rec, options)
   return counts
 end
 
--- What a cage was when call `n` arrived, as if it had come to be so.
+-- Brings a cage to its state at the arrival of call `n`.
 local function cage_before(rec, call)
   local born = { after = 0, born = call.cage, pid = call.pid, line = 0 }
   for _, item in ipairs(rec.items) do
@@ -372,7 +372,7 @@ function replay.one(rec, call, options)
   return result, reason
 end
 
---- What must be known to judge a difference; "" for nothing.
+--- What one must know to judge a difference; "" for nothing.
 ---@param call table
 ---@param now table
 ---@return string
@@ -381,11 +381,11 @@ function replay.note(call, now)
   if now.unknown then
     table.insert(notes, "the recording does not know the answer: ENOSYS")
   elseif now.assumed then
-    table.insert(notes, "the answer is that to the recorded call")
+    table.insert(notes, "the answer is that of the recorded call")
   end
   local filled = decision.filled(call, now)
-  if filled ~= "" then table.insert(notes, "other bytes in " .. filled) end
-  if cut ~= "" then table.insert(notes, "the recording has " .. cut) end
+  if filled ~= "" then table.insert(notes, "different bytes in " .. filled) end
+  if cut ~= "" then table.insert(notes, "the recording has only " .. cut) end
   return table.concat(notes, "; ")
 end
 

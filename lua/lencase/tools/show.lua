@@ -1,4 +1,4 @@
--- show.lua - values as people read them, in Lua's own notation; colours on a terminal only
+-- show.lua - values in Lua's own notation, for reading; colours on a terminal only
 
 local core = require "lencase.core"
 local policy = require "lencase.policy"
@@ -133,7 +133,7 @@ function show.values(values)
   return table.concat(list, "  ")
 end
 
---- A time as people say it.
+--- A time in a fitting unit.
 ---@param seconds number
 ---@return string
 function show.time(seconds)

@@ -68,7 +68,7 @@ local levels = { ["or"] = 1, ["and"] = 2, ["<"] = 3, [">"] = 3, ["<="] = 3, [">=
                  ["*"] = 11, ["/"] = 11, ["//"] = 11, ["%"] = 11, ["^"] = 14 }
 local right = { [".."] = true, ["^"] = true }
 
--- Operands and operators in turn, as a tree.
+-- Operands and operators alternating, as a tree.
 local function tree_of(...)
   local list, i = { ... }, 1
   local function climb(least)
@@ -208,7 +208,7 @@ end
 
 local function nothing() end
 
--- What several values leave for the i-th of several variables.
+-- The value that the i-th of several variables gets.
 local function value_at(values, i)
   local last = values[#values]
   if i < #values or last and i == #values then return values[i] end
@@ -340,8 +340,8 @@ end
 ---@return integer
 function source.line(text_, pos) return select(2, text_:sub(1, pos - 1):gsub("\n", "")) + 1 end
 
---- The tree of a script; its `globals` are the Name nodes of no variable. nil for what cannot be read: what is
---- Lua load() knows better.
+--- The tree of a script; its `globals` are the Name nodes of no variable. nil for what cannot be read;
+--- load() has a message for that.
 ---@param text_ string
 ---@return table?
 function source.parse(text_)
