@@ -82,7 +82,7 @@ print("still here")]])
     for rules, message in pairs {
       ["alow read"] = "line 1, column 1: expected default, allow, errno, log or kill",
       ["\nallow raed"] = "line 2, column 7: unknown call 'raed' (did you mean 'read'?)",
-      ["errno EFOO read"] = "column 7: no errno 'EFOO'",
+      ["errno EFOO read"] = "column 7: unknown errno 'EFOO'",
       ["errno EPERM read if fd = 3"] = "column 24: expected an operator",
       ["errno EPERM read if buf == 3"] = "'buf' is a pointer",
       ["errno EPERM read if fx == 3"] = "read has no argument 'fx' (did you mean 'fd'?)",

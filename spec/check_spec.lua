@@ -1,6 +1,6 @@
 -- lencase check: a script for each mistake that it finds, and nothing found in the examples
 
-local source = require "lencase.tools.source"
+local source = require "lencase.source"
 local support = require "spec.support"
 
 local HEAD = 'local lencase = require "lencase"\nlocal sys = lencase.sys\n'
@@ -80,9 +80,9 @@ describe("lencase check", function()
 
   describe("finds in the text:", function()
     it("globals", function()
-      finds("3: warning: 'n' is a global: is 'local n' meant?", "n = 1\nreturn lencase.grate { close = function() return n end }")
-      finds("3: warning: 'f' is a global: is 'local function f' meant?", "function f() end\nreturn lencase.grate {}")
-      finds("3: warning: nothing gives the global 'sting' a value (did you mean 'string'?)",
+      finds("3: warning: 'n' is a global: did you mean 'local n'?", "n = 1\nreturn lencase.grate { close = function() return n end }")
+      finds("3: warning: 'f' is a global: did you mean 'local function f'?", "function f() end\nreturn lencase.grate {}")
+      finds("3: warning: the global 'sting' is never assigned (did you mean 'string'?)",
             "return lencase.grate { close = function() return sting.len '' end }")
       finds("", "local _ENV = { n = 1, lencase = lencase }\nn = 2\nreturn lencase.grate {}")
       finds("", "_G.n = 1\nreturn lencase.grate { close = function() print(_G.n, arg) end }")
@@ -148,11 +148,11 @@ describe("lencase check", function()
     end
 
     it("copies that the handler does not use", function()
-      finds_in('4: hint: write: buf is copied and the handler never looks at it: "pass pointers" is cheaper',
+      finds_in('4: hint: write: buf is copied and the handler never uses it: "pass pointers" is cheaper',
                "write = function(fd, buf, count) return sys.write(fd, nil, count) end")
-      finds_in('4: hint: rename: newpath is copied and the handler never looks at it: "pass newpath" is cheaper',
+      finds_in('4: hint: rename: newpath is copied and the handler never uses it: "pass newpath" is cheaper',
                "rename = { 'copy all', function(oldpath, newpath) return sys.rename(oldpath) end }")
-      finds_in('4: hint: fstat: statbuf is copied and the handler never looks at it: "pass pointers" is cheaper',
+      finds_in('4: hint: fstat: statbuf is copied and the handler never uses it: "pass pointers" is cheaper',
                "fstat = function(fd) return sys.fstat(fd) end")
       finds_in("", "write = function(fd, buf) return sys.write(fd, tostring(buf):upper()) end")
       finds_in("", "fstat = function(fd) local n, errno, st = sys.fstat(fd) return n, errno, st end")
@@ -178,7 +178,7 @@ describe("lencase check", function()
     local out, status = checked(HEAD .. "n = 1\nreturn lencase.grate { wriet = print }", "--json")
     assert.are.equal(1, status)
     assert.are.equal([[
-[{"file": "bad.lua", "line": 3, "severity": "warning", "text": "'n' is a global: is 'local n' meant?"},
+[{"file": "bad.lua", "line": 3, "severity": "warning", "text": "'n' is a global: did you mean 'local n'?"},
  {"file": "bad.lua", "line": 4, "severity": "error", "text": "unknown call 'wriet' (did you mean 'write'?)"}]
 ]], out)
     out, status = checked("return require 'lencase'.grate {}", "--json")

@@ -524,7 +524,7 @@ lencase_verdict count_clock_gettime(lencase_call *call, lencase_event event, voi
   it("says what cannot be a table", function()
     support.in_folder(function(dir)
       for entries, message in pairs {
-        ['provide = { "read" }'] = "a layer (provide) is no table", ["on_exit = print"] = "it handles nothing",
+        ['provide = { "read" }'] = "a layer (provide) cannot be written as a table", ["on_exit = print"] = "it handles nothing",
         ['write = { "copy all", args = { count = "1.." }, function() end }'] = "contracts are not checked for C handlers",
       } do
         write_file(dir .. "/x.lua", ('return require "lencase".grate { %s }'):format(entries))

@@ -238,8 +238,16 @@ local function check_policy(at, e)
   if not text then fail(at, "%s: %s", e.name, message) end
 end
 
+-- A constant answer says nothing when it is given: in a process that runs inline, where lencase run has checked the
+-- script before, its line is not looked up, since parsing the script would take longer than all else.
+local function place_of(declared, key, value)
+  local constant = is_failure(value) or type(value) == "table" and is_failure(value[2])
+  if constant and core.sends and core.sends() then return where.script(declared) or "lencase.grate" end
+  return where.of(declared, key)
+end
+
 local function new_entry(declared, key, value)
-  local at = where.of(declared, key)
+  local at = place_of(declared, key, value)
   local e = { nr = callnum(at, key), where = at }
   e.name = type(key) == "string" and key or core.callname(key)
   local raw = entry_of(at, e.name, value)

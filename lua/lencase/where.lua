@@ -40,16 +40,23 @@ function where.text(script)
   return text
 end
 
--- The first line on which the script sets `key`, as in "key =" or "[1] =".
-local function line_of(script, key)
-  if compiled.lines[key] then return compiled.lines[key] end
-  local name = tostring(key):gsub("%p", "%%%0")
-  local pattern = math.type(key) and "%[%s*" .. name .. "%s*%]%s*=" or "%f[%w_]" .. name .. "%s*=[^=]"
-  local n = 0
-  for line in (where.text(script) or ""):gmatch "([^\n]*)\n?" do
-    n = n + 1
-    if line:find(pattern) then return compiled.found("lines", key, n) end
+local read = {} -- the text whose `lines` are known: key -> the first line on which it is set
+
+-- The lines of the keys of the definitions in a text; none when LPeg is missing, or in a compiled script.
+local function lines_of(text)
+  if text == read.text then return read.lines end
+  read = { text = text, lines = {} }
+  local found, source = pcall(require, "lencase.source")
+  local tree = text ~= "" and found and source.parse(text)
+  for _, k in ipairs(tree and source.keys(tree) or {}) do
+    read.lines[k.key] = read.lines[k.key] or source.line(text, k.pos)
   end
+  return read.lines
+end
+
+-- The first line on which the script sets `key`, as in "key =" or "[1] ="; nil when the key is computed.
+local function line_of(script, key)
+  return compiled.lines[key] or compiled.found("lines", key, lines_of(where.text(script) or "")[key])
 end
 
 --- "script.lua:12" of what is said about a key of a definition.

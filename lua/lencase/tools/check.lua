@@ -12,7 +12,7 @@
 local core = require "lencase.core"
 local parsing = require "lencase.parsing"
 local policy = require "lencase.policy"
-local source = require "lencase.tools.source"
+local source = require "lencase.source"
 
 local check = {}
 

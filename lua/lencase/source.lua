@@ -10,7 +10,7 @@
 --   Name      name, var (nil: a global)                       Index       object, key
 --   Call      func, args          Method  object, name, args  Table       fields { key =, value = }
 --   Binary    op, left, right     Unary   op, operand         Paren       inner
---   String    value (as it was typed)      Number, Nil, True, False, Vararg
+--   String    value (as it was typed)      Number value      Nil, True, False, Vararg
 --
 -- A statement may be a Call or Method. A variable has name, pos, init (the expression that its value is),
 -- assigned (it gets another value somewhere), uses (Name nodes), and, when a parameter, place (from 1).
@@ -49,8 +49,9 @@ local function sign(text) return P(text) * skip end
 local name = (C(letter * (letter + digit) ^ 0) - reserved) * skip
 
 local exponent = S "+-" ^ -1 * digit ^ 1
-local number = (P "0" * S "xX" * (hex + ".") ^ 1 * (S "pP" * exponent) ^ -1
-                + (digit ^ 1 * ("." * digit ^ 0) ^ -1 + "." * digit ^ 1) * (S "eE" * exponent) ^ -1) * skip
+local numeral = P "0" * S "xX" * (hex + ".") ^ 1 * (S "pP" * exponent) ^ -1
+              + (digit ^ 1 * ("." * digit ^ 0) ^ -1 + "." * digit ^ 1) * (S "eE" * exponent) ^ -1
+local number = numeral / tonumber * skip
 
 local escape = "\\" * (P "z" * S " \t\r\n\f\v" ^ 0 + P "\r\n" + 1)
 local function quoted(mark) return mark * C((escape + 1 - S(mark .. "\n")) ^ 0) * mark end
@@ -158,7 +159,7 @@ local grammar = P {
   branch = Ct(V "expression" * keyword "then" * V "block"),
   expression = V "operand" * (binary * V "operand") ^ 0 / tree_of,
   operand = node("Unary", field("op", unary) * field("operand", V "operand")) + V "simple",
-  simple = node("Number", number) + string_node
+  simple = node("Number", field("value", number)) + string_node
     + node("Nil", keyword "nil") + node("True", keyword "true") + node("False", keyword "false")
     + node("Vararg", dots)
     + node("Function", keyword "function" * body) + V "table" + V "chain",
@@ -332,6 +333,33 @@ function source.each(n, f)
     if type(n[key]) == "table" then source.each(n[key], f) end
   end
   for _, child in ipairs(n) do source.each(child, f) end
+end
+
+-- The variables whose value a table expression is, and the table itself, of an argument.
+local function table_of(n)
+  if n and n.tag == "Name" then return n.var and n.var.init, n.var end
+  return n
+end
+
+--- The places of the keys of the tables that a script gives to lencase.grate, in the order of the text:
+--- { key = a string or number, pos = }. Keys that are computed are left out.
+---@param tree table of source.parse
+---@return { key: any, pos: integer }[]
+function source.keys(tree)
+  local keys = {}
+  local function add(key)
+    if key and (key.tag == "String" or key.tag == "Number") then table.insert(keys, { key = key.value, pos = key.pos }) end
+  end
+  source.each(tree, function(n)
+    if n.tag ~= "Call" or n.func.tag ~= "Index" or n.func.key.value ~= "grate" then return end
+    local definition, var = table_of(n.args[1])
+    for _, item in ipairs(definition and definition.fields or {}) do add(item.key) end
+    for _, use in ipairs(var and var.uses or {}) do
+      if use.parent.tag == "Index" and use.parent.object == use and use.parent.written then add(use.parent.key) end
+    end
+  end)
+  table.sort(keys, function(a, b) return a.pos < b.pos end)
+  return keys
 end
 
 --- The line of a place in a text.
