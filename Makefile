@@ -414,6 +414,7 @@ check-generated:
 
 check-lua:
 	luacheck -q $(LUA_FILES)
+	$(LUA) scripts/check-columns.lua $(LUA_FILES) $(wildcard *.md core/*.md core/host/*/*.md lua/lencase/*.md)
 
 check-style:
 	clang-format --dry-run -Werror $(C_FILES)

@@ -68,7 +68,8 @@ describe("clamp:", function()
 
   it("follows descriptors through dup, fork and exec", function()
     local stack = "clamp.lua --prefix DIR/tmp %{ T in %}"
-    assert.are.equal("in write,in write,", (told(stack, "sh -c 'exec 7>DIR/tmp/f; exec 8>&7; (sh -c \"echo a >&8\"); exec 7>&-; echo b >&8; echo c'")))
+    assert.are.equal("in write,in write,",
+      (told(stack, "sh -c 'exec 7>DIR/tmp/f; exec 8>&7; (sh -c \"echo a >&8\"); exec 7>&-; echo b >&8; echo c'")))
   end)
 
   it("does not take a path that only begins like the prefix", function()
@@ -78,9 +79,11 @@ describe("clamp:", function()
   end)
 
   it("by descriptor, class, name, cage and expression", function()
-    assert.are.equal("in write,", (told("clamp.lua --fd 1 --calls write %{ T in %}", "sh -c 'echo x; cd /no/such 2>/dev/null; :'")))
+    assert.are.equal("in write,",
+                     (told("clamp.lua --fd 1 --calls write %{ T in %}", "sh -c 'echo x; cd /no/such 2>/dev/null; :'")))
     assert.are.equal("in write,", (told("clamp.lua --calls %desc --when 'name == \"write\"' %{ T in %}", "echo x")))
-    assert.are.equal("in write,", (told("clamp.lua --cage echo --calls write %{ T in %}", "sh -c '/bin/echo x; echo y'")))
+    assert.are.equal("in write,",
+                     (told("clamp.lua --cage echo --calls write %{ T in %}", "sh -c '/bin/echo x; echo y'")))
     assert.are.equal("", (told("clamp.lua --not --calls write,read %{ T in %}", "echo x")))
   end)
 

@@ -132,7 +132,8 @@ describe("count_writes says of fresh files what their sizes are:", function()
     if support.sanitized then return end
     in_work(function(dir, work)
       local report = dir .. "/report"
-      local _, err, status = sh(("%s run --inline examples/count_writes.lua --json -o %s -- %s/spec/dynamic_writes io_submit %s"):format(
+      local _, err, status =
+        sh(("%s run --inline examples/count_writes.lua --json -o %s -- %s/spec/dynamic_writes io_submit %s"):format(
         support.lencase, report, support.build, work))
       assert.are.same({ "", 0 }, { err, status })
       assert.are.same(sizes_below(work), bytes_below(work, cjson.decode(support.read_file(report))))

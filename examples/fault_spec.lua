@@ -13,13 +13,15 @@ local function python(body) return "/usr/bin/python3 -c " .. quote("import os, t
 
 -- Each write fails or not: a letter for each of the n lines.
 local function writes(rule, n)
-  local body = ("s = ''\nfor i in range(%d):\n  try: os.write(1, b''); s += '.'\n  except OSError: s += 'x'\nprint(s)"):format(n)
+  local body = ("s = ''\nfor i in range(%d):\n  try: os.write(1, b''); s += '.'\n  except OSError: s += 'x'\nprint(s)")
+    :format(n)
   return (under((rule:gsub("^write", "write:if=count==0")), python(body)):gsub("\n", ""))
 end
 
 describe("fault.lua", function()
   it("applies to the calls that when= names", function()
-    for when, wanted in pairs { ["3"] = "..x......", ["3+"] = "..xxxxxxx", ["2+3"] = ".x..x..x.", ["2..4"] = ".xxx.....",
+    for when, wanted in pairs { ["3"] = "..x......", ["3+"] = "..xxxxxxx", ["2+3"] = ".x..x..x.",
+                                ["2..4"] = ".xxx.....",
                                 ["1..7+3"] = "x..x..x..", ["20"] = "........." } do
       assert.are.equal(wanted, writes("write:error=EIO:when=" .. when, 9), when)
     end
@@ -78,12 +80,14 @@ print(time.monotonic() - start >= 0.6, mine < time.monotonic() - start)]])
 
   it("knows classes and families, and the first rule that applies decides", function()
     local body = [[
-for f in (lambda: os.open("/dev/null", 0), lambda: os.stat("/dev/null"), lambda: os.unlink("/no"), lambda: os.getppid()):
+for f in (lambda: os.open("/dev/null", 0), lambda: os.stat("/dev/null"), lambda: os.unlink("/no"),
+          lambda: os.getppid()):
   try: print(f() != None, end=" ")
   except OSError as e: print(e.strerror, end=", ")]]
     assert.are.equal("True True No such file or directory, True ", (under("%network:error=EIO", python(body))))
     local rule = "%file:error=EUCLEAN:if=pathname==/dev/null %file:error=EIO:if=pathname==/dev/null unlink:error=EBUSY"
-    assert.are.equal("Structure needs cleaning, Structure needs cleaning, Device or resource busy, True ", (under(rule, python(body))))
+    assert.are.equal("Structure needs cleaning, Structure needs cleaning, Device or resource busy, True ",
+                     (under(rule, python(body))))
   end)
 
   it("reports how often its rules were applied", function()
@@ -94,11 +98,13 @@ for f in (lambda: os.open("/dev/null", 0), lambda: os.stat("/dev/null"), lambda:
   it("says what is wrong with a rule, and where", function()
     for rule, message in pairs {
       ["wrte:error=EIO"] = "unknown call 'wrte' (did you mean 'write'?)", ["write"] = "expected :",
-      ["write:error=EFOO"] = "column 13: no errno 'EFOO'", ["write:errr=1"] = "column 7: expected error=, retval=",
+      ["write:error=EFOO"] = "column 13: unknown errno 'EFOO'", ["write:errr=1"] = "column 7: expected error=, retval=",
       ["write:when=3"] = "does nothing", ["write:error=EIO:when=x"] = "which calls (3, 3+, 3+2, 3..5), found 'x'",
-      ["write:error=EIO:if=fd"] = "expected an operator", ["write:error=EIO:if=pathname~x"] = "no call of 'write' has 'pathname'",
+      ["write:error=EIO:if=fd"] = "expected an operator",
+      ["write:error=EIO:if=pathname~x"] = "no call of 'write' has 'pathname'",
       ["write:error=EIO:retval=1"] = "exclude each other", ["write:error=EIO:error=EIO"] = "given twice",
-      ["write:signal=FOO"] = "unknown signal 'FOO'", ["write:error=EIO:p=2"] = "0 to 1", ["write:delay_enter=x"] = "expected a time",
+      ["write:signal=FOO"] = "unknown signal 'FOO'", ["write:error=EIO:p=2"] = "0 to 1",
+      ["write:delay_enter=x"] = "expected a time",
     } do
       local _, err, status = under(quote(rule), "true")
       assert.are.equal(125, status)

@@ -62,7 +62,8 @@ cd DIR/..; pwd; ls DIR | wc -l; cd m; cat ../script | wc -l; cat DIR/../script |
   it("shares what is opened over dup, fork and exec", function()
     local memory = alike [[
 cd DIR; exec 7> f; echo a >&7; (echo b >&7); sh -c 'echo c >&7'; exec 8>&7 7>&-; echo d >&8; exec 8>&-; cat f
-exec 5< f; read x <&5; (read y <&5; echo "$y"); cat <&5; rm f; exec 6<> g; echo text >&6; rm g; cat /dev/null >&6; exec 6>&-]]
+exec 5< f; read x <&5; (read y <&5; echo "$y"); cat <&5; rm f
+exec 6<> g; echo text >&6; rm g; cat /dev/null >&6; exec 6>&-]]
     assert.are.equal("a\nb\nc\nd\nb\nc\nd\n0", memory)
   end)
 
@@ -100,8 +101,10 @@ for f, args in [(os.mkdir, ["d"]), (os.rmdir, ["f"]), (os.unlink, ["d"]), (os.un
   print(f.__name__, attempt(f, *args))
 r = os.open("f", 0); w = os.open("f", W)
 print(attempt(os.write, r, b"x"), attempt(os.read, w, 1), attempt(os.ftruncate, r, 0), attempt(os.lseek, r, -1, 0))
-print(attempt(os.pread, r, 9, 3), attempt(os.pread, r, 9, 99), attempt(os.getdents, r, 9) if hasattr(os, "getdents") else "")
-print(attempt(os.isatty, r), attempt(os.fchdir, r), attempt(os.read, os.open("d", 0), 1), attempt(os.read, os.open("f", os.O_PATH), 1))
+print(attempt(os.pread, r, 9, 3), attempt(os.pread, r, 9, 99),
+      attempt(os.getdents, r, 9) if hasattr(os, "getdents") else "")
+print(attempt(os.isatty, r), attempt(os.fchdir, r), attempt(os.read, os.open("d", 0), 1),
+      attempt(os.read, os.open("f", os.O_PATH), 1))
 print(attempt(os.execv, "f", ["f"]), attempt(os.statvfs, "no"))
 os.mkdir("d/x"); print(attempt(os.rmdir, "d"), attempt(os.rename, "d", "l"))
 os.chdir("d/x"); os.rmdir("../x"); print(attempt(os.getcwd), attempt(os.open, "y", C), attempt(os.listdir, "."))]]
@@ -115,9 +118,11 @@ print(os.pwritev(f, [b"pq", b"r"], 1), os.pread(f, 4, 2), os.lseek(f, -3, 2), os
 a, b = bytearray(3), bytearray(5)
 print(os.preadv(f, [a, b], 1), a, b, os.lseek(f, 2, 0), os.readv(f, [b, a]), a, b)
 os.lseek(f, 10000, 0); os.write(f, b"end"); print(os.fstat(f).st_size, os.pread(f, 4, 9998), set(os.pread(f, 9000, 50)))
-os.ftruncate(f, 8); os.ftruncate(f, 20); print(os.pread(f, 99, 0)); os.posix_fallocate(f, 0, 30); print(os.stat("f").st_size)
+os.ftruncate(f, 8); os.ftruncate(f, 20); print(os.pread(f, 99, 0)); os.posix_fallocate(f, 0, 30)
+print(os.stat("f").st_size)
 g = os.open("f", os.O_WRONLY | os.O_APPEND); os.write(g, b"tail"); print(os.lseek(g, 0, 1), os.pread(f, 99, 28))
-print(fcntl.fcntl(g, fcntl.F_GETFL) & 0xffff); fcntl.fcntl(g, fcntl.F_SETFL, 0); os.write(g, b"!"); print(os.stat("f").st_size)
+print(fcntl.fcntl(g, fcntl.F_GETFL) & 0xffff); fcntl.fcntl(g, fcntl.F_SETFL, 0); os.write(g, b"!")
+print(os.stat("f").st_size)
 big = bytes(range(256)) * 20000; os.pwrite(f, big, 777); print(os.pread(f, len(big), 777) == big, os.stat("f").st_size)
 import mmap
 m = mmap.mmap(f, 0, mmap.MAP_PRIVATE); print(m[777:781], len(m)); m[0] = 33; print(os.pread(f, 1, 0))
@@ -136,14 +141,18 @@ print(n, os.listdir("d"))
 d = os.open("d", 0); os.mkdir("s", dir_fd=d); os.symlink("../d/s", "l", dir_fd=d)
 f = os.open("x", os.O_CREAT | os.O_RDWR, dir_fd=d); os.close(f)
 os.rename("x", "y", src_dir_fd=d, dst_dir_fd=d); os.link("y", "z", src_dir_fd=d, dst_dir_fd=d)
-print(sorted(os.listdir(d)), os.stat("y", dir_fd=d).st_nlink, os.readlink("l", dir_fd=d), os.stat("l", dir_fd=d).st_nlink)
+print(sorted(os.listdir(d)), os.stat("y", dir_fd=d).st_nlink, os.readlink("l", dir_fd=d),
+      os.stat("l", dir_fd=d).st_nlink)
 os.utime("y", ns=(5, 7000000009), dir_fd=d); print(os.stat("y", dir_fd=d).st_mtime_ns); os.chmod("y", 0o601, dir_fd=d)
-os.rename("d", "e"); print(oct(os.stat("e/y").st_mode), os.access("s", os.X_OK, dir_fd=d)); os.unlink("y", dir_fd=d); os.rmdir("s", dir_fd=d)
+os.rename("d", "e"); print(oct(os.stat("e/y").st_mode), os.access("s", os.X_OK, dir_fd=d))
+os.unlink("y", dir_fd=d); os.rmdir("s", dir_fd=d)
 os.fchdir(d); print(os.path.basename(os.getcwd()), sorted(os.listdir())); os.chdir(".."); print(os.listdir("."))
 t = os.open(".", os.O_TMPFILE | os.O_RDWR); os.write(t, b"no name"); print(os.fstat(t).st_nlink, os.listdir("."))
-print(os.pread(os.open("/proc/self/fd/%d" % t, 0), 9, 0)); os.link("/proc/self/fd/%d" % t, "named", follow_symlinks=True)
+print(os.pread(os.open("/proc/self/fd/%d" % t, 0), 9, 0))
+os.link("/proc/self/fd/%d" % t, "named", follow_symlinks=True)
 print(open("named").read(), os.fstat(t).st_nlink, os.stat("/dev/fd/%d" % t).st_size)
-for i, e in enumerate(sorted(os.scandir("e"), key=lambda e: e.name)): print(e.name, e.is_symlink(), e.is_dir(follow_symlinks=False))
+for i, e in enumerate(sorted(os.scandir("e"), key=lambda e: e.name)):
+  print(e.name, e.is_symlink(), e.is_dir(follow_symlinks=False))
 import shutil; shutil.rmtree("e"); print(os.listdir("."))]]
   end)
 
@@ -153,13 +162,17 @@ import struct, time
 f = os.open("f", os.O_RDWR | os.O_CREAT); r, w = os.pipe(); r2, w2 = os.pipe()
 fcntl.lockf(f, fcntl.LOCK_EX, 10, 5)
 if os.fork() == 0:
-  print(attempt(fcntl.lockf, f, fcntl.LOCK_EX | fcntl.LOCK_NB, 10, 0), attempt(fcntl.lockf, f, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, 14))
-  kind, whence, start, size, pid = struct.unpack("hhqqi", fcntl.fcntl(f, fcntl.F_GETLK, struct.pack("hhqqi", 1, 0, 0, 0, 0)))
-  print(kind, start, size, pid == os.getppid(), attempt(fcntl.lockf, f, fcntl.LOCK_EX | fcntl.LOCK_NB, 5, 0), flush=True)
+  print(attempt(fcntl.lockf, f, fcntl.LOCK_EX | fcntl.LOCK_NB, 10, 0),
+        attempt(fcntl.lockf, f, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, 14))
+  kind, whence, start, size, pid = struct.unpack(
+    "hhqqi", fcntl.fcntl(f, fcntl.F_GETLK, struct.pack("hhqqi", 1, 0, 0, 0, 0)))
+  print(kind, start, size, pid == os.getppid(),
+        attempt(fcntl.lockf, f, fcntl.LOCK_EX | fcntl.LOCK_NB, 5, 0), flush=True)
   os.write(w, b"x"); fcntl.lockf(f, fcntl.LOCK_EX, 1, 7); print("had to wait", os.read(r2, 1), flush=True); os._exit(0)
 os.read(r, 1); time.sleep(0.05); os.write(w2, b"y"); fcntl.lockf(f, fcntl.LOCK_UN, 10, 5); os.wait()
 print(attempt(fcntl.lockf, f, fcntl.LOCK_EX | fcntl.LOCK_NB))
-g = os.open("f", os.O_RDWR); fcntl.flock(f, fcntl.LOCK_EX); print(attempt(fcntl.flock, g, fcntl.LOCK_SH | fcntl.LOCK_NB))
+g = os.open("f", os.O_RDWR); fcntl.flock(f, fcntl.LOCK_EX)
+print(attempt(fcntl.flock, g, fcntl.LOCK_SH | fcntl.LOCK_NB))
 os.close(f); print(attempt(fcntl.flock, g, fcntl.LOCK_EX | fcntl.LOCK_NB))]]
   end)
 
@@ -170,7 +183,8 @@ ln f DIR/../hard; cp /bin/true t; ./t; mkfifo p
 /usr/bin/python3 -S -c "import os; print(os.listxattr('f'))" 2>&1 | tail -1
 /usr/bin/python3 -S -c "import mmap; f = open('f', 'r+'); mmap.mmap(f.fileno(), 0)" 2>&1 | tail -1]],
       "imfs.lua --at DIR --size 2")
-    for _, line in ipairs { "cat: write error: No space left on device", "2097152\nsmall\n", "/hard'.*Invalid cross%-device link",
+    for _, line in ipairs { "cat: write error: No space left on device", "2097152\nsmall\n",
+                            "/hard'.*Invalid cross%-device link",
                             "./t: Permission denied", "'p': Operation not permitted", "Operation not supported: 'f'",
                             "No such device" } do
       assert.is_truthy(memory:find(line), line .. "\n" .. memory)

@@ -63,7 +63,8 @@ describe("readonly.lua", function()
     assert.equal(3, (t:open("/f", "O_RDONLY")))
     assert.same({ -1, "EROFS" }, { t:open("/f", "O_WRONLY") })
     assert.same({ -1, "EROFS" }, { t:creat("/f", 420) })
-    for _, call in ipairs(t.calls) do assert.equal(0, (call.flags or 0) & 0x241, call[1]) end -- O_WRONLY, O_CREAT, O_TRUNC
+    -- O_WRONLY, O_CREAT, O_TRUNC
+    for _, call in ipairs(t.calls) do assert.equal(0, (call.flags or 0) & 0x241, call[1]) end
     kind = S_IFCHR
     assert.equal(3, (t:open("/dev/null", "O_WRONLY")))
     assert.same({ -1, "EROFS" }, { t:unlinkat(-100, "/f", 0) })
@@ -114,7 +115,8 @@ end)
 describe("seccomp.lua", function()
   it("goes by number and arguments", function()
     with_file("errno EPERM mkdir if mode & 022\nkill unlink if flags == 1\nerrno EACCES read\n", function(path)
-      assert.has_error(function() test.load("seccomp.lua", path) end, path .. ": line 2, column 16: unlink has no argument 'flags'")
+      assert.has_error(function() test.load("seccomp.lua", path) end,
+                       path .. ": line 2, column 16: unlink has no argument 'flags'")
     end)
     with_file("errno EPERM mkdir if mode & 022\nkill unlink\nerrno EACCES read\n", function(path)
       local t = test.load("seccomp.lua", path)
@@ -141,7 +143,8 @@ describe("strace.lua", function()
       t:write(1, test.BAD, 5)
       t:finish()
       local text = support.read_file(path):gsub("%[%d+%] ", "")
-      assert.is_truthy(text:find('openat(AT_FDCWD, "/x", O_RDONLY|O_CLOEXEC) = -1 ENOENT (No such file or directory)\n', 1, true), text)
+      assert.is_truthy(text:find('openat(AT_FDCWD, "/x", O_RDONLY|O_CLOEXEC) = -1 ENOENT (No such file or directory)\n',
+                                 1, true), text)
       assert.is_truthy(text:find('read(3, "hi", 10) = 2\n', 1, true), text)
       assert.is_truthy(text:find("write(1, 0xbad, 5) = -1 ENOSYS", 1, true), text)
     end)
@@ -198,14 +201,16 @@ describe("clamp.lua", function()
     local inside = told:format 'open = function() return 77 end, write = function() return 78 end,\n'
     local t = test.stack { { "clamp.lua", "--prefix", "/in", branches = { { { inside } } } } }
     t.paths[-100], t.bottom.open, t.bottom.write = "/", 3, 1
-    assert.same({ 77, 3, 77, 3 }, { (t:open("/in/x", 0)), (t:open("/out", 0)), (t:open("out/../in", 0)), (t:open("/inside", 0)) })
+    assert.same({ 77, 3, 77, 3 },
+                { (t:open("/in/x", 0)), (t:open("/out", 0)), (t:open("out/../in", 0)), (t:open("/inside", 0)) })
     assert.same({ 78, 1 }, { (t:write(77, "a")), (t:write(3, "a")) })
     assert.equal(78, (t:fork():write(77, "a")))
     t:finish()
   end)
 
   it("has no errors", function()
-    fuzzed { { "clamp.lua", "--prefix", "/tmp", branches = { { { "imfs.lua", "--at", "/tmp" }, { "strace.lua", "-o", "/dev/null" } } } } }
+    fuzzed { { "clamp.lua", "--prefix", "/tmp",
+               branches = { { { "imfs.lua", "--at", "/tmp" }, { "strace.lua", "-o", "/dev/null" } } } } }
   end)
 end)
 
@@ -213,7 +218,9 @@ describe("tee.lua", function()
   it("makes each call twice, and one result comes back", function()
     local first = told:format 'getuid = function() return 5 end, open = function() end,\n'
     local second = told:format 'getuid = require "lencase".fail "EPERM", open = function() end,\n'
-    local function tee(rule) return test.stack { { "tee.lua", "--rule", rule, branches = { { { first } }, { { second } } } } } end
+    local function tee(rule)
+      return test.stack { { "tee.lua", "--rule", rule, branches = { { { first } }, { { second } } } } }
+    end
     local t = tee "both"
     t.bottom.open, t.bottom.close = { 3, 4 }, 0
     assert.same({ -1, "EPERM" }, { t:getuid() })
@@ -236,6 +243,7 @@ describe("tee.lua", function()
   end)
 
   it("has no errors", function()
-    fuzzed { { "tee.lua", branches = { { { "umask.lua", "77" }, { "readonly.lua" } }, { { "strace.lua", "-o", "/dev/null" } } } } }
+    fuzzed { { "tee.lua",
+               branches = { { { "umask.lua", "77" }, { "readonly.lua" } }, { { "strace.lua", "-o", "/dev/null" } } } } }
   end)
 end)

@@ -6,7 +6,8 @@ local quote, sh = support.quote, support.sh
 
 -- Everything about a folder that a program could change, access times left out.
 local function fingerprint(dir)
-  return (sh(("cd %s && find . -printf '%%p %%y %%m %%U %%G %%s %%n %%T@ %%C@ %%l\\n' | sort; cat f"):format(quote(dir))))
+  return (sh(("cd %s && find . -printf '%%p %%y %%m %%U %%G %%s %%n %%T@ %%C@ %%l\\n' | sort; cat f")
+    :format(quote(dir))))
 end
 
 local function in_files(f)
@@ -49,9 +50,11 @@ local calls = {
   { "raw(437, -100, b'n', (ctypes.c_uint64 * 3)(W | C, 0o600, 0), 24)", EROFS },
   { "raw(437, -100, b'f', (ctypes.c_uint64 * 3)(0, 0, 0), 24) > 2", "True" },
   { "os.open('f', W, dir_fd=os.open('.', 0))", EROFS },
-  { "os.access('f', os.W_OK)", "False" }, { "os.access('f', os.R_OK)", "True" }, { "os.access('/dev/null', os.W_OK)", "True" },
+  { "os.access('f', os.W_OK)", "False" }, { "os.access('f', os.R_OK)", "True" },
+  { "os.access('/dev/null', os.W_OK)", "True" },
   { "os.unlink('f')", EROFS }, { "os.unlink('f', dir_fd=os.open('.', 0))", EROFS }, { "os.rmdir('d')", EROFS },
-  { "os.mkdir('n')", EROFS }, { "os.mkfifo('n')", EROFS }, { "os.link('f', 'n')", EROFS }, { "os.symlink('f', 'n')", EROFS },
+  { "os.mkdir('n')", EROFS }, { "os.mkfifo('n')", EROFS }, { "os.link('f', 'n')", EROFS },
+  { "os.symlink('f', 'n')", EROFS },
   { "os.rename('f', 'n')", EROFS }, { "raw(316, -100, b'f', -100, b's', 2)", EROFS },
   { "os.chmod('f', 0o777)", EROFS }, { "os.chown('f', -1, 0)", EROFS }, { "os.lchown('s', 0, 0)", EROFS },
   { "raw(452, -100, b'f', 0o777, 0)", EROFS },
@@ -72,8 +75,10 @@ describe("readonly.lua", function()
     in_files(function(dir)
       local before = fingerprint(dir)
       for _, line in ipairs {
-        "touch n", "touch f", "echo x > f", "echo x >> f", "echo x > n", "rm -f f", "mv f n", "mkdir n", "rmdir d", "ln f n",
-        "ln -s f n", "chmod 600 f", "chown 0 f", "cp f n", "sed -i s/h/k/ f", "mkfifo n", "tar cf n.tar f", "truncate -s 0 f",
+        "touch n", "touch f", "echo x > f", "echo x >> f", "echo x > n", "rm -f f", "mv f n", "mkdir n", "rmdir d",
+        "ln f n",
+        "ln -s f n", "chmod 600 f", "chown 0 f", "cp f n", "sed -i s/h/k/ f", "mkfifo n", "tar cf n.tar f",
+        "truncate -s 0 f",
         "tee n < f", "dd if=/dev/zero of=f count=1", "install f n",
       } do
         local _, err, status = under(dir, line)

@@ -63,7 +63,8 @@ print(attempt(0o700), attempt(0o711), attempt(0o722), attempt(0o777), sep=",")]]
     local rules = "errno EPERM mkdir if mode == 0711 or mode & 022 and mode != 0777\n"
     assert.are.equal("None,Operation not permitted,Operation not permitted,None\n", (under(rules, python(body))))
     rules = "allow mkdir if mode <= 448\nerrno EACCES mkdir if mode < 0x1d2\nerrno EPERM mkdir # the rest\n"
-    assert.are.equal("None,Permission denied,Operation not permitted,Operation not permitted\n", (under(rules, python(body))))
+    assert.are.equal("None,Permission denied,Operation not permitted,Operation not permitted\n",
+                     (under(rules, python(body))))
   end)
 
   it("logs, and kills", function()
@@ -96,6 +97,6 @@ print("still here")]])
       assert.is_truthy(err:find("rules: ", 1, true) and err:find(message, 1, true), err)
     end
     local _, err = sh(support.lencase .. " run seccomp.lua -- true")
-    assert.is_truthy(err:find "it takes one file")
+    assert.is_truthy(err:find "expected one file")
   end)
 end)

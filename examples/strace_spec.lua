@@ -38,9 +38,12 @@ describe("strace.lua", function()
     if support.sanitized then pending "a sanitizer's runtime makes calls of its own" end
     support.in_folder(function(dir)
       support.write_file(dir .. "/f", 'a\t"quoted"\\\0001\001\0023\255' .. ("x"):rep(60))
-      local program = ("/usr/bin/python3 -S -c \"import os; f = os.open('%s/f', 0); os.read(f, 100); os.lseek(f, 0, 2); "
-        .. "os.write(2, b''); os.getpid(); os.mkdir('%s/d', 0o750); os.symlink('f', '%s/l'); os.rename('%s/l', '%s/m'); "
-        .. "os.unlink('%s/m'); os.rmdir('%s/d'); os.getcwd(); os.dup2(f, 9); os.access('%s/f', 4); os._exit(3)\""):gsub("%%s", dir)
+      local program =
+        ("/usr/bin/python3 -S -c \"import os; f = os.open('%s/f', 0); os.read(f, 100); os.lseek(f, 0, 2); "
+        .. "os.write(2, b''); os.getpid(); os.mkdir('%s/d', 0o750); os.symlink('f', '%s/l'); "
+        .. "os.rename('%s/l', '%s/m'); "
+        .. "os.unlink('%s/m'); os.rmdir('%s/d'); os.getcwd(); os.dup2(f, 9); os.access('%s/f', 4); "
+        .. "os._exit(3)\""):gsub("%%s", dir)
       sh(("strace -o %s/strace %s"):format(dir, program))
       local wanted = lines_of(support.read_file(dir .. "/strace"), same)
       assert.is_true(#wanted > 30)
@@ -64,7 +67,8 @@ os.execv('/bin/true', ['true', 'x'])"]])
       'readv%(%d+, %[{iov_base="one", iov_len=3}, {iov_base="three.-, iov_len=9}%], 2%) = 8',
       "pipe2%(%[%d+, %d+%], 0%) = 0", 'execve%("/bin/true", %["true", "x"%], %[.*%]%) = 0', "exit_group%(0%) = %?",
       "%+%+%+ exited with 0 %+%+%+", 'openat%(AT_FDCWD, ".-", O_RDONLY|O_CLOEXEC%) = %d+', "brk%(NULL%) = 0x%x+",
-      'access%(".-", R_OK%) = %-1 ENOENT %(No such file or directory%)', "mmap%(NULL, %d+, PROT_READ, MAP_PRIVATE, %d+, 0%) = 0x%x+",
+      'access%(".-", R_OK%) = %-1 ENOENT %(No such file or directory%)',
+      "mmap%(NULL, %d+, PROT_READ, MAP_PRIVATE, %d+, 0%) = 0x%x+",
     } do
       assert.is_truthy(text:find(pattern), pattern .. "\n" .. text)
     end
@@ -75,7 +79,8 @@ os.execv('/bin/true', ['true', 'x'])"]])
     assert.is_truthy(text:find('write%(1, "hel"%.%.%., 6%) = 6') and text:find('write%(1, "chi"%.%.%., 6%) = 6'))
     assert.is_truthy(text:find "killed by SIGKILL")
     assert.is_nil(text:find "openat%(")
-    assert.is_truthy(select(2, sh(support.lencase .. " run strace.lua -e wrte -- true")):find("did you mean 'write'", 1, true))
+    assert.is_truthy(select(2, sh(support.lencase .. " run strace.lua -e wrte -- true")):find("did you mean 'write'", 1,
+      true))
     assert.is_truthy(select(2, sh(support.lencase .. " run strace.lua -x -- true")):find("expected -e CALLS", 1, true))
   end)
 
@@ -93,7 +98,8 @@ for t in threads: t.join()]])
   end)
 
   it("works in a clamp, above and below others", function()
-    local _, err = sh(support.lencase .. " run clamp.lua --prefix /etc %{ strace.lua -e openat %} -- cat /etc/hostname /proc/version")
+    local _, err = sh(support.lencase
+                      .. " run clamp.lua --prefix /etc %{ strace.lua -e openat %} -- cat /etc/hostname /proc/version")
     assert.are.equal("/etc/hostname", err:match 'openat%(AT_FDCWD, "(/etc/h[^"]*)"')
     assert.is_nil(err:find "/proc/version")
     _, err = sh(support.lencase .. " run strace.lua -e getppid fault.lua getppid:retval=7 strace.lua -e getppid -- "

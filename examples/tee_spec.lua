@@ -3,7 +3,8 @@ local support = require "spec.support"
 local function run(arguments, left, right, program)
   local out, err, status
   support.in_folder(function(dir)
-    local prologue = 'local lencase = require "lencase"\nlocal sys, fail = lencase.sys, lencase.fail\nlocal _ = sys, fail\n'
+    local prologue =
+      'local lencase = require "lencase"\nlocal sys, fail = lencase.sys, lencase.fail\nlocal _ = sys, fail\n'
     support.write_file(dir .. "/a.lua", prologue .. left)
     support.write_file(dir .. "/b.lua", prologue .. right)
     out, err, status = support.sh(("%s run tee.lua %s %%{ %s/a.lua %%} %%{ %s/b.lua %%} -- %s"):format(

@@ -9,7 +9,8 @@ local function under(line, arguments)
   local out, err, files
   support.in_folder(function(dir)
     dir = sh("realpath " .. quote(dir)):match "[^\n]+"
-    assert(os.execute(("cd %s && echo f > f && echo a > a.log && ln -s f x.log && ln -s nowhere z.log"):format(quote(dir))))
+    assert(os.execute(("cd %s && echo f > f && echo a > a.log && ln -s f x.log && ln -s nowhere z.log")
+      :format(quote(dir))))
     out, err = sh(("cd %s && %s/%s run write_filter.lua %s -- bash -c %s"):format(quote(dir), support.pwd,
                   support.lencase:gsub("^lua5.4 ", ""), arguments or "", quote(line)))
     files = sh(("cd %s && for f in $(ls); do test -f $f && test ! -L $f && echo $f $(cat $f); done"):format(quote(dir)))
@@ -23,7 +24,8 @@ describe("write_filter.lua", function()
   it("refuses what would change another file", function()
     for _, line in ipairs {
       "echo x > f", "echo x >> f", "echo x > new", "echo x > x.log", "rm -f f", "mv f f.log", "mv a.log b",
-      "ln f y.log", "ln a.log y", "cp a.log f", "truncate -s 0 f", "truncate -s 0 x.log", "sed -i s/f/x/ f", "touch new",
+      "ln f y.log", "ln a.log y", "cp a.log f", "truncate -s 0 f", "truncate -s 0 x.log", "sed -i s/f/x/ f",
+      "touch new",
       "mv -f a.log f", "/usr/bin/python3 -c 'import os; os.truncate(\"f\", 0)'",
       "/usr/bin/python3 -c 'import os; os.link(\"/proc/self/fd/%d\" % os.open(\"f\", 0), \"y.log\")'",
       "/usr/bin/python3 -c 'import os; os.mknod(\"new\")'",
@@ -41,7 +43,8 @@ describe("write_filter.lua", function()
 
   it("lets the allowed ones be written, emptied, renamed, linked and removed", function()
     for line, wanted in pairs {
-      ["echo x > a.log"] = "a.log x,f f,", ["echo x >> a.log"] = "a.log a x,f f,", ["echo x > n.log"] = "a.log a,f f,n.log x,",
+      ["echo x > a.log"] = "a.log x,f f,", ["echo x >> a.log"] = "a.log a x,f f,",
+      ["echo x > n.log"] = "a.log a,f f,n.log x,",
       ["rm a.log"] = "f f,", ["mv a.log b.log"] = "b.log a,f f,", ["ln a.log b.log"] = "a.log a,b.log a,f f,",
       ["cp f c.log"] = "a.log a,c.log f,f f,", [": > a.log"] = "a.log,f f,", ["truncate -s 1 a.log"] = "a.log a,f f,",
       ["/usr/bin/python3 -c 'import os; os.truncate(\"a.log\", 0)'"] = "a.log,f f,",

@@ -424,6 +424,7 @@ end
 
 -- }==========================================================================
 
-local page = assert(({ ["1"] = page_1, ["3"] = page_3, ["7"] = page_7 })[arg[1]], "gen-manual.lua: which page, 1, 3 or 7?")
+local page =
+  assert(({ ["1"] = page_1, ["3"] = page_3, ["7"] = page_7 })[arg[1]], "gen-manual.lua: which page, 1, 3 or 7?")
 page()
 io.write(table.concat(out, "\n"), "\n")

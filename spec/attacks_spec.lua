@@ -5,7 +5,8 @@ local support = require "spec.support"
 
 local long = tonumber(os.getenv "LENCASE_TRIES")
 
---- Tries of one attack: in the long form as many as were asked for, or more where one takes more. `prefix` makes the place it runs in.
+--- Tries of one attack: in the long form as many as were asked for, or more where one takes more. `prefix` makes the
+--- place it runs in.
 local function attack(name, tries, prefix)
   local out, err, status
   support.in_folder(function(dir)
@@ -13,8 +14,10 @@ local function attack(name, tries, prefix)
     support.write_file(dir .. "/rules", "default allow\narch x86\n1 prctl\n1 seccomp\n")
     local here = support.pwd
     local build = here .. "/" .. support.build
-    out, err, status = support.sh(("cd %s && timeout -k 5 %d %s %s/scripts/lencase run %s/spec/attacks/deny.lua -- %s/spec/attacks/%s %d")
-      :format(dir, long and 3600 or 100, (prefix or ""):gsub("BUILD", build), here, here, build, name, math.max(long or 0, tries)))
+    out, err, status = support.sh(("cd %s && timeout -k 5 %d %s %s/scripts/lencase run %s/spec/attacks/deny.lua -- "
+                                   .. "%s/spec/attacks/%s %d")
+      :format(dir, long and 3600 or 100, (prefix or ""):gsub("BUILD", build), here, here, build, name,
+              math.max(long or 0, tries)))
   end)
   return out, err, status
 end

@@ -247,7 +247,8 @@ return {
                  nanosleep = function(duration) return duration.tv_nsec end }]],
     calls = { "openat2 -100 @/ !q:0,0 24", "openat2 -100 @/ !q:0,0,0 40", "nanosleep !q:1 0" },
     report = { E.EFAULT, E.EFAULT, E.EFAULT },
-    log = { "how at 0x%x+ %(24 bytes%) cannot be read.*EFAULT", "duration at 0x%x+ %(16 bytes%) cannot be read.*EFAULT" },
+    log = { "how at 0x%x+ %(24 bytes%) cannot be read.*EFAULT",
+            "duration at 0x%x+ %(16 bytes%) cannot be read.*EFAULT" },
   },
   {
     name = "a family is told of what cannot be read",
@@ -660,7 +661,8 @@ return {
                  end,
                  close_range = function(first) assert(mark[first] == 7) end,
                  lseek = function(fd) return mark[fd] or 0 end }]],
-    calls = { OPEN, OPEN, OPEN, "close 3", "lseek 3 0 0", "close 4", "lseek 4 0 0", "close_range 5 6 0", "lseek 5 0 0" },
+    calls = { OPEN, OPEN, OPEN, "close 3", "lseek 3 0 0", "close 4", "lseek 4 0 0", "close_range 5 6 0",
+              "lseek 5 0 0" },
     report = { "3", "4", "5", "0", "0", "0", "0", "0", "0" },
   },
   {
@@ -685,7 +687,8 @@ return {
                end }]],
     calls = { OPEN, "write " .. FD .. " @hello 5", "lseek " .. FD .. " 0 2" },
     report = { "3", E.EIO, "0" },
-    log = { "grate%.lua:6: attempt to index a nil value %(local 't'%): in write: cage %d+ %(.-%); the caller gets EIO" },
+    log = { "grate%.lua:6: attempt to index a nil value %(local 't'%): in write: cage %d+ %(.-%); "
+            .. "the caller gets EIO" },
   },
   {
     name = "on_error names another errno",

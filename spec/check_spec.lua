@@ -38,7 +38,8 @@ describe("lencase check", function()
     end)
 
     it("a script without an interface", function()
-      assert.are.equal("bad.lua: error: the script must end with 'return lencase.grate { ... }'\n", (checked "return {}"))
+      assert.are.equal("bad.lua: error: the script must end with 'return lencase.grate { ... }'\n",
+                       (checked "return {}"))
     end)
 
     it("a misspelt call", function()
@@ -46,7 +47,8 @@ describe("lencase check", function()
     end)
 
     it("a misspelt policy", function()
-      finds_in("4: error: write: policy \"pass bfu\": line 1, column 6: write has no parameter 'bfu' (did you mean 'buf'?)",
+      finds_in("4: error: write: policy \"pass bfu\": line 1, column 6: write has no parameter 'bfu' (did you mean "
+               .. "'buf'?)",
                'write = { "pass bfu", function() end }')
     end)
 
@@ -56,7 +58,8 @@ describe("lencase check", function()
     end)
 
     it("a call that is handled twice", function()
-      finds_in("4: error: 'write' is handled twice, by name and by number", "write = function() end, [1] = function() end")
+      finds_in("4: error: 'write' is handled twice, by name and by number",
+               "write = function() end, [1] = function() end")
     end)
 
     it("an invalid contract", function()
@@ -65,13 +68,15 @@ describe("lencase check", function()
     end)
 
     it("layers", function()
-      finds_in('4: error: provide: default must be "pass", "deny" or "kill", not "dny"', 'provide = { default = "dny" }')
+      finds_in('4: error: provide: default must be "pass", "deny" or "kill", not "dny"',
+               'provide = { default = "dny" }')
       finds("4: error: sys.write is not among this grate's uses",
             'return lencase.grate { uses = { "read" }, read = function()\n  return sys.write() end }')
     end)
 
     it("several at once, by lines", function()
-      local out = checked(HEAD .. "return lencase.grate {\n  wriet = print,\n  close = 3,\n  mkdir = function(a, b, c) end }")
+      local out =
+        checked(HEAD .. "return lencase.grate {\n  wriet = print,\n  close = 3,\n  mkdir = function(a, b, c) end }")
       local lines = {}
       for line in out:gmatch "bad.lua:(%d+): error" do table.insert(lines, tonumber(line)) end
       assert.are.same({ 4, 5, 6 }, lines)
@@ -80,8 +85,10 @@ describe("lencase check", function()
 
   describe("finds in the text:", function()
     it("globals", function()
-      finds("3: warning: 'n' is a global: did you mean 'local n'?", "n = 1\nreturn lencase.grate { close = function() return n end }")
-      finds("3: warning: 'f' is a global: did you mean 'local function f'?", "function f() end\nreturn lencase.grate {}")
+      finds("3: warning: 'n' is a global: did you mean 'local n'?",
+            "n = 1\nreturn lencase.grate { close = function() return n end }")
+      finds("3: warning: 'f' is a global: did you mean 'local function f'?",
+            "function f() end\nreturn lencase.grate {}")
       finds("3: warning: the global 'sting' is never assigned (did you mean 'string'?)",
             "return lencase.grate { close = function() return sting.len '' end }")
       finds("", "local _ENV = { n = 1, lencase = lencase }\nn = 2\nreturn lencase.grate {}")
@@ -94,26 +101,29 @@ describe("lencase check", function()
       finds("3: error: unknown call 'sys.clsoe' (did you mean 'close'?)",
             "return lencase.grate { close = function() return require 'lencase'.sys.clsoe() end }")
       finds("", "local sys = {}\nreturn lencase.grate { close = function() return sys.wriet end }")
-      finds("", "return lencase.grate { [2000] = { prototype = 'int frob(int a);', nil, function(a) return sys.frob(a) end } }")
+      finds("",
+        "return lencase.grate { [2000] = { prototype = 'int frob(int a);', nil, function(a) return sys.frob(a) end } }")
     end)
 
     it("names that lencase does not have", function()
       finds("3: error: there is no lencase.cagee (did you mean 'cage'?)",
             "return lencase.grate { close = function() print(lencase.cagee) end }")
-      finds('3: error: no errno "EPREM" (did you mean \'EPERM\'?)',
+      finds('3: error: unknown errno "EPREM" (did you mean \'EPERM\'?)',
             "return lencase.grate { close = function() return lencase.fail 'EPREM' end }")
-      finds('3: error: no errno "EPREM" (did you mean \'EPERM\'?)',
+      finds('3: error: unknown errno "EPREM" (did you mean \'EPERM\'?)',
             "return lencase.grate { close = function() return -1, lencase.errno.EPREM end }")
     end)
 
     it("too many arguments of a call", function()
-      finds("4: error: close takes 1 arguments, not 2", "return lencase.grate { close = function(fd)\n  return sys.close(fd, 3) end }")
+      finds("4: error: close takes 1 arguments, not 2",
+            "return lencase.grate { close = function(fd)\n  return sys.close(fd, 3) end }")
       finds("", "return lencase.grate { close = function(...) return sys.close(3, ...) end }")
       finds("", "return lencase.grate { close = function(fd) return sys.close(print(fd)) end }")
     end)
 
     it("once what loading finds, too", function()
-      finds('3: error: no errno "EPREM" (did you mean \'EPERM\'?)', "return lencase.grate { mount = lencase.fail 'EPREM' }")
+      finds('3: error: unknown errno "EPREM" (did you mean \'EPERM\'?)',
+            "return lencase.grate { mount = lencase.fail 'EPREM' }")
       finds("3: error: unknown call 'sys.wriet' (did you mean 'write'?)", "local w = sys.wriet return lencase.grate {}")
       finds("3: error: there is no lencase.PAS (did you mean 'PASS'?)", "local p = lencase.PAS return lencase.grate {}")
     end)
@@ -124,7 +134,8 @@ describe("lencase check", function()
       finds("4: warning: close: the handler can return nothing here, and it may have made its call",
             "return lencase.grate { close = function(fd) if fd > 2 then sys.close() end\n  return nil end }")
       finds("5: error: close: the handler returns nothing after making its call",
-            "local function close(fd) return sys.close(fd) end\nreturn lencase.grate { close = function(fd) close(fd)\nend }")
+            "local function close(fd) return sys.close(fd) end\nreturn lencase.grate { close = function(fd) "
+            .. "close(fd)\nend }")
       finds("6: warning: close: the handler can return nothing here, and it may have made its call",
             "return lencase.grate { close = function(fd)\n  while fd > 0 do fd = sys.close(fd) end\n\nend }")
       finds("5: error: close: the handler returns nothing after making its call",
@@ -164,9 +175,12 @@ describe("lencase check", function()
       finds_in("4: warning: write: a decision on 'buf', which is passed through: it is nil here",
                "write = { 'pass buf', function(fd, buf) if buf then return lencase.fail 'EPERM' end end }")
       finds_in("4: warning: unlink: a decision on 'pathname', which is passed through: it is nil here",
-               "unlink = { lencase.PASS_THROUGH_POINTERS, function(pathname) if pathname:find '^/etc' then return 0 end end }")
-      finds_in("5: warning: unlink: a decision on what 'pathname' points to, which can change before the kernel reads it: "
-               .. "copy it", "unlink = { 'addr pathname', function(pathname) local path = lencase.cage:string(pathname)\n"
+               "unlink = { lencase.PASS_THROUGH_POINTERS, function(pathname) if pathname:find '^/etc' then return 0 "
+               .. "end end }")
+      finds_in("5: warning: unlink: a decision on what 'pathname' points to, which can change before the kernel reads "
+               .. "it: "
+               .. "copy it", "unlink = { 'addr pathname', function(pathname) local path = "
+                             .. "lencase.cage:string(pathname)\n"
                .. "  if path == '/etc' then return lencase.fail 'EPERM' end end }")
       finds_in("", "unlink = { 'addr pathname', function(pathname) local path = lencase.cage:string(pathname)\n"
                .. "  if not path then return lencase.fail 'EFAULT' end print(path) end }")
@@ -198,7 +212,8 @@ describe("lencase check", function()
     support.in_folder(function(dir)
       support.write_file(dir .. "/below.lua", HEAD
         .. "return lencase.grate { [2000] = { prototype = 'int frob(int a);', nil, function(a) return a end } }")
-      support.write_file(dir .. "/above.lua", HEAD .. "return lencase.grate { close = function(fd) return sys.frob(fd) end }")
+      support.write_file(dir .. "/above.lua",
+                         HEAD .. "return lencase.grate { close = function(fd) return sys.frob(fd) end }")
       local line = "%s check %s/%s.lua"
       local out, _, status = support.sh(line:format(support.lencase, dir, "above"))
       assert.are.equal(1, status)
@@ -214,7 +229,8 @@ describe("lencase check", function()
       support.write_file(dir .. "/below.lua", HEAD
         .. "return lencase.grate { provide = { default = 'deny', 'read' }, write = { 'pass buf', function() end } }")
       support.write_file(dir .. "/above.lua", HEAD .. "return lencase.grate {\n  uses = { 'close' } }")
-      for option, expected in pairs { [""] = "", ["--stack"] = dir .. "/above.lua:4: error: uses: 'close' is denied below ("
+      for option, expected in pairs { [""] = "",
+                                      ["--stack"] = dir .. "/above.lua:4: error: uses: 'close' is denied below ("
           .. dir .. "/below.lua:3): a layer cannot allow what a lower one denies\n" } do
         local out, err, status = support.sh(("%s check %s/below.lua %s/above.lua %s")
           :format(support.lencase, dir, dir, option))
@@ -239,7 +255,8 @@ describe("lencase check", function()
 
   it("keeps what scripts print apart", function()
     support.in_folder(function(dir)
-      support.write_file(dir .. "/a.lua", "print('a', 1) io.write 'b' io.stdout:write 'c'\nreturn require 'lencase'.grate {}")
+      support.write_file(dir .. "/a.lua",
+                         "print('a', 1) io.write 'b' io.stdout:write 'c'\nreturn require 'lencase'.grate {}")
       local out, err = support.sh(("%s check --json %s/a.lua"):format(support.lencase, dir))
       assert.are.equal("[]\n", out)
       assert.are.equal("a\t1\nbc", err)
@@ -256,7 +273,8 @@ describe("lencase check", function()
   end)
 
   -- The arguments of those examples that do not work without any.
-  local needs = { umask = "077", fault = "write:error=ENOSPC", seccomp = "RULES", clamp = "--prefix /tmp %{ strace.lua %}",
+  local needs =
+    { umask = "077", fault = "write:error=ENOSPC", seccomp = "RULES", clamp = "--prefix /tmp %{ strace.lua %}",
                   tee = "%{ strace.lua %} %{ umask.lua 022 %}" }
 
   for script in io.popen("ls examples/*.lua"):lines() do
@@ -277,7 +295,8 @@ end)
 
 describe("a script's tree", function()
   it("has the globals that luac sees, for every script of the tree", function()
-    for path in io.popen("ls lua/lencase/*.lua lua/lencase/*/*.lua examples/*.lua spec/*.lua scripts/*.lua scripts/lencase"):lines() do
+    for path in io.popen("ls lua/lencase/*.lua lua/lencase/*/*.lua examples/*.lua spec/*.lua scripts/*.lua "
+                         .. "scripts/lencase"):lines() do
       local tree = assert(source.parse(support.read_file(path)), path)
       local here, there = {}, {}
       for _, n in ipairs(tree.globals) do here[n.name] = true end
@@ -292,8 +311,10 @@ describe("a script's tree", function()
   it("has what is hard to read", function()
     for _, text in ipairs {
       "#!/usr/bin/lua\nreturn 1", "a.b[ [[x]] ]:c 'x' {1, 2; 3,} (4)", "function a.b.c:d(x, ...) return self, ... end",
-      "local a <const>, b <close> = 1", "goto x; ::x::", "x = 0x1p4 + 1e-3 .. .5 // 2 ~ 3", "--[==[ c ]==] return -b ^ 2",
-      "return '\\z  \n x\\\ny'", "for i = 1, 2, 3 do break end", "repeat local x until x", "return", "x = a --[[c]] .. b",
+      "local a <const>, b <close> = 1", "goto x; ::x::", "x = 0x1p4 + 1e-3 .. .5 // 2 ~ 3",
+      "--[==[ c ]==] return -b ^ 2",
+      "return '\\z  \n x\\\ny'", "for i = 1, 2, 3 do break end", "repeat local x until x", "return",
+      "x = a --[[c]] .. b",
     } do
       assert.is_truthy(source.parse(text), text)
       assert.is_truthy(load((text:gsub("^#[^\n]*", ""))), text)

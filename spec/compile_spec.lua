@@ -47,9 +47,11 @@ local sanitizers = support.sanitized and "-fsanitize=address,undefined" or ""
 -- Builds dir/p of the program above and other files: the compiler's messages and status.
 local function build(dir, parts, files)
   write_file(dir .. "/main.c", (main:gsub("%u+", function(word)
-    return word == "BEFORE" and parts.BEFORE or word == "LOAD" and parts.LOAD or word == "AFTER" and (parts.AFTER or "") or nil
+    return word == "BEFORE" and parts.BEFORE or word == "LOAD" and parts.LOAD or word == "AFTER" and (parts.AFTER or "")
+      or nil
   end)))
-  local _, err, status = sh(("cd %s && gcc -std=gnu11 -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Werror %s "
+  local _, err, status =
+    sh(("cd %s && gcc -std=gnu11 -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Werror %s "
     .. "-I%s/core -o p main.c %s %s/%s/liblencase.a $(pkg-config --libs lua5.4 libseccomp) -lpthread")
     :format(quote(dir), sanitizers, quote(support.pwd), files or "", quote(support.pwd), support.build))
   return err, status
@@ -131,7 +133,8 @@ describe("lencase compile", function()
         return lencase.grate { on_exit = function()
           io.stderr:write(outer.word, require "later", pcall(require, "cjson") and " json" or "", "\n")
         end }]])
-      local _, err, status = sh(("here=$PWD; cd %s && LENCASE_BUILD=%s lua5.4 $here/scripts/lencase compile count.lua -o count.c")
+      local _, err, status =
+        sh(("here=$PWD; cd %s && LENCASE_BUILD=%s lua5.4 $here/scripts/lencase compile count.lua -o count.c")
         :format(quote(dir), support.build))
       assert.are.equal(0, status, err)
       assert.are.equal("lencase: the program that loads it needs these C modules: cjson\n", err)
@@ -143,7 +146,8 @@ describe("lencase compile", function()
 
   -- A grate with stacks inside, each of which is compiled, too: what the program prints.
   local function with_stacks(script, options, inside, words)
-    local parts = { BEFORE = "#define LOAD_OF(name) int name##_load(lencase_state *, int, const char *const[], lencase_grate **)\n"
+    local parts =
+      { BEFORE = "#define LOAD_OF(name) int name##_load(lencase_state *, int, const char *const[], lencase_grate **)\n"
                              .. "LOAD_OF(outer);\n", LOAD = "load_all(st)" }
     local steps, files, stacks = {}, "outer.c", ""
     local out, said
@@ -153,13 +157,15 @@ describe("lencase compile", function()
         write_file(("%s/%s.lua"):format(dir, name), text)
         assert.are.equal(0, select(3, compile(dir, ("DIR/%s.lua -o DIR/%s.c"):format(name, name))))
         parts.BEFORE = parts.BEFORE .. ("LOAD_OF(%s);\n"):format(name)
-        table.insert(steps, ("lencase_branch_open(st) || %s_load(st, 0, NULL, NULL) || lencase_branch_close(st) || "):format(name))
+        table.insert(steps,
+          ("lencase_branch_open(st) || %s_load(st, 0, NULL, NULL) || lencase_branch_close(st) || "):format(name))
         files, stacks = files .. " " .. name .. ".c", ("%s '%%{' %s/%s.lua '%%}'"):format(stacks, dir, name)
       end
       options = options:gsub("DIR", dir)
       local _, err, status = compile(dir, ("%s -n outer -o DIR/outer.c -- %s %s"):format(script, options, stacks))
       assert.are.equal(0, status, err)
-      parts.BEFORE = parts.BEFORE .. ("static int load_all(lencase_state *st) {\n  static const char *const argv[] = {%s NULL};\n"
+      parts.BEFORE = parts.BEFORE
+        .. ("static int load_all(lencase_state *st) {\n  static const char *const argv[] = {%s NULL};\n"
         .. "  return %souter_load(st, sizeof argv / sizeof *argv - 1, argv, NULL) ? LENCASE_ESCRIPT : LENCASE_OK;\n}\n")
         :format(options:gsub("%S+", '"%0",'), table.concat(steps))
       assert.are.equal("", (build(dir, parts, files)))
@@ -170,11 +176,14 @@ describe("lencase compile", function()
 
   it("compiles clamps and tees, run with the stacks inside", function()
     local readonly = 'local lencase = require "lencase" return lencase.grate { mkdir = lencase.fail "EROFS" }'
-    local out, err = with_stacks("clamp.lua", "--prefix DIR/in", { readonly }, [[sh -c 'mkdir DIR/in DIR/out; ls DIR | grep -c ^out$']])
+    local out, err = with_stacks("clamp.lua", "--prefix DIR/in", { readonly },
+                                 [[sh -c 'mkdir DIR/in DIR/out; ls DIR | grep -c ^out$']])
     assert.are.equal("1\n", out)
     assert.is_truthy(err:find("/in.*Read%-only file system\n$"), err)
-    local ids = { 'return require "lencase".grate { getuid = function() return -1, 5 end, geteuid = function() return 7 end }',
-                  'return require "lencase".grate { getuid = function() return 8 end, geteuid = function() return 8 end }' }
+    local ids =
+      { 'return require "lencase".grate { getuid = function() return -1, 5 end, geteuid = function() return 7 end }',
+                  'return require "lencase".grate { getuid = function() return 8 end, geteuid = function() return 8 '
+                  .. 'end }' }
     out, err = with_stacks("tee.lua", "--rule first", ids, [[sh -c 'id -u; id -ru']])
     assert.are.equal("7\n8\n", out, err)
   end)
@@ -193,13 +202,15 @@ describe("lencase compile", function()
 
   it("knows what a text means that depends on the arguments it was compiled with", function()
     local script = [[local lencase = require "lencase"
-      return lencase.grate { access = { "pass " .. (... == "one" and "pathname" or "mode"), function() return 0 end } }]]
+      local which = ... == "one" and "pathname" or "mode"
+      return lencase.grate { access = { "pass " .. which, function() return 0 end } }]]
     support.in_folder(function(dir)
       program(dir, script, "-- one")
       assert.are.equal("", (select(2, run(dir, "true"))))
       program(dir, script)
       local err = select(2, run(dir, "true"))
-      assert.is_truthy(err:find('LENCASE_ESCRIPT: the policy "pass pathname" must be parsed, and LPeg is missing', 1, true), err)
+      assert.is_truthy(err:find('LENCASE_ESCRIPT: the policy "pass pathname" must be parsed, and LPeg is missing', 1,
+                                true), err)
       local out
       out, err = sh(("%s/p echo hello"):format(dir)) -- where LPeg is
       assert.are.equal("hello\n", out, err)
@@ -225,7 +236,8 @@ describe("lencase compile", function()
     { "another form", function(text) return text:gsub("(_compiled = {\n    )%d+", "%1" .. 77) end,
       "compiled in form 77" },
     { "a changed byte of the script", function(text) return text:gsub("27, 76, 117, 97", "27, 76, 117, 98", 1) end,
-      "count.lua: the bytes of '/.*/count.lua' are not those that were compiled %(checksum %x+, not %x+%): compile it again" },
+      "count.lua: the bytes of '/.*/count.lua' are not those that were compiled %(checksum %x+, not %x+%): compile it "
+      .. "again" },
     { "a changed checksum of a module", function(text)
         return text:gsub('("lencase%.policy", [^{}]*UINT64_C%(0x)%x%x%x%x', "%10000")
       end, "the bytes of 'lencase.policy' are not those that were compiled" },
@@ -247,7 +259,8 @@ describe("lencase compile", function()
     support.in_folder(function(dir)
       program(dir, counter)
       local _, err, status = run(dir, "true", "RELOAD=1")
-      assert.is_truthy(err:find("LENCASE_ESCRIPT: .*count.lua: it was loaded from memory, there is no file to reload"), err)
+      assert.is_truthy(err:find("LENCASE_ESCRIPT: .*count.lua: it was loaded from memory, there is no file to reload"),
+                       err)
       assert.are.equal(99, status)
     end)
   end)
@@ -255,7 +268,8 @@ describe("lencase compile", function()
   it("finds mistakes, and writes nothing then", function()
     support.in_folder(function(dir)
       for script, message in pairs {
-        ['return require "lencase".grate {\nopne = require "lencase".fail "EPERM" }'] = "bad.lua:2: unknown call 'opne'",
+        ['return require "lencase".grate {\nopne = require "lencase".fail "EPERM" }'] =
+          "bad.lua:2: unknown call 'opne'",
         ["return 1"] = "bad.lua: the script must end with 'return lencase.grate",
         ["x ="] = "bad.lua:1: unexpected symbol",
         ["return nil, error { }"] = "table:",
@@ -305,12 +319,14 @@ describe("a grate from memory", function()
 
   local function with(data, words, env)
     write_file(dir .. "/data", data)
-    return sh(("cd %s && LUA_PATH='%s/lua/?.lua;%s/lua/?/init.lua;;' LUA_CPATH='%s/%s/?.so;;' DATA=%s/data %s ./p %s"):format(
+    return sh(("cd %s && LUA_PATH='%s/lua/?.lua;%s/lua/?/init.lua;;' LUA_CPATH='%s/%s/?.so;;' DATA=%s/data %s ./p %s")
+      :format(
       dir, support.pwd, support.pwd, support.pwd, support.build, dir, env or "", words))
   end
 
   it("is text or bytecode", function()
-    for _, data in ipairs { counter, string.dump(assert(load(counter, "@mem.lua"))), string.dump(assert(load(counter)), true) } do
+    for _, data in ipairs { counter, string.dump(assert(load(counter, "@mem.lua"))),
+                            string.dump(assert(load(counter)), true) } do
       local out, err, status = with(data, "echo hello")
       assert.are.equal("6 bytes in 1 calls, \n", err)
       assert.are.equal("hello\n", out)
@@ -320,7 +336,8 @@ describe("a grate from memory", function()
 
   it("has lines of its own text in messages, also when a file of that name exists", function()
     write_file(dir .. "/mem.lua", "\n\n\n\n\n\nopne = 1")
-    local err = select(2, with('local lencase = require "lencase"\nreturn lencase.grate {\nopne = lencase.fail "EPERM" }', "true"))
+    local err = select(2,
+      with('local lencase = require "lencase"\nreturn lencase.grate {\nopne = lencase.fail "EPERM" }', "true"))
     assert.is_truthy(err:find("LENCASE_ESCRIPT: mem.lua:3: unknown call 'opne'", 1, true), err)
     err = select(2, with('local lencase = require "lencase" local sys = lencase.sys\n'
       .. 'return lencase.grate { uses = { "read" }, open = function() return sys.write(1, "a", 1) end }', "true"))
@@ -334,9 +351,11 @@ describe("a grate from memory", function()
   it("is refused when it is bytecode of something else", function()
     local good = string.dump(assert(load(counter)))
     for data, message in pairs {
-      [good:sub(1, 4) .. "\x53" .. good:sub(6)] = "bytecode for Lua 5.3, format 0; this is " .. core.lua .. ": compile it again",
+      [good:sub(1, 4) .. "\x53" .. good:sub(6)] = "bytecode for Lua 5.3, format 0; this is " .. core.lua
+        .. ": compile it again",
       [good:sub(1, 12) .. "\x08" .. good:sub(14)] = "a Lua with other number formats: compile it again",
-      [good:sub(1, 20)] = "mem.lua: it is not bytecode, or is truncated", [good:sub(1, 60)] = "mem.lua: bad binary format (truncated chunk)",
+      [good:sub(1, 20)] = "mem.lua: it is not bytecode, or is truncated",
+      [good:sub(1, 60)] = "mem.lua: bad binary format (truncated chunk)",
       ["\x1bELF"] = "mem.lua: it is not bytecode, or is truncated",
     } do
       local _, err, status = with(data, "true")
@@ -450,7 +469,9 @@ lencase_verdict count_clock_gettime(lencase_call *call, lencase_event event, voi
     { "a parameter too few", function(t) return t:gsub("const void %*buf,%s*size_t size", "const void *buf", 1) end },
     { "a parameter too many", function(t) return t:gsub("size_t size%)", "size_t size, int more)", 1) end },
     { "a parameter of another type", function(t) return t:gsub("int fd", "long fd", 1) end },
-    { "parameters in another order", function(t) return t:gsub("int dirfd,%s*(const char %*pathname)", "%1, int dirfd", 1) end },
+    { "parameters in another order", function(t)
+      return t:gsub("int dirfd,%s*(const char %*pathname)", "%1, int dirfd", 1)
+    end },
     { "a handler left out", function(t) return t:gsub("lencase_verdict count_creat%b()%s*%b{}", "", 1) end },
   }
 
@@ -471,7 +492,8 @@ lencase_verdict count_clock_gettime(lencase_call *call, lencase_event event, voi
     support.in_folder(function(dir)
       assert.is_truthy((built(dir, "pass", text)):find("conflicting types for .-count_write"))
       assert.is_truthy(read_file(dir .. "/count.h"):find("int fd,%s+uint64_t buf,%s+size_t count"))
-      local passing = text:gsub("const void %*buf", "uint64_t buf"):gsub("memchr%(buf, 'i', size%) != NULL", "buf != 0 && size > 0")
+      local passing =
+        text:gsub("const void %*buf", "uint64_t buf"):gsub("memchr%(buf, 'i', size%) != NULL", "buf != 0 && size > 0")
       local err, status = built(dir, "pass", passing)
       assert.are.equal("", err)
       assert.are.equal(0, status)
@@ -483,7 +505,8 @@ lencase_verdict count_clock_gettime(lencase_call *call, lencase_event event, voi
       write_file(dir .. "/x.lua", [[local lencase = require "lencase"
         return lencase.grate { fcntl = { exact = true, lencase.PASS_THROUGH_ALL | lencase.ADDR(3), function() end },
           rename = { "copy oldpath newpath", function() end }, [2001] = function() end, registered = false,
-          [2002] = { "copy all", prototype = "int epoll(int event, const char *NAME)", function() end }, ptrace = lencase.fail "EPERM" }]])
+          [2002] = { "copy all", prototype = "int epoll(int event, const char *NAME)", function() end },
+          ptrace = lencase.fail "EPERM" }]])
       local out, err, status = compile(dir, "--header -n some DIR/x.lua")
       assert.are.equal(0, status, err)
       for _, part in ipairs {
@@ -498,7 +521,9 @@ lencase_verdict count_clock_gettime(lencase_call *call, lencase_event event, voi
         assert.is_truthy(out:gsub("%s+", " "):find(part, 1, true), part .. "\n" .. out)
       end
       write_file(dir .. "/some.h", out)
-      err, status = select(2, sh(("echo '#include \"some.h\"' > %s/x.c; gcc -Wall -Wextra -Wconversion -Werror -I%s/core -c -o /dev/null %s/x.c")
+      err, status = select(2,
+        sh(("echo '#include \"some.h\"' > %s/x.c; gcc -Wall -Wextra -Wconversion -Werror -I%s/core -c -o /dev/null "
+            .. "%s/x.c")
         :format(dir, support.pwd, dir)))
       assert.are.equal(0, status, err)
     end)
@@ -514,7 +539,8 @@ lencase_verdict count_clock_gettime(lencase_call *call, lencase_event event, voi
           return lencase.grate(all)]]):format(set))
         local _, err, status = compile(dir, "--header DIR/all.lua -o DIR/all.h")
         assert.are.equal(0, status, err)
-        _, err, status = sh(("cd %s; echo '#include \"all.h\"' > x.c; gcc -Wall -Wextra -Wconversion -Werror -I%s/core -c -o /dev/null x.c")
+        _, err, status = sh(("cd %s; echo '#include \"all.h\"' > x.c; gcc -Wall -Wextra -Wconversion -Werror -I%s/core "
+                             .. "-c -o /dev/null x.c")
           :format(dir, support.pwd))
         assert.are.equal(0, status, err)
       end
@@ -524,8 +550,10 @@ lencase_verdict count_clock_gettime(lencase_call *call, lencase_event event, voi
   it("says what cannot be a table", function()
     support.in_folder(function(dir)
       for entries, message in pairs {
-        ['provide = { "read" }'] = "a layer (provide) cannot be written as a table", ["on_exit = print"] = "it handles nothing",
-        ['write = { "copy all", args = { count = "1.." }, function() end }'] = "contracts are not checked for C handlers",
+        ['provide = { "read" }'] = "a layer (provide) cannot be written as a table",
+        ["on_exit = print"] = "it handles nothing",
+        ['write = { "copy all", args = { count = "1.." }, function() end }'] =
+          "contracts are not checked for C handlers",
       } do
         write_file(dir .. "/x.lua", ('return require "lencase".grate { %s }'):format(entries))
         local _, err, status = compile(dir, "--header DIR/x.lua")
@@ -536,9 +564,12 @@ lencase_verdict count_clock_gettime(lencase_call *call, lencase_event event, voi
   end)
 
   it("writes policies as constants that mean the same", function()
-    local masks = { policy.PASS_THROUGH_POINTERS | policy.COPY(2), policy.PASS_THROUGH_POINTERS | policy.PASS(2) | policy.ONCE(1),
-                    policy.PASS(1) | policy.ADDR(2), policy.PASS_THROUGH_ALL & ~policy.PASS(3), policy.PASS(4) & ~0xffffff,
-                    policy.PASS(2) & 0xffffff, policy.PASS_THROUGH_ALL | policy.PASS(6), 0, policy.COPY(3) | policy.ONCE(3),
+    local masks =
+      { policy.PASS_THROUGH_POINTERS | policy.COPY(2), policy.PASS_THROUGH_POINTERS | policy.PASS(2) | policy.ONCE(1),
+                    policy.PASS(1) | policy.ADDR(2), policy.PASS_THROUGH_ALL & ~policy.PASS(3),
+                    policy.PASS(4) & ~0xffffff,
+                    policy.PASS(2) & 0xffffff, policy.PASS_THROUGH_ALL | policy.PASS(6), 0,
+                    policy.COPY(3) | policy.ONCE(3),
                     policy.PASS_THROUGH_POINTERS & ~policy.PASS(1) }
     local lines = { "#include <lencase.h>" }
     for i, mask in ipairs(masks) do

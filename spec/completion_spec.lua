@@ -54,7 +54,8 @@ describe("bash completes", function()
 
   it("values of options", function()
     assert.are.same({}, completions("lencase", "run", "-t", ""))
-    assert.are.same({ "PASS_THROUGH_ALL", "PASS_THROUGH_POINTERS" }, completions("lencase", "plan", "write", "-p", "PASS"))
+    assert.are.same({ "PASS_THROUGH_ALL", "PASS_THROUGH_POINTERS" },
+                    completions("lencase", "plan", "write", "-p", "PASS"))
     assert.are.same({ "count_writes.lua" }, completions("lencase", "run", "-t", "5", "count_w"))
     assert.are.same({ "Makefile" }, completions("lencase", "run", "--record", "Makef"))
     assert.are.same({ "umask.lua" }, completions("lencase", "try", "--json", "uma"))

@@ -46,7 +46,8 @@ local function run(options, flags, prefix)
     support.write_file(dir .. "/word", "hello\n")
     os.execute("chmod -R a+rX " .. dir)
     local here = support.pwd
-    out, err, status = support.sh(("cd %s && %s %s/%s/spec/helper_confine %s -- %s/scripts/lencase run %s g.lua -- sh prog.sh")
+    out, err, status = support.sh(("cd %s && %s %s/%s/spec/helper_confine %s -- %s/scripts/lencase run %s g.lua -- sh "
+                                   .. "prog.sh")
       :format(dir, prefix or "timeout 60", here, support.build, options, here, flags or ""))
   end)
   return out, err, status
@@ -84,7 +85,9 @@ describe("a traced run where an outer filter answers", function()
   for _, place in ipairs(places) do
     for _, errno in ipairs { "EPERM", "ENOSYS" } do
       it(("%s with %s"):format(place[1], errno), function()
-        if support.sanitized and place[1] == "sched_getaffinity" then return pending "the sanitizer's runtime needs it" end
+        if support.sanitized and place[1] == "sched_getaffinity" then
+          return pending "the sanitizer's runtime needs it"
+        end
         is_right(place[2], run((place[1]:gsub("[%w_]+", function(name) return "-e " .. name .. "=" .. errno end))))
       end)
     end
@@ -114,8 +117,10 @@ describe("a traced run where an outer filter answers", function()
       for nr = 0, 500 do table.insert(rules, "allow " .. nr) end
       support.write_file(dir .. "/rules", table.concat(rules, "\n"))
       support.write_file(dir .. "/word", "hello\n")
-      support.write_file(dir .. "/session", 'step(function(c) return c.pathname == "word" end)\nret(-1, "EXDEV")\nrun()\n')
-      out, err = support.sh(("cd %s && %s/%s/spec/helper_confine -f rules -- %s/scripts/lencase repl -- cat word < session")
+      support.write_file(dir .. "/session",
+                         'step(function(c) return c.pathname == "word" end)\nret(-1, "EXDEV")\nrun()\n')
+      out, err = support.sh(("cd %s && %s/%s/spec/helper_confine -f rules -- %s/scripts/lencase repl -- cat word < "
+                             .. "session")
         :format(dir, support.pwd, support.build, support.pwd))
     end)
     assert.is_truthy(out:find '%-1  "EXDEV"', out .. err)
@@ -141,7 +146,9 @@ describe("a traced run in a place", function()
   }
   for name, prefix in pairs(same) do
     it(name, function()
-      if prefix:find "hidepid" and private:find "%-r" then prefix = prefix:gsub("unshare %-rm", "unshare -rmpf --mount-proc") end
+      if prefix:find "hidepid" and private:find "%-r" then
+        prefix = prefix:gsub("unshare %-rm", "unshare -rmpf --mount-proc")
+      end
       if not can(prefix) then return pending "this place cannot be made here" end
       is_right(nil, run("-e kcmp=EPERM", nil, prefix))
     end)

@@ -124,7 +124,8 @@ describe("lencase doctor", function()
   for _, row in ipairs(refusals) do
     local how, errno = row[1], row[2]
     local expected = table.move(row, 3, #row, 1, {})
-    it(("finds %s missing (%s)"):format(table.concat(expected, ", "), type(how) == "string" and how or errno or "allow-list"), function()
+    it(("finds %s missing (%s)")
+      :format(table.concat(expected, ", "), type(how) == "string" and how or errno or "allow-list"), function()
       if confined and how == "-n uname" then return pending "a filter is in force here" end
       support.in_folder(function(dir)
         local report = examine(confine .. (type(how) == "string" and how or how(dir)))
@@ -155,7 +156,8 @@ describe("lencase doctor", function()
   it("survives a filter that kills a process", function()
     local p = newly_missing(examine(confine .. "-k ptrace")).ptrace
     assert.are.equal("SYS", p.signal)
-    assert.are.equal("in a container: --cap-add SYS_PTRACE, or --security-opt seccomp=unconfined, or a profile that allows it", p.cure)
+    assert.are.equal("in a container: --cap-add SYS_PTRACE, or --security-opt seccomp=unconfined, or a profile that "
+                     .. "allows it", p.cure)
   end)
 
   it("does not try what depends on something missing, and says on what", function()
@@ -202,7 +204,8 @@ describe("lencase doctor", function()
       it(name, function()
         if here.userns then return pending "no user namespaces here" end
         support.in_folder(function(dir)
-          local script = support.write_file(dir .. "/enter", ("#!/bin/sh\nexec unshare %s sh -ec %s sh \"$@\"\n"):format(
+          local script =
+            support.write_file(dir .. "/enter", ("#!/bin/sh\nexec unshare %s sh -ec %s sh \"$@\"\n"):format(
             flags, support.quote(commands .. '\nexec "$@"')))
           f("sh " .. script)
         end)
@@ -215,7 +218,8 @@ describe("lencase doctor", function()
       assert.are.same({ "proc" }, host_of(report, "trace").without)
       assert.are.equal("mount -t proc proc /proc", host_of(report, "trace").cure)
       assert.are.same({ "proc" }, entry_of(report, "trace", "handlers").without)
-      assert.are.equal("a seccomp filter from outside is in force", filter_of(examine(launcher .. " " .. confine .. "-e 462=ENOSYS")))
+      assert.are.equal("a seccomp filter from outside is in force",
+                       filter_of(examine(launcher .. " " .. confine .. "-e 462=ENOSYS")))
       assert.are.equal(0, status)
     end)
 
@@ -243,7 +247,8 @@ describe("lencase doctor", function()
     { "unwatched", { errno = "EBUSY", text = "a listener from outside is in force" }, "run lencase outside of it" },
     { "mseal", { errno = "ENOSYS", text = "mseal" }, "Linux 6.10 has it" },
     { "sync-wake-up", { errno = "ENOTTY", text = "SECCOMP_IOCTL_NOTIF_SET_FLAGS" }, "Linux 6.6 has it" },
-    { "hidepid", { errno = "ENOENT", text = "/proc/1 (hidepid)" }, "mount -o remount,hidepid=0 /proc, if you want that" },
+    { "hidepid", { errno = "ENOENT", text = "/proc/1 (hidepid)" },
+      "mount -o remount,hidepid=0 /proc, if you want that" },
     { "userns", { errno = "ENOSPC", text = "unshare" } },
   }
   for _, row in ipairs(findings) do
@@ -265,7 +270,8 @@ describe("lencase doctor", function()
       return lencase.sys.write(fd, tostring(buf):upper(), count)
     end } }]]
   for _, how in ipairs { "", "-e ptrace=EPERM", "-e seccomp=EPERM", "-e prctl=EPERM", "-n uname", "-e pidfd_open=EPERM",
-                         "-e pidfd_getfd=EPERM", "-e process_vm_readv=ENOSYS", "-e memfd_create=EPERM", "-e sendmsg=EPERM",
+                         "-e pidfd_getfd=EPERM", "-e process_vm_readv=ENOSYS", "-e memfd_create=EPERM",
+                         "-e sendmsg=EPERM",
                          "-e clone3=EPERM", "-e seccomp=EPERM -e prctl=EPERM" } do
     it("says what runs" .. (how ~= "" and ": " .. how or ""), function()
       if confined and how == "-n uname" then return pending "a filter is in force here" end
@@ -273,7 +279,8 @@ describe("lencase doctor", function()
         local launcher = how ~= "" and confine .. how or ""
         local script, report = support.write_file(dir .. "/upper.lua", grate), examine(launcher)
         for name, flag in pairs { trace = "", inline = "--inline" } do
-          local out, err, status = support.sh(("%s %s run %s %s -- echo hello"):format(launcher, support.lencase, flag, script))
+          local out, err, status =
+            support.sh(("%s %s run %s %s -- echo hello"):format(launcher, support.lencase, flag, script))
           local runs = out == "HELLO\n" and status == 0
           assert.are.equal(entry_of(report, name, "replaced arguments").usable, runs, name .. ": " .. err)
           if runs and name == "trace" then
@@ -292,8 +299,11 @@ describe("lencase doctor", function()
     local out, err, status = support.sh(("%s -e ptrace=EPERM %s doctor"):format(confine, support.lencase))
     assert.are.equal("", err)
     assert.are.equal(0, status)
-    local cure = "in a container: --cap-add SYS_PTRACE, or --security-opt seccomp=unconfined, or a profile that allows it"
-    local function has(line) assert.is_truthy(("\n" .. out):find("\n" .. line .. "\n", 1, true), line .. " in\n" .. out) end
+    local cure =
+      "in a container: --cap-add SYS_PTRACE, or --security-opt seccomp=unconfined, or a profile that allows it"
+    local function has(line)
+      assert.is_truthy(("\n" .. out):find("\n" .. line .. "\n", 1, true), line .. " in\n" .. out)
+    end
     has("missing  ptrace        stopping a program at its calls: PTRACE_SEIZE: EPERM (" .. cure .. ")")
     has "untried  stop          a named call stops for its handler, and gets its result: not tried without ptrace"
     has "ok       filter        only calls that a script names stop"

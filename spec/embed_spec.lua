@@ -10,7 +10,8 @@ local function in_prefix(f)
     local _, err, status = sh(("make -s install PREFIX=%s BUILD=%s"):format(quote(dir), quote(support.build)))
     assert(status == 0, err)
     local env = ("export PKG_CONFIG_PATH=DIR/lib/pkgconfig LD_LIBRARY_PATH=DIR/lib "
-      .. "LUA_PATH='DIR/share/lua/5.4/?.lua;DIR/share/lua/5.4/?/init.lua;;' LUA_CPATH='DIR/lib/lua/5.4/?.so;;'; "):gsub("DIR", dir)
+      .. "LUA_PATH='DIR/share/lua/5.4/?.lua;DIR/share/lua/5.4/?/init.lua;;' "
+      .. "LUA_CPATH='DIR/lib/lua/5.4/?.so;;'; "):gsub("DIR", dir)
     f(dir, function(line) return sh(env .. line) end)
   end)
 end
@@ -21,7 +22,8 @@ describe("examples/embed", function()
       local out, err, status = run("make -s -C examples/embed check OUT=" .. quote(dir .. "/out"))
       assert.are.equal(0, status, err)
       for _, line in ipairs { "lencase-policy.log: saved", "lencase-policy.txt: Operation not permitted",
-                              "counted\n8 bytes in 1 calls", "\ncompiled\n", "whole: 500000 bytes\ndouble: 1000000 bytes" } do
+                              "counted\n8 bytes in 1 calls", "\ncompiled\n",
+                              "whole: 500000 bytes\ndouble: 1000000 bytes" } do
         assert.is_truthy(out:find(line, 1, true), out)
       end
       assert.is_truthy(err:find "\n +9 +1  total\n", err)
@@ -38,7 +40,8 @@ describe("examples/embed", function()
     local missing = support.missing {
       clang = "command -v clang", lld = "command -v wasm-ld", wabt = "command -v wasm2c",
       ["wasi-libc"] = "test -f /usr/lib/wasm32-wasi/libc.a",
-      ["libclang-rt-dev-wasm32"] = [[test -f "$(clang --target=wasm32-wasi --rtlib=compiler-rt --print-libgcc-file-name)"]],
+      ["libclang-rt-dev-wasm32"] =
+        [[test -f "$(clang --target=wasm32-wasi --rtlib=compiler-rt --print-libgcc-file-name)"]],
     }
     if missing then pending(missing) end
     in_prefix(function(dir, run)

@@ -17,7 +17,8 @@ return require "lencase".grate {
   read = { "copy buf", exact = true, function(fd, buf, count) return sys.read(fd, nil, count) end },
 }
 ]]
-local REPLACES = COPIES:gsub("dirfd, pathname, flags, mode%)\n  end", 'dirfd, (pathname:gsub("other$", "word")), flags, mode)\n  end')
+local REPLACES =
+  COPIES:gsub("dirfd, pathname, flags, mode%)\n  end", 'dirfd, (pathname:gsub("other$", "word")), flags, mode)\n  end')
 local DENIES = [[
 local lencase = require "lencase"
 return lencase.grate {
@@ -69,7 +70,8 @@ local LISTENER = "lencase: cage %d+ loads a seccomp filter with a listener[^\n]+
 local LISTENED = LISTENER .. "lencase: cage %d+ has no window %(a program has a seccomp listener[^\n]+\n"
 
 -- What a static program needs that another executes, and how a file is read; MORE is what maps a window.
-local LIST = "default kill\n" .. ([[execve execveat brk arch_prctl set_tid_address set_robust_list rseq prlimit64 readlink
+local LIST = "default kill\n"
+  .. ([[execve execveat brk arch_prctl set_tid_address set_robust_list rseq prlimit64 readlink
   readlinkat getrandom newfstatat fstat open openat read write close exit_group mprotect uname futex ioctl lseek]])
   :gsub("%s*(%S+)", "allow %1\n")
 local function allowing(more) return LIST .. (more:gsub("%s*(%S+)", "allow %1\n")) end
@@ -172,7 +174,8 @@ describe("what others may not read", function()
   -- Without this capability root is an ordinary user to ptrace(2).
   local prefix = ROOT and "setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace " or ""
   -- In a container root may not ask for the mappings of another user's process.
-  local others = support.filtered and ROOT and "lencase: cage %d+ has no window %(its mappings cannot be asked for: Permission denied%)[^\n]+\n"
+  local others = support.filtered and ROOT
+    and "lencase: cage %d+ has no window %(its mappings cannot be asked for: Permission denied%)[^\n]+\n"
   local unread = others or "lencase: cage %d+ has no window %(its program cannot be read%)[^\n]+\n"
 
   it("a program that says so itself", function()
@@ -192,21 +195,27 @@ describe("what others may not read", function()
   end
 
   it("a program that cannot be read", function()
-    if support.sanitized then return pending "the sanitizer's runtime is in that program, too, and wants to read itself" end
+    if support.sanitized then
+      return pending "the sanitizer's runtime is in that program, too, and wants to read itself"
+    end
     local as = (ROOT and NOBODY or "") .. [[sh -c 'exec "$@"' sh ]] -- setpriv itself may still read it
     is_same(unread, both(COPIES, as .. UNREAD .. "undumpable word", { prefix = prefix }))
     local _, out, err = both(REPLACES, as .. UNREAD .. "cat other", { prefix = prefix })
     assert.are.equal("hello\n", out, err)
     assert.is_truthy(err:find("^" .. unread .. "$"), err)
-    _, out, err = both('return require "lencase".grate { time = function() return 5 end }', as .. UNREAD .. "cat word", { prefix = prefix })
+    _, out, err = both('return require "lencase".grate { time = function() return 5 end }', as .. UNREAD .. "cat word",
+                       { prefix = prefix })
     assert.are.equal("hello\n", out, err)
-    assert.is_truthy(err:find "^lencase: cage %d+ executes a program that cannot be read: [^\n]+clock_gettime[^\n]+not seen\n$", err)
+    assert.is_truthy(err:find("^lencase: cage %d+ executes a program that cannot be read: [^\n]+clock_gettime[^\n]+not "
+                              .. "seen\n$"), err)
   end)
 
   it("a program's directories, which paths are resolved against", function()
     local shows = [[
 local lencase = require "lencase"
-return lencase.grate { open = { "copy pathname", function(pathname) if pathname:find "word$" then print(pathname) end end } }
+return lencase.grate { open = { "copy pathname", function(pathname)
+  if pathname:find "word$" then print(pathname) end
+end } }
 ]]
     local _, out, err = both(shows, HELPER .. "beneath . word", { prefix = prefix })
     assert.is_truthy(out:find "^word\nhello\n0 0\n/[^\n]+/word\nhello\n$", out .. err)

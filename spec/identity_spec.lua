@@ -29,7 +29,8 @@ describe("identity:", function()
   end)
 
   it("what is known of calls is of calls that there are", function()
-    for _, names in ipairs { knowledge.left_out, knowledge.varies, knowledge.ask_only, knowledge.group, knowledge.needs_child } do
+    for _, names in ipairs { knowledge.left_out, knowledge.varies, knowledge.ask_only, knowledge.group,
+                             knowledge.needs_child } do
       for name in pairs(names) do assert.is_truthy(signatures.by_name(name), name) end
     end
     for _, list in ipairs { knowledge.values, knowledge.bits, knowledge.kinds_for, knowledge.strings, knowledge.closed,
@@ -61,7 +62,8 @@ describe("identity:", function()
           uname = function() local n, e, u = sys.uname() if n == 0 then u.machine = "other" end return n, e, u end,
           truncate = function() return 0 end,
         }]])
-      local found = identity.compare { seed = SEED, first = 1, last = 60, names = { "getpgrp", "uname", "truncate", "getuid" },
+      local found =
+        identity.compare { seed = SEED, first = 1, last = 60, names = { "getpgrp", "uname", "truncate", "getuid" },
                                        runs = { { host = "trace", style = "changing", script = script } } }
       local ways = {}
       for _, d in ipairs(found.differences) do ways[d.call.name .. " " .. table.concat(d.ways, " ")] = true end
@@ -72,7 +74,7 @@ describe("identity:", function()
     end)
   end)
 
-  it("words are as wide as the kernel's, and in its order, where nothing else is odd: sched_setaffinity, what protects and maps", function()
+  it("words are as wide as the kernel's, and in its order, where nothing else is odd", function()
     local names = { "sched_setaffinity", "mmap", "mprotect", "pkey_mprotect", "mremap" }
     local found = identity.compare { seed = SEED, first = 1, last = 1000, names = names,
                                      runs = { { host = "trace", style = "copy" } } }

@@ -17,7 +17,8 @@ os.execvp(sys.argv[3], sys.argv[3:])
 ]]
 
 local SEEN = { "grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status" }
-local SIGNALS = { "HUP", "INT", "QUIT", "PIPE", "CHLD", "TERM", "USR1", "USR2", "TSTP", "TTIN", "TTOU", "ALRM", "XFSZ", "WINCH" }
+local SIGNALS =
+  { "HUP", "INT", "QUIT", "PIPE", "CHLD", "TERM", "USR1", "USR2", "TSTP", "TTIN", "TTOU", "ALRM", "XFSZ", "WINCH" }
 
 local function words(list)
   local quoted = {}
@@ -27,7 +28,8 @@ end
 
 -- What a program prints that is started with these, natively or with a prefix.
 local function with(ignored, blocked, prefix, program)
-  return sh(("/usr/bin/python3 -c %s %s %s %s %s"):format(quote(SETTER), quote(ignored), quote(blocked), prefix, words(program)))
+  return sh(("/usr/bin/python3 -c %s %s %s %s %s")
+    :format(quote(SETTER), quote(ignored), quote(blocked), prefix, words(program)))
 end
 
 local ways = { traced = support.lencase .. " run umask.lua 077 --" }
@@ -70,8 +72,10 @@ for way, prefix in pairs(ways) do
 
     it("has the standard descriptors closed that were closed", function()
       support.in_folder(function(dir)
-        local program = ("for fd in 0 1 2; do test -e /proc/self/fd/$fd && echo $fd; done >%s/seen; test -s %s/seen"):format(dir, dir)
-        for closed, open in pairs { ["0<&-"] = "1\n2\n", ["1>&-"] = "0\n1\n2\n", ["2>&-"] = "0\n1\n", ["0<&- 2>&-"] = "1\n" } do
+        local program = ("for fd in 0 1 2; do test -e /proc/self/fd/$fd && echo $fd; done >%s/seen; test -s %s/seen")
+          :format(dir, dir)
+        for closed, open in pairs { ["0<&-"] = "1\n2\n", ["1>&-"] = "0\n1\n2\n", ["2>&-"] = "0\n1\n",
+                                    ["0<&- 2>&-"] = "1\n" } do
           local _, _, status = sh(("exec </dev/null; %s sh -c %s %s"):format(prefix, quote(program), closed))
           assert.same({ closed, 0, open }, { closed, status, support.read_file(dir .. "/seen") })
         end
@@ -111,7 +115,8 @@ describe("scripts/lencase in a checkout", function()
 
   it("is found by a symbolic link, and by PATH", function()
     support.in_folder(function(dir)
-      local out = sh(("ln -s %s/scripts/lencase %s/mine && cd / && PATH=%s:$PATH mine run umask.lua 077 -- echo yes"):format(
+      local out =
+        sh(("ln -s %s/scripts/lencase %s/mine && cd / && PATH=%s:$PATH mine run umask.lua 077 -- echo yes"):format(
         support.pwd, dir, dir))
       assert.equal("yes\n", out)
     end)

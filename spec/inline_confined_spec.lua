@@ -80,7 +80,8 @@ describe("a program inline behind a filter", function()
     assert.are.equal(0, wanted[3])
   end)
 
-  for _, name in ipairs { "process_vm_readv", "process_vm_writev", "pidfd_open", "pidfd_getfd", "memfd_create", "seccomp",
+  for _, name in ipairs { "process_vm_readv", "process_vm_writev", "pidfd_open", "pidfd_getfd", "memfd_create",
+                          "seccomp",
                           "clone3", "signalfd4", "ptrace" } do
     for _, errno in ipairs { "ENOSYS", "EPERM" } do
       it(("is right when %s says %s"):format(name, errno), function() same(("-e %s=%s"):format(name, errno)) end)
@@ -97,7 +98,8 @@ describe("a program inline behind a filter", function()
       with_grate(function(run)
         local out, err, n = support.sh(CONFINE .. ("-e prctl=%s -- "):format(errno) .. run .. "echo ran")
         assert.are.same({ "", 125 }, { out, n })
-        assert.is_truthy(err:find "^lencase: prctl%(PR_SET_SYSCALL_USER_DISPATCH%): [^\n]*run the program traced[^\n]*lencase doctor"
+        assert.is_truthy(err:find("^lencase: prctl%(PR_SET_SYSCALL_USER_DISPATCH%): [^\n]*run the program "
+                                  .. "traced[^\n]*lencase doctor")
                          , err)
         assert.are.equal(1, select(2, err:gsub("\n", "")))
       end)
@@ -122,18 +124,22 @@ describe("a program inline behind a filter", function()
 
   it("of its own, which would end it for what cannot be left out, is reported by lencase run, once", function()
     with_grate(function(run, dir)
-      local file = support.write_file(dir .. "/rules", "default allow\nkill rt_sigreturn\nkill process_vm_readv\nkill pipe2")
+      local file =
+        support.write_file(dir .. "/rules", "default allow\nkill rt_sigreturn\nkill process_vm_readv\nkill pipe2")
       local script = ("for i in 1 2; do %s -f %s -- cat /dev/null 2>/dev/null; echo $?; done"):format(OWN, file)
       local out, err = support.sh(run .. "sh -c " .. support.quote(script))
       assert.are.equal("159\n159\n", out)
-      assert.are.equal(1, select(2, err:gsub("lencase: process %d+ loads a seccomp filter that may end it for calls that "
-        .. "lencase makes in it %(process_vm_readv, rt_sigreturn%): run the program traced, without %-%-inline\n", "")), err)
+      assert.are.equal(1,
+                       select(2, err:gsub("lencase: process %d+ loads a seccomp filter that may end it for calls that "
+        .. "lencase makes in it %(process_vm_readv, rt_sigreturn%): "
+        .. "run the program traced, without %-%-inline\n", "")), err)
     end)
   end)
 
   it("keeps the pipe that it copies by from programs that close everything", function()
     with_grate(function(run)
-      local out, err, n = support.sh(CONFINE .. "-e process_vm_readv=EPERM -e process_vm_writev=EPERM -- " .. run .. python [[
+      local out, err, n =
+        support.sh(CONFINE .. "-e process_vm_readv=EPERM -e process_vm_writev=EPERM -- " .. run .. python [[
 import os
 os.closerange(3, 1 << 20)
 for fd in range(3, 2000):
@@ -152,7 +158,8 @@ os.write(1, b"all closed\n")]])
   it("answers the program's own filter by the same way", function()
     with_grate(function(run)
       local own = CONFINE:gsub("helper_confine", "dynamic_confine")
-      local out, err, n = support.sh(run .. own .. "-e process_vm_readv=EPERM -e process_vm_writev=ENOSYS -- " .. program)
+      local out, err, n =
+        support.sh(run .. own .. "-e process_vm_readv=EPERM -e process_vm_writev=ENOSYS -- " .. program)
       assert.are.same({ wanted[1], wanted[3] }, { out, n })
       assert.are.equal(wanted[2], settled(err))
     end)
@@ -195,7 +202,8 @@ os.write(1, os.read(os.open("marked", os.O_RDONLY, dir_fd = d), 100))]]
 
   it("gains no privileges, and is not refused for that", function()
     support.in_folder(function(dir)
-      os.execute(("cp /bin/echo %s/echo && chmod u+s %s/echo; chown 12345 %s/echo 2>/dev/null; chmod u+s %s/echo"):format(
+      os.execute(("cp /bin/echo %s/echo && chmod u+s %s/echo; chown 12345 %s/echo 2>/dev/null; chmod u+s %s/echo")
+        :format(
         dir, dir, dir, dir))
       with_grate(function(run)
         local out, err, n = support.sh(("setpriv --no-new-privs %s %s/echo ran"):format(run, dir))
@@ -211,12 +219,14 @@ os.write(1, os.read(os.open("marked", os.O_RDONLY, dir_fd = d), 100))]]
       for _, flag in ipairs { "O_RDONLY", "O_PATH" } do
         local out, err = changed(change, python(([[
 import ctypes, os
-try: ctypes.CDLL(None, use_errno = True).execveat(os.open("%s/spec/helper_habits", os.%s), b"", (ctypes.c_char_p * 3)(b"x", b"faults"), None, 0x1000)
+try: ctypes.CDLL(None, use_errno = True).execveat(os.open("%s/spec/helper_habits", os.%s), b"",
+                                                  (ctypes.c_char_p * 3)(b"x", b"faults"), None, 0x1000)
 except OSError: pass
 os.write(1, b"refused\n")]]):format(static, flag)))
         if not out then return pending "no user namespaces" end
         assert.are.equal("refused\n", out)
-        assert.is_truthy(err:find "^lencase: a program that is executed by its descriptor [^\n]*: it cannot run inline, "
+        assert.is_truthy(err:find("^lencase: a program that is executed by its descriptor [^\n]*: it cannot run "
+                                  .. "inline, ")
                          , err)
       end
     end
@@ -226,13 +236,15 @@ os.write(1, b"refused\n")]]):format(static, flag)))
     local root = os.execute "test $(id -u) = 0"
     if root and support.private then return pending(support.private) end
     support.in_folder(function(dir)
-      os.execute(("cp %s/spec/helper_habits %s/hidden && chmod 111 %s/hidden && chmod 755 %s"):format(support.build, dir, dir, dir))
+      os.execute(("cp %s/spec/helper_habits %s/hidden && chmod 111 %s/hidden && chmod 755 %s")
+        :format(support.build, dir, dir, dir))
       with_grate(function(run, own)
         os.execute("chmod 755 " .. own)
         local drop = root and "setpriv --reuid 65534 --clear-groups " or ""
         local out, err = support.sh(drop .. run .. ("sh -c '%s/hidden faults; echo $?'"):format(dir))
         assert.are.equal("126\n", out, err)
-        assert.is_truthy(err:find "hidden cannot be read, so that it cannot be told how it is linked: it cannot run inline", err)
+        assert.is_truthy(err:find("hidden cannot be read, so that it cannot be told how it is linked: it cannot run "
+                                  .. "inline"), err)
       end)
     end)
   end)

@@ -126,7 +126,8 @@ static int try(lua_State *L) {
 }
 int luaopen_locks(lua_State *L) { lua_pushcfunction(L, try); return 1; }
 ]])
-      assert.is_true(os.execute(("cc -O0 -shared -fPIC $(pkg-config --cflags lua5.4) -o %s/locks.so %s/locks.c"):format(dir, dir)))
+      assert.is_true(os.execute(("cc -O0 -shared -fPIC $(pkg-config --cflags lua5.4) -o %s/locks.so %s/locks.c")
+        :format(dir, dir)))
       local _, err = inline(([[
         package.cpath = "%s/?.so;" .. package.cpath
         local try = require "locks"
@@ -139,7 +140,8 @@ int luaopen_locks(lua_State *L) { lua_pushcfunction(L, try); return 1; }
 
   it("leaves no traces of a signal handler on an alternate stack that returns", function()
     local out, err = inline('local sys = require "lencase".sys\n'
-                              .. 'return require "lencase".grate { rt_sigreturn = function() return sys.rt_sigreturn() end }',
+                              .. 'return require "lencase".grate { rt_sigreturn = function() return sys.rt_sigreturn() '
+                                 .. 'end }',
       [[/usr/bin/python3 -S -c '
 import faulthandler, os, signal
 faulthandler.enable()  # has a stack for handlers
@@ -186,7 +188,8 @@ describe("lencase's modules in Lua", function()
         dir, dir, dir, build, dir))
       change(dir)
       local path = support.write_file(dir .. "/grate.lua", shows)
-      err = select(2, support.sh(("env -u LENCASE_BUILD lua5.4 %s/scripts/lencase run --inline %s -- true"):format(dir, path)))
+      err = select(2,
+        support.sh(("env -u LENCASE_BUILD lua5.4 %s/scripts/lencase run --inline %s -- true"):format(dir, path)))
       err = err:gsub(dir:gsub("%p", "%%%0"), "DIR")
     end)
     return err
@@ -299,14 +302,16 @@ describe("a program that would run without its grates", function()
     if not os.execute "unshare -Urm true 2>/dev/null" then return pending "no user namespaces" end
     support.in_folder(function(dir)
       os.execute(("cp /bin/mount %s/mount"):format(dir)) -- not set-user-ID
-      refused(("unshare -Urm sh -c '%s/mount -t tmpfs none %s; exec /bin/echo unwatched'"):format(dir, absolute(BUILD)), hides)
+      refused(("unshare -Urm sh -c '%s/mount -t tmpfs none %s; exec /bin/echo unwatched'"):format(dir, absolute(BUILD)),
+              hides)
     end)
   end)
 
   it("is refused below another root", function()
     if not os.execute "unshare -Ur true 2>/dev/null" then return pending "no user namespaces" end
     support.in_folder(function(dir)
-      os.execute(("cd %s && mkdir -p bin lib64 lib/x86_64-linux-gnu && cp /bin/echo bin && cp /lib64/ld-linux-x86-64.so.2 lib64 "
+      os.execute(("cd %s && mkdir -p bin lib64 lib/x86_64-linux-gnu && cp /bin/echo bin && cp "
+                  .. "/lib64/ld-linux-x86-64.so.2 lib64 "
                   .. "&& cp /lib/x86_64-linux-gnu/libc.so.6 lib/x86_64-linux-gnu"):format(dir))
       refused(("unshare -Ur chroot %s /bin/echo unwatched"):format(dir), "/bin/echo " .. hides)
     end)
@@ -316,10 +321,12 @@ describe("a program that would run without its grates", function()
     if not os.execute "test $(id -u) = 0" then return pending "not root" end
     support.in_folder(function(dir)
       local build = absolute(BUILD)
-      os.execute(("mkdir %s/b && cp -r %s/*.so %s/lencase %s/b && chmod 755 %s && chmod 700 %s/b"):format(dir, build, build, dir, dir, dir))
+      os.execute(("mkdir %s/b && cp -r %s/*.so %s/lencase %s/b && chmod 755 %s && chmod 700 %s/b")
+        :format(dir, build, build, dir, dir, dir))
       local up = ("../"):rep(select(2, support.pwd:gsub("/", "")) + 1)
       local path = support.write_file(dir .. "/grate.lua", counter)
-      local out, err = support.sh(("env LENCASE_BUILD=%s%s/b %s run --inline %s -- setpriv --reuid 65534 --clear-groups "
+      local out, err =
+        support.sh(("env LENCASE_BUILD=%s%s/b %s run --inline %s -- setpriv --reuid 65534 --clear-groups "
                                    .. "/bin/echo unwatched"):format(up, dir:sub(2), support.lencase, path))
       assert.are.equal("", out)
       assert.is_truthy(err:find("/bin/echo " .. hides), err)

@@ -55,7 +55,8 @@ describe("an installed lencase", function()
   teardown(function() os.execute("rm -rf " .. support.quote(prefix)) end)
 
   it("runs programs", function()
-    local out, err, status = support.sh(("%s %s/bin/lencase run %s/counter.lua -- echo hello"):format(clean, prefix, prefix))
+    local out, err, status =
+      support.sh(("%s %s/bin/lencase run %s/counter.lua -- echo hello"):format(clean, prefix, prefix))
     assert.are.equal(0, status, err)
     assert.are.equal("hello\n", out)
     assert.are.equal("6 bytes\n", err)
@@ -67,7 +68,8 @@ describe("an installed lencase", function()
     "lib/pkgconfig/lencase.pc", "lib/lua/5.4/lencase/core.so", "share/lua/5.4/lencase/init.lua",
     "share/lencase/examples/count_writes.lua", "share/man/man1/lencase.1", "share/man/man3/lencase.3",
     "share/man/man7/lencase.7",
-    "share/lua/5.4/lencase/tools/check.lua", "share/lencase/luals/lencase.d.lua", "share/bash-completion/completions/lencase",
+    "share/lua/5.4/lencase/tools/check.lua", "share/lencase/luals/lencase.d.lua",
+    "share/bash-completion/completions/lencase",
   }
 
   it("is complete", function()
@@ -122,9 +124,12 @@ write(fd, buf, count)
   for _, kind in ipairs { "shared", "static" } do
     it("is a library for C programs, " .. kind, function()
       local source = support.write_file(prefix .. "/p.c", (program:gsub("PATHS",
-        ('"%s/share/lua/5.4/?.lua;%s/share/lua/5.4/?/init.lua;;", "%s/lib/lua/5.4/?.so;;"'):format(prefix, prefix, prefix))))
+        ('"%s/share/lua/5.4/?.lua;%s/share/lua/5.4/?/init.lua;;", "%s/lib/lua/5.4/?.so;;"')
+          :format(prefix, prefix, prefix))))
       local libs = kind == "static" and "--static" or ""
-      local line = ("cc -Wall -Wextra -Werror -o %s/p %s $(PKG_CONFIG_PATH=%s/lib/pkgconfig pkg-config --cflags --libs %s lencase)")
+      local line =
+        ("cc -Wall -Wextra -Werror -o %s/p %s $(PKG_CONFIG_PATH=%s/lib/pkgconfig "
+         .. "pkg-config --cflags --libs %s lencase)")
           :format(prefix, source, prefix, libs)
       if kind == "static" then line = line:gsub("%)$", " | sed 's/-llencase/-l:liblencase.a/')") end
       local _, err, status = support.sh(line)
@@ -142,7 +147,8 @@ write(fd, buf, count)
     local source = support.write_file(prefix .. "/p.cc", "#include <lencase.h>\n"
       .. "static const lencase_policy p = LENCASE_COPY_ALL_ARGS | LENCASE_PASS(2);\n"
       .. "int main() { return p == 0; }\n")
-    local _, err, status = support.sh(("c++ -Wall -Wextra -Werror -I%s/include -o %s/pp %s && %s/pp"):format(prefix, prefix, source, prefix))
+    local _, err, status =
+      support.sh(("c++ -Wall -Wextra -Werror -I%s/include -o %s/pp %s && %s/pp"):format(prefix, prefix, source, prefix))
     assert.are.equal(0, status, err)
   end)
 end)
@@ -162,7 +168,8 @@ local function tree(dir) return (support.sh(("cd %s && find . -printf '%%p %%M\\
 
 -- A folder as a system has it: with files, empty folders and modes of others.
 local function furnish(dir)
-  assert.are.equal(0, (select(3, support.sh(([[cd %s && chmod 755 . && mkdir -p usr/lib usr/share/man/man3 usr/share/lua/5.4/other &&
+  assert.are.equal(0,
+    (select(3, support.sh(([[cd %s && chmod 755 . && mkdir -p usr/lib usr/share/man/man3 usr/share/lua/5.4/other &&
     chmod 2775 usr/lib && chmod 700 usr/share/man && echo x > usr/share/lua/5.4/other/init.lua]]):format(dir)))))
 end
 
@@ -202,7 +209,8 @@ describe("make uninstall leaves nothing that was not there", function()
       make("install", "PREFIX=" .. dir .. "/usr")
       support.write_file(dir .. "/usr/share/man/man1/other.1", "x")
       make("uninstall", "PREFIX=" .. dir .. "/usr")
-      assert.are.equal("./usr/share/man/man1/other.1\n", (support.sh(("cd %s && find . -type f -o -empty"):format(dir))))
+      assert.are.equal("./usr/share/man/man1/other.1\n",
+                       (support.sh(("cd %s && find . -type f -o -empty"):format(dir))))
     end)
   end)
 
@@ -210,10 +218,12 @@ describe("make uninstall leaves nothing that was not there", function()
   it("in ld.so's cache, either", function()
     support.in_folder(function(dir)
       local log = dir .. "/log"
-      support.write_file(dir .. "/ldconfig", ("#!/bin/sh\ntest -e %s/usr/lib/liblencase.so; echo $? >> %s\n"):format(dir, log))
+      support.write_file(dir .. "/ldconfig",
+                         ("#!/bin/sh\ntest -e %s/usr/lib/liblencase.so; echo $? >> %s\n"):format(dir, log))
       os.execute("chmod +x " .. dir .. "/ldconfig")
       for _, goal in ipairs { "install", "uninstall" } do
-        local _, err, status = support.sh(("PATH=%s:$PATH make -s %s BUILD=%s PREFIX=%s/usr"):format(dir, goal, support.build, dir))
+        local _, err, status =
+          support.sh(("PATH=%s:$PATH make -s %s BUILD=%s PREFIX=%s/usr"):format(dir, goal, support.build, dir))
         assert.are.equal(0, status, err)
       end
       if is_root then
@@ -234,13 +244,15 @@ describe("lencase installed under umask 077", function()
       assert.are.equal("", (support.sh(("find %s ! -type l ! -perm -444 -o -type d ! -perm -555"):format(dir))))
       local script = support.write_file(dir .. "/counter.lua", counter)
       local other = is_root and "setpriv --reuid=nobody --regid=nogroup --clear-groups " or ""
-      local line = ("chmod 644 %s; %s %s %s/usr/bin/lencase run %s -- echo hello"):format(script, clean, other, dir, script)
+      local line = ("chmod 644 %s; %s %s %s/usr/bin/lencase run %s -- echo hello")
+        :format(script, clean, other, dir, script)
       local out
       out, err, status = support.sh(line)
       assert.are.equal("hello\n", out)
       assert.are.equal("6 bytes\n", err)
       assert.are.equal(0, status)
-      out = support.sh(("%s env PKG_CONFIG_PATH=%s/usr/lib/pkgconfig pkg-config --modversion lencase"):format(other, dir))
+      out = support.sh(("%s env PKG_CONFIG_PATH=%s/usr/lib/pkgconfig pkg-config --modversion lencase")
+        :format(other, dir))
       assert.are.equal("0.1.0\n", out)
     end)
   end)
@@ -266,14 +278,16 @@ local function with_programs(programs, line)
 end
 
 describe("make", function()
-  local machines = { ["Linux aarch64"] = true, ["Linux riscv64"] = true, ["FreeBSD amd64"] = true, ["Darwin x86_64"] = true }
+  local machines =
+    { ["Linux aarch64"] = true, ["Linux riscv64"] = true, ["FreeBSD amd64"] = true, ["Darwin x86_64"] = true }
   for machine in pairs(machines) do
     for _, goal in ipairs { "", "demo", "test", "install" } do
       it(("stops at once on %s: make %s"):format(machine, goal), function()
         local uname = ('set -- $1 %s\ncase $1 in -s) echo $2 ;; -m) echo $3 ;; esac'):format(machine)
         local r = with_programs({ uname = uname }, "make DESTDIR=$BIN/root " .. goal)
         assert.are.equal(2, r.status)
-        assert.is_truthy(r.err:find("^Makefile:%d+: %*%*%* lencase runs on Linux, x86%-64; this is " .. machine .. "%.  Stop%.\n$"), r.err)
+        assert.is_truthy(r.err:find("^Makefile:%d+: %*%*%* lencase runs on Linux, x86%-64; this is " .. machine
+                                    .. "%.  Stop%.\n$"), r.err)
         assert.are.equal("", r.out .. r.asked)
       end)
     end
@@ -310,8 +324,10 @@ describe("the command without a module that it needs", function()
           table.insert(package.searchers, 1, function(name)
             if name == %q then error "it is not here" end
           end)]]):format(module))
-        local out, err, status = support.sh(("LUA_INIT=@%s/without.lua lua5.4 scripts/lencase run examples/umask.lua -- true"):format(dir))
-        assert.are.equal(("lencase: missing the Lua module %s: apt-get install %s (Debian's name)\n"):format(module, package), err)
+        local out, err, status =
+          support.sh(("LUA_INIT=@%s/without.lua lua5.4 scripts/lencase run examples/umask.lua -- true"):format(dir))
+        assert.are.equal(("lencase: missing the Lua module %s: apt-get install %s (Debian's name)\n")
+          :format(module, package), err)
         assert.are.equal("", out)
         assert.are.equal(125, status)
       end)
@@ -321,7 +337,9 @@ describe("the command without a module that it needs", function()
   it("says when it is not built, or does not load", function()
     support.in_folder(function(dir)
       local others = package.searchpath("lpeg", package.cpath):gsub("lpeg", "?") -- and no lencase that is installed
-      local run = ("unset LENCASE_BUILD LUA_CPATH_5_4; cp -r scripts lua %s; cd %s; LUA_CPATH=%s lua5.4 scripts/lencase run x.lua")
+      local run =
+        ("unset LENCASE_BUILD LUA_CPATH_5_4; cp -r scripts lua %s; cd %s; LUA_CPATH=%s "
+         .. "lua5.4 scripts/lencase run x.lua")
         :format(dir, dir, others)
       local _, err, status = support.sh(run)
       assert.are.equal("lencase: lencase is not built: run make in the folder with its Makefile\n", err)

@@ -110,7 +110,8 @@ except OSError as e: print(e.errno, flush=True)
 fcntl.fcntl(1, fcntl.F_GETFD)
 os.write(1, b"last\n")
 ]])
-    assert.truthy(out:find("Jello\n6\nT  write(fd = 1, buf = \"hello\\n\", count = 6)\nhello\n6\nabcdef\n", 1, true), out)
+    assert.truthy(out:find("Jello\n6\nT  write(fd = 1, buf = \"hello\\n\", count = 6)\nhello\n6\nabcdef\n", 1, true),
+                  out)
     assert.truthy(out:find("abcdef\n5\nT  fcntl(", 1, true), out)
     assert.truthy(out:find("last\nT (python3) has ended: exit 0\n16\n", 1, true), out)
   end)
@@ -161,9 +162,11 @@ choose(1)
 finish()
 ]], "sh -c 'echo hello'")
     assert.equal(1, status)
-    for _, text in ipairs { "not stopped at a call: step() first", "did you mean 'open'?", "attempt to index a nil value",
+    for _, text in ipairs { "not stopped at a call: step() first", "did you mean 'open'?",
+                            "attempt to index a nil value",
                             "unknown errno 'ENOTHING'", "write has no argument 'bfu' (did you mean 'buf'?)",
-                            "write: buf is a const void [.count], which a table is not", "call { name = value, ... }", "there is no thread 1" } do
+                            "write: buf is a const void [.count], which a table is not", "call { name = value, ... }",
+                            "there is no thread 1" } do
       assert.truthy(err:find(text, 1, true), text .. ": " .. err)
     end
     assert.truthy(out:find "\nhello\n6\n")
@@ -190,11 +193,14 @@ int main(void) { int r = helper(stdout); return r + close(0); }
       for _, how in ipairs { "-O2", "-O0 -fno-omit-frame-pointer", "-O2 -static" } do
         local _, message, built = sh(("cc %s -o %s/p %s/p.c"):format(how, dir, dir))
         assert.equal(0, built, message)
-        local out = output('step("execve")\nstep("write")\nwhere\nwhere.site\nwhere.descriptors[1].path\n', ("sh -c 'exec %s/p > %s/out'"):format(dir, dir))
-        assert.truthy(out:find('T %(p%) at write%(fd = 1, buf = "hello\\n", count = 6%)\n  fd 1 is ' .. dir:gsub("%p", "%%%0") .. '/out\n'
+        local out = output('step("execve")\nstep("write")\nwhere\nwhere.site\nwhere.descriptors[1].path\n',
+                           ("sh -c 'exec %s/p > %s/out'"):format(dir, dir))
+        assert.truthy(out:find('T %(p%) at write%(fd = 1, buf = "hello\\n", count = 6%)\n  fd 1 is '
+                               .. dir:gsub("%p", "%%%0") .. '/out\n'
                                .. '  #0  %S+%+0x%x+ %(', 1), out)
         local innermost = out:match "  #0  (%S+)%+0x" -- of a static program each function has a name
-        assert.truthy(innermost:find "write" or how:find "static" and out:find "  #[12]  %S*write%S*%+0x%x+ %(p%)\n", out)
+        assert.truthy(innermost:find "write" or how:find "static" and out:find "  #[12]  %S*write%S*%+0x%x+ %(p%)\n",
+                      out)
         assert.truthy(out:find "  #%d+%s+main%+0x%x+ %(p%)", out)
         local own = out:match '\n"([%w_]+)%+0x%x+ %(p%)"\n"'
         assert.truthy(how:find "static" and own or own == "main" or own == "helper", out)
@@ -215,7 +221,8 @@ __attribute__((noinline)) static long middle(long n) { return inner(n) + 1; }
 long says_hello(void) { return middle(1) + 1; }
 ]])
       support.write_file(dir .. "/p.c", "long says_hello(void); int main(void) { return (int)says_hello() + 1; }\n")
-      local _, message, built = sh(("cc -O1 -shared -fPIC -s -o DIR/lib.so DIR/lib.c && cc -O1 -o DIR/p DIR/p.c DIR/lib.so"):gsub("DIR", dir))
+      local _, message, built =
+        sh(("cc -O1 -shared -fPIC -s -o DIR/lib.so DIR/lib.c && cc -O1 -o DIR/p DIR/p.c DIR/lib.so"):gsub("DIR", dir))
       assert.equal(0, built, message)
       local out = output('step("write")\nwhere\nwhere.frames[1].name, where.frames[1].inside\n', dir .. "/p")
       assert.truthy(out:find('\n  fd 1 is [^\n]*\n  #0  says_hello%+0x%x+ %(lib%.so%), 2 inside without a name\n'
@@ -307,12 +314,15 @@ end end
 step("execve")
 asked = 0
 on("readlink", function() asked = asked + 1 end)
-on("openat", function(dirfd, pathname, flags, mode) asked = asked + 10 return lencase.sys.openat(dirfd, nil, flags, mode) end)
+on("openat", function(dirfd, pathname, flags, mode)
+  asked = asked + 10
+  return lencase.sys.openat(dirfd, nil, flags, mode) end)
 step("close")
 filters()
 run()
 asked
-]], ("%s/spec/helper_confine %s -- %s/spec/helper_filters cat /etc/passwd"):format(support.build, options, support.build))
+]], ("%s/spec/helper_confine %s -- %s/spec/helper_filters cat /etc/passwd")
+        :format(support.build, options, support.build))
       assert.truthy(out:find("close%(fd = 3%)\n" .. outer + loaded .. "\n"), out)
       assert.truthy(out:find "exit 0\n11\n$", out)
     end
@@ -403,13 +413,15 @@ asked[1], asked[2] and asked[2] == lencase.errno.EPERM
       return out:match "getppid%(%)\n(.-)\nT %(", err
     end
 
-    local NO_MEMORY = "lencase: cage %d+ lets no memory be mapped[^\n]+\n[^\n]+nothing can be replaced in cage[^\n]+EIO\n$"
+    local NO_MEMORY =
+      "lencase: cage %d+ lets no memory be mapped[^\n]+\n[^\n]+nothing can be replaced in cage[^\n]+EIO\n$"
 
     it("is read by root: what they would end it for is not made", function()
       if support.sh("id -u") ~= "0\n" or support.filtered then return pending "root alone, and without filters" end
       if support.sanitized then return pending "the sanitizer's runtime needs getpid" end
       support.in_folder(function(dir)
-        local rules = support.write_file(dir .. "/rules", ("default allow\nkill mmap 1,eq,%d\nkill getpid\nkill getsid\n")
+        local rules =
+          support.write_file(dir .. "/rules", ("default allow\nkill mmap 1,eq,%d\nkill getpid\nkill getsid\n")
           :format(64 << 20))
         local out, err = decided("-f " .. rules)
         assert.equal('7\n"/etc/hostname"\n-1  "EIO"\ntrue\n-1  true', out)
@@ -425,7 +437,8 @@ asked[1], asked[2] and asked[2] == lencase.errno.EPERM
       if prefix and support.private then return pending(support.private) end
       local out, err = decided("-e uname=EPERM", prefix)
       assert.equal('7\n"/etc/hostname"\n-1  "EIO"\ntrue\n-1  true', out)
-      assert.truthy(err:find("^lencase: process %d+ has seccomp filters that cannot be read here[^\n]+\n" .. NO_MEMORY), err)
+      assert.truthy(err:find("^lencase: process %d+ has seccomp filters that cannot be read here[^\n]+\n" .. NO_MEMORY),
+                    err)
     end)
   end)
 
@@ -446,7 +459,8 @@ step(function() return n > 3 end).name ~= nil
       assert.equal(0, status)
       assert.truthy(out:find("^" .. pid .. " %(python3%) is stopped: in %l"), out)
       assert.truthy(select(2, out:gsub("\n[ *] " .. pid .. "[ /]", "")) == 4, out)
-      assert.truthy(out:find('getppid%(%)\n7\n"/etc/hostname"\ntrue\ntrue\ntrue\n' .. pid .. " %(python3%) goes on\n$"), out)
+      local tail = 'getppid%(%)\n7\n"/etc/hostname"\ntrue\ntrue\ntrue\n' .. pid .. " %(python3%) continues\n$"
+      assert.truthy(out:find(tail), out)
       local maps = support.read_file("/proc/" .. pid .. "/status")
       assert.truthy(maps:find "TracerPid:\t0\n")
       assert.equal(support.seccomp_status(), support.seccomp_status(pid))
@@ -480,7 +494,8 @@ end)
 local function terminal(steps, program, options)
   local words = {}
   for _, word in ipairs(steps) do table.insert(words, quote(word)) end
-  local out, _, status = sh(("NO_COLOR=1 TERM=xterm LENCASE_HISTORY=/dev/null %s spec/repl_terminal.py %s -- %s repl %s %s")
+  local out, _, status =
+    sh(("NO_COLOR=1 TERM=xterm LENCASE_HISTORY=/dev/null %s spec/repl_terminal.py %s -- %s repl %s %s")
     :format(PYTHON, table.concat(words, " "), support.lencase, options or "", program and "-- " .. program or ""))
   assert.equal(0, status, out)
   return out
@@ -494,7 +509,8 @@ describe("a program in the prompt's terminal", function()
     if support.no_readline then pending(support.no_readline) end
     local out = terminal({
       "> ", "run()\\r", "ready", "hello\\r", "got hello", "\\x03", "interrupted: ", "", -- in a call
-      "> ", "1 + 41\\r", "42", "", "> ", READING, "> ", "run()\\r", "reading", "more\\r", "got more", "", "reading", "go\\r",
+      "> ", "1 + 41\\r", "42", "", "> ", READING, "> ", "run()\\r", "reading", "more\\r", "got more", "", "reading",
+      "go\\r",
       "computing", "\\x03", "interrupted: ", "", -- and in none
       "> ", "step('write')\\r", 'write(fd = 1, buf = "done', "", "> ", "run()\\r", "exit 7", "", "> ", "\\x04",
     }, python [[
@@ -522,7 +538,7 @@ sys.exit(7)
         "> ", "on('read', 'pass buf', function() print 'reading' end)\\r", "> ", "run()\\r", "reading", "", "",
         "\\x03", "interrupted: ", "", "is in read", "", "> ", "\\x04",
       }, nil, "-p " .. pid)
-      assert.truthy(out:find(pid .. " %(sh%) goes on"), out)
+      assert.truthy(out:find(pid .. " %(sh%) continues"), out)
       feed:write "it\n"
       feed:close()
       sh("tail --pid=" .. pid .. " -f /dev/null")
@@ -588,7 +604,8 @@ waits.join()
     terminal({
       "> ", READING, "> ", "run()\\r", "reading", "", "reading", "\\x03", "interrupted: ", "",
       "> ", "threads()\\r", "in read", "", "in read", "", "> ",
-      "off() on('wait4', 'pass pointers', function() print 'waiting' end)\\r", "> ", "run()\\r", "waiting", "hello\\r", "got hello", "", "exit 0", "", "> ", "\\x04",
+      "off() on('wait4', 'pass pointers', function() print 'waiting' end)\\r", "> ", "run()\\r", "waiting", "hello\\r",
+      "got hello", "", "exit 0", "", "> ", "\\x04",
     }, "sh -c 'head -n 1 | { read x; echo got $x; }'")
   end)
 end)

@@ -84,6 +84,8 @@ describe("the manual", function()
     end
     assert.is_true(n >= 30)
     assert.is_truthy(text:find("all of them or LENCASE_EFAULT. LENCASE_EGONE.", 1, true))
-    for title in header:gmatch "{=+ (.-) =+ %*/" do assert.is_truthy(text:find(" " .. title:upper() .. " ", 1, true), title) end
+    for title in header:gmatch "{=+ (.-) =+ %*/" do
+      assert.is_truthy(text:find(" " .. title:upper() .. " ", 1, true), title)
+    end
   end)
 end)

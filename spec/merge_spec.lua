@@ -70,12 +70,12 @@ describe("a state as bytes", function()
 
   it("is refused when it has invalid values", function()
     local function wrong(bytes) return select(2, merging.decode("LS1{" .. bytes)) end
-    assert.are.equal("it is no state", select(2, merging.decode "\27Lua"))
-    assert.are.equal("it is no state", select(2, merging.decode "LS2{}"))
-    assert.are.equal("it is no state", select(2, merging.decode "LS1t"))
-    assert.is_truthy(wrong("{}t}"):find "no key before byte")
-    assert.is_truthy(wrong(string.pack("<c1d", "d", 0 / 0) .. "t}"):find "no key before byte")
-    assert.is_truthy(wrong("s\xff\xff\xff\x7fxx}"):find "cut off")
+    assert.are.equal("it is not a state", select(2, merging.decode "\27Lua"))
+    assert.are.equal("it is not a state", select(2, merging.decode "LS2{}"))
+    assert.are.equal("it is not a state", select(2, merging.decode "LS1t"))
+    assert.is_truthy(wrong("{}t}"):find "invalid key before byte")
+    assert.is_truthy(wrong(string.pack("<c1d", "d", 0 / 0) .. "t}"):find "invalid key before byte")
+    assert.is_truthy(wrong("s\xff\xff\xff\x7fxx}"):find "truncated")
     assert.is_truthy(wrong("tq}"):find "no value begins at byte")
     assert.is_truthy(wrong(("t{"):rep(500)):find "too deep")
     assert.is_truthy(wrong(("t{}"):rep(merging.MAX_VALUES // 2 + 1)):find "too many values")
@@ -135,9 +135,11 @@ describe("a state", function()
 
   it("is added up by lencase.sum", function()
     local a = { n = 1, f = 0.5, name = "a", by = { x = 1 }, flag = true }
-    assert.are.equal(a, lencase.sum(a, { n = 2, f = 0.25, name = "b", by = { x = 2, y = 3 }, flag = false, new = { 1 } }))
+    assert.are.equal(a,
+                     lencase.sum(a, { n = 2, f = 0.25, name = "b", by = { x = 2, y = 3 }, flag = false, new = { 1 } }))
     assert.are.same({ n = 3, f = 0.75, name = "a", by = { x = 3, y = 3 }, flag = true, new = { 1 } }, a)
-    assert.has_error(function() lencase.sum({ n = 1 }, { n = {} }) end, "sum: 'n' is a number in one and a table in the other")
+    assert.has_error(function() lencase.sum({ n = 1 }, { n = {} }) end,
+                     "sum: 'n' is a number in one and a table in the other")
   end)
 end)
 
@@ -275,7 +277,8 @@ local function run(options, script, program, words)
   support.in_folder(function(dir)
     local path = support.write_file(dir .. "/grate.lua", script)
     program = program:gsub("DIR", dir)
-    out, err, n, how = support.sh(("%s run %s %s %s -- %s"):format(support.lencase, options, path, words or "", program))
+    out, err, n, how = support.sh(("%s run %s %s %s -- %s")
+      :format(support.lencase, options, path, words or "", program))
   end)
   return { out = out, err = err, n = n, how = how }
 end
@@ -293,7 +296,8 @@ local function python(text) return PYTHON .. support.quote(text) end
 
 describe("one report over all processes", function()
   it("is that of a traced run: forks and programs that are executed", function()
-    same("sh -c 'echo one; (echo four; exec /bin/echo sixsix); /bin/echo a | cat; for i in 1 2 3; do (echo $i) & done; wait; "
+    same("sh -c 'echo one; (echo four; exec /bin/echo sixsix); /bin/echo a | cat; for i in 1 2 3; do (echo $i) & done; "
+         .. "wait; "
          .. "exec /bin/echo end' | sort", "sum 30 30 exit 0\n")
   end)
 
@@ -350,7 +354,8 @@ os.write(1, b"never")]], "sum 16 16 signal 15\nTerminated\n")
   it("leaves a program what it knows of its signals", function()
     local program = python [[
 import signal
-print([signal.getsignal(s) == signal.SIG_DFL for s in (signal.SIGTERM, signal.SIGSEGV, signal.SIGUSR2, signal.SIGCHLD, 40)])
+print([signal.getsignal(s) == signal.SIG_DFL
+       for s in (signal.SIGTERM, signal.SIGSEGV, signal.SIGUSR2, signal.SIGCHLD, 40)])
 print(signal.signal(signal.SIGTERM, signal.SIG_IGN), signal.signal(signal.SIGTERM, signal.SIG_DFL),
       signal.signal(signal.SIGTERM, signal.SIG_DFL))]]
     local out = inline(counter, program).out
@@ -420,7 +425,8 @@ os.write(1, b"defg")]]
   end)
 
   it("waits for processes that the program left", function()
-    local r = inline(counter, "sh -c '(until [ -e DIR/go ]; do sleep 0.01; done; echo late) & (setsid sh -c \"touch DIR/go\" &)'")
+    local r = inline(counter,
+      "sh -c '(until [ -e DIR/go ]; do sleep 0.01; done; echo late) & (setsid sh -c \"touch DIR/go\" &)'")
     assert.are.same({ "late\n", "sum 5 5 exit 0\n" }, { r.out, r.err })
   end)
 
@@ -434,7 +440,8 @@ os.write(1, b"defg")]]
       local path = support.write_file(dir .. "/grate.lua", counter)
       local each = support.write_file(dir .. "/each.lua", [[
         return require "lencase".grate { write = function() end, on_exit = function() io.stderr:write "each\n" end }]])
-      local _, err = support.sh(("%s run --inline %s a %s %s b -- sh -c '(echo x); echo y'"):format(support.lencase, path,
+      local _, err =
+        support.sh(("%s run --inline %s a %s %s b -- sh -c '(echo x); echo y'"):format(support.lencase, path,
         each, path))
       r = err
     end)
@@ -493,7 +500,8 @@ for i in range(8): os.wait()]]
   it("reports what cannot be handed over, with its place", function()
     local script = counter:gsub("return n, errno", "if count == 7 then state.by[2] = { print } end return n, errno")
     local r = inline(script, "sh -c '(echo longer); echo y'")
-    assert.is_truthy(r.err:find "lencase: [^\n]*grate%.lua:%d+: state%.by%[2%]%[1%]: a function cannot be handed over; this process")
+    assert.is_truthy(r.err:find("lencase: [^\n]*grate%.lua:%d+: state%.by%[2%]%[1%]: a function cannot be handed over; "
+                                .. "this process"))
     assert.is_truthy(r.err:find "lencase: 1 process ended without a report [^\n]*\nsum 2 2 exit 0\n$", r.err)
   end)
 
@@ -505,7 +513,8 @@ for i in range(8): os.wait()]]
         return lencase.sum(a, b)
       end]])
     local r = inline(script, "sh -c '/bin/echo one; /bin/echo four; /bin/echo threes'")
-    assert.is_truthy(r.err:find "lencase: [^\n]*grate%.lua:%d+: four\nlencase: the state that process %d+ handed over is ignored\n", r.err)
+    assert.is_truthy(r.err:find("lencase: [^\n]*grate%.lua:%d+: four\nlencase: the state that process %d+ handed over "
+                                .. "is ignored\n"), r.err)
     assert.is_truthy(r.err:find "lencase: [^\n]*merge must return a table, not a nil\n", r.err)
     assert.are.equal("sum 7 7 exit 0\n", r.err:match "sum .*$")
   end)
@@ -530,7 +539,8 @@ os.write(1, b"abc")]]
     local r = inline(counter, "sh -c 'echo before; \"$@\"; echo after' sh " .. hostile)
     assert.are.equal("before\nabcafter\n", r.out)
     assert.are.equal("sum 13 13 exit 0\n", r.err:match "sum %d+ .*$", r.err)
-    for _, wanted in ipairs { "it sent an invalid message\n", "there is no grate number 77\n", "it is not a state\n", "truncated at byte",
+    for _, wanted in ipairs { "it sent an invalid message\n", "there is no grate number 77\n", "it is not a state\n",
+                              "truncated at byte",
                               "sum: 'bytes' is a number in one and a boolean in the other\n" } do
       assert.is_truthy(r.err:find(wanted, 1, true), r.err)
     end
@@ -544,7 +554,8 @@ os.write(1, b"abc")]]
 
   it("is that of examples/count_writes.lua, too", function()
     support.in_folder(function(dir)
-      local program = (" count_writes.lua -- sh -c 'cd %s; for i in 1 2 3; do (echo $i >> a; exec /bin/echo x > b$i) & done; "
+      local program =
+        (" count_writes.lua -- sh -c 'cd %s; for i in 1 2 3; do (echo $i >> a; exec /bin/echo x > b$i) & done; "
         .. "wait; tar cf t.tar a b1; rm b1; kill -TERM $$'"):format(dir)
       local _, traced, status = support.sh(support.lencase .. " run" .. program)
       os.execute("rm -rf " .. dir .. "/*")
@@ -559,7 +570,8 @@ describe("lencase run, waiting for a program inline,", function()
   it("is stopped and continued with it, and ends by the same signal", function()
     support.in_folder(function(dir)
       local path = support.write_file(dir .. "/grate.lua", counter)
-      local out = support.sh(("/usr/bin/python3 spec/job_control.py %s run --inline %s -- cat"):format(support.lencase, path))
+      local out =
+        support.sh(("/usr/bin/python3 spec/job_control.py %s run --inline %s -- cat"):format(support.lencase, path))
       assert.are.equal(support.sh "/usr/bin/python3 spec/job_control.py cat", out)
       assert.are.equal("stopped by 20\nended by 2\n", out)
     end)
@@ -584,7 +596,8 @@ describe("lencase run, waiting for a program inline,", function()
     support.in_folder(function(dir)
       local path = support.write_file(dir .. "/grate.lua", counter)
       local out, err = support.sh(([[
-        %s run --inline %s -- sh -c 'setsid sh -c "until ! kill -0 $$ 2> DIR/no; do sleep 0.01; done; touch DIR/up; exec cat DIR/pipe" &
+        %s run --inline %s -- sh -c 'setsid sh -c "until ! kill -0 $$ 2> DIR/no; do sleep 0.01; done; touch DIR/up
+          exec cat DIR/pipe" &
           mkfifo DIR/pipe; exit 4' &
         until [ -e DIR/up ]; do sleep 0.01; done
         kill -TERM $!
@@ -643,7 +656,8 @@ describe("lencase run, waiting for a program inline,", function()
     local r = inline(counter, "echo ran", "")
     assert.are.equal("ran\n", r.out)
     r = run("--inline --reload", counter, "echo ran")
-    assert.are.same({ "", 125, "lencase: --reload cannot be used with --inline: signals belong to the program\n" }, { r.out, r.n, r.err })
+    assert.are.same({ "", 125, "lencase: --reload cannot be used with --inline: signals belong to the program\n" },
+                    { r.out, r.n, r.err })
   end)
 end)
 

@@ -4,8 +4,8 @@ local support = require "spec.support"
 local lencase = require "lencase"
 
 local function lua(code)
-  return support.sh(("LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH='%s/?.so;;' lua5.4 -e %s"):format(support.build,
-                                                                                                       support.quote(code)))
+  return support.sh(("LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH='%s/?.so;;' lua5.4 -e %s")
+    :format(support.build, support.quote(code)))
 end
 
 describe("require 'lencase'", function()
@@ -20,7 +20,9 @@ describe("require 'lencase'", function()
   end)
 
   it("checks an interface without a program", function()
-    local interface = lencase.grate { write = { "pass buf", function(fd, buf, count) return lencase.sys.write(fd, buf, count) end } }
+    local interface = lencase.grate { write = { "pass buf", function(fd, buf, count)
+      return lencase.sys.write(fd, buf, count)
+    end } }
     assert.are.equal("write", interface.entries[1].name)
     assert.has_error(function() lencase.grate { wirte = function() end } end)
   end)
@@ -44,7 +46,8 @@ describe("require 'lencase'", function()
 
   it("has policies that combine", function()
     assert.are.equal(0, lencase.COPY_ALL_ARGS)
-    assert.are.equal(lencase.PASS_THROUGH_ALL | lencase.PASS(1), lencase.PASS_THROUGH_ALL | lencase.PASS(1) | lencase.COPY_ALL_ARGS)
+    assert.are.equal(lencase.PASS_THROUGH_ALL | lencase.PASS(1),
+                     lencase.PASS_THROUGH_ALL | lencase.PASS(1) | lencase.COPY_ALL_ARGS)
     local out = support.sh(support.lencase .. " plan write -p 'PASS_THROUGH_ALL & ~PASS(2)'")
     assert.is_truthy(out:find "copy +buf" and out:find "pass +fd" and out:find "in +bytes +buf %[count%]", out)
     out = support.sh(support.lencase .. " plan write -p 'PASS_THROUGH_POINTERS|COPY(2)'")
@@ -68,7 +71,8 @@ describe("the sources", function()
     local script = support.read_file("README.md"):match "```lua\n(.-)```"
     support.in_folder(function(dir)
       local path = support.write_file(dir .. "/count.lua", script)
-      local out, err, status = support.sh(("%s run %s -- sh -c 'echo hello > %s/greeting'"):format(support.lencase, path, dir))
+      local out, err, status =
+        support.sh(("%s run %s -- sh -c 'echo hello > %s/greeting'"):format(support.lencase, path, dir))
       assert.are.equal(0, status, err)
       assert.are.equal("", out)
       assert.is_truthy(err:find("6 " .. dir .. "/greeting\n", 1, true), err)
@@ -96,7 +100,8 @@ describe("core/README.md", function()
       local name = path:gsub("%.[ch]$", "")
       local first = name:match "^%a+"
       local folder = path:match "^(.*)/[^/]*$" or ""
-      local room = rooms[path] or rooms[name] or rooms[folder] or rooms[name:match "^host/%a+"] or folder == "" and rooms[first]
+      local room = rooms[path] or rooms[name] or rooms[folder] or rooms[name:match "^host/%a+"] or folder == ""
+        and rooms[first]
       assert.is_truthy(room, path)
     end
   end)

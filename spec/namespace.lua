@@ -16,7 +16,8 @@ local NEW = "--mount --uts --ipc --net --pid --fork --kill-child --mount-proc "
 namespace.of_root = (support.sh "id -u"):find "^0" ~= nil
 
 -- Descriptors that the session left open would be the program's; a number of two digits needs bash.
-local CLEAN = [[bash -c 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ $fd -le 2 ] || eval "exec $fd>&-"; done; exec "$@"' bash ]]
+local CLEAN =
+  [[bash -c 'for fd in /proc/self/fd/*; do fd=${fd##*/}; [ $fd -le 2 ] || eval "exec $fd>&-"; done; exec "$@"' bash ]]
 
 --- Before a command that is to be root of new namespaces.
 namespace.start = CLEAN .. "unshare " .. (namespace.of_root and "" or "--user --map-root-user ") .. NEW

@@ -27,7 +27,8 @@ describe("lencase new", function()
     if missing then pending(missing) end
     support.in_folder(function(dir)
       local path = quote(dir .. "/mine")
-      local out, err, status = sh(("%s new %s && luacheck -q --std lua54+busted %s*.lua"):format(support.lencase, path, path))
+      local out, err, status =
+        sh(("%s new %s && luacheck -q --std lua54+busted %s*.lua"):format(support.lencase, path, path))
       assert.are.equal(0, status, out .. err)
     end)
   end)
@@ -43,7 +44,8 @@ describe("lencase new", function()
   end)
 
   it("refuses invalid names", function()
-    for name, message in pairs { ["a b"] = "'a b' is not a valid script name", ["/nowhere/x"] = "No such file", [""] = "not a valid script name" } do
+    for name, message in pairs { ["a b"] = "'a b' is not a valid script name", ["/nowhere/x"] = "No such file",
+                                 [""] = "not a valid script name" } do
       local _, err, status = sh(("%s new %s"):format(support.lencase, quote(name)))
       assert.are.equal(125, status)
       assert.is_truthy(err:find(message, 1, true), err)

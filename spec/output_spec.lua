@@ -19,7 +19,8 @@ for mode, option in pairs(modes) do
       return lencase(("run %s %s -- sh -c %s %s"):format(option, words, quote(program), more or ""))
     end
 
-    for _, grates in ipairs { "strace.lua -o /dev/full", "count_writes.lua -o /dev/full", "count_writes.lua --json -o /dev/full",
+    for _, grates in ipairs { "strace.lua -o /dev/full", "count_writes.lua -o /dev/full",
+                              "count_writes.lua --json -o /dev/full",
                               "umask.lua 077 strace.lua -o /dev/full umask.lua 022" } do
       it("is reported once, at the end by the status: " .. grates, function()
         local out, err, status = run(grates, "echo a; /bin/echo b; (echo c); exit 7")
@@ -28,7 +29,8 @@ for mode, option in pairs(modes) do
     end
 
     it("may be standard error", function()
-      for _, grates in ipairs { "strace.lua -e write", "count_writes.lua", "fault.lua write:error=EIO:when=9 --report" } do
+      for _, grates in ipairs { "strace.lua -e write", "count_writes.lua",
+                                "fault.lua write:error=EIO:when=9 --report" } do
         local out, _, status = run(grates, "echo a; /bin/echo b; exit 7", "2>/dev/full")
         assert.same({ grates, "a\nb\n", 125 }, { grates, out, status })
       end
@@ -42,9 +44,11 @@ for mode, option in pairs(modes) do
     it("may be a pipe without a reader", function()
       in_folder(function(dir)
         local program = ("sleep 0.2; echo a >%s/a; echo b >%s/b"):format(dir, dir)
-        sh(("{ %s run %s strace.lua -- sh -c %s; echo $? >%s/status; } 2>&1 | head -n 1"):format(support.lencase, option,
+        sh(("{ %s run %s strace.lua -- sh -c %s; echo $? >%s/status; } 2>&1 | head -n 1")
+          :format(support.lencase, option,
           quote(program), dir))
-        assert.same({ "a\n", "b\n", "125\n" }, { read_file(dir .. "/a"), read_file(dir .. "/b"), read_file(dir .. "/status") })
+        assert.same({ "a\n", "b\n", "125\n" },
+                    { read_file(dir .. "/a"), read_file(dir .. "/b"), read_file(dir .. "/status") })
       end)
     end)
 
@@ -100,8 +104,10 @@ describe("lencase.output", function()
   it("reports a limit on files, and the program sees nothing of it", function()
     if support.sanitized then return end
     in_folder(function(dir)
-      local out, err, status = sh(("ulimit -f 1; %s run --inline strace.lua -o %s/trace -- ls /bin/true"):format(support.lencase, dir))
-      assert.same({ "/bin/true\n", ("lencase: %s/trace: File too large: what is written there from now on is lost\n"):format(dir),
+      local out, err, status =
+        sh(("ulimit -f 1; %s run --inline strace.lua -o %s/trace -- ls /bin/true"):format(support.lencase, dir))
+      assert.same({ "/bin/true\n",
+                    ("lencase: %s/trace: File too large: what is written there from now on is lost\n"):format(dir),
                     125 }, { out, err, status })
     end)
   end)
@@ -146,7 +152,8 @@ return lencase.grate { getuid = function() out:write "asked\n" end }]]):gsub("DI
 local lencase = require "lencase"
 local out = lencase.output "DIR/out"
 out:write "loaded\n"
-return lencase.grate { mkdir = function() out:write "mkdir\n" lencase.reload() end, on_exit = function() out:write "over\n" end }]])
+return lencase.grate { mkdir = function() out:write "mkdir\n" lencase.reload() end,
+                       on_exit = function() out:write "over\n" end }]])
         :gsub("DIR", dir))
       local _, err, status = lencase(("run %s -- mkdir %s/a"):format(script, dir))
       assert.same({ "", 0 }, { err, status })

@@ -32,7 +32,8 @@ local COUNTING = [[return lencase.grate { lseek = function(fd) state.n = (state.
 
 describe("a table per cage", function()
   it("is made when a cage first uses it", function()
-    on_sim("local state = lencase.per_cage(function(cage) return { n = cage.id * 100 } end) " .. COUNTING, function(cage)
+    on_sim("local state = lencase.per_cage(function(cage) return { n = cage.id * 100 } end) " .. COUNTING,
+           function(cage)
       assert.are.equal(105, cage:call("lseek", 5, 0, 0))
       assert.are.equal(106, cage:call("lseek", 1, 0, 0))
       assert.are.equal(106, cage:call "getpgrp")
@@ -127,7 +128,7 @@ describe("a table per cage", function()
           collectgarbage()
           assert(next(weak) == nil and last.gone)
           local ok, message = pcall(state, last)
-          assert(not ok and message:find "cage %d+ is gone", message)
+          assert(not ok and message:find "cage %d+ has ended, and its tables are gone", message)
           return 1
         end }]], function(cage, log)
       local child = cage:child(cage:call "fork")

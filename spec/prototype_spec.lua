@@ -192,7 +192,8 @@ describe("a message", function()
     ["int f(int a, int b, int c, int d, int e, int g, int h);"] = "line 1, column 49: a call has at most 6 arguments",
     ["int f(/* out */ int x);"] = "line 1, column 7: 'x' is an integer: it has no direction",
     ["int f(/* inuot */ void *x);"] =
-      "line 1, column 7: a note before a parameter is one of in, out, inout, whole, addr, sized, nul (did you mean 'inout'?)",
+      "line 1, column 7: a note before a parameter is one of in, out, inout, whole, addr, sized, nul (did you mean "
+      .. "'inout'?)",
     ["int f(void *x /* out */);"] =
       "line 1, column 15: expected ',' or ')', found '/'; a note like /* out */ comes before its parameter",
     ["int f(int (*fn)(void *));"] =

@@ -86,7 +86,8 @@ describe("README's", function()
 
   setup(function()
     dir = support.new_folder()
-    local _, err, status = support.sh(("mkdir %s/tree %s/tmp && tar cf - --exclude='./build*' --exclude=./.git . | tar xf - -C %s/tree")
+    local _, err, status =
+      support.sh(("mkdir %s/tree %s/tmp && tar cf - --exclude='./build*' --exclude=./.git . | tar xf - -C %s/tree")
       :format(dir, dir, dir))
     assert(status == 0, err)
     for _, block in ipairs(BLOCKS) do
@@ -158,7 +159,9 @@ describe("README's", function()
       table.insert(steps, support.quote(line.prompt))
       table.insert(steps, support.quote(line.text:gsub("\\", "\\\\") .. "\\r"))
     end
-    local text = must_run(("TERM=dumb NO_COLOR=1 LENCASE_HISTORY=/dev/null /usr/bin/python3 spec/repl_terminal.py %s '> ' '\\x04' -- %s")
+    local text =
+      must_run(("TERM=dumb NO_COLOR=1 LENCASE_HISTORY=/dev/null /usr/bin/python3 spec/repl_terminal.py %s '> ' '\\x04' "
+                .. "-- %s")
       :format(table.concat(steps, " "), program))
     return (text:gsub("\27%[[%d;?]*%a", ""):gsub("\r", ""))
   end
@@ -193,7 +196,8 @@ describe("README's", function()
 
   -- How README says that a spec is run, in a checkout and when lencase is installed.
   function run_spec(name)
-    local command = assert(README:match("`(LUA_PATH=[^`]*busted[^`]*" .. name:gsub("%.", "%%.") .. ")`"), name .. ": how is it run?")
+    local command =
+      assert(README:match("`(LUA_PATH=[^`]*busted[^`]*" .. name:gsub("%.", "%%.") .. ")`"), name .. ": how is it run?")
     local out, err = must_run((command:gsub("\n", " ")))
     assert.is_truthy(out:find "1 success / 0 failures / 0 errors", out)
     assert.is_truthy(err:find "^4 /tmp/x\n$", err)
@@ -210,7 +214,9 @@ describe("README's", function()
   it("promises are about commands that it shows", function()
     local shown_commands = {}
     for _, block in ipairs(BLOCKS) do
-      for _, command in ipairs(block.language == "sh" and commands_of(block) or {}) do shown_commands[command] = true end
+      for _, command in ipairs(block.language == "sh" and commands_of(block) or {}) do
+        shown_commands[command] = true
+      end
     end
     for command in pairs(promised) do assert.is_true(shown_commands[command], command) end
     for command in pairs(skipped) do assert.is_true(shown_commands[command], command) end

@@ -79,7 +79,8 @@ describe("lencase run --record", function()
       local recorded = read_file(dir .. "/fds")
       lencase("run %s -- %s", script, shell(dir, "ls /proc/self/fd | wc -l >fds"))
       assert.equal(read_file(dir .. "/fds"), recorded)
-      assert.equal(15, select(3, sh(("( %s run --record %s/trace.jsonl %s -- sh -c 'kill -TERM $$' ); exit $(($? - 128))")
+      assert.equal(15,
+                   select(3, sh(("( %s run --record %s/trace.jsonl %s -- sh -c 'kill -TERM $$' ); exit $(($? - 128))")
         :format(support.lencase, dir, script))))
     end)
   end)
@@ -205,7 +206,7 @@ describe("lencase run --record", function()
       local changed = grate(dir, "h.lua", 'return lencase.grate { write = fail "EIO" }')
       local out = try(dir, changed)
       assert.truthy(out:find('write(1, "0123"... (11 bytes), 11): recorded let through, now answered -1 EIO without a '
-                             .. "call (the recording has 4 of 11 bytes of buf)", 1, true), out)
+                             .. "call (the recording has only 4 of 11 bytes of buf)", 1, true), out)
     end)
   end)
 
@@ -242,7 +243,8 @@ end)
 
 describe("lencase try", function()
   -- What the examples do when the program does this.
-  local PROGRAM = "mkdir d; echo one >d/a.txt; echo two >d/b.log; cat d/a.txt >/dev/null; ln -s a.txt d/l; mv d/b.log d/c; "
+  local PROGRAM =
+    "mkdir d; echo one >d/a.txt; echo two >d/b.log; cat d/a.txt >/dev/null; ln -s a.txt d/l; mv d/b.log d/c; "
     .. "(cd d; rm -f c); rm -rf d; echo over"
 
   for _, grates in ipairs { "readonly.lua", "write_filter.lua --allow '*.log'", "fault.lua write:error=ENOSPC:when=1+2",
@@ -282,7 +284,8 @@ describe("lencase try", function()
   local function judged(recorded, now)
     local said
     in_folder(function(dir)
-      record(dir, grate(dir, "g.lua", "return lencase.grate { mkdir = " .. recorded .. " }"), shell(dir, "mkdir a 2>/dev/null"))
+      record(dir, grate(dir, "g.lua", "return lencase.grate { mkdir = " .. recorded .. " }"),
+             shell(dir, "mkdir a 2>/dev/null"))
       local out, _, status = try(dir, grate(dir, "h.lua", "return lencase.grate { mkdir = " .. now .. " }"))
       assert.equal(out == "" and 0 or 1, status)
       said = out:gsub('^trace.jsonl:%d+: mkdir%("a", 0777%): ', ""):gsub("\n$", "")
@@ -294,7 +297,8 @@ describe("lencase try", function()
     local through = "function() end"
     assert.equal("", judged(through, "function(path, mode) return sys.mkdir(path, mode) end"))
     assert.equal("recorded let through, now answered -1 EPERM without a call", judged(through, 'fail "EPERM"'))
-    assert.equal("recorded answered -1 EPERM without a call, now let through (the recording does not know the answer: ENOSYS)",
+    assert.equal("recorded answered -1 EPERM without a call, now let through (the recording does not know the answer: "
+                 .. "ENOSYS)",
                  judged('fail "EPERM"', through))
     assert.equal("recorded answered -1 EPERM without a call, now answered 0 without a call",
                  judged('fail "EPERM"', "function() return 0 end"))
@@ -310,10 +314,11 @@ describe("lencase try", function()
     assert.equal("", judged('function() error "no" end', 'function() error "neither" end'))
     assert.equal("recorded let through, now a handler failed (h.lua:4: no): ended the cage",
                  judged(through, 'function() error "no" end, on_error = "kill"'))
-    assert.equal("", judged('function() error "no" end, on_error = "kill"', 'function() error "no" end, on_error = "kill"'))
+    assert.equal("",
+                 judged('function() error "no" end, on_error = "kill"', 'function() error "no" end, on_error = "kill"'))
   end)
 
-  it("sees other bytes in what a call fills", function()
+  it("sees different bytes in what a call fills", function()
     in_folder(function(dir)
       write_file(dir .. "/f", "hello")
       local script = grate(dir, "g.lua", 'return lencase.grate { read = { "pass buf", function() end } }')
@@ -325,7 +330,7 @@ describe("lencase try", function()
       end }]])
       local out, _, status = try(dir, changed)
       assert.truthy(out:find("trace.jsonl:%d+: read%(%d, %(%d+ bytes%), %d+%): recorded let through, now let through, "
-                             .. "then changed buf %(other bytes in buf%)\n"), out)
+                             .. "then changed buf %(different bytes in buf%)\n"), out)
       assert.equal(1, status)
       assert.equal("", (try(dir, grate(dir, "h.lua", [[return lencase.grate { read = function(fd, _, count)
         local n, errno, buf = sys.read(fd, nil, count)
@@ -385,7 +390,8 @@ return lencase.grate {
   end,
   mkdir = function() if path_of[50] then return fail "EPERM" end end,
 }]])
-      local python = "import os\nos.fork() or os._exit(0)\nos.wait()\nos.dup2(os.open('f', os.O_CREAT), 50, inheritable=False)\n"
+      local python =
+        "import os\nos.fork() or os._exit(0)\nos.wait()\nos.dup2(os.open('f', os.O_CREAT), 50, inheritable=False)\n"
         .. "os.execvp('mkdir', ['mkdir', 'd'])"
       local _, err, status = record(dir, script, shell(dir, "/usr/bin/python3 -c " .. quote(python) .. "; ls"))
       assert.same({ "", 0 }, { err, status })
@@ -428,7 +434,8 @@ return lencase.grate {
 
   it("says what the recording cannot have: calls that no grate handled", function()
     in_folder(function(dir)
-      record(dir, grate(dir, "g.lua", "return lencase.grate { mkdir = function() end }"), shell(dir, "mkdir a; rmdir a"))
+      record(dir, grate(dir, "g.lua", "return lencase.grate { mkdir = function() end }"),
+             shell(dir, "mkdir a; rmdir a"))
       local err = select(2, try(dir, grate(dir, "h.lua", "return lencase.grate { rmdir = function() end }")))
       assert.truthy(err:find("not in the recording, since no grate handled them when it was made: rmdir", 1, true))
     end)
@@ -439,8 +446,10 @@ return lencase.grate {
       record(dir, grate(dir, "g.lua", "return lencase.grate { mkdir = function() end }"), shell(dir, "mkdir a b"))
       local out, err, status = try(dir, grate(dir, "h.lua", [[return lencase.grate { on_error = "kill",
         mkdir = function() error "no" end }]]))
-      assert.truthy(out:find('mkdir%("a", 0777%): recorded let through, now a handler failed %(h.lua:5: no%): ended the cage\n'
-                             .. 'trace.jsonl:%d+: mkdir%("b", 0777%): recorded let through, now not tried: its cage has ended\n'),
+      assert.truthy(out:find('mkdir%("a", 0777%): recorded let through, now a handler failed %(h.lua:5: no%): ended '
+                             .. 'the cage\n'
+                             .. 'trace.jsonl:%d+: mkdir%("b", 0777%): recorded let through, now not tried: its cage '
+                                .. 'has ended\n'),
                     out)
       assert.truthy(err:find("1 calls tried: 1 decided differently, 1 not tried", 1, true), err)
       assert.equal(1, status)
@@ -449,7 +458,8 @@ return lencase.grate {
 
   it("keeps what scripts print out of its output", function()
     in_folder(function(dir)
-      local script = grate(dir, "g.lua", "print 'loaded'\nreturn lencase.grate { mkdir = function() print 'asked' end }")
+      local script =
+        grate(dir, "g.lua", "print 'loaded'\nreturn lencase.grate { mkdir = function() print 'asked' end }")
       record(dir, script, shell(dir, "mkdir a"))
       local out, err = try(dir, script, "--json")
       assert.equal("[]\n", out)
@@ -473,11 +483,20 @@ return lencase.grate {
   end
 
   it("refuses what is not a recording, with the line", function()
-    assert.equal("lencase: trace.jsonl:1: this is no recording of lencase's: it is empty", refused(function() return "" end))
-    assert.equal("lencase: trace.jsonl:1: this is no recording of lencase's", refused(function() return "hello\n" end))
-    assert.equal("lencase: trace.jsonl:1: this is no recording of lencase's", refused(function() return '{"a":1}\n' end))
-    assert.equal("lencase: trace.jsonl:1: this is no recording of lencase's", refused(function() return "\0\xff[" end))
-    assert.equal("lencase: trace.jsonl:1: the recording has version 2, of a newer lencase (9.1); this one, " .. core.version
+    assert.equal("lencase: trace.jsonl:1: this is not a recording of lencase's: it is empty", refused(function()
+      return ""
+    end))
+    assert.equal("lencase: trace.jsonl:1: this is not a recording of lencase's", refused(function()
+      return "hello\n"
+    end))
+    assert.equal("lencase: trace.jsonl:1: this is not a recording of lencase's", refused(function()
+      return '{"a":1}\n'
+    end))
+    assert.equal("lencase: trace.jsonl:1: this is not a recording of lencase's", refused(function()
+      return "\0\xff["
+    end))
+    assert.equal("lencase: trace.jsonl:1: the recording has version 2, of a newer lencase (9.1); this one, "
+                 .. core.version
                  .. ", reads version 1", refused(function(text)
       return (text:gsub('"version":1,"lencase":"[^"]*"', '"version":2,"lencase":"9.1"'))
     end))
@@ -496,7 +515,7 @@ return lencase.grate {
     end):match ": (the recording.*)$")
     assert.equal(("lencase: trace.jsonl:%d: the line is incomplete: the recording is truncated"):format(lines),
                  refused(function(text) return text:sub(1, -4) end))
-    assert.equal("lencase: trace.jsonl:3: no line of a recording: it is truncated or damaged", refused(function(text)
+    assert.equal("lencase: trace.jsonl:3: not a line of a recording: it is truncated or damaged", refused(function(text)
       return (text:gsub("^([^\n]*\n[^\n]*\n)[^\n]*", "%1{\"n\":"))
     end))
     assert.equal("lencase: trace.jsonl:2: neither a call nor an event of a cage", refused(function(text)
@@ -506,7 +525,7 @@ return lencase.grate {
       return (text:gsub("^([^\n]*\n)[^\n]*", '%1{"n":1,"cage":1,"call":"mkdir"}'))
     end))
     assert.truthy(refused(function(text) return (text:gsub('"kind":"string"', '"kind":"knot"')) end)
-      :find "^lencase: trace.jsonl:%d+: 'args%[%d%]' is no argument of a known kind$")
+      :find "^lencase: trace.jsonl:%d+: 'args%[%d%]' is not an argument of a known kind$")
     assert.truthy(refused(function(text) return (text:gsub('"bytes":"a"', '"bytes":"\\u20ac"')) end)
       :find "^lencase: trace.jsonl:%d+: 'args%[%d%].bytes' is \"[^\"]*\": expected a string$")
     assert.truthy(refused(function(text) return (text:gsub('"calls":2}', '"calls":3}')) end)
@@ -523,7 +542,8 @@ return lencase.grate {
     assert.equal("lencase: trace.jsonl:1: 'arg_bytes' is -1: expected a number from 0",
                  with('"arg_bytes":%d+', '"arg_bytes":-1'))
     assert.equal("lencase: trace.jsonl:2: 'parent' (7) is not an earlier cage", with('"parent":0', '"parent":7'))
-    assert.truthy(with('("n":1,"cage"):%d+', "%1:9"):find "^lencase: trace.jsonl:%d+: 'cage' %(9%) is not a cage that exists$")
+    assert.truthy(with('("n":1,"cage"):%d+',
+                       "%1:9"):find "^lencase: trace.jsonl:%d+: 'cage' %(9%) is not a cage that exists$")
     assert.truthy(with('"call":"mkdir"', '"call":"rmdir"')
       :find "^lencase: trace.jsonl:%d+: 'call' is not the name of its 'nr'$")
     assert.truthy(with('"status":0', '"status":0,"state":0')
@@ -534,7 +554,8 @@ return lencase.grate {
 
   local WHOLE = read_file "spec/recording.jsonl" -- every kind of line, object and argument
 
-  local REPLACED = { "0", "-1", "4611686018427387904", "1e300", "0.5", '"0x7fffffffffffffff"', '"0xffffffffffffffff"', '""', '"x"',
+  local REPLACED =
+    { "0", "-1", "4611686018427387904", "1e300", "0.5", '"0x7fffffffffffffff"', '"0xffffffffffffffff"', '""', '"x"',
                      "true", "false", "null", "[]", "[0]", '[""]', "{}", '{"x":0}' }
 
   -- A line's values: where each begins and ends, and which it is: "args[].size".
@@ -543,10 +564,12 @@ return lencase.grate {
     local P, R, S, Cg, Cp, Ct, V = lpeg.P, lpeg.R, lpeg.S, lpeg.Cg, lpeg.Cp, lpeg.Ct, lpeg.V
     local text = P '"' * (P "\\" * 1 + (1 - S '"\\')) ^ 0 * '"'
     local function several(open, item, close) return P(open) * Ct((item * (P "," * item) ^ 0) ^ -1) * close end
-    local member = Ct(Cg(Cp(), "first") * '"' * Cg((1 - P '"') ^ 1, "key") * '":' * Cg(V "value", "value") * Cg(Cp(), "last"))
+    local member =
+      Ct(Cg(Cp(), "first") * '"' * Cg((1 - P '"') ^ 1, "key") * '":' * Cg(V "value", "value") * Cg(Cp(), "last"))
     local item = Ct(Cg(Cp(), "first") * Cg(V "value", "value") * Cg(Cp(), "last"))
     values_of = P { "value", value = Ct(Cg(Cp(), "first")
-      * (Cg(several("{", member, "}"), "members") + Cg(several("[", item, "]"), "members") + text + (R("az", "09") + S "-.") ^ 1)
+      * (Cg(several("{", member, "}"), "members") + Cg(several("[", item, "]"),
+                                                       "members") + text + (R("az", "09") + S "-.") ^ 1)
       * Cg(Cp(), "last")) }
   end
 
@@ -583,8 +606,8 @@ return lencase.grate {
 
   local function kind_of(line) return line:match '^{"after":%d+,"(%l+)"' or line:match '^{"(%l+)"' end
 
-  -- The damages of a recording: f(what, lines, number of the line in which it is). Each kind of place once, whichever line it
-  -- is in; with LENCASE_STRESS each place.
+  -- The damages of a recording: f(what, lines, number of the line in which it is). Each kind of place once, whichever
+  -- line it is in; with LENCASE_STRESS each place.
   local function each_damage(lines, f)
     local seen = {}
     local function is_new(what)
@@ -612,7 +635,8 @@ return lencase.grate {
   end
 
   local ALL = [[return lencase.grate { open = function() end, write = function() return sys.write(nil, "x", 1) end,
-    read = function() end, writev = function() end, readv = function() end, execve = function() end, fork = function() end,
+    read = function() end, writev = function() end, readv = function() end, execve = function() end,
+    fork = function() end,
     stat = function() end, fstat = function() end, brk = function() end, exit_group = function() end }]]
 
   -- Each damaged recording is refused with its file and a line, or tried as lencase try does, call by call too.
@@ -768,7 +792,8 @@ describe("state:record", function()
     local first, second = {}, {}
     in_folder(function(dir)
       local state = core.state { log = function() end }
-      assert(state:load(grate(dir, "g.lua", "return lencase.grate { getpid = function() return sys.getppid() end }"), {}))
+      assert(state:load(grate(dir, "g.lua", "return lencase.grate { getpid = function() return sys.getppid() end }"),
+                        {}))
       local cage = state:sim {}
       state:record(function(event)
         table.insert(first, event)
@@ -849,7 +874,9 @@ d:exit()
 
   it("refuses invalid limits", function()
     in_folder(function(dir)
-      local function bounded(options) return select(2, typed(('record("%s/trace.jsonl", %s)\n'):format(dir, options))) end
+      local function bounded(options)
+        return select(2, typed(('record("%s/trace.jsonl", %s)\n'):format(dir, options)))
+      end
       assert.truthy(bounded("{ arg = -1 }"):find("arg must be a number from 0 up, not -1", 1, true))
       assert.truthy(bounded("{ bytes = 'x' }"):find('bytes must be a number from 1 up, not "x"', 1, true))
       assert.truthy(bounded("{ lines = 3 }"):find('record("FILE", { arg =, bytes =, calls = }), not "lines"', 1, true))
@@ -876,11 +903,14 @@ try(10000)
 ]]):gsub("%f[%w]DIR%f[%W]", dir):gsub("%f[%w]N%f[%W]", tostring(call.n))))
       assert.equal(1, status)
       assert.truthy(err:find("call 10000 was not kept", 1, true))
-      assert.truthy(out:find(("^%d\nmkdir%%(\"b\", 0777%%) = 0: let through\n"):format(recording.read(dir .. "/trace.jsonl").count)),
+      assert.truthy(out:find(("^%d\nmkdir%%(\"b\", 0777%%) = 0: let through\n")
+        :format(recording.read(dir .. "/trace.jsonl").count)),
                     out)
-      assert.truthy(out:find('  then     let through\n  now      answered -1 EROFS without a call\n-1  "EROFS"\n', 1, true), out)
+      assert.truthy(out:find('  then     let through\n  now      answered -1 EROFS without a call\n-1  "EROFS"\n', 1,
+                             true), out)
       assert.truthy(out:find("  recorded mkdir = 0\n  then     let through\n  now      let through\n0\n", 1, true), out)
-      assert.truthy(out:find('  assumed  mkdir = 0\n  then     let through\n  now      made with pathname = "b2", mode = 0 '
+      assert.truthy(out:find('  assumed  mkdir = 0\n  then     let through\n  now      made with pathname = "b2", mode '
+                             .. '= 0 '
                              .. "(the answer is that of the recorded call)\n0\n", 1, true), out)
       assert.truthy(out:find(": oh): answered -1 EIO without a call\n", 1, true), out)
     end)
@@ -909,7 +939,7 @@ c:getgid()
     in_folder(function(dir)
       write_file(dir .. "/bad.jsonl", "{}\n")
       local _, err, status = typed(('load "%s/bad.jsonl"\n'):format(dir))
-      assert.truthy(err:find("bad.jsonl:1: this is no recording of lencase's", 1, true))
+      assert.truthy(err:find("bad.jsonl:1: this is not a recording of lencase's", 1, true))
       assert.equal(1, status)
     end)
   end)

@@ -48,17 +48,19 @@ describe("a reload", function()
 
   it("reports a call that does not reach lencase, and does not handle it", function()
     on_sim(answering("getpgrp", 1), function(cage, become, log)
-      assert.is_true(become [[return lencase.grate { getppid = function() return 5 end, getpgrp = function() return 2 end }]])
+      assert.is_true(become [[return lencase.grate { getppid = function() return 5 end,
+        getpgrp = function() return 2 end }]])
       assert.are.same({ 0, 2 }, { cage:call "getppid", cage:call "getpgrp" })
-      assert.is_truthy(#log == 1 and log[1]:find "g%.lua:1: getppid was not handled when the program began", log[1])
+      assert.is_truthy(#log == 1 and log[1]:find "g%.lua:1: getppid was not handled when the program started", log[1])
     end)
   end)
 
   it("that fails leaves everything and says why", function()
     on_sim("x = 1 " .. answering("getpgrp", 1):gsub("return 1", "return x"), function(cage, become, log)
       for script, pattern in pairs { ["x = "] = "g%.lua:1: unexpected symbol", ["x = 2 error 'oh'"] = "g%.lua:1: oh",
-                                     ["x = 2"] = "must end with", ["x = 2 return lencase.grate { opne = 1 }"] = "unknown call 'opne'",
-                                     ["lencase.per_cage() lencase.fdtable() return lencase.grate { uses = { 'open' } }"] = "layer" } do
+                                     ["x = 2"] = "must end with",
+                                     ["x = 2 return lencase.grate { opne = 1 }"] = "unknown call 'opne'",
+        ["lencase.per_cage() lencase.fdtable() return lencase.grate { uses = { 'open' } }"] = "layer" } do
         local ok, status, message = become(script)
         assert.are.equal("nil LENCASE_ESCRIPT", tostring(ok) .. " " .. tostring(status))
         assert.is_truthy(message:find(pattern) and message:find "not reloaded", message)
@@ -69,7 +71,9 @@ describe("a reload", function()
   end)
 
   it("keeps the tables that the script names, and nothing else", function()
-    local script = [[local counts, other, state, files, unkept = { n = 0, k = K }, { n = 0 }, lencase.per_cage(), lencase.fdtable(), lencase.per_cage()
+    local script =
+      [[local counts, other, state, files, unkept = { n = 0, k = K }, { n = 0 }, lencase.per_cage(),
+        lencase.fdtable(), lencase.per_cage()
       g = (g or 0) + 1
       return lencase.grate { keep = { counts = counts, state = state, files = files },
         getpgrp = function()
@@ -148,7 +152,8 @@ describe("a reload", function()
           getppid = function() return 1 end }]]):format(dir, new))
       local program = [[sh -c 'cd /; (until [ -e $D/reading ]; do :; done; kill -HUP $S;
         until [ "$(sh -c "echo \$PPID")" = 2 ]; do :; done; echo) | (read y; echo done)']]
-      local line = ([[cd %s && sh -c 'S=$$; D=$PWD; export S D; exec lua5.4 %s/scripts/lencase run --reload g.lua -- "$@"' sh %s]])
+      local line =
+        ([[cd %s && sh -c 'S=$$; D=$PWD; export S D; exec lua5.4 %s/scripts/lencase run --reload g.lua -- "$@"' sh %s]])
         :format(dir, support.pwd, program)
       local out, err, status = support.sh(line)
       assert.are.equal("done\n", out)
@@ -161,7 +166,8 @@ describe("a reload", function()
     support.in_folder(function(dir)
       support.write_file(dir .. "/g.lua", prologue .. answering("getppid", 1))
       local out = support.sh(([[cd %s && sh -c 'S=$$; export S; exec lua5.4 %s/scripts/lencase run g.lua -- "$@"' sh \
-        sh -c 'trap "echo hup; exit" HUP; sh -c "kill -HUP \$S"; while :; do sleep 0.1; done']]):format(dir, support.pwd))
+        sh -c 'trap "echo hup; exit" HUP; sh -c "kill -HUP \$S"; while :; do sleep 0.1; done']])
+        :format(dir, support.pwd))
       assert.are.equal("hup\n", out)
     end)
   end)

@@ -50,7 +50,8 @@ local c_field = { ["fsid_t.val"] = "__val" }
 -- (pselect(2), "C library/kernel differences"; perf_event_open(2); statmount(2)).
 local undeclared = {
   ["struct sigset_argpack"] = { size = 16, ss = 0, ss_len = 8 },
-  ["struct perf_event_attr"] = { size = 40, type = 0, config = 8, sample_period = 16, sample_type = 24, read_format = 32 },
+  ["struct perf_event_attr"] = { size = 40, type = 0, config = 8, sample_period = 16, sample_type = 24,
+                                 read_format = 32 },
   ["struct mnt_id_req"] = { size = 24, mnt_ns_fd = 4, mnt_id = 8, param = 16 },
 }
 

@@ -43,14 +43,16 @@ local stacks = {
   {
     name = "a grate does not see its own calls, the one below does",
     stack = { "return lencase.grate { getpid = function() return 1000 + sys.getpid() * 0 end }",
-              "return lencase.grate { getpid = function() return sys.getpid() + 1 end, getppid = function() return sys.getpid() end }" },
+              "return lencase.grate { getpid = function() return sys.getpid() + 1 end, getppid = function() return "
+              .. "sys.getpid() end }" },
     calls = { "getpid", "getppid" },
     report = { "1001", "1000" },
   },
   {
     name = "an invented errno goes up as it is",
     stack = { [[return lencase.grate { write = fail "EDQUOT" }]],
-              [[return lencase.grate { write = function() local n, e = sys.write() assert(n == -1) return n, e end }]] },
+              [[return lencase.grate { write = function() local n, e = sys.write() assert(n == -1)
+                return n, e end }]] },
     calls = { "write 1 @x 1" },
     report = { E.EDQUOT },
   },
@@ -68,7 +70,8 @@ local stacks = {
   },
   {
     name = "families meet: what is unlink for one is passed by the other",
-    stack = { "return lencase.grate { rmdir = function() return 22 end }", "return lencase.grate { unlink = function() return 11 end }" },
+    stack = { "return lencase.grate { rmdir = function() return 22 end }",
+              "return lencase.grate { unlink = function() return 11 end }" },
     calls = { "unlinkat -100 @/x 0", "unlinkat -100 @/x 0x200", "unlink @/x", "rmdir @/x" },
     report = { "11", "22", "11", "22" },
   },
@@ -100,7 +103,8 @@ local stacks = {
   {
     name = "an error below is the lower one's, and an errno for the upper one",
     stack = { [[return lencase.grate { write = function() error "low" end, on_error = "EXDEV" }]],
-              [[return lencase.grate { write = function() local n, e = sys.write() assert(e == lencase.errno.EXDEV) return n, e end }]] },
+              [[return lencase.grate { write = function() local n, e = sys.write() assert(e == lencase.errno.EXDEV)
+                return n, e end }]] },
     calls = { "write 1 @x 1" },
     report = { E.EXDEV },
     log = { "grate1%.lua:4: low: in write: cage %d+ .*the caller gets EXDEV" },
@@ -114,14 +118,16 @@ local stacks = {
   },
   {
     name = "a constant below",
-    stack = { [[return lencase.grate { socket = fail "EACCES" }]], [[return lencase.grate { socket = function() return sys.socket() end }]] },
+    stack = { [[return lencase.grate { socket = fail "EACCES" }]],
+              [[return lencase.grate { socket = function() return sys.socket() end }]] },
     calls = { "socket 1 1 0" },
     report = { E.EACCES },
   },
   {
     name = "each grate has a Lua state of its own",
     stack = { [[x = 1 return lencase.grate { getpid = function() return x end }]],
-              [[assert(x == nil) x = 2 return lencase.grate { getpid = function() return sys.getpid() * 10 + x end }]] },
+              [[assert(x == nil) x = 2
+                return lencase.grate { getpid = function() return sys.getpid() * 10 + x end }]] },
     calls = { "getpid" },
     report = { "12" },
   },

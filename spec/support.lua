@@ -83,7 +83,8 @@ here:close()
 
 --- Why another user's program cannot use this build (a checkout in /root): a reason for `pending`; nil: it can.
 support.private = not os.execute((
-  'setpriv --reuid 65534 --clear-groups test -r "$(realpath %s/liblencase-engine.so)" 2>/dev/null'):format(support.build))
+  'setpriv --reuid 65534 --clear-groups test -r "$(realpath %s/liblencase-engine.so)" 2>/dev/null')
+    :format(support.build))
   and "other users cannot read this checkout"
 
 -- }==========================================================================
@@ -131,7 +132,9 @@ end
 support.hosts = {}
 for _, name in ipairs { "sim", "trace", "inline" } do
   local possible = name ~= "inline" or not support.sanitized -- the engine's namespace has no sanitizer's runtime
-  if possible then table.insert(support.hosts, { name = name, run = function(...) return run(starts[name], ...) end }) end
+  if possible then
+    table.insert(support.hosts, { name = name, run = function(...) return run(starts[name], ...) end })
+  end
 end
 
 -- }==========================================================================

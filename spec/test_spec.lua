@@ -82,7 +82,8 @@ describe("lencase.test", function()
     t:write(1, "hello") -- nothing remains of the call before
     assert.same({}, t:copied())
     t:fstat(3, test.at(0x10000))
-    assert.same({ { "open", pathname = "/no", flags = 0 }, { "write", fd = 1, count = 5 }, { "read", fd = 0, count = 100 },
+    assert.same({ { "open", pathname = "/no", flags = 0 }, { "write", fd = 1, count = 5 },
+                  { "read", fd = 0, count = 100 },
                   { "write", fd = 1, count = 5 }, { "fstat", fd = 3, statbuf = 0x10000 } }, t.seen)
     assert.same({ "write", fd = 1, buf = "hello", count = 5 }, t.calls[1])
     t:finish()
@@ -109,7 +110,11 @@ describe("lencase.test", function()
       local paths, state = lencase.fdtable(), lencase.per_cage(function() return { n = 0 } end)
       return lencase.grate {
         open = function(pathname) local n = sys.open() paths[n] = pathname return n end,
-        write = { "pass buf", function(fd) state.n = state.n + 1 if paths[fd] == "/no" then return fail "EPERM" end return state.n end },
+        write = { "pass buf", function(fd)
+          state.n = state.n + 1
+          if paths[fd] == "/no" then return fail "EPERM" end
+          return state.n
+        end },
       }]]
     t.bottom.openat, t.bottom.dup = 3, 4
     t:open("/no", 0)
@@ -184,7 +189,8 @@ describe("lencase.test", function()
     t.bottom.getuid = 20
     assert.equal(42, (t:getuid()))
     t:finish()
-    t = test.stack({ { prologue .. "return lencase.grate { getuid = function() while true do end end }" } }, { handler_ms = 20 })
+    t = test.stack({ { prologue .. "return lencase.grate { getuid = function() while true do end end }" } },
+                   { handler_ms = 20 })
     assert.same({ -1, "EIO" }, { t:getuid() })
     assert.is_truthy(t.errors[1]:find "20 ms")
     t:finish()
@@ -195,13 +201,15 @@ describe("lencase.test", function()
     for message, f in pairs {
       ["there is no call opne (did you mean 'open'?)"] = function() t:opne() end,
       ["there is no call raed (did you mean 'read'?)"] = function() t.bottom.raed = 0 end,
-      ["open: flags: no flag 'O_CRAT' (did you mean 'O_CREAT'?)"] = function() t:open("/x", "O_CRAT", 1) end,
+      ["open: flags: unknown flag 'O_CRAT' (did you mean 'O_CREAT'?)"] = function() t:open("/x", "O_CRAT", 1) end,
       ["open: argument pathname is missing (test.NULL is a null pointer)"] = function() t:open(nil, 0) end,
       ["open takes 2 arguments here, not 3"] = function() t:open("/x", 0, 420) end,
       ["pathname is const char *, not a number (test.at(n) is an address)"] = function() t:open(5, 0) end,
       ["struct timespec has no field tv_se"] = function() t:nanosleep { tv_se = 1 } end,
-      ["the bottom: unknown errno 'EPREM' (did you mean 'EPERM'?)"] = function() t.bottom.open = "EPREM" t:open("/x", 0) end,
-      ["the bottom gave a boolean"] = function() t.bottom.open = true t:open("/x", 0) end,
+      ["the bottom: unknown errno 'EPREM' (did you mean 'EPERM'?)"] = function()
+        t.bottom.open = "EPREM" t:open("/x", 0)
+      end,
+      ["the bottom returned a boolean"] = function() t.bottom.open = true t:open("/x", 0) end,
       ["unknown call 'wirte'"] = function() load_text "return lencase.grate { wirte = function() end }" end,
     } do
       local ok, said = pcall(f)
@@ -213,10 +221,13 @@ describe("lencase.test", function()
 end)
 
 describe("lencase.test.fuzz", function()
-  local careless = prologue .. 'return lencase.grate { open = function(pathname) if #pathname > 4000 then return fail "ENAMETOOLONG" end end, \
+  local careless = prologue
+    .. 'return lencase.grate { open = function(pathname) if #pathname > 4000 then return fail "ENAMETOOLONG" end end, \
     rename = function(oldpath, newpath) if oldpath .. newpath == "" then return fail "EPERM" end end }'
   local careful = prologue .. [[return lencase.grate { write = { "pass pointers", function() return sys.write() end },
-    rename = function(a, b) if a ~= lencase.NULL and b ~= lencase.NULL and a .. b == "x" then return fail "EPERM" end end }]]
+    rename = function(a, b)
+      if a ~= lencase.NULL and b ~= lencase.NULL and a .. b == "x" then return fail "EPERM" end
+    end }]]
 
   it("finds the error of a script, the same with the same seed", function()
     local failure = test.fuzz(careless, { n = 2000, seed = 7 })

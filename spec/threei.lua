@@ -77,7 +77,8 @@ return {
     name = "unless a grate stands in for them",
     unfiltered = true,
     stack = { [[return lencase.grate { getppid = function() return 5 end,
-                  register_handler = function(_, callnum) return lencase.deregister_handler(lencase.cage, callnum) end }]],
+                  register_handler = function(_, callnum)
+                    return lencase.deregister_handler(lencase.cage, callnum) end }]],
               "return lencase.grate { getppid = function() return 6 end }" },
     calls = { "register_handler 1 110 2 0", "getppid" },
     report = { "0", "6" },

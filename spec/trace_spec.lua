@@ -5,8 +5,10 @@ local support = require "spec.support"
 local function under(script, program, before)
   local out, err, status
   support.in_folder(function(dir)
-    local path = support.write_file(dir .. "/g.lua", 'local lencase = require "lencase"\nlocal sys = lencase.sys\n' .. script)
-    out, err, status = support.sh(("cd %s && %s %s/scripts/lencase run %s -- %s"):format(dir, before or "", support.pwd, path, program))
+    local path =
+      support.write_file(dir .. "/g.lua", 'local lencase = require "lencase"\nlocal sys = lencase.sys\n' .. script)
+    out, err, status = support.sh(("cd %s && %s %s/scripts/lencase run %s -- %s")
+      :format(dir, before or "", support.pwd, path, program))
   end)
   return out, err, status
 end
@@ -22,8 +24,10 @@ describe("a traced program", function()
 
   it("sees the same CPUs as before", function()
     local script = "return lencase.grate { write = function() end, read = function() end, close = function() end }"
-    local out = under(script, "sh -c 'nproc; for i in 1 2 3 4 5 6 7 8 9; do echo; done; nproc; taskset -p $$ | sed s/.*://'")
-    local native = support.sh("sh -c 'nproc; for i in 1 2 3 4 5 6 7 8 9; do echo; done; nproc; taskset -p $$ | sed s/.*://'")
+    local out =
+      under(script, "sh -c 'nproc; for i in 1 2 3 4 5 6 7 8 9; do echo; done; nproc; taskset -p $$ | sed s/.*://'")
+    local native =
+      support.sh("sh -c 'nproc; for i in 1 2 3 4 5 6 7 8 9; do echo; done; nproc; taskset -p $$ | sed s/.*://'")
     assert.are.equal(native, out)
   end)
 
@@ -31,7 +35,8 @@ describe("a traced program", function()
     local out, err = under([[return lencase.grate {
       read = { "pass buf", function(fd, _, count) return sys.read(fd, nil, count) end },
       write = { "pass buf", function(fd, _, count) return sys.write(fd, nil, count) end } }]],
-      "sh -c 'mkfifo f; exec 3<>f; (head -c 3 f; echo read) & (head -c 3 f >/dev/null) & echo work; echo go >&3; echo go >&3; wait'")
+      "sh -c 'mkfifo f; exec 3<>f; (head -c 3 f; echo read) & (head -c 3 f >/dev/null) & echo work; echo go >&3; echo "
+      .. "go >&3; wait'")
     assert.are.equal("", err)
     assert.is_truthy(out:find "^work\n" and out:find "read\n")
   end)
@@ -39,7 +44,9 @@ describe("a traced program", function()
   it("has its files under other names, and exec sees them too", function()
     local out, err = under([[return lencase.grate {
       execve = function(pathname, argv, envp)
-        if pathname:find "/false$" then return sys.execve("/bin/echo", { "echo", "a longer answer than before" }, envp) end
+        if pathname:find "/false$" then
+          return sys.execve("/bin/echo", { "echo", "a longer answer than before" }, envp)
+        end
       end }]], "sh -c '/bin/false; exec /bin/false'")
     assert.are.equal("", err)
     assert.are.equal("a longer answer than before\na longer answer than before\n", out)
@@ -110,11 +117,14 @@ print(\"done\")"']]
       return sys.open((pathname:gsub("word$", "other")))
     end } }]], [[sh -c 'echo hello > other; (ulimit -v 1; read x < word; echo $x)']])
     assert.are.same({ "hello\n", 0 }, { out, status }, err)
-    assert.is_truthy(err:find "^lencase: cage %d+ has no window %(it cannot be mapped: Cannot allocate memory%)[^\n]+\n$", err)
+    assert.is_truthy(err:find("^lencase: cage %d+ has no window %(it cannot be mapped: Cannot allocate "
+                              .. "memory%)[^\n]+\n$"), err)
   end)
 
   it("has none of the files that its grate opened", function()
-    local out = under("local f, t = io.open '/dev/null', io.tmpfile() return lencase.grate { on_exit = function() f:close() t:close() end }",
+    local out =
+      under("local f, t = io.open '/dev/null', io.tmpfile() return lencase.grate { on_exit = function() f:close() "
+            .. "t:close() end }",
       "sh -c 'ls /proc/self/fd | wc -l'")
     assert.are.equal(support.sh "sh -c 'ls /proc/self/fd | wc -l'", out)
   end)

@@ -1,5 +1,5 @@
--- Real programs natively and under a grate that forwards every call: the same output, status and files. All of them, and
--- larger ones: make transparency.
+-- Real programs natively and under a grate that forwards every call: the same output, status and files. All of them,
+-- and larger ones: make transparency.
 
 local jobs = require "spec.transparency.jobs"
 local namespace = require "spec.namespace"
@@ -43,7 +43,8 @@ describe("transparency:", function()
         }]])
       local result = try({ command = "mkdir made; ls -d made; rmdir made", check = "ls" }, grate)
       local text = table.concat(result.new, "\n")
-      for _, line in ipairs { "< status: 0", "> status: 2", "< out: made", "> check: madex", "> err: ls: cannot access 'made'" } do
+      for _, line in ipairs { "< status: 0", "> status: 2", "< out: made", "> check: madex",
+                              "> err: ls: cannot access 'made'" } do
         assert.is_truthy(text:find(line, 1, true), line .. " in " .. text)
       end
       text = table.concat(try({ command = "mkdir a; mkdir ax; rmdir ax || true" }, grate).new, "\n")
@@ -74,10 +75,13 @@ describe("transparency:", function()
   end)
 
   it("a job has no network but the loopback, a folder and a home of its own, and leaves nothing", function()
-    local result = try { seconds = 2, setup = "touch there", command = "cd; pwd; id -un; cat /proc/net/dev | wc -l; sleep 4321 >/dev/null 2>&1 & ls /mnt/work /mnt/tmp" }
-    assert.is_truthy(result.native:find("out: /mnt/home\nout: user\nout: 3\nout: /mnt/tmp:\nout: \nout: /mnt/work:\nout: there\n", 1, true), result.native)
+    local result = try { seconds = 2, setup = "touch there",
+      command = "cd; pwd; id -un; cat /proc/net/dev | wc -l; sleep 4321 >/dev/null 2>&1 & ls /mnt/work /mnt/tmp" }
+    assert.is_truthy(result.native:find("out: /mnt/home\nout: user\nout: 3\nout: /mnt/tmp:\nout: \nout: "
+                                        .. "/mnt/work:\nout: there\n", 1, true), result.native)
     -- Its namespace is being taken down when its job is over.
-    assert.are.equal("", (support.sh("for i in $(seq 100); do pgrep -f '^sleep 4321' >/dev/null || exit; sleep 0.1; done; echo left")))
+    assert.are.equal("",
+      (support.sh("for i in $(seq 100); do pgrep -f '^sleep 4321' >/dev/null || exit; sleep 0.1; done; echo left")))
   end)
 
   for _, job in ipairs(jobs) do
@@ -87,7 +91,9 @@ describe("transparency:", function()
         if needs then pending(needs) end
         for _, result in ipairs(transparency.try(job, transparency.hosts)) do
           assert.is_nil(result.unusable)
-          if result.again then print("# now and then: " .. job.name .. ", " .. result.host .. ": " .. table.concat(result.again, "\n# ")) end
+          if result.again then
+            print("# now and then: " .. job.name .. ", " .. result.host .. ": " .. table.concat(result.again, "\n# "))
+          end
           assert.same({}, result.new, result.host)
           assert.same({}, result.left_over, result.host)
         end

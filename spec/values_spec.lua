@@ -109,7 +109,8 @@ describe("arguments of any kind under a grate", function()
     for _, grate in ipairs(line and grates or {}) do
       it(("%s, on host %s, are what they are without it"):format(grate[1], host.name), function()
         support.in_folder(function(dir)
-          local path = support.write_file(dir .. "/grate.lua", (everything:gsub("EXACT", grate[3]):gsub("HANDLER", grate[2])))
+          local path =
+            support.write_file(dir .. "/grate.lua", (everything:gsub("EXACT", grate[3]):gsub("HANDLER", grate[2])))
           local native = support.sh(filled("BUILD/spec/helper_values"))
           local out, err, status = support.sh(filled(line, path))
           assert.equal(0, status, err)

@@ -348,7 +348,9 @@ end
 function source.keys(tree)
   local keys = {}
   local function add(key)
-    if key and (key.tag == "String" or key.tag == "Number") then table.insert(keys, { key = key.value, pos = key.pos }) end
+    if key and (key.tag == "String" or key.tag == "Number") then
+      table.insert(keys, { key = key.value, pos = key.pos })
+    end
   end
   source.each(tree, function(n)
     if n.tag ~= "Call" or n.func.tag ~= "Index" or n.func.key.value ~= "grate" then return end

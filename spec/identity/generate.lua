@@ -62,7 +62,8 @@ local function random_bytes(n)
   return table.concat(list)
 end
 
-local ODD_INTEGERS = { 0, 0, 1, 2, 3, 7, 64, 4096, -1, -2, 0x7fffffff, 0x80000000, 0xffffffff, 1 << 32, 1 << 62, math.mininteger }
+local ODD_INTEGERS =
+  { 0, 0, 1, 2, 3, 7, 64, 4096, -1, -2, 0x7fffffff, 0x80000000, 0xffffffff, 1 << 32, 1 << 62, math.mininteger }
 
 local function odd_integer()
   return random(4) > 1 and one_of(ODD_INTEGERS) or random(0) >> random(0, 63)
@@ -82,7 +83,11 @@ local function new_slot(call)
 end
 
 local function put(call, address, bytes)
-  if #bytes > 0 then table.insert(call.memory, ("%x="):format(address) .. bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end)) end
+  if #bytes > 0 then
+    table.insert(call.memory, ("%x="):format(address) .. bytes:gsub(".", function(c)
+      return ("%02x"):format(c:byte())
+    end))
+  end
 end
 
 local NOWHERE = {
@@ -91,7 +96,8 @@ local NOWHERE = {
 }
 
 -- Where an object stands, with how many of its bytes are there: by how often.
-local TAME_PLACES = { { 70, "good" }, { 15, "end" }, { 5, "readonly" }, { 6, "null" }, { 2, "partial" }, { 2, "overlap" } }
+local TAME_PLACES =
+  { { 70, "good" }, { 15, "end" }, { 5, "readonly" }, { 6, "null" }, { 2, "partial" }, { 2, "overlap" } }
 
 local PLACES = {
   { 50, "good" }, { 12, "end" }, { 12, "partial" }, { 5, "readonly" }, { 7, "null" }, { 4, "unmapped" }, { 2, "small" },
@@ -160,11 +166,14 @@ local function open_fd(call, kind)
   return n, kind
 end
 
-local ODD_FDS = { { 3, 77 }, { 3, -1 }, { 1, -100 }, { 2, 0 }, { 1, 1 }, { 2, 0x7fffffff }, { 1, -2147483648 }, { 1, 1024 }, { 1, 1000 } }
+local ODD_FDS = { { 3, 77 }, { 3, -1 }, { 1, -100 }, { 2, 0 }, { 1, 1 }, { 2, 0x7fffffff }, { 1, -2147483648 },
+                  { 1, 1024 }, { 1, 1000 } }
 
 local function fd_value(call, param)
   local kinds = known(knowledge.kinds_for, call, param)
-  if random(100) <= (call.tame and 97 or 80) then return open_fd(call, one_of(words_in(kinds or knowledge.kinds_for.fd))) end
+  if random(100) <= (call.tame and 97 or 80) then
+    return open_fd(call, one_of(words_in(kinds or knowledge.kinds_for.fd)))
+  end
   local fd = weighted(ODD_FDS)
   return fd, "fd " .. fd
 end
@@ -198,7 +207,8 @@ local function pid_value(call)
     return "$child", "child"
   end
   if knowledge.ask_only[call.name] and random(6) == 1 then return "$parent", "parent" end
-  local value = usual_of(call, { 0, 0, "$self", "$self", "$tid", "$tid", 99999, 0x7fffffff, -99999, -2147483648, 99998 })
+  local value =
+    usual_of(call, { 0, 0, "$self", "$self", "$tid", "$tid", 99999, 0x7fffffff, -99999, -2147483648, 99998 })
   return value, tostring(value)
 end
 
@@ -225,7 +235,8 @@ end
 -- A count or length: the intended one, or one larger than any buffer.
 local function count_value(call, n, elem)
   if random(100) <= (call.tame and 96 or 65) then return n end
-  return one_of { -1, 0, 0x7fffffff, 0x80000000, 0xffffffff, 1 << 32, 1 << 32 | n, 1 << 62, math.mininteger, n + 1, n - 1, 65536, 1025,
+  return one_of { -1, 0, 0x7fffffff, 0x80000000, 0xffffffff, 1 << 32, 1 << 32 | n, 1 << 62, math.mininteger, n + 1,
+                  n - 1, 65536, 1025,
                   elem > 1 and (1 << 63) // elem * 2 + n or 0x7ffff000 }, "count"
 end
 
@@ -271,7 +282,8 @@ local function field_bytes(call, record, field)
   local list = {}
   for i = 1, field.count do
     if field.kind == FIELD.RECORD then list[i] = record_bytes(call, field.record)
-    elseif field.name == "fd" then list[i] = packed(random(3) > 1 and fd_value(call, field) or one_of { -1, 77 }, field.width)
+    elseif field.name == "fd" then list[i] = packed(random(3) > 1 and fd_value(call, field) or one_of { -1, 77 },
+                                                    field.width)
     else list[i] = packed(field.kind == FIELD.CHARS and random(0, 127) or field_value(call, record, field), field.width)
     end
   end
@@ -284,7 +296,8 @@ local function iovec_bytes(call, n)
   for i = 1, math.min(n, 4) do
     local size = one_of { 0, 1, 5, 16, 100, 1000 }
     local base = place(call, random_bytes(size), size)
-    local length = (call.tame or random(10) > 1) and size or one_of { -1, 1 << 40, math.mininteger, 0x7fffffff, 0x7ffff000 }
+    local length = (call.tame or random(10) > 1) and size
+      or one_of { -1, 1 << 40, math.mininteger, 0x7fffffff, 0x7ffff000 }
     list[i] = string.pack("<I8I8", base, length)
   end
   return table.concat(list)
@@ -292,7 +305,9 @@ end
 
 local function sockaddr_bytes()
   local kind = random(8)
-  if kind <= 3 then return string.pack("<I2", 1) .. one_of { "s", "f", "listen", "d/s", "\0abstract", ("s"):rep(108), "" } .. "\0" end
+  if kind <= 3 then
+    return string.pack("<I2", 1) .. one_of { "s", "f", "listen", "d/s", "\0abstract", ("s"):rep(108), "" } .. "\0"
+  end
   if kind <= 6 then return string.pack("<I2>I2I4", 2, one_of { 0, 9 }, one_of { 0, 0x7f000001 }) .. ("\0"):rep(8) end
   return random_bytes(random(0, 30))
 end
@@ -300,7 +315,8 @@ end
 local function sigset_bytes() return packed(odd_integer() & ~(1 << 13), 8) end -- SIGALRM ends what waits
 
 local function control_bytes()
-  return string.pack("<I8I4I4I4I4", one_of { 20, 24, 0, -1 }, one_of { 1, 0 }, one_of { 1, 2, 9 }, one_of { 0, 3, 77 }, 0)
+  return string.pack("<I8I4I4I4I4", one_of { 20, 24, 0, -1 }, one_of { 1, 0 }, one_of { 1, 2, 9 }, one_of { 0, 3, 77 },
+                     0)
 end
 
 local function msghdr_bytes(call)
@@ -371,7 +387,8 @@ local function intended_count(param)
   end
   if param.kind == KIND.IOVEC then return one_of { 0, 1, 2, 3 } end
   if param.kind == KIND.RECORDS then return one_of { 0, 1, 1, 2, 3 } end
-  return one_of { 0, 1, 2, 4, 8, 8, 16, 24, 64, 100, 256, 1000, 5000, 20000, one_of { 65536, 100000, 1 << 20, BIG_SIZE } }
+  return one_of { 0, 1, 2, 4, 8, 8, 16, 24, 64, 100, 256, 1000, 5000, 20000,
+                  one_of { 65536, 100000, 1 << 20, BIG_SIZE } }
 end
 
 -- The bytes of an argument of so many elements.
@@ -486,7 +503,9 @@ local function shown(call, param, value)
 end
 
 -- What is no reason for a difference to be of another kind.
-local function usual(shape) return shape == "good" or shape:find "^big" or shape == "AT_FDCWD" or knowledge.fd_kinds[shape:match "[%w_]+"] end
+local function usual(shape)
+  return shape == "good" or shape:find "^big" or shape == "AT_FDCWD" or knowledge.fd_kinds[shape:match "[%w_]+"]
+end
 
 local function choose_arguments(call, variant)
   local params = variant.params
@@ -496,18 +515,23 @@ local function choose_arguments(call, variant)
     if variant.when and variant.when.arg == i - 1 then value = decided(value, variant.when) end
     value = widened(value, param)
     call.words[i] = word_text(value)
-    call.arguments[i] = ("%s = %s%s"):format(param.name, shown(call, param, value), shape and shape ~= "good" and " (" .. shape .. ")" or "")
-    if shape and not usual(shape) then table.insert(call.shape, param.name .. " " .. shape:gsub("partial.*", "partial")) end
+    call.arguments[i] = ("%s = %s%s")
+      :format(param.name, shown(call, param, value), shape and shape ~= "good" and " (" .. shape .. ")" or "")
+    if shape and not usual(shape) then
+      table.insert(call.shape, param.name .. " " .. shape:gsub("partial.*", "partial"))
+    end
   end
   for i = #params + 1, 6 do call.words[i] = random(6) == 1 and word_text(odd_integer()) or "0" end
 end
 
 local CIRCUMSTANCES = {
-  { 64, 0 }, { 5, HOW.HANDLED }, { 1, HOW.HANDLED | HOW.THREAD }, { 10, HOW.THREAD }, { 8, HOW.IGNORED }, { 5, HOW.BUSY }, { 3, HOW.FORKING }, { 2, HOW.THREAD | HOW.FORKING },
+  { 64, 0 }, { 5, HOW.HANDLED }, { 1, HOW.HANDLED | HOW.THREAD }, { 10, HOW.THREAD }, { 8, HOW.IGNORED },
+  { 5, HOW.BUSY }, { 3, HOW.FORKING }, { 2, HOW.THREAD | HOW.FORKING },
   { 2, HOW.THREAD | HOW.IGNORED },
 }
 
-local HOW_NAMES = { [HOW.THREAD] = "in a thread", [HOW.IGNORED] = "with an ignored signal", [HOW.HANDLED] = "with a handled signal",
+local HOW_NAMES =
+  { [HOW.THREAD] = "in a thread", [HOW.IGNORED] = "with an ignored signal", [HOW.HANDLED] = "with a handled signal",
                     [HOW.BUSY] = "beside a busy thread",
                     [HOW.FORKING] = "beside a forking thread" }
 
@@ -558,7 +582,8 @@ end
 function generate.call(seed, index, list)
   math.randomseed(seed, index)
   local sig = one_of(list)
-  local call = { index = index, name = sig.name, nr = sig.nr, words = {}, how = 0, nslots = 0, kinds = {}, next_fd = 3, memory = {},
+  local call = { index = index, name = sig.name, nr = sig.nr, words = {}, how = 0, nslots = 0, kinds = {}, next_fd = 3,
+                 memory = {},
                  places = {}, counts = {}, elems = {}, struct_sizes = {}, arguments = {}, shape = {}, shown = {} }
   local variant = one_of(sig.variants)
   call.tame = random(10) <= 5

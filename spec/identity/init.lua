@@ -70,7 +70,8 @@ local function run_plan(run, calls, seconds)
     support.write_file(dir .. "/outcomes", "")
     support.sh(("chmod -R a+rX %s"):format(dir))
     local command = (namespace.of_root and "" or namespace.as_user(USER)) .. command_of(run, dir .. "/plan")
-    local _, err, status = support.sh(("timeout -k 5 %d %s sh -c %s sh %s/outcomes %s %s"):format(seconds, namespace.start, quote(INSIDE), dir,
+    local _, err, status = support.sh(("timeout -k 5 %d %s sh -c %s sh %s/outcomes %s %s")
+      :format(seconds, namespace.start, quote(INSIDE), dir,
       quote(tester_of(run)), command))
     assert(status == 0, ("a run ended with status %s: %s"):format(status, err))
     list, said = outcomes_of(dir .. "/outcomes"), err
@@ -147,7 +148,9 @@ end
 function identity.compare(options)
   options.seconds = options.seconds or 120
   local calls, all, said, native = {}, {}, {}, {}
-  for index = options.first, options.last do table.insert(calls, generate.call(options.seed, index, generate.signatures(options.names))) end
+  for index = options.first, options.last do
+    table.insert(calls, generate.call(options.seed, index, generate.signatures(options.names)))
+  end
   for _, run in ipairs(options.runs) do
     native[run.host] = native[run.host] or run_plan({ host = run.host }, calls, options.seconds)
     local ours, messages = run_plan(run, calls, options.seconds)

@@ -29,7 +29,8 @@ local function takes_ours(call) return int(call, 2) >= 1000 and int(call, 2) <= 
 known.list = {
   { why = "a program has one tracer (README, Limits)", hosts = "trace",
     { "0 -> EPERM", "ptrace", traceme } },
-  { why = "a signal that is ignored interrupts a traced call, and how much time is left cannot be written", hosts = "trace",
+  { why = "a signal that is ignored interrupts a traced call, and how much time is left cannot be written",
+    hosts = "trace",
     rare = true,
     { "0 -> EINTR", "select pselect6", stands "timeout readonly" } },
   { why = "no CPU time is left: the process ends at the next tick, to which natively it seldom comes", hosts = "trace",
@@ -37,7 +38,8 @@ known.list = {
     { "0 -> signal9", "setrlimit prlimit64" } },
   { why = "and stops at signals until it waits for it, natively", hosts = "trace", rare = true,
     { "stuck -> EPERM", "ptrace", traceme } },
-  { why = "a traced program stops at each call until its tracer waits for it (core/host/inline/README.md)", hosts = "inline",
+  { why = "a traced program stops at each call until its tracer waits for it (core/host/inline/README.md)",
+    hosts = "inline",
     { "0 -> stuck", "ptrace", traceme } },
   { why = "natively it stops at signals, which in a cage it does not come to", hosts = "inline", rare = true,
     { "effects", "ptrace", traceme } },
@@ -87,7 +89,9 @@ function known.has(d) return is_in(all_keys(), d) end
 function known.sort(differences, run)
   local new, now_and_then = {}, {}
   for _, d in ipairs(differences) do
-    if not known.has(d) and (run == nil or d.run == run) then table.insert((d.unsteady or d.sometimes) and now_and_then or new, d) end
+    if not known.has(d) and (run == nil or d.run == run) then
+      table.insert((d.unsteady or d.sometimes) and now_and_then or new, d)
+    end
   end
   return new, now_and_then
 end

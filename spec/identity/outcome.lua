@@ -55,7 +55,9 @@ function outcome.differences(name, a, b)
   local result, memory = varies:find "result", varies:find "memory"
   local list = {}
   if result_seen(a, result) ~= result_seen(b, result) then table.insert(list, "result") end
-  if a.ended ~= b.ended and not (result and a.ended:find "^exit" and b.ended:find "^exit") then table.insert(list, "end") end
+  if a.ended ~= b.ended and not (result and a.ended:find "^exit" and b.ended:find "^exit") then
+    table.insert(list, "end")
+  end
   if memory_seen(a, memory) ~= memory_seen(b, memory) then table.insert(list, "memory") end
   if a.after ~= b.after then table.insert(list, "effects") end
   return list

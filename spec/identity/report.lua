@@ -58,7 +58,9 @@ end
 -- The names in a group with how often each is there.
 local function counted(group, name_of)
   local list = {}
-  for _, sub in ipairs(groups_of(group, name_of)) do table.insert(list, #sub > 1 and sub.key .. " " .. #sub or sub.key) end
+  for _, sub in ipairs(groups_of(group, name_of)) do
+    table.insert(list, #sub > 1 and sub.key .. " " .. #sub or sub.key)
+  end
   return table.concat(list, ", ")
 end
 
@@ -66,7 +68,9 @@ end
 local function shape_of(d)
   local list = {}
   for _, odd in ipairs(d.call.shape) do
-    if not odd:find "^in a" and not odd:find "^with" and not odd:find "^beside" then table.insert(list, (odd:gsub("^%S+ ", ""))) end
+    if not odd:find "^in a" and not odd:find "^with" and not odd:find "^beside" then
+      table.insert(list, (odd:gsub("^%S+ ", "")))
+    end
   end
   table.sort(list)
   return #list > 0 and table.concat(list, "+") or "nothing odd"
@@ -84,7 +88,9 @@ function report.all(found, seed, names)
   end
   for _, group in ipairs(groups_of(steady, report.kind)) do
     table.insert(list, ("== %s: %d  (%s)\n   %s\n   %s"):format(group.key, #group,
-      counted(group, function(d) return d.run.host .. " " .. d.run.style end), counted(group, function(d) return d.call.name end),
+      counted(group, function(d)
+        return d.run.host .. " " .. d.run.style
+      end), counted(group, function(d) return d.call.name end),
       counted(group, shape_of)))
     table.insert(list, report.text(group[1], seed, names))
   end

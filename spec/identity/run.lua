@@ -53,5 +53,6 @@ for run, messages in pairs(found.said) do
   print(("messages of lencase, %s: %d lines"):format(run, n))
 end
 local new = known.sort(found.differences)
-print(("%d calls of seed %d from %d on, %d differ in a way that known.lua does not list"):format(found.calls, seed, first, #new))
+print(("%d calls of seed %d from %d on, %d differ in a way that known.lua does not list")
+  :format(found.calls, seed, first, #new))
 os.exit(#new == 0)

@@ -3,8 +3,8 @@
 --   local transparency = require "spec.transparency"
 --   local result = transparency.try(job, "trace")
 --
--- A job (spec/transparency/jobs.lua) is run in a folder of its own, which is /mnt for it, in new namespaces: no network but
--- the loopback, where every port is free, and nothing that it started is left. What it printed, how it ended
+-- A job (spec/transparency/jobs.lua) is run in a folder of its own, which is /mnt for it, in new namespaces: no network
+-- but the loopback, where every port is free, and nothing that it started is left. What it printed, how it ended
 -- and what its `check` prints afterwards is compared line by line.
 
 local namespace = require "spec.namespace"
@@ -27,14 +27,19 @@ local HUNG = 124 -- timeout(1)
 local BY_DESIGN = "no variant describes these arguments"
 
 -- Where the jobs' programs are looked for: no version manager's stand-ins, which depend on HOME.
-local PATH = (support.sh [[printf %s: /usr/lib/postgresql/*/bin /usr/local/go/bin "$HOME/.cargo/bin" /usr/local/sbin /usr/local/bin \
+local PATH =
+  (support.sh [[printf %s: /usr/lib/postgresql/*/bin /usr/local/go/bin "$HOME/.cargo/bin" \
+  /usr/local/sbin /usr/local/bin \
   /usr/sbin /usr/bin /sbin; printf /bin]])
 
-local ENVIRONMENT = ("env -i --default-signal PATH=%s HOME=/mnt/home TMPDIR=/mnt/tmp USER=user LOGNAME=user SHELL=/bin/sh "
-  .. "LANG=C.UTF-8 LC_ALL=C.UTF-8 TZ=UTC0 TERM=dumb OUTER_HOME=%s TREE=%s "):format(quote(PATH), quote(os.getenv "HOME" or "/"), quote(support.pwd))
+local ENVIRONMENT =
+  ("env -i --default-signal PATH=%s HOME=/mnt/home TMPDIR=/mnt/tmp USER=user LOGNAME=user SHELL=/bin/sh "
+  .. "LANG=C.UTF-8 LC_ALL=C.UTF-8 TZ=UTC0 TERM=dumb OUTER_HOME=%s TREE=%s "):format(quote(PATH),
+    quote(os.getenv "HOME" or "/"), quote(support.pwd))
 
 -- Run by sh, with the job's folder and a command.
-local INSIDE = ([[ip link set lo up && mount --bind "$1" /mnt && mount --bind "$1/passwd" /etc/passwd && cd /mnt/work || exit 99
+local INSIDE =
+  ([[ip link set lo up && mount --bind "$1" /mnt && mount --bind "$1/passwd" /etc/passwd && cd /mnt/work || exit 99
 shift
 %s %s "$@" ]]):format(namespace.as_user(USER), ENVIRONMENT)
 
@@ -48,7 +53,9 @@ local PASSWD = ("root:x:0:0:root:/root:/bin/sh\nuser:x:%d:%d:user:/mnt/home:/bin
 function transparency.missing(job)
   local missing = {}
   for command in job.needs:gmatch "%S+" do
-    if select(3, support.sh(("PATH=%s command -v %s"):format(quote(PATH), command))) ~= 0 then table.insert(missing, command) end
+    if select(3, support.sh(("PATH=%s command -v %s"):format(quote(PATH), command))) ~= 0 then
+      table.insert(missing, command)
+    end
   end
   if job.sign and select(3, support.sh(job.sign)) ~= 0 then table.insert(missing, job.package) end
   return missing[1] and ("needs %s"):format(job.package or table.concat(missing, " "))
@@ -56,9 +63,11 @@ end
 
 -- Runs a command line's words in a job's folder; its status is in DIR/status, what it printed in DIR/out and DIR/err.
 local function inside(dir, seconds, words)
-  local line = ("timeout -k 5 %d %s sh -c %s sh %s %s < /dev/null"):format(seconds, namespace.start, quote(INSIDE), quote(dir), words)
+  local line = ("timeout -k 5 %d %s sh -c %s sh %s %s < /dev/null")
+    :format(seconds, namespace.start, quote(INSIDE), quote(dir), words)
   local out, err, status, how = support.sh(line)
-  return { out = out, err = err, status = how == "exit" and tostring(status) or how .. " " .. status, hung = status == HUNG }
+  return { out = out, err = err, status = how == "exit" and tostring(status) or how .. " " .. status,
+           hung = status == HUNG }
 end
 
 -- Runs one of a job's scripts, natively or by lencase.
@@ -70,7 +79,8 @@ end
 -- What is before a job's command: nothing natively.
 local function before_of(host, grate)
   if not host then return "" end
-  return ("%s run %s %s --"):format(quote(absolute(support.lencase)), host == "inline" and "--inline" or "", grate or GRATE)
+  return ("%s run %s %s --")
+    :format(quote(absolute(support.lencase)), host == "inline" and "--inline" or "", grate or GRATE)
 end
 
 -- }==========================================================================
@@ -159,7 +169,7 @@ end
 ---@field package? string the Debian package that has them, if it is not named as they are
 ---@field sign? string a command line that succeeds when the package is here
 ---@field seconds? integer that the command may take
----@field setup? string run once, natively, by `sh -eu` in an empty folder: /mnt/work, with /mnt/home and /mnt/tmp beside it
+---@field setup? string run once, natively, by `sh -eu` in an empty /mnt/work, with /mnt/home and /mnt/tmp beside it
 ---@field command string the job, by `sh -eu`
 ---@field check? string run natively afterwards: what it prints is compared
 ---@field ignore? string "out", "err" or both: what is not compared

@@ -1,12 +1,13 @@
 -- jobs.lua - the real programs that `make transparency` runs: data
 --
--- A row is a transparency.job (spec/transparency/init.lua). `known` has what is known to differ, and why: lines as a run
--- shows them, by pattern; a row that no line matches any more fails the run. The folder of the sources is $TREE.
+-- A row is a transparency.job (spec/transparency/init.lua). `known` has what is known to differ, and why: lines as a
+-- run shows them, by pattern; a row that no line matches any more fails the run. The folder of the sources is $TREE.
 
 local jobs = {}
 
 local FDS_INLINE = "descriptors 1000 and 1001 are lencase's, and seen in /proc/self/fd (core/host/inline/README.md)"
-local SECCOMP_INLINE = "a filter of the program's own kills it for what the host itself calls, which is said (core/host/inline/README.md)"
+local SECCOMP_INLINE =
+  "a filter of the program's own kills it for what the host itself calls, which is said (core/host/inline/README.md)"
 
 local function job(row) table.insert(jobs, row) end
 
@@ -27,7 +28,8 @@ for module, row in pairs {
   pty = {}, selectors = {}, tempfile = {}, shutil = {},
 } do
   row.name = "python-" .. module
-  row.needs, row.package, row.sign = "python3", "libpython3-testsuite", "ls -d /usr/lib/python3*/test/test_" .. module .. "*"
+  row.needs, row.package, row.sign = "python3", "libpython3-testsuite", "ls -d /usr/lib/python3*/test/test_" .. module
+    .. "*"
   row.seconds = row.seconds or 300
   row.command = ("/usr/bin/python3 -m test --junit-xml report.xml --timeout %d %s test_%s || [ $? = 2 ]")
     :format(row.seconds - 20, row.but and "-i " .. row.but or "", module)
@@ -69,7 +71,8 @@ cd ..; git clone repository copy; git clone --bare --no-local repository bare
 cd copy; git checkout -b more; echo more > more; git add .; git commit -m more; git push origin more
 cd ../repository; git gc --quiet; git fsck --full; git diff HEAD~4 | sha256sum; git archive more | tar t]],
   normal = { { "%d+ bytes[^\n]*", "N bytes" }, { "Delta compression using[^\n]*", "" } },
-  check = "for r in repository copy bare; do git -C $r fsck --full; git -C $r for-each-ref; done; find copy -path copy/.git -prune -o -type f -print | sort" }
+  check = "for r in repository copy bare; do git -C $r fsck --full; git -C $r for-each-ref; done; "
+    .. "find copy -path copy/.git -prune -o -type f -print | sort" }
 
 job { name = "tar", needs = "tar gzip", short = true,
   setup = [[
@@ -81,7 +84,8 @@ mkdir a b c d; tar -C a -xpf all.tar; tar -C b -xzf all.tar.gz; tar -C c -xSf sp
 tar -cf - from | (cd d && tar -xf -)
 tar -df all.tar; tar --delete -f all.tar from/zeroes; tar -rf all.tar from/old; tar -tf all.tar
 tar -xf missing.tar || echo "status $?"; gzip -l all.tar.gz > listed]],
-  check = [[for d in a b c d; do (cd $d; find . -mindepth 2 -printf '%p %y %m %s %n %b %l %T@\n' | sort; find . -type f -exec sha256sum {} + | sort); done]],
+  check = [[for d in a b c d; do (cd $d; find . -mindepth 2 -printf '%p %y %m %s %n %b %l %T@\n' | sort
+  find . -type f -exec sha256sum {} + | sort); done]],
   normal = { { "%d+:%d+:%d+", "T" } } }
 
 job { name = "gcc-make", needs = "gcc make ar", short = true, seconds = 120,
@@ -175,7 +179,8 @@ END]],
   command = [[
 export RUSTUP_HOME="${RUSTUP_HOME:-$OUTER_HOME/.rustup}"; cd hello
 cargo build --offline; ./target/debug/hello; cargo test --offline; touch src/main.rs; cargo run --offline --release; cargo clean]],
-  normal = { { "[%d.]+m?s", "T" }, { "%-%x+%)", "-HASH)" }, { "Blocking waiting[^\n]*\n", "" }, { "Removed [^\n]*", "Removed" } } }
+  normal = { { "[%d.]+m?s", "T" }, { "%-%x+%)", "-HASH)" }, { "Blocking waiting[^\n]*\n", "" },
+             { "Removed [^\n]*", "Removed" } } }
 
 job { name = "node", needs = "node npm", package = "nodejs npm", seconds = 120,
   setup = [[
@@ -204,11 +209,13 @@ async function main() {
 }
 main()
 END]],
-  command = [[cd app; npm install --offline --no-audit --no-fund --no-update-notifier ../dependency; npm start; npm ls]],
+  command = [[cd app; npm install --offline --no-audit --no-fund --no-update-notifier ../dependency
+npm start; npm ls]],
   normal = { { " in [%d.]+m?s", " in T" } },
   check = "cd app; cat package-lock.json; find . | grep -v /_cacache | sort" }
 
-job { name = "pip", needs = "python3", package = "python3-venv", sign = "test -d /usr/lib/python3*/ensurepip", seconds = 180,
+job { name = "pip", needs = "python3", package = "python3-venv", sign = "test -d /usr/lib/python3*/ensurepip",
+      seconds = 180,
   setup = [[
 /usr/bin/python3 - <<'END'
 import zipfile
@@ -223,7 +230,8 @@ END]],
   command = [[
 /usr/bin/python3 -m venv v
 v/bin/pip install --no-index ./hello-1.0-py3-none-any.whl; v/bin/hello; v/bin/pip list --format=freeze; v/bin/pip check]],
-  check = "find v -name '*.pyc' -prune -o -path '*/setuptools' -prune -o -path '*/pip/*' -prune -o -print | sort; find v -type f | wc -l" }
+  check = "find v -name '*.pyc' -prune -o -path '*/setuptools' -prune -o -path '*/pip/*' -prune -o -print | sort; "
+    .. "find v -type f | wc -l" }
 
 job { name = "go", needs = "go", package = "golang-go", seconds = 400,
   setup = [[
@@ -261,7 +269,8 @@ GOFLAGS=-buildvcs=false GOPROXY=off GOCACHE=/mnt/home/cache go build -o native]]
 export GOFLAGS=-buildvcs=false GOPROXY=off GOCACHE=/mnt/home/cache; cd hello
 echo 'func init() { println("another") }' >> main.go; go build -o hello; ./hello; ./native; go vet; gofmt -l .]],
   check = "sha256sum hello/hello",
-  known = { { why = "programs that are linked statically do not run inline (core/host/inline/README.md)", hosts = "inline",
+  known = { { why = "programs that are linked statically do not run inline (core/host/inline/README.md)",
+              hosts = "inline",
               instead = "^> said: lencase: .*/go is linked statically: it cannot run inline" } } }
 
 job { name = "java", needs = "java javac", package = "default-jdk-headless", seconds = 240,
@@ -336,7 +345,8 @@ nginx -p "$PWD" -c nginx.conf & server=$!; trap 'kill $server' EXIT
 python3 client.py; kill -HUP $server; sleep 0.5; python3 client.py
 nginx -p "$PWD" -c nginx.conf -s quit; wait $server; echo "status $?"; trap - EXIT]],
   ignore = "err",
-  check = [[awk '{ print $9 }' logs/access.log | sort | uniq -c; grep -c '\[\(alert\|crit\|emerg\)\]' logs/error.log || :]] }
+  check = [[awk '{ print $9 }' logs/access.log | sort | uniq -c
+grep -c '\[\(alert\|crit\|emerg\)\]' logs/error.log || :]] }
 
 job { name = "postgres", needs = "initdb pg_ctl pgbench psql", package = "postgresql", seconds = 240,
   command = [[
@@ -386,11 +396,14 @@ bwrap --ro-bind / / --tmpfs /mnt/tmp --new-session --unshare-net sh -c 'ls /mnt/
   known = { { why = FDS_INLINE, hosts = "inline", lines = "^[<>] out: [46]$" } } }
 
 job { name = "bwrap-seccomp", needs = "bwrap perl", package = "bubblewrap",
-  setup = [[perl -e 'print pack("SCCL", 0x20, 0, 0, 0), pack("SCCL", 0x15, 0, 1, 83), pack("SCCL", 6, 0, 0, 0x50001), pack("SCCL", 6, 0, 0, 0x7fff0000)' > filter]],
-  command = [[bwrap --ro-bind / / --bind /mnt/work /mnt/work --seccomp 9 sh -c 'cat filter | wc -c; mkdir d || echo "status $?"; sh -c "echo child"' 9< filter]] }
+  setup = [[perl -e 'print pack("SCCL", 0x20, 0, 0, 0), pack("SCCL", 0x15, 0, 1, 83),
+  pack("SCCL", 6, 0, 0, 0x50001), pack("SCCL", 6, 0, 0, 0x7fff0000)' > filter]],
+  command = [[bwrap --ro-bind / / --bind /mnt/work /mnt/work --seccomp 9 \
+  sh -c 'cat filter | wc -c; mkdir d || echo "status $?"; sh -c "echo child"' 9< filter]] }
 
 job { name = "chromium", needs = "chromium", seconds = 180,
-  setup = [[echo '<p id=a>before</p><script>document.getElementById("a").textContent = [1,2,3].map(n => n * 2).join()</script>' > page.html]],
+  setup = [[echo '<p id=a>before</p><script>
+document.getElementById("a").textContent = [1,2,3].map(n => n * 2).join()</script>' > page.html]],
   command = [[
 chromium --headless --no-sandbox --disable-gpu --no-first-run --user-data-dir=/mnt/home/c --dump-dom 'data:text/html,<p>hello</p><script>document.title = 6 * 7</script>'
 chromium --headless --no-sandbox --disable-gpu --no-first-run --user-data-dir=/mnt/home/c --dump-dom "file://$PWD/page.html"

@@ -3,8 +3,9 @@
 --   lua5.4 spec/transparency/run.lua [--jobs NAME,...] [--hosts trace,inline] [--verbose] [--show]
 --   lua5.4 spec/transparency/run.lua --packages     those of the jobs whose programs are not here
 --
--- A line for each job and host: same, differs, skipped; the last one is `N passed, N failed[, N skipped]`. With --verbose
--- all lines that differ are shown, "<" natively and ">" under lencase, else the first one; with --show all that is compared.
+-- A line for each job and host: same, differs, skipped; the last one is `N passed, N failed[, N skipped]`. With
+-- --verbose all lines that differ are shown, "<" natively and ">" under lencase, else the first one; with --show all
+-- that is compared.
 
 package.path = "lua/?.lua;lua/?/init.lua;./?.lua;./?/init.lua;" .. package.path
 package.cpath = (os.getenv "LENCASE_BUILD" or "build") .. "/?.so;" .. package.cpath
@@ -41,8 +42,12 @@ end
 -- How a job went on a host, in a word and what there is to say of it.
 local function verdict(result)
   if result.unusable then return "failed", result.unusable end
-  if #result.new > 0 then return "differs", options.verbose and "\n  " .. table.concat(result.new, "\n  ") or result.new[1] end
-  if #result.left_over > 0 then return "differs", "no longer, as jobs.lua has it: " .. table.concat(result.left_over, "; ") end
+  if #result.new > 0 then
+    return "differs", options.verbose and "\n  " .. table.concat(result.new, "\n  ") or result.new[1]
+  end
+  if #result.left_over > 0 then
+    return "differs", "no longer, as jobs.lua has it: " .. table.concat(result.left_over, "; ")
+  end
   if result.again then return "same", "(at the second attempt; before: " .. result.again[1] .. ")" end
   if #result.known > 0 then return "same", "(but for: " .. table.concat(result.known, "; ") .. ")" end
   return "same", ""

@@ -2,8 +2,8 @@
 
   terminal.py COMMAND... -- [WANTED KEYS]...
 
-KEYS are typed, with Python's escapes, when the regular expression WANTED has been seen behind what was typed before; when all
-is typed the program must end by itself.
+KEYS are typed, with Python's escapes, when the regular expression WANTED has been seen after what was typed before.
+When all is typed the program must end by itself.
 """
 
 import os
