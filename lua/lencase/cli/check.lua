@@ -2,6 +2,7 @@
 
 local core = require "lencase.core"
 local files = require "lencase.cli.files"
+local options = require "lencase.cli.options"
 local shell = require "lencase.cli.shell"
 local stacks = require "lencase.cli.stacks"
 
@@ -21,11 +22,11 @@ of compilers' messages: file:line: error, warning or hint: text. What scripts pr
 The exit status is 0 without errors and warnings, 1 with them, and 2 for a wrong command line.]])
 end
 
-function command.split(words)
+function command.split(words, c)
   local before, after = stacks.split_program(words, 2)
   local ours, rest = { "check" }, {}
   for _, word in ipairs(before) do
-    local is_ours = word == "--json" or word == "--stack" or #rest == 0 and word:find "^%-."
+    local is_ours = options.named(c, word) or #rest == 0 and word:find "^%-."
     table.insert(is_ours and ours or rest, word)
   end
   return ours, (stacks.split(rest, 1)), after

@@ -75,13 +75,16 @@ end
 ---@return boolean
 function options.takes_value(option) return #option:_get_argument_list() > 0 end
 
-local function value_follows(c, word)
+--- The option of this name; nil when the command has none.
+---@param c table a command of argparse's
+---@param word string
+---@return table?
+function options.named(c, word)
   for _, option in ipairs(c._options) do
     for _, alias in ipairs(option._aliases) do
-      if alias == word then return options.takes_value(option) end
+      if alias == word then return option end
     end
   end
-  return false
 end
 
 --- The words up to the first grate are lencase's, those from there on the scripts': argparse must not see these.
@@ -92,7 +95,8 @@ end
 function options.split(c, words)
   local i = 2
   while words[i] and words[i]:find("^%-.") and words[i] ~= "--" do
-    i = i + (value_follows(c, words[i]) and 2 or 1)
+    local option = options.named(c, words[i])
+    i = i + (option and options.takes_value(option) and 2 or 1)
   end
   return table.move(words, 1, math.min(i - 1, #words), 1, {}), i
 end

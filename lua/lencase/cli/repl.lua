@@ -37,15 +37,14 @@ function command.run(args, program)
       if line ~= PROMPT_FAILED then shell.say("%s", line) end
     end,
   }
-  local words = { table.remove(args.script) }
+  local words = {} -- of lencase.repl.run
+  local function add(verb, value) table.move({ verb, value }, 1, 2, #words + 1, words) end
+  if #args.script > 0 then add("load", table.remove(args.script)) end
   for _, script in ipairs(args.script) do stacks.must(state:load(files.find_script(script), {})) end
-  for _, code in ipairs(args.execute) do
-    table.insert(words, "-e")
-    table.insert(words, code)
-  end
-  if args.pid then table.move({ "-p", tostring(args.pid) }, 1, 2, #words + 1, words) end
+  for _, code in ipairs(args.execute) do add("execute", code) end
+  if args.pid then add("attach", tostring(args.pid)) end
   if program then
-    table.insert(words, "--")
+    add "start"
     table.move(program, 1, #program, #words + 1, words)
   end
   stacks.must(state:load(assert(package.searchpath("lencase.repl.grate", package.path)), words))

@@ -191,20 +191,16 @@ local function attempt(f, ...)
   return ok
 end
 
--- A file to load, a program to start ("--" and its words) or to attach to ("-p" and its number), code to
--- run ("-e" and the code). True: no prompt follows.
+-- Verbs, each with a value: "load" and a file, "attach" and a process, "execute" and code, which runs last; then, if
+-- a program is to be started, "start" and its words. True: no prompt follows.
 local function take(words)
   local i, codes = 1, {}
-  while words[i] and words[i] ~= "--" do
-    local word, value = words[i], words[i + 1]
-    i = i + ((word == "-e" or word == "-p") and 2 or 1)
-    if word == "-e" then
-      table.insert(codes, value)
-    elseif word == "-p" then
-      if not attempt(live.attach, math.tointeger(tonumber(value))) then return true end
-    else
-      attempt(file.load, word)
-    end
+  while words[i] and words[i] ~= "start" do
+    local verb, value = words[i], words[i + 1]
+    i = i + 2
+    if verb == "load" then attempt(file.load, value) end
+    if verb == "execute" then table.insert(codes, value) end
+    if verb == "attach" and not attempt(live.attach, math.tointeger(tonumber(value))) then return true end
   end
   if words[i] and not attempt(live.start, table.move(words, i + 1, #words, 1, {})) then return true end
   for _, code in ipairs(codes) do

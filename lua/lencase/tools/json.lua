@@ -1,6 +1,8 @@
--- json.lua - values written as JSON: what recordings are made of, and what --json prints
+-- json.lua - JSON, written and read: what recordings are made of, and what --json prints
 
-local json = { null = require "cjson".null }
+local cjson = require "cjson"
+
+local json = { null = cjson.null, decode = cjson.decode }
 
 -- Bytes that are escaped: also all that a terminal may interpret.
 local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\t"] = "\\t", ["\r"] = "\\r" }

@@ -48,7 +48,6 @@
 -- texts can be read and searched for, and there is one way to say each; base64 would be shorter for binary data alone.
 -- Integers beyond 2^53, which readers of JSON lose, and pointers are strings: "0x7ffd01020304".
 
-local cjson = require "cjson"
 local core = require "lencase.core"
 local json = require "lencase.tools.json"
 
@@ -544,7 +543,7 @@ local function wrong(self, fmt, ...) error(("%s:%d: %s"):format(self.path, self.
 
 local function shown(value)
   if type(value) == "string" then return json.bytes(#value > 40 and value:sub(1, 40) .. "..." or value) end
-  if value == cjson.null then return "null" end
+  if value == json.null then return "null" end
   return type(value) == "table" and "a list or an object" or tostring(math.tointeger(value) or value)
 end
 
@@ -661,7 +660,7 @@ takers["line.end"] = function(self, line) self.ended = line end
 
 local function take_header(self, value)
   local is_one = type(value) == "table" and value.format == recording.FORMAT
-  if not is_one then wrong(self, "this is no recording of lencase's") end
+  if not is_one then wrong(self, "this is not a recording of lencase's") end
   local version = to_integer(value.version)
   if version and version > recording.VERSION then
     wrong(self, "the recording has version %d, of a newer lencase (%s); this one, %s, reads version %d", version,
@@ -674,7 +673,7 @@ local function take_header(self, value)
 end
 
 local function take_line(self, text)
-  local ok, value = pcall(cjson.decode, text)
+  local ok, value = pcall(json.decode, text)
   if self.line == 1 then return take_header(self, ok and value) end
   if self.ended then wrong(self, "something follows the last line") end
   if not ok or type(value) ~= "table" then wrong(self, "not a line of a recording: it is truncated or damaged") end
@@ -719,7 +718,7 @@ function recording.read(path)
   end
   if self.line == 0 then
     self.line = 1
-    wrong(self, "this is no recording of lencase's: it is empty")
+    wrong(self, "this is not a recording of lencase's: it is empty")
   end
   if not self.ended then wrong(self, "the recording is truncated: its last line is missing") end
   table.sort(self.items, in_order)
