@@ -48,7 +48,7 @@ signal.signal(signal.SIGUSR1, lambda number, frame: got.append(number))
 os.getsid(0)
 print(len(got))]]
 
-  it("are not told when nobody asks for them", function()
+  it("are not reported unless asked for", function()
     local out, err = run("", signals)
     assert.are.same({ "1\n", "" }, { out, err })
   end)

@@ -486,15 +486,9 @@ return lencase.grate {
     assert.equal("lencase: trace.jsonl:1: this is not a recording of lencase's: it is empty", refused(function()
       return ""
     end))
-    assert.equal("lencase: trace.jsonl:1: this is not a recording of lencase's", refused(function()
-      return "hello\n"
-    end))
-    assert.equal("lencase: trace.jsonl:1: this is not a recording of lencase's", refused(function()
-      return '{"a":1}\n'
-    end))
-    assert.equal("lencase: trace.jsonl:1: this is not a recording of lencase's", refused(function()
-      return "\0\xff["
-    end))
+    for _, text in ipairs { "hello\n", '{"a":1}\n', "\0\xff[" } do
+      assert.equal("lencase: trace.jsonl:1: this is not a recording of lencase's", refused(function() return text end))
+    end
     assert.equal("lencase: trace.jsonl:1: the recording has version 2, of a newer lencase (9.1); this one, "
                  .. core.version
                  .. ", reads version 1", refused(function(text)

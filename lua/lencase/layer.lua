@@ -209,14 +209,13 @@ local function calls_made()
   return lpeg.Ct((comment + long + quoted '"' + quoted "'" + access + chain + 1) ^ 0)
 end
 
-local function line_at(text, pos) return select(2, text:sub(1, pos - 1):gsub("\n", "")) + 1 end
-
 local function check_source(script, text, uses)
   if text == "" then return end -- it was checked when it was compiled
   for _, found in ipairs(calls_made():match(text)) do
     local nr = core.callnum(found[2])
     if nr and not uses[nr] then
-      error(("%s:%d: sys.%s is not among this grate's uses"):format(script, line_at(text, found[1]), found[2]), 0)
+      local line = require "lencase.source".line(text, found[1])
+      error(("%s:%d: sys.%s is not among this grate's uses"):format(script, line, found[2]), 0)
     end
   end
 end

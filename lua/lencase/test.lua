@@ -187,8 +187,6 @@ local function add(copied, more, how)
   for name, bytes in pairs(more) do copied[name] = how(copied[name] or 0, bytes) end
 end
 
-local function sum(a, b) return a + b end
-
 local watchers = {}
 
 function watchers.asked(world, call, params, values, depth, copied)
@@ -202,7 +200,7 @@ function watchers.asked(world, call, params, values, depth, copied)
 end
 
 function watchers.filled(world, depth, copied)
-  if depth == 0 then add(world.copied, copied, sum) end
+  if depth == 0 then add(world.copied, copied, function(a, b) return a + b end) end
 end
 
 function watchers.failed(world, call, message)

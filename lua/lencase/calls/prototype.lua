@@ -513,8 +513,6 @@ local function flags_of(tree)
   return (tree.noreturn and FLAG.NORETURN or 0) | (#tree.result.stars > 0 and FLAG.ADDRESS or 0)
 end
 
-local function one_line(text) return (text:gsub("%s+", " "):gsub(" $", "")) end
-
 local function parse(text, parent, variants)
   local tree = match(signature_grammar, text)
   local env = ctype.inside(parent)
@@ -522,7 +520,7 @@ local function parse(text, parent, variants)
   check_result(env, tree.result)
   return {
     name = tree.name,
-    prototype = one_line(text:sub(tree.pos)),
+    prototype = text:sub(tree.pos):gsub("%s+", " "):gsub(" $", ""),
     flags = flags_of(tree),
     variants = variants and variants_of(env, tree, variants) or { only_variant(env, tree) },
   }

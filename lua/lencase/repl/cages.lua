@@ -161,8 +161,6 @@ end
 
 -- {================================= bottoms ===============================
 
-local function words_of(...) return { ... } end
-
 -- Calls a function of the bottom's table, with values; its results stand for the kernel's.
 local function ask_function(cage, fn, params, words)
   local args = placing.list(cage.sim, params, words)
@@ -206,7 +204,7 @@ local adopt
 -- The bottom of a cage and its forks.
 local function bottom_of(root)
   return function(nr, w1, w2, w3, w4, w5, w6, id)
-    local words, began = words_of(w1, w2, w3, w4, w5, w6), core.clock()
+    local words, began = { w1, w2, w3, w4, w5, w6 }, core.clock()
     local _, name, described_by = handlers.call(nr)
     local cage = cages.all[id]
     if not cage then return -ENOSYS end

@@ -138,13 +138,11 @@ end
 
 -- }==========================================================================
 
-local function prompt_of(more) return more and ">> " or "> " end
-
 -- The next chunk: text, function; nil at the end.
 local function next_chunk(n)
   local text
   while true do
-    local got, why = line.read(prompt_of(text))
+    local got, why = line.read(text and ">> " or "> ")
     if why == "end" then return text, text and select(2, compile(text, n)), true end
     if why == "interrupted" then
       text = nil
