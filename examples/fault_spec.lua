@@ -101,7 +101,7 @@ for f in (lambda: os.open("/dev/null", 0), lambda: os.stat("/dev/null"), lambda:
       ["write:error=EFOO"] = "column 13: unknown errno 'EFOO'", ["write:errr=1"] = "column 7: expected error=, retval=",
       ["write:when=3"] = "does nothing", ["write:error=EIO:when=x"] = "which calls (3, 3+, 3+2, 3..5), found 'x'",
       ["write:error=EIO:if=fd"] = "expected an operator",
-      ["write:error=EIO:if=pathname~x"] = "no call of 'write' has 'pathname'",
+      ["write:error=EIO:if=pathname~x"] = "no call of 'write' has an argument 'pathname'",
       ["write:error=EIO:retval=1"] = "exclude each other", ["write:error=EIO:error=EIO"] = "given twice",
       ["write:signal=FOO"] = "unknown signal 'FOO'", ["write:error=EIO:p=2"] = "0 to 1",
       ["write:delay_enter=x"] = "expected a time",

@@ -153,7 +153,7 @@ local function judge_c(path, room, line)
     return not MAY_KNOW_LUA[room] and ("room '%s' may not know Lua (%s)"):format(room, name) or nil
   end
   if open == '"' then return why_not(path, room, resolve(path, name)) end
-  return room_of("core/" .. name) and ("<%s> is a header of ours: use quotes"):format(name) or nil
+  return room_of("core/" .. name) and ("<%s> is a header of lencase: use quotes"):format(name) or nil
 end
 
 ---@param path string
