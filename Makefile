@@ -6,7 +6,7 @@
 #   make test-namespace   the same, once, each file in new namespaces of pids (small ones) and mounts
 #   make test-fresh   [SUITE=bookworm] README's commands in a fresh Debian with nothing but make and git
 #   make check        layers, generated files, style, static analysis, exported symbols
-#   make generate     core/signature_data.c anew from lua/lencase/
+#   make generate     core/signature_data.c anew from lua/lencase/, the states of threads in core/README.md
 #   make test-docker  every test under Docker's seccomp profile, with its capabilities
 #   make check-hard   every test on a build with the smallest caches and poisoned frees
 #   make stress       many processes and threads, a supervisor that is killed, each damage of a recording (make test: less)
@@ -188,6 +188,7 @@ $(COMPLETION): scripts/gen-completion.lua scripts/parser-of.lua $(COMMANDS) $(GR
 
 generate:
 	$(LUA) scripts/gen-signatures.lua > $(GENERATED)
+	$(LUA) scripts/gen-states.lua > core/README.md.new && mv core/README.md.new core/README.md
 
 # --- demo ----------------------------------------------------------------------------------
 
@@ -411,6 +412,7 @@ check-layers:
 
 check-generated:
 	$(LUA) scripts/gen-signatures.lua | diff -u $(GENERATED) -
+	$(LUA) scripts/gen-states.lua | diff -u core/README.md -
 
 check-lua:
 	luacheck -q $(LUA_FILES)

@@ -89,3 +89,16 @@ describe("the manual", function()
     end
   end)
 end)
+
+describe("core/README.md", function()
+  -- A word in code's letters with an underscore is a name of the code's.
+  it("names functions that there are", function()
+    local sources = support.sh "cat core/*.[chS] core/*/*.[chS] core/*/*/*.[chS] core/*/*/*/*.[chS]"
+    local names = 0
+    for name in support.read_file("core/README.md"):gmatch "`(%l+_[%l_]+)`" do
+      assert.is_truthy(sources:find("%f[%w_]" .. name .. "%f[^%w_]"), name)
+      names = names + 1
+    end
+    assert.is_true(names > 40)
+  end)
+end)
