@@ -872,7 +872,7 @@ static void *reads_page(void *page) {
   return *(char *)page == 'b' ? page : NULL;
 }
 
-/* Memory behind a key that this thread, its children and threads may use, and its handlers may not. */
+/* Memory behind a key that this thread, its children and threads may use, its handlers not. */
 static void keys(void) {
   char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   pthread_t thread;

@@ -210,8 +210,8 @@ void inline_on_engine_call(ucontext_t *uc) {
 
 /*
 ** The PKRU register (pkeys(7)) says which memory the thread may use. The kernel enters a signal
-** handler with that of a new program, in which what a call points to may be out of reach; threads and
-** processes that the call makes go on with it, and pkey_alloc changes it. XSAVE has put the
+** handler with that of a new program, in which what a call points to may be out of reach; threads
+** and processes that the call makes go on with it, and pkey_alloc changes it. XSAVE has put the
 ** thread's own into the signal frame, from which the end of the handler takes it.
 */
 enum { XSAVE_SW_RESERVED = 464, XSAVE_PKRU = 1 << 9 }; /* asm/sigcontext.h; a component's bit */

@@ -92,7 +92,7 @@ static void judge(const struct loading *l) {
   if (names[0] == '\0' || inline_report_filter(l->h, names)) return;
   state_log(
       l->h->st,
-      "process %d loads a seccomp filter that may end it for calls which lencase makes in it (%s): "
+      "process %d loads a seccomp filter that may end it for calls that lencase makes in it (%s): "
       "run the program traced, without --inline",
       (int)l->h->pid, names);
 }
