@@ -86,7 +86,7 @@ static void pool_put(struct call *call) {
 
 /* The name of its number, or of the prototype that an author gave. */
 static const char *name_of(const struct call *call, char *buf, size_t size) {
-  const struct plan *plan = call->entry != NULL ? call->entry->plan : NULL;
+  const struct plan *plan = call->answer != NULL ? call->answer->plan : NULL;
   if (plan != NULL && plan->sig != &sig_unknown) return plan->sig->name;
   return sig_name(call->nr, buf, size);
 }
@@ -99,8 +99,8 @@ const char *call_where(const struct call *call, char *buf, size_t size) {
   return buf;
 }
 
-static const char *place_of(const struct route_entry *entry) {
-  return entry->where != NULL ? entry->where : "grate";
+static const char *place_of(const struct route_answer *answer) {
+  return answer->where != NULL ? answer->where : "grate";
 }
 
 /* The mistakes of the handler's calls; *first: there were none. NULL: no memory to count them. */
@@ -131,7 +131,7 @@ void call_refused(const struct call *call, const char *name, uint64_t addr, uint
     return;
   }
   if (size > 0) snprintf(bytes, sizeof bytes, " (%" PRIu64 " bytes)", size);
-  state_log(call->cage->st, "%s: %s at 0x%" PRIx64 "%s %s: in %s; %s", place_of(call->entry), name,
+  state_log(call->cage->st, "%s: %s at 0x%" PRIx64 "%s %s: in %s; %s", place_of(call->answer), name,
             addr, bytes, what, call_where(call, where, sizeof where), answer);
 }
 
@@ -148,8 +148,8 @@ void call_tell_mistakes(struct lencase_state *st) {
   for (m = st->mistakes; m != NULL; m = m->next) {
     char name[64];
     if (m->untold > 0)
-      state_log(st, "%s: %s: %" PRIu64 " more such calls were not reported", place_of(m->entry),
-                sig_name(m->nr, name, sizeof name), m->untold);
+      state_log(st, "%s: %s: %" PRIu64 " more such calls were not reported",
+                place_of(m->entry->answer), sig_name(m->nr, name, sizeof name), m->untold);
     m->untold = 0;
   }
 }
@@ -231,20 +231,21 @@ void call_failed(struct call *call, const char *message) {
 
 /* {=============================== for hosts =============================== */
 
-static bool entry_wants(const struct route_entry *entry, int32_t nr,
+static bool entry_takes(const struct route_entry *entry, int32_t nr,
                         const uint64_t words[LENCASE_MAXARGS]) {
+  const struct route_answer *answer = entry->answer;
   int i;
-  if (entry->off) return false;
   if (entry->family != nr && sig_fold_of(nr, entry->family, words) == NULL) return false;
-  for (i = 0; i < entry->ntests; i++)
-    if (sig_test_holds(&entry->tests[i], words)) return true;
-  return entry->ntests == 0;
+  for (i = 0; i < answer->ntests; i++)
+    if (sig_test_holds(&answer->tests[i], words)) return true;
+  return answer->ntests == 0;
 }
 
 static const struct route_entry *wanted(const struct route_table *t, int32_t nr,
                                         const uint64_t words[LENCASE_MAXARGS]) {
   const struct route_link *link = t != NULL ? route_links(t, nr) : NULL;
-  while (link != NULL && (link->dormant || !entry_wants(link->entry, nr, words))) link = link->next;
+  while (link != NULL && !(route_is_active(link) && entry_takes(link->entry, nr, words)))
+    link = link->next;
   return link != NULL ? link->entry : NULL;
 }
 
@@ -261,22 +262,24 @@ int32_t call_next_wanted(const struct lencase_cage *cage, int32_t after,
 }
 
 static enum verdict ask(struct call *call, const struct route_entry *entry) {
+  const struct route_answer *answer = entry->answer;
   struct marshal_fault fault = {0};
   int status = LENCASE_OK;
   call->entry = entry;
+  call->answer = answer;
   call->frame = NULL;
-  if (entry->handler == NULL) {
+  if (answer->handler == NULL) {
     note_asked(call, NULL);
-    call->result = entry->constant;
+    call->result = answer->constant;
     return VERDICT_DONE;
   }
-  if (entry->plan != NULL) {
-    call->vp = plan_select(entry->plan, call->words, call->cage->narrow);
+  if (answer->plan != NULL) {
+    call->vp = plan_select(answer->plan, call->words, call->cage->narrow);
     status = marshal_in(call->cage, call->vp, call->words, call->snaps, call->snaps, &call->arena,
                         &fault);
   }
   note_asked(call, status == LENCASE_OK ? call->snaps : NULL);
-  return status == LENCASE_OK ? entry->handler(call, HANDLER_START) : refuse(call, status, &fault);
+  return status == LENCASE_OK ? answer->handler(call, HANDLER_START) : refuse(call, status, &fault);
 }
 
 /* Calls the handlers from 'entry' downwards until one does not let the call through. */
@@ -301,6 +304,7 @@ static struct call *call_new(struct lencase_cage *cage, void *thread, int32_t nr
   call->nr = nr;
   memcpy(call->words, words, sizeof call->words);
   call->entry = NULL;
+  call->answer = NULL;
   call->vp = NULL;
   call->downcalls = call->depth = 0;
   call->result = call->down_result = 0;
@@ -392,10 +396,10 @@ enum verdict call_carried_out(struct call *call, int64_t result) {
   take_down_result(at, result);
   at->result = at->down_result;
   note_answered(call, result);
-  if (!at->bare) verdict = at->entry->handler(at, HANDLER_RESULT);
+  if (!at->bare) verdict = at->answer->handler(at, HANDLER_RESULT);
   while (verdict == VERDICT_DONE && at != call) {
     at = hand_up(at);
-    verdict = at->entry->handler(at, HANDLER_RESULT);
+    verdict = at->answer->handler(at, HANDLER_RESULT);
   }
   return verdict;
 }
@@ -415,7 +419,7 @@ void call_drop(struct call *call) {
   note_over(call, true);
   for (; at != NULL; at = parent) {
     parent = at->parent;
-    if (!at->bare && at->entry->handler != NULL) at->entry->handler(at, HANDLER_DROP);
+    if (!at->bare && at->answer->handler != NULL) at->answer->handler(at, HANDLER_DROP);
     call_end(at);
   }
 }
@@ -476,7 +480,7 @@ static enum verdict carry_out(struct call *call, int32_t nr,
 static void too_deep(struct call *call) {
   char where[160];
   state_log(call->cage->st, "%s: %s: more than %d grates call one another; the caller gets ELOOP",
-            place_of(call->entry), call_where(call, where, sizeof where),
+            place_of(call->answer), call_where(call, where, sizeof where),
             (int)call->cage->st->config.max_depth);
   call->down_result = -ELOOP;
 }

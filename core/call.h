@@ -22,6 +22,7 @@ struct call {
   int32_t nr;
   uint64_t words[LENCASE_MAXARGS];
   const struct route_entry *entry;
+  const struct route_answer *answer; /* of the entry, when it was asked */
   const struct variant_plan *vp;
   int64_t result;                 /* VERDICT_DONE: what the caller gets */
   int64_t down_result;            /* of the last downcall */

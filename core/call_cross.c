@@ -25,7 +25,7 @@ struct call_cross {
 static const struct signature *signature_of(const struct call *call,
                                             const struct route_entry *entry) {
   const struct signature *sig = sig_by_nr(call->nr);
-  if (sig == NULL && entry != NULL && entry->plan != NULL) sig = entry->plan->sig;
+  if (sig == NULL && entry != NULL && entry->answer->plan != NULL) sig = entry->answer->plan->sig;
   return sig != NULL ? sig : &sig_unknown;
 }
 

@@ -17,20 +17,24 @@ enum { GRATE_MESSAGES = 10 }; /* of one entry, until it is silenced */
 
 enum on_error { ON_ERROR_ERRNO, ON_ERROR_KILL, ON_ERROR_PASS };
 
-/* One handler of an interface: fn of Lua and what the route needs. */
-struct grate_entry {
-  struct route_entry route;
+/* What answers calls: a function of Lua's, or a constant. */
+struct grate_answer {
+  struct route_answer route;
   struct lencase_grate *grate;
-  struct grate_entry *next;
-  char *where;                /* "script.lua:12" */
-  struct plan *plan;          /* owned */
-  int fn;                     /* reference in the registry */
-  unsigned messages;          /* logged so far */
-  struct grate_entry *staged; /* what replaces this one at grate_commit */
-  struct sig_test trapped[4]; /* the tests it was registered with: all that the host stops for */
-  uint8_t ntrapped;
-  bool routed;       /* it is in route tables; else staged, or what was swapped out */
+  struct grate_answer *next;
+  char *where;       /* "script.lua:12" */
+  struct plan *plan; /* owned */
+  int fn;            /* reference in the registry; LUA_NOREF: a constant, or replaced */
+  unsigned messages; /* logged so far */
   bool told_unknown; /* it was logged that the arguments of a call are not described */
+};
+
+struct grate_entry {
+  struct route_entry route; /* it comes first: 'peer' leads from entry to entry */
+  struct grate_entry *next;
+  struct grate_answer *staged; /* the next answer, swapped in by grate_commit */
+  const struct route_answer
+      *first; /* of the entry: hosts stop for its tests, whatever comes later */
 };
 
 struct lencase_grate {
@@ -42,8 +46,9 @@ struct lencase_grate {
   struct route_interface interface;
   struct route_branches branches; /* stacks inside of it */
   struct route_table *below;      /* its own table: who handles the calls it makes */
-  struct grate_entry *entries;
-  struct plan_list *plans; /* for its own calls */
+  struct grate_entry *entries;    /* every one ever made */
+  struct grate_answer *answers;   /* the same: a call may have been given an old one */
+  struct plan_list *plans;        /* for its own calls */
   struct frame *frames, *all_frames;
   int events;               /* reference of the Lua function that gets events */
   uint64_t bytes;           /* that its Lua state holds */
@@ -161,9 +166,8 @@ struct grate_decl {
   const char *where;            /* "script.lua:12" */
   const struct sig_test *tests; /* one of them must hold; none: always */
   int ntests;
-  bool denied;  /* a layer's default for what it does not provide */
-  bool dormant; /* not in force before register_handler */
-  bool off;     /* it takes no calls before an interface that is exchanged for this one has it */
+  enum route_status status; /* of the entry */
+  bool registered;          /* with every cage from its beginning; else by register_handler */
 };
 
 /* A family's policy for the arguments of a member. LENCASE_EINVAL: it does not fit the family. */
@@ -182,10 +186,15 @@ void grate_register(lua_State *L, const struct grate_decl *decl);
 */
 const struct route_entry *grate_aside(lua_State *L, const struct grate_decl *decl);
 
+/* What a declaration says that answers calls; it takes the value on the top. Raises Lua errors. */
+struct grate_answer *grate_answer(lua_State *L, const struct grate_decl *decl);
+
+void grate_interface_free(struct lencase_grate *g);
+
 /*
-** Reloading: between begin and commit, grate_stage prepares entries as grate_register makes them;
-** false: the hosts do not stop for such a call, it is left out. The commit swaps all of them in
-** and lets through what is not handled any more. Calls in flight go on as they began.
+** Reloading (grate_reload.c): between begin and commit, grate_stage prepares the next answer of the
+** registered entry that is declared so; false: there is none, no host stops for such a call. The
+** commit swaps all of them in; entries without one become ROUTE_ABSENT.
 */
 void grate_reload_begin(struct lencase_grate *g);
 bool grate_stage(lua_State *L, const struct grate_decl *decl);
@@ -195,7 +204,7 @@ void grate_commit(lua_State *L);
 int grate_call_untimed(lua_State *L, int nresults);
 
 /* From now on 'L' has the time that a handler has. */
-void grate_time(lua_State *L);
+void grate_time(struct lencase_grate *g, lua_State *L);
 
 /*
 ** Logs what the handler of a call found wrong with it: "script.lua:12: message: in write:
@@ -214,10 +223,23 @@ int grate_finish(struct lencase_grate *g, int wstatus);
 
 /* }========================================================================= */
 
-/* {================================ values ================================= */
+/* {================================= frames ================================ */
 
 /* The frame whose coroutine 'L' is; NULL outside of a handler. */
 struct frame *grate_frame(lua_State *L);
+void grate_set_frame(lua_State *L, struct frame *f);
+
+void grate_frames_free(struct lencase_grate *g);
+
+/* The handler of every answer that is a function of Lua's: makes a frame, runs and resumes it. */
+enum verdict grate_handle(struct call *call, enum handler_event ev);
+
+/* The error on top of the stack, as a string. */
+const char *grate_message(lua_State *L);
+
+/* }========================================================================= */
+
+/* {================================ values ================================= */
 
 /* Pushes what the handler of 'f' sees of its call; returns how many values. Raises errors. */
 int grate_push_args(lua_State *L, struct frame *f);

@@ -123,7 +123,7 @@ int grate_run(struct lencase_grate *g, const struct grate_script *script) {
   int status;
   g->script = script;
   g->in_memory = script->data != NULL;
-  grate_time(g->L);
+  grate_time(g, g->L);
   lua_pushcfunction(g->L, run_script);
   lua_pushlightuserdata(g->L, (void *)(uintptr_t)script);
   status = lua_pcall(g->L, 1, 0, 0);

@@ -9,8 +9,10 @@
 
 struct native_entry {
   struct route_entry route;
+  struct route_answer answer; /* of that entry, for good */
   struct lencase_grate *grate;
   lencase_handler handler;
+  struct plan *plan; /* owned */
 };
 
 struct native {
@@ -34,14 +36,14 @@ static size_t native_size(const lencase_interface *i) {
 void native_free(struct lencase_grate *g) {
   struct native *n = g->native;
   if (n == NULL) return;
-  while (n->n > 0) plan_free(g->st, (struct plan *)(uintptr_t)n->entries[--n->n].route.plan);
+  while (n->n > 0) plan_free(g->st, n->entries[--n->n].plan);
   state_free(g->st, n, native_size(&n->interface));
   g->native = NULL;
 }
 
 static enum verdict bad_verdict(struct call *call, const char *what) {
   char where[160];
-  state_log(call->cage->st, "%s: %s: %s; the caller gets EIO", call->entry->where,
+  state_log(call->cage->st, "%s: %s: %s; the caller gets EIO", call->answer->where,
             call_where(call, where, sizeof where), what);
   call->result = -EIO;
   return VERDICT_DONE;
@@ -51,7 +53,7 @@ static enum verdict bad_verdict(struct call *call, const char *what) {
 static enum verdict still_parked(struct call *call, lencase_verdict verdict) {
   char where[160];
   if (verdict != LENCASE_VERDICT_PARKED)
-    state_log(call->cage->st, "%s: %s: the call is parked and goes on waiting", call->entry->where,
+    state_log(call->cage->st, "%s: %s: the call is parked and goes on waiting", call->answer->where,
               call_where(call, where, sizeof where));
   return VERDICT_PARKED;
 }
@@ -61,7 +63,7 @@ static enum verdict native_handler(struct call *call, enum handler_event ev) {
   static const lencase_event events[] = {[HANDLER_START] = LENCASE_EVENT_START,
                                          [HANDLER_RESULT] = LENCASE_EVENT_RESULT,
                                          [HANDLER_DROP] = LENCASE_EVENT_DROP};
-  const struct native_entry *e = call->entry->ud;
+  const struct native_entry *e = call->answer->ud;
   lencase_verdict verdict =
       e->handler((lencase_call *)call, events[ev], e->grate->native->interface.ud);
   if (ev == HANDLER_DROP) return VERDICT_DONE;
@@ -75,34 +77,34 @@ static enum verdict native_handler(struct call *call, enum handler_event ev) {
 static int entry_complete(struct lencase_grate *g, struct native_entry *e,
                           const lencase_entry *given) {
   const struct signature *sig = sig_by_nr(given->callnum);
-  struct plan *plan = NULL;
   int status = LENCASE_OK;
   if (given->handler != NULL)
-    status = plan_new(g->st, sig != NULL ? sig : &sig_unknown, given->policy, &plan);
+    status = plan_new(g->st, sig != NULL ? sig : &sig_unknown, given->policy, &e->plan);
   e->grate = g;
   e->handler = given->handler;
-  e->route = (struct route_entry){.handler = given->handler != NULL ? native_handler : NULL,
-                                  .ud = e,
-                                  .constant = given->constant,
-                                  .plan = plan,
-                                  .where = g->native->interface.name,
-                                  .owner = &g->interface,
-                                  .below = g->below,
+  e->answer = (struct route_answer){.handler = given->handler != NULL ? native_handler : NULL,
+                                    .ud = e,
+                                    .constant = given->constant,
+                                    .plan = e->plan,
+                                    .where = g->native->interface.name};
+  e->route = (struct route_entry){.answer = &e->answer,
                                   .nr = given->callnum,
-                                  .family = given->callnum};
+                                  .family = given->callnum,
+                                  .below = g->below,
+                                  .owner = &g->interface};
   return status;
 }
 
 static int add_entries(struct lencase_grate *g) {
   struct native *n = g->native;
-  bool dormant = (n->interface.flags & LENCASE_UNREGISTERED) != 0;
+  bool registered = (n->interface.flags & LENCASE_UNREGISTERED) == 0;
   int status = LENCASE_OK;
   while (status == LENCASE_OK && n->n < n->interface.nentries) {
     struct native_entry *e = &n->entries[n->n];
     status = entry_complete(g, e, &n->interface.entries[n->n]);
     if (status != LENCASE_OK) break;
     n->n++; /* it is freed from here on */
-    status = route_add(g->st, &g->st->first_routes, &e->route, dormant);
+    status = route_add(g->st, &g->st->first_routes, &e->route, registered);
     if (status == LENCASE_OK) route_declare(&e->route);
   }
   return status == LENCASE_EEXIST ? LENCASE_EINVAL : status;

@@ -8,10 +8,6 @@
 
 #include "grate_value.h"
 
-static struct grate_entry *entry_of(const struct frame *f) {
-  return f->call->entry->ud;
-}
-
 static int errno_value(lua_State *L, int index) {
   lua_Integer e = 0;
   if (lua_isinteger(L, index)) e = lua_tointeger(L, index);
@@ -188,7 +184,7 @@ void grate_take_results(lua_State *L, struct frame *f, int first) {
   if (lua_isnoneornil(L, first)) {
     if (call->downcalls > 0)
       luaL_error(L, "%s: the handler returned nothing after having made its call",
-                 entry_of(f)->where);
+                 call->answer->where);
     f->verdict = VERDICT_PASS;
     return;
   }

@@ -41,18 +41,18 @@ static void link_drop(struct lencase_state *st, struct route_link *link) {
 
 /* Takes 'next' over, also when there is no memory: then it is NULL. */
 static struct route_link *link_new(struct lencase_state *st, const struct route_entry *entry,
-                                   bool dormant, struct route_link *next) {
+                                   bool registered, struct route_link *next) {
   struct route_link *link = state_new(st, sizeof *link);
   if (link == NULL) {
     link_drop(st, next);
     return NULL;
   }
-  *link = (struct route_link){entry, next, 1, dormant};
+  *link = (struct route_link){entry, next, 1, registered};
   return link;
 }
 
-static const struct route_link *first_active(const struct route_link *link) {
-  while (link != NULL && link->dormant) link = link->next;
+static const struct route_link *first_registered(const struct route_link *link) {
+  while (link != NULL && !link->registered) link = link->next;
   return link;
 }
 
@@ -132,6 +132,14 @@ static int far_insert(struct lencase_state *st, struct route_table *t, int32_t n
   return LENCASE_OK;
 }
 
+static struct route_link *links_of(const struct route_table *t, int32_t nr) {
+  size_t place;
+  if (nr < 0) return NULL;
+  if (nr < ROUTE_DIRECT) return t->direct[nr];
+  place = far_place(t, nr);
+  return place < t->nfar && t->far[place].nr == nr ? t->far[place].link : NULL;
+}
+
 /* The place of the links of 'nr'; NULL for a far number that was never handled. */
 static struct route_link **slot(struct route_table *t, int32_t nr) {
   size_t place;
@@ -156,15 +164,11 @@ static int set_links(struct lencase_state *st, struct route_table *t, int32_t nr
 }
 
 const struct route_link *route_links(const struct route_table *t, int32_t nr) {
-  size_t place;
-  if (nr < 0) return NULL;
-  if (nr < ROUTE_DIRECT) return t->direct[nr];
-  place = far_place(t, nr);
-  return place < t->nfar && t->far[place].nr == nr ? t->far[place].link : NULL;
+  return links_of(t, nr);
 }
 
 const struct route_entry *route_find(const struct route_table *t, int32_t nr) {
-  const struct route_link *link = first_active(route_links(t, nr));
+  const struct route_link *link = first_registered(route_links(t, nr));
   return link != NULL ? link->entry : NULL;
 }
 
@@ -185,30 +189,30 @@ int32_t route_next(const struct route_table *t, int32_t after) {
 
 /* Whether two entries of one owner and number would take the same calls. */
 static bool entries_conflict(const struct route_entry *a, const struct route_entry *b) {
-  if (a->off || b->off) return false;
+  if (a->status == ROUTE_ABSENT || b->status == ROUTE_ABSENT) return false;
   return a->family == a->nr || b->family == b->nr || a->family == b->family;
 }
 
 static bool may_add(const struct route_link *have, const struct route_entry *entry) {
-  for (; have != NULL && have->entry->owner == entry->owner && !have->entry->denied;
+  for (; have != NULL && have->entry->owner == entry->owner && have->entry->status != ROUTE_DENIED;
        have = have->next)
     if (entries_conflict(have->entry, entry)) return false;
   return true;
 }
 
 int route_add(struct lencase_state *st, struct route_table **t, const struct route_entry *entry,
-              bool dormant) {
+              bool registered) {
   struct route_link *link;
   char buf[64];
   int status;
   if (entry->nr < 0) return state_fail(st, LENCASE_EINVAL, "invalid call number %d", entry->nr);
-  link = (struct route_link *)(uintptr_t)route_links(*t, entry->nr);
+  link = links_of(*t, entry->nr);
   if (!may_add(link, entry))
     return state_fail(st, LENCASE_EEXIST, "%s has a handler already",
                       sig_name(entry->nr, buf, sizeof buf));
   status = table_own(st, t);
   if (status != LENCASE_OK) return status;
-  link = link_new(st, entry, dormant, link_keep(link));
+  link = link_new(st, entry, registered, link_keep(link));
   if (link == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a route");
   return set_links(st, *t, entry->nr, link);
 }
@@ -222,34 +226,34 @@ static bool named(const struct route_entry *entry, int32_t nr) {
 }
 
 static bool has(const struct route_link *link, const struct route_entry *entry) {
-  while (link != NULL && (link->dormant || link->entry != entry)) link = link->next;
+  while (link != NULL && (!link->registered || link->entry != entry)) link = link->next;
   return link != NULL;
 }
 
 /* The first to be asked; NULL: none. */
 static const struct route_interface *holder(const struct route_link *link) {
-  link = first_active(link);
+  link = first_registered(link);
   return link != NULL ? link->entry->owner : NULL;
 }
 
 /* A change to the links of one number. */
 struct change {
-  const struct route_entry *activate; /* this entry comes into force, and */
-  bool replace;                       /* those of other interfaces go out; */
+  const struct route_entry *activate; /* this entry is registered, and */
+  bool replace;                       /* those of other interfaces are not any more; */
   const struct route_interface *of;
-  int32_t nr; /* or ('activate' NULL) what 'of' (NULL: any) has for 'nr' goes out */
+  int32_t nr; /* or ('activate' NULL) what 'of' (NULL: any) has for 'nr' is not */
 };
 
-static bool inactive_after(const struct route_link *link, const struct change *c) {
+static bool registered_after(const struct route_link *link, const struct change *c) {
   const struct route_entry *e = link->entry;
-  if (e == c->activate) return false;
-  if (link->dormant) return true;
-  if (c->activate != NULL) return c->replace && e->owner != c->activate->owner;
-  return (c->of == NULL || e->owner == c->of) && named(e, c->nr);
+  if (e == c->activate) return true;
+  if (!link->registered) return false;
+  if (c->activate != NULL) return !c->replace || e->owner == c->activate->owner;
+  return (c->of != NULL && e->owner != c->of) || !named(e, c->nr);
 }
 
 /*
-** Copies the links, each active or dormant as the change says: *copy is NULL when memory is short
+** Copies the links, each registered or not as the change says: *copy is NULL when memory is short
 ** or there are no links. Recursion is as deep as grates handle one number.
 */
 static int links_again(struct lencase_state *st, const struct route_link *link,
@@ -260,7 +264,7 @@ static int links_again(struct lencase_state *st, const struct route_link *link,
   if (link == NULL) return LENCASE_OK;
   status = links_again(st, link->next, c, &rest);
   if (status != LENCASE_OK) return status;
-  *copy = link_new(st, link->entry, inactive_after(link, c), rest);
+  *copy = link_new(st, link->entry, registered_after(link, c), rest);
   return *copy != NULL ? LENCASE_OK : state_fail(st, LENCASE_ENOMEM, "no memory for a route");
 }
 
@@ -283,7 +287,7 @@ static int bind_entry(struct lencase_state *st, struct route_table *t,
   if (by == entry->owner && has(links, entry)) return LENCASE_OK;
   status = links_again(st, links, &c, &again);
   if (status == LENCASE_OK && !linked(again, entry)) {
-    again = link_new(st, entry, false, again);
+    again = link_new(st, entry, true, again);
     if (again == NULL) status = state_fail(st, LENCASE_ENOMEM, "no memory for a route");
   }
   return status == LENCASE_OK ? set_links(st, t, entry->nr, again) : status;
@@ -327,7 +331,7 @@ int route_bind(struct lencase_state *st, struct route_table **t, struct route_in
 }
 
 static bool changes(const struct route_link *link, const struct change *c) {
-  while (link != NULL && link->dormant == inactive_after(link, c)) link = link->next;
+  while (link != NULL && link->registered == registered_after(link, c)) link = link->next;
   return link != NULL;
 }
 
@@ -362,8 +366,8 @@ int route_merge(struct lencase_state *st, struct route_table **t, const struct r
   int32_t nr;
   if (copy == NULL) return LENCASE_ENOMEM;
   for (nr = route_next(from, -1); nr >= 0 && status == LENCASE_OK; nr = route_next(from, nr)) {
-    struct route_link *links = (struct route_link *)(uintptr_t)route_links(from, nr);
-    if (first_active(links) == NULL || (!replace && route_find(copy, nr) != NULL)) continue;
+    struct route_link *links = links_of(from, nr);
+    if (first_registered(links) == NULL || (!replace && route_find(copy, nr) != NULL)) continue;
     status = set_links(st, copy, nr, link_keep(links));
   }
   return settle(st, t, copy, status);

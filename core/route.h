@@ -31,37 +31,66 @@ struct route_interface {
   bool inside; /* of a branch: who gets its calls is for the grate around it to say */
 };
 
+enum { ROUTE_TESTS = 4 };
+
 /*
-** One entry of an interface. It is constant from the moment it is registered
-** and owned by its grate, which outlives every cage.
+** What becomes of the calls that an entry takes. It never changes: a grate that is reloaded gives
+** its entries other answers, and a call keeps the one that it was given when it was asked. Owned
+** by its grate, which outlives every cage.
 */
-struct route_entry {
+struct route_answer {
   handler_fn handler; /* NULL: a constant, the call is answered with 'constant' */
   void *ud;           /* the handler's own */
   int64_t constant;
   const struct plan *plan;
-  const char *where;               /* "script.lua:12", for messages */
-  struct route_entry *peer;        /* the next one of the interface */
-  struct route_interface *owner;   /* whose interface it is of */
-  const struct route_table *below; /* handles its own calls; NULL: the bottom does */
-  int32_t nr;
-  int32_t family; /* callnum in whose prototype the handler sees it, or the call's own */
-  bool off;       /* its grate was reloaded and does not handle the call any more */
-  bool denied;    /* a layer's default: not provided, except where another entry takes it */
-  uint8_t ntests; /* 0: every such call; else only if one of the tests holds */
-  struct sig_test tests[4];
+  const char *where; /* "script.lua:12", for messages */
+  uint8_t ntests;    /* 0: every such call is taken; else only if one of the tests holds */
+  struct sig_test tests[ROUTE_TESTS];
+};
+
+/* Whether an entry is asked for the calls that it takes. */
+enum route_status {
+  ROUTE_ACTIVE,
+  ROUTE_DENIED, /* active: a layer's default, for calls that none of its other entries takes */
+  ROUTE_UNREGISTERED, /* inactive in this table until register_handler; hosts stop for its calls */
+  ROUTE_ABSENT        /* inactive in all tables until a reload brings it; hosts need not stop */
 };
 
 /*
-** One of those who handle a number, in the order in which they are asked: the next is asked for
-** calls that this one does not want. Links never change: tables share them.
+** One entry of an interface: which calls go to which grate. From the moment it is in a table its
+** grate changes nothing but the answer and the status (ROUTE_UNREGISTERED is never an entry's:
+** see route_link). Owned by its grate, which outlives every cage.
+*/
+struct route_entry {
+  const struct route_answer *answer;
+  enum route_status status;
+  int32_t nr;
+  int32_t family; /* callnum in whose prototype the handler sees it, or the call's own */
+  const struct route_table *below; /* handles its own calls; NULL: the bottom does */
+  struct route_interface *owner;   /* whose interface it is of */
+  struct route_entry *peer;        /* the next one of the interface */
+};
+
+/*
+** One of the entries for a number, in the order in which they are asked: the next is asked for
+** calls that this one does not take. Links never change: tables share them.
 */
 struct route_link {
   const struct route_entry *entry;
   struct route_link *next;
   uint32_t refs;
-  bool dormant; /* inactive: it may be registered with the cage, and hosts stop for it */
+  bool registered; /* with the cages of this table */
 };
+
+/* The status of an entry in the table that the link is of. */
+static inline enum route_status route_status(const struct route_link *link) {
+  if (link->entry->status == ROUTE_ABSENT) return ROUTE_ABSENT;
+  return link->registered ? link->entry->status : ROUTE_UNREGISTERED;
+}
+
+static inline bool route_is_active(const struct route_link *link) {
+  return link->registered && link->entry->status != ROUTE_ABSENT;
+}
 
 struct route_table *route_table_new(struct lencase_state *st);
 
@@ -73,10 +102,10 @@ void route_table_free(struct lencase_state *st, struct route_table *t);
 ** Adds 'entry' for entry->nr to table *t, before those of other owners: LENCASE_OK, LENCASE_EEXIST
 ** (its owner handles it already), LENCASE_ENOMEM, LENCASE_EINVAL. Two entries of one owner share a
 ** number only when each takes it as a member of another family (unlinkat is unlink or rmdir), or
-** the first is 'denied'. 'dormant': see route_link. After a failure the table is as it was.
+** the first is ROUTE_DENIED. After a failure the table is as it was.
 */
 int route_add(struct lencase_state *st, struct route_table **t, const struct route_entry *entry,
-              bool dormant);
+              bool registered);
 
 /*
 ** register_handler: puts the entries of an interface that handle 'nr', or see it in their
@@ -101,7 +130,7 @@ int route_merge(struct lencase_state *st, struct route_table **t, const struct r
 /* The first handler of 'nr'; NULL: none. */
 const struct route_entry *route_find(const struct route_table *t, int32_t nr);
 
-/* The same with those that are asked after it, and the dormant ones. */
+/* The same with those that are asked after it, and the unregistered ones. */
 const struct route_link *route_links(const struct route_table *t, int32_t nr);
 
 /*

@@ -94,6 +94,10 @@ bool sig_test_holds(const struct sig_test *t, const uint64_t words[LENCASE_MAXAR
   return true;
 }
 
+bool sig_test_same(const struct sig_test *a, const struct sig_test *b) {
+  return a->op == b->op && a->arg == b->arg && a->mask == b->mask && a->value == b->value;
+}
+
 const struct sig_variant *sig_select(const struct signature *sig,
                                      const uint64_t words[LENCASE_MAXARGS], bool narrow) {
   const struct sig_variant *v = narrow && sig->narrow != NULL ? sig->narrow : sig->variants;

@@ -165,6 +165,7 @@ const struct sig_fold *sig_fold_of(int32_t member, int32_t family,
                                    const uint64_t words[LENCASE_MAXARGS]);
 
 bool sig_test_holds(const struct sig_test *t, const uint64_t words[LENCASE_MAXARGS]);
+bool sig_test_same(const struct sig_test *a, const struct sig_test *b);
 
 /* The value of a SIG_INT parameter in its word: C's conversion to its type. */
 int64_t sig_int(const struct sig_param *p, uint64_t word);

@@ -7,14 +7,20 @@
 
 #include "bind.h"
 
-enum { MAX_TESTS = sizeof((struct route_entry *)0)->tests / sizeof(struct sig_test) };
-
 static lua_Integer field(lua_State *L, int table, const char *name) {
   lua_Integer n;
   lua_getfield(L, table, name);
   n = luaL_optinteger(L, -1, 0);
   lua_pop(L, 1);
   return n;
+}
+
+static bool has(lua_State *L, int table, const char *name) {
+  bool is;
+  lua_getfield(L, table, name);
+  is = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return is;
 }
 
 /* The tests of an entry: { { op =, arg =, mask =, value = }, ... } */
@@ -25,7 +31,7 @@ static int take_tests(lua_State *L, int table, struct sig_test *tests) {
     return 0;
   }
   n = (int)lua_rawlen(L, -1);
-  if (n > MAX_TESTS) return luaL_error(L, "an entry has at most %d tests", (int)MAX_TESTS);
+  if (n > ROUTE_TESTS) return luaL_error(L, "an entry has at most %d tests", ROUTE_TESTS);
   for (i = 0; i < n; i++) {
     lua_rawgeti(L, -1, i + 1);
     tests[i] = (struct sig_test){(uint8_t)field(L, -1, "op"), (uint8_t)field(L, -1, "arg"),
@@ -59,12 +65,9 @@ static void take_decl(lua_State *L, struct grate_decl *d, struct sig_test *tests
   d->policy = (lencase_policy)field(L, 1, "policy");
   d->sig = declared_signature(L, d->nr);
   d->ntests = take_tests(L, 1, tests);
-  lua_getfield(L, 1, "denied");
-  d->denied = lua_toboolean(L, -1);
-  lua_getfield(L, 1, "dormant");
-  d->dormant = lua_toboolean(L, -1);
-  lua_getfield(L, 1, "off");
-  d->off = lua_toboolean(L, -1);
+  if (has(L, 1, "denied")) d->status = ROUTE_DENIED;
+  if (has(L, 1, "off")) d->status = ROUTE_ABSENT;
+  d->registered = !has(L, 1, "dormant");
   lua_getfield(L, 1, "where");
   d->where = luaL_checkstring(L, -1);
   if (lua_getfield(L, 1, "constant") == LUA_TNIL) lua_getfield(L, 1, "fn");
@@ -72,7 +75,7 @@ static void take_decl(lua_State *L, struct grate_decl *d, struct sig_test *tests
 
 /* core.aside{ as for core.register } -> an entry for single calls: live:answer */
 static int interface_aside(lua_State *L) {
-  struct sig_test tests[MAX_TESTS];
+  struct sig_test tests[ROUTE_TESTS];
   struct grate_decl d;
   take_decl(L, &d, tests);
   lua_pushlightuserdata(L, (void *)(uintptr_t)grate_aside(L, &d));
@@ -84,7 +87,7 @@ static int interface_aside(lua_State *L) {
 ** denied =, dormant =, off = }
 */
 static int interface_register(lua_State *L) {
-  struct sig_test tests[MAX_TESTS];
+  struct sig_test tests[ROUTE_TESTS];
   struct grate_decl d;
   struct lencase_grate *g = grate_of(L);
   if (g->frozen && !g->reloading)
@@ -129,7 +132,7 @@ static int interface_untimed(lua_State *L) {
 /* core.timed(coroutine): it has the time of a handler */
 static int interface_timed(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTHREAD);
-  grate_time(lua_tothread(L, 1));
+  grate_time(grate_of(L), lua_tothread(L, 1));
   return 0;
 }
 
@@ -205,9 +208,12 @@ static int interface_report(lua_State *L) {
 /* core.below(nr) -> where, denied: the handler of this grate's own calls; nothing: the bottom */
 static int interface_below(lua_State *L) {
   const struct route_entry *e = route_find(grate_of(L)->below, (int32_t)luaL_checkinteger(L, 1));
+  const struct route_answer *a;
   if (e == NULL) return 0;
-  lua_pushstring(L, e->where != NULL ? e->where : "grate");
-  lua_pushboolean(L, e->denied || (e->handler == NULL && e->ntests == 0 && e->constant < 0));
+  a = e->answer;
+  lua_pushstring(L, a->where != NULL ? a->where : "grate");
+  lua_pushboolean(L, e->status == ROUTE_DENIED ||
+                         (a->handler == NULL && a->ntests == 0 && a->constant < 0));
   return 2;
 }
 

@@ -301,7 +301,7 @@ static void ask_set(struct ask *ask, struct lencase_cage *cage, int32_t nr,
 
 /* An author's own prototype is in the plan of who handles the call. */
 static const struct signature *signature_of(const struct call *call) {
-  const struct plan *plan = call->entry != NULL ? call->entry->plan : NULL;
+  const struct plan *plan = call->answer != NULL ? call->answer->plan : NULL;
   if (plan != NULL && plan->sig != &sig_unknown) return plan->sig;
   return sig_by_nr(call->nr);
 }

@@ -192,8 +192,8 @@ static int signature_new(lua_State *L) {
 /* What a layer denies is not known above it. */
 static const struct signature *declared_below(const struct lencase_grate *g, int32_t nr) {
   const struct route_entry *e = route_find(g->below, nr);
-  return e != NULL && !e->denied && e->plan != NULL && e->plan->sig != &sig_unknown ? e->plan->sig
-                                                                                    : NULL;
+  const struct plan *plan = e != NULL && e->status != ROUTE_DENIED ? e->answer->plan : NULL;
+  return plan != NULL && plan->sig != &sig_unknown ? plan->sig : NULL;
 }
 
 const struct signature *bind_signature_of(lua_State *L, int32_t nr) {

@@ -302,14 +302,14 @@ static void chain_push(lua_State *L, const struct route_table *t, int32_t nr) {
   lua_newtable(L);
   lua_pushinteger(L, nr);
   lua_setfield(L, -2, "nr");
-  lua_pushboolean(L, route_find(t, nr)->denied);
+  lua_pushboolean(L, route_find(t, nr)->status == ROUTE_DENIED);
   lua_setfield(L, -2, "denied");
   while (link != NULL) {
     const struct route_entry *entry = link->entry;
-    if (!link->dormant) {
-      lua_pushstring(L, entry->where != NULL ? entry->where : "?");
+    if (link->registered) {
+      lua_pushstring(L, entry->answer->where != NULL ? entry->answer->where : "?");
       lua_rawseti(L, -2, ++n);
-      if (entry->denied) break; /* no entry is asked after it */
+      if (entry->status == ROUTE_DENIED) break; /* no entry is asked after it */
     }
     link = link->next != NULL || entry->below == NULL ? link->next : route_links(entry->below, nr);
   }

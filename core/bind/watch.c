@@ -112,7 +112,7 @@ static int tell_asked(lua_State *L) {
   luaL_checkstack(L, LENCASE_MAXARGS + LUA_MINSTACK, "arguments");
   lua_rawgeti(L, LUA_REGISTRYINDEX, t->state->watcher);
   lua_pushstring(L, "asked");
-  bind_push_callname(L, call->entry->family, call->entry->plan);
+  bind_push_callname(L, call->entry->family, call->answer->plan);
   lua_createtable(L, t->n, 0);
   for (i = 0; i < t->n; i++) {
     bind_push_param(L, &t->frame->shown->params[i], true);
@@ -145,7 +145,7 @@ static int tell_failed(lua_State *L) {
   struct told *t = lua_touserdata(L, 1);
   lua_rawgeti(L, LUA_REGISTRYINDEX, t->state->watcher);
   lua_pushstring(L, "failed");
-  bind_push_callname(L, t->call->nr, t->call->entry->plan);
+  bind_push_callname(L, t->call->nr, t->call->answer->plan);
   lua_pushstring(L, t->message);
   lua_call(L, 3, 0);
   return 0;

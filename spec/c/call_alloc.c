@@ -39,6 +39,7 @@ static int64_t ask_bottom(void *ud, struct lencase_cage *cage, int32_t nr,
 /* A plan that copies all of call 'name', and its route. */
 struct copied {
   struct plan *plan;
+  struct route_answer answer;
   struct route_entry entry;
 };
 
@@ -46,7 +47,8 @@ static void copy_call(struct world *w, struct copied *c, const char *name) {
   const struct signature *sig = sig_by_name(name);
   need(sig != NULL);
   need(plan_new(w->st, sig, LENCASE_COPY_ALL_ARGS, &c->plan) == LENCASE_OK);
-  c->entry = (struct route_entry){.handler = forwards, .plan = c->plan, .family = sig->nr};
+  c->answer = (struct route_answer){.handler = forwards, .plan = c->plan};
+  c->entry = (struct route_entry){.family = sig->nr, .answer = &c->answer};
   need(test_route(w->st, &w->cage->routes, sig->nr, &c->entry) == LENCASE_OK);
 }
 
@@ -144,9 +146,10 @@ static bool made(struct world *w, int32_t nr, const uint64_t words[LENCASE_MAXAR
 /* All that asks for memory, in a row: true when all of it went well. */
 static bool scenario(struct world *w, bool *clear) {
   static const struct sim_config sim = {.memory = 1 << 20, .bottom = ask_bottom};
-  struct route_entry constants[2] = {{.family = AUTHORS}, {.family = AUTHORS + 1}};
+  struct route_entry constants[2] = {TEST_ENTRY(AUTHORS), TEST_ENTRY(AUTHORS + 1)};
   struct plan *plan = NULL;
-  struct route_entry entry = {.handler = forwards, .family = SYS_execve};
+  struct route_answer answer = {.handler = forwards};
+  struct route_entry entry = {.family = SYS_execve, .answer = &answer};
   struct lencase_cage *child = NULL;
   bool good = false;
   if (!world_state(w, NULL)) return false;
@@ -155,7 +158,7 @@ static bool scenario(struct world *w, bool *clear) {
   uint64_t path = world_string(w, "/bin/true"), argv[] = {path, path, 0};
   uint64_t words[LENCASE_MAXARGS] = {path, world_put(w, argv, sizeof argv)};
   if (!went(w, plan_new(w->st, sig_by_nr(SYS_execve), 0, &plan), clear)) return false;
-  entry.plan = plan;
+  answer.plan = plan;
   if (went(w, test_route(w->st, &w->cage->routes, SYS_execve, &entry), clear) &&
       went(w, test_route(w->st, &w->cage->routes, AUTHORS, &constants[0]), clear) &&
       went(w, test_route(w->st, &w->cage->routes, AUTHORS + 1, &constants[1]), clear) &&

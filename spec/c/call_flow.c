@@ -65,12 +65,12 @@ static enum verdict answers(struct call *call, enum handler_event ev) {
   return VERDICT_DONE;
 }
 
-/* Makes the call 'entry->constant' times downwards, its first word one more each time. */
+/* Makes the call 'answer->constant' times downwards, its first word one more each time. */
 static enum verdict forwards(struct call *call, enum handler_event ev) {
   uint64_t words[LENCASE_MAXARGS];
   count(ev);
   if (ev == HANDLER_DROP) return VERDICT_DONE;
-  while (call->downcalls < call->entry->constant) {
+  while (call->downcalls < call->answer->constant) {
     memcpy(words, call->words, sizeof words);
     words[0] += call->downcalls + 1;
     if (call_down(call, call->nr, words) == VERDICT_PARKED) return VERDICT_PARKED;
@@ -86,16 +86,16 @@ static void verdicts(void) {
   begin(&w, &at_once);
   is_int(world_call(&w, AUTHORS, 3), 3000 + AUTHORS, "nobody's call goes to the bottom");
   is_int(told.starts, 0, "and nobody is asked");
-  add(&w, AUTHORS, &(struct route_entry){.handler = passes, .family = AUTHORS});
+  add(&w, AUTHORS, &TEST_ENTRY(AUTHORS, .handler = passes));
   is_int(world_call(&w, AUTHORS, 4, 5), 4000 + AUTHORS, "a call that is let through");
   is_int(told.starts, 1, "its handler was asked");
   is_int(bottom.words[1], 5, "its words are unchanged");
-  add(&w, AUTHORS + 1, &(struct route_entry){.handler = answers, .family = AUTHORS + 1});
+  add(&w, AUTHORS + 1, &TEST_ENTRY(AUTHORS + 1, .handler = answers));
   is_int(world_call(&w, AUTHORS + 1, 4), 42, "a call that is answered");
-  add(&w, AUTHORS + 2, &(struct route_entry){.constant = -EPERM, .family = AUTHORS + 2});
+  add(&w, AUTHORS + 2, &TEST_ENTRY(AUTHORS + 2, .constant = -EPERM));
   is_int(world_call(&w, AUTHORS + 2, 4), -EPERM, "a call with a constant");
   is_int(bottom.calls, 2, "neither came to the bottom");
-  struct route_entry thrice = {.handler = forwards, .constant = 3, .family = AUTHORS + 3};
+  struct route_entry thrice = TEST_ENTRY(AUTHORS + 3, .handler = forwards, .constant = 3);
   add(&w, AUTHORS + 3, &thrice);
   is_int(world_call(&w, AUTHORS + 3, 4), 7000 + AUTHORS + 3, "a call made three times");
   is_int(bottom.calls, 5, "each came to the bottom");
@@ -108,13 +108,12 @@ static void verdicts(void) {
 static void conditions(void) {
   struct world w;
   const struct route_link *links;
-  struct route_entry some = {
-      .handler = answers,
-      .family = AUTHORS,
-      .ntests = 2,
-      .tests = {{.op = TEST_EQ, .arg = 0, .mask = 0xff, .value = 7},
-                {.op = TEST_ANY, .arg = 5, .mask = UINT64_C(1) << 63}},
-  };
+  struct route_entry some =
+      TEST_ENTRY(AUTHORS, .handler = answers,
+
+                 .ntests = 2,
+                 .tests = {{.op = TEST_EQ, .arg = 0, .mask = 0xff, .value = 7},
+                           {.op = TEST_ANY, .arg = 5, .mask = UINT64_C(1) << 63}});
   begin(&w, &at_once);
   add(&w, AUTHORS, &some);
   is_int(world_call(&w, AUTHORS, 7), 42, "the first test holds");
@@ -135,9 +134,9 @@ static void conditions(void) {
 /* A handler of open sees its family; a call that is no member is not its own. */
 static void families(void) {
   struct world w;
-  struct route_entry open = {.handler = answers, .family = SYS_open}, openat = open, close = open;
-  struct route_entry unlink = {.constant = -EPERM, .family = SYS_unlink};
-  struct route_entry rmdir = {.constant = -EBUSY, .family = SYS_rmdir};
+  struct route_entry open = TEST_ENTRY(SYS_open, .handler = answers), openat = open, close = open;
+  struct route_entry unlink = TEST_ENTRY(SYS_unlink, .constant = -EPERM);
+  struct route_entry rmdir = TEST_ENTRY(SYS_rmdir, .constant = -EBUSY);
   begin(&w, &at_once);
   add(&w, SYS_open, &open);
   add(&w, SYS_openat, &openat);
@@ -170,7 +169,7 @@ static enum verdict looks_at_window(struct call *call, enum handler_event ev) {
 
 static void poisoned(void) {
   struct world w;
-  struct route_entry entry = {.handler = looks_at_window, .family = SYS_close};
+  struct route_entry entry = TEST_ENTRY(SYS_close, .handler = looks_at_window);
   begin(&w, &at_once);
   add(&w, SYS_close, &entry);
   is_int(world_call(&w, SYS_close, 1), 0, "a window has nothing in it");
@@ -187,7 +186,7 @@ static void cut(void) {
   begin(&w, &at_once);
   w.st->config.max_call_bytes = 100;
   need(plan_new(w.st, sig_by_name("write"), LENCASE_COPY_ALL_ARGS, &plan) == LENCASE_OK);
-  struct route_entry entry = {.handler = answers, .family = SYS_write, .plan = plan};
+  struct route_entry entry = TEST_ENTRY(SYS_write, .handler = answers, .plan = plan);
   add(&w, SYS_write, &entry);
   uint64_t addr = world_put(&w, bytes, 200);
   is_int(world_call(&w, SYS_write, 1, addr, 100), 42, "what can be copied is");
@@ -225,7 +224,7 @@ static void parked(void) {
   enum { CALLS = 6 };
   struct world w;
   struct call *calls[CALLS];
-  struct route_entry twice = {.handler = forwards, .constant = 2, .family = AUTHORS};
+  struct route_entry twice = TEST_ENTRY(AUTHORS, .handler = forwards, .constant = 2);
   begin(&w, &parking);
   add(&w, AUTHORS, &twice);
   struct lencase_cage *other = sim_cage_new(w.st, NULL, w.cage);
@@ -248,7 +247,7 @@ static void parked(void) {
 
 static void dropped(void) {
   struct world w;
-  struct route_entry twice = {.handler = forwards, .constant = 2, .family = AUTHORS};
+  struct route_entry twice = TEST_ENTRY(AUTHORS, .handler = forwards, .constant = 2);
   begin(&w, &parking);
   add(&w, AUTHORS, &twice);
   struct call *a = park(w.cage, 1), *b = park(w.cage, 2), *c = park(w.cage, 3);
@@ -269,7 +268,7 @@ static void dropped(void) {
 /* A cage in the middle of everything. */
 static void cage_gone(void) {
   struct world w;
-  struct route_entry twice = {.handler = forwards, .constant = 2, .family = AUTHORS};
+  struct route_entry twice = TEST_ENTRY(AUTHORS, .handler = forwards, .constant = 2);
   begin(&w, &parking);
   add(&w, AUTHORS, &twice);
   struct lencase_cage *other = sim_cage_new(w.st, NULL, w.cage);
@@ -305,7 +304,7 @@ static void snapshots(void) {
   int64_t result = -1;
   begin(&w, &parking);
   need(plan_new(w.st, sig_by_name("write"), LENCASE_COPY_ALL_ARGS, &plan) == LENCASE_OK);
-  struct route_entry entry = {.handler = remembers, .family = SYS_write, .plan = plan};
+  struct route_entry entry = TEST_ENTRY(SYS_write, .handler = remembers, .plan = plan);
   add(&w, SYS_write, &entry);
   uint64_t addr = world_put(&w, "before", 6);
   need(sim_call(w.cage, SYS_write, (uint64_t[6]){1, addr, 6}, &result, &call) == LENCASE_OK);
@@ -373,7 +372,7 @@ static void watched(void) {
 static void closed(void) {
   struct world w;
   struct watch all = {.watcher = {.event = watch_event}};
-  struct route_entry twice = {.handler = forwards, .constant = 2, .family = AUTHORS};
+  struct route_entry twice = TEST_ENTRY(AUTHORS, .handler = forwards, .constant = 2);
   begin(&w, &parking);
   add(&w, AUTHORS, &twice);
   cage_watch(w.st, &all.watcher);
@@ -428,7 +427,7 @@ static void killed(void) {
     struct watch all = {.watcher = {.event = watch_event}};
     begin(&w, &at_once);
     cage_watch(w.st, &all.watcher);
-    add(&w, AUTHORS, &(struct route_entry){.handler = kills, .family = AUTHORS});
+    add(&w, AUTHORS, &TEST_ENTRY(AUTHORS, .handler = kills));
     is_int(world_call(&w, AUTHORS, downcall), -1000 + LENCASE_EGONE, "a cage killed in its call");
     is_str(all.events, "exit 1;", "has ended");
     is_int(all.status, SIGKILL, "by SIGKILL");
@@ -442,8 +441,7 @@ static void killed(void) {
 static void exits_below(void) {
   struct world w;
   begin(&w, NULL);
-  add(&w, SYS_exit_group,
-      &(struct route_entry){.handler = forwards, .constant = 1, .family = SYS_exit_group});
+  add(&w, SYS_exit_group, &TEST_ENTRY(SYS_exit_group, .handler = forwards, .constant = 1));
   is_int(world_call(&w, SYS_exit_group, 0), -1000 + LENCASE_EGONE, "a handled exit_group");
   is_int(told.drops, 1, "its handler is told that nobody is left");
   world_close(&w);
@@ -485,7 +483,7 @@ static int64_t checks_memory(void *ud, struct lencase_cage *cage, int32_t nr,
 static void windows(void) {
   struct world w;
   begin(&w, &(struct sim_config){.memory = 1 << 16, .guard = true, .bottom = checks_memory});
-  add(&w, AUTHORS, &(struct route_entry){.handler = replaces, .family = AUTHORS});
+  add(&w, AUTHORS, &TEST_ENTRY(AUTHORS, .handler = replaces));
   for (unsigned i = 0; i < 50; i++)
     if (!is_int(world_call(&w, AUTHORS, 0), 0, "window and scratch memory, time %u", i + 1)) break;
   world_close(&w);
@@ -498,13 +496,13 @@ static void two_states(void) {
   struct world a, b;
   begin(&a, &at_once);
   begin(&b, &at_once);
-  add(&a, AUTHORS, &(struct route_entry){.handler = answers, .family = AUTHORS});
+  add(&a, AUTHORS, &TEST_ENTRY(AUTHORS, .handler = answers));
   is_int(a.cage->id, b.cage->id, "each state counts its own cages");
   is_int(world_call(&a, AUTHORS, 1), 42, "a route of one");
   is_int(world_call(&b, AUTHORS, 1), 1000 + AUTHORS, "is none of the other");
   ok(cage_by_id(b.st, 1) == b.cage, "a cage is found in its own state");
-  is_int(test_route(a.st, &a.cage->routes, AUTHORS, &(struct route_entry){.family = AUTHORS}),
-         LENCASE_EEXIST, "an error in one");
+  is_int(test_route(a.st, &a.cage->routes, AUTHORS, &TEST_ENTRY(AUTHORS)), LENCASE_EEXIST,
+         "an error in one");
   is_str(lencase_error(b.st), "", "is none in the other");
   uint64_t here = world_put(&a, "a", 1);
   char back;

@@ -10,7 +10,7 @@
 
 static void registering(void) {
   struct world w;
-  struct route_entry one = {.family = 1}, two = {.family = 1};
+  struct route_entry one = TEST_ENTRY(1), two = TEST_ENTRY(1);
   world_open(&w, NULL, NULL);
   struct route_table *t = route_table_new(w.st);
   need(t != NULL);
@@ -53,13 +53,13 @@ static void is_all(const struct route_table *t, const int32_t *want, int n, cons
 
 static void numbers_of_all_sizes(void) {
   struct world w;
-  struct route_entry entries[NUMBERS], more[2] = {{.family = 77}, {.family = 7777}};
+  struct route_entry entries[NUMBERS], more[2] = {TEST_ENTRY(77), TEST_ENTRY(7777)};
   int i;
   world_open(&w, NULL, NULL);
   struct route_table *t = route_table_new(w.st);
   need(t != NULL);
   for (i = 0; i < NUMBERS; i++) {
-    entries[i] = (struct route_entry){.family = numbers[i]};
+    entries[i] = (struct route_entry){.family = numbers[i], .answer = more[0].answer};
     struct route_entry other = entries[i];
     is_int(put(&w, &t, numbers[i], &entries[i]), LENCASE_OK, "register %d", numbers[i]);
     is_int(put(&w, &t, numbers[i], &other), LENCASE_EEXIST, "only once");
@@ -80,9 +80,9 @@ static void numbers_of_all_sizes(void) {
 /* unlinkat is unlink to one family and rmdir to the other. */
 static void sharing(void) {
   struct world w;
-  struct route_entry unlink = {.family = SYS_unlink}, rmdir = {.family = SYS_rmdir};
-  struct route_entry again = unlink, exact = {.family = SYS_unlinkat},
-                     write = {.family = SYS_write};
+  struct route_entry unlink = TEST_ENTRY(SYS_unlink), rmdir = TEST_ENTRY(SYS_rmdir);
+  struct route_entry again = unlink, exact = TEST_ENTRY(SYS_unlinkat),
+                     write = TEST_ENTRY(SYS_write);
   world_open(&w, NULL, NULL);
   struct route_table *t = route_table_copy(w.cage->routes);
   is_int(put(&w, &t, SYS_unlinkat, &unlink), LENCASE_OK, "unlinkat for unlink");
@@ -101,7 +101,7 @@ static void sharing(void) {
 /* A cage has its parent's routes as they were at its birth, a first one the state's. */
 static void inheritance(void) {
   struct world w;
-  struct route_entry one = {.family = 1}, two = {.family = 2}, three = {.family = 3};
+  struct route_entry one = TEST_ENTRY(1), two = TEST_ENTRY(2), three = TEST_ENTRY(3);
   world_open(&w, NULL, NULL);
   need(put(&w, &w.cage->routes, 1, &one) == LENCASE_OK);
   struct lencase_cage *child = sim_cage_new(w.st, NULL, w.cage);
@@ -121,7 +121,7 @@ static void inheritance(void) {
 /* A registration that found no memory leaves the table as it was. */
 static void no_memory(void) {
   struct world w;
-  struct route_entry one = {.family = 2000}, two = {.family = 2001};
+  struct route_entry one = TEST_ENTRY(2000), two = TEST_ENTRY(2001);
   world_open(&w, NULL, NULL);
   struct route_table *t = route_table_new(w.st);
   need(t != NULL && put(&w, &t, 2000, &one) == LENCASE_OK);

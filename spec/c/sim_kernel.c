@@ -181,7 +181,7 @@ static enum verdict reads_into_window(struct call *call, enum handler_event ev) 
 
 static void window(void) {
   struct world w;
-  struct route_entry entry = {.handler = reads_into_window, .family = 2000};
+  struct route_entry entry = TEST_ENTRY(2000, .handler = reads_into_window);
   world_open(&w, NULL, NULL);
   need(test_route(w.st, &w.cage->routes, 2000, &entry) == LENCASE_OK);
   int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);

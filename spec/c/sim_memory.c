@@ -93,7 +93,7 @@ static void segments(void) {
 
 /* What a handler asks the core for. */
 static enum verdict takes_memory(struct call *call, enum handler_event ev) {
-  struct world *w = call->entry->ud;
+  struct world *w = call->answer->ud;
   struct mem_seg window = {.size = 100}, scratch = {.size = PAGE + 1}, big = {.size = 1 << 30};
   const struct host_ops *ops = call->cage->ops;
   char back[100];
@@ -130,7 +130,7 @@ static enum verdict takes_memory(struct call *call, enum handler_event ev) {
 
 static void ours(void) {
   struct world w;
-  struct route_entry entry = {.handler = takes_memory, .ud = &w, .family = 2000};
+  struct route_entry entry = TEST_ENTRY(2000, .handler = takes_memory, .ud = &w);
   world_open(&w, NULL, NULL);
   need(test_route(w.st, &w.cage->routes, 2000, &entry) == LENCASE_OK);
   is_int(world_call(&w, 2000, 0), 7, "the handler's result arrives");

@@ -309,8 +309,8 @@ static void test_with(int32_t nr, handler_fn fn, const char *name, const char *t
 static void test_flags(uint8_t op, uint64_t mask, uint64_t value, const char *text) {
   struct lencase_state *st = state_fresh();
   invented = 77;
-  routes[SYS_getpriority] = (struct route_entry){
-      .handler = invent, .family = SYS_getpriority, .ntests = 1, .tests = {{op, 0, mask, value}}};
+  routes[SYS_getpriority] =
+      TEST_ENTRY(SYS_getpriority, .handler = invent, .ntests = 1, .tests = {{op, 0, mask, value}});
   need(test_route(st, &st->first_routes, SYS_getpriority, &routes[SYS_getpriority]) == 0);
   is_int(run_cage(st, "flags"), 0, "a test on an argument: %s", text);
   is_int(seen.starts[SYS_getpriority], 1, "only that call arrives");

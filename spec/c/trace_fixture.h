@@ -30,6 +30,7 @@ static const struct cage_program cage_programs[];
 enum { ROUTES = 512, LOG_MAX = 4096 };
 
 static struct route_entry routes[ROUTES];
+static struct route_answer answers[ROUTES];
 static char log_text[LOG_MAX], self[1024];
 
 /* What the handlers of a test saw. */
@@ -56,7 +57,8 @@ static struct lencase_state *state_fresh(void) {
 }
 
 static void handle(struct lencase_state *st, int32_t nr, handler_fn fn) {
-  routes[nr] = (struct route_entry){.handler = fn, .family = nr};
+  answers[nr] = (struct route_answer){.handler = fn};
+  routes[nr] = (struct route_entry){.family = nr, .answer = &answers[nr]};
   need(test_route(st, &st->first_routes, nr, &routes[nr]) == LENCASE_OK);
 }
 

@@ -110,15 +110,11 @@ static void note_kind(struct trace_run *run, int32_t nr, uint8_t kind) {
 
 static const struct sig_test test_any_args = {.op = TEST_ALWAYS};
 
-static bool same_test(const struct sig_test *a, const struct sig_test *b) {
-  return a->op == b->op && a->arg == b->arg && a->mask == b->mask && a->value == b->value;
-}
-
 static bool is_trapped(const struct traps *traps, int32_t nr, const struct sig_test *test) {
   size_t i;
   for (i = 0; i < traps->n; i++)
     if (traps->list[i].nr == nr &&
-        (traps->list[i].test.op == TEST_ALWAYS || same_test(&traps->list[i].test, test)))
+        (traps->list[i].test.op == TEST_ALWAYS || sig_test_same(&traps->list[i].test, test)))
       return true;
   return false;
 }
@@ -145,14 +141,14 @@ void filter_close(struct trace_run *run) {
 
 /* }========================================================================= */
 
-/* An entry that is off takes no call until its grate says so, which extends the filter. */
+/* An absent entry takes no call until its grate says so, which extends the filter. */
 static const struct route_link *next_wanting(const struct route_link *link) {
-  while (link != NULL && link->entry->off) link = link->next;
+  while (link != NULL && route_status(link) == ROUTE_ABSENT) link = link->next;
   return link;
 }
 
 static bool any_takes_all(const struct route_link *link) {
-  while (link != NULL && link->entry->ntests > 0) link = next_wanting(link->next);
+  while (link != NULL && link->entry->answer->ntests > 0) link = next_wanting(link->next);
   return link != NULL;
 }
 
@@ -171,8 +167,8 @@ static int trap_entries(struct trace_run *run, scmp_filter_ctx ctx, int32_t nr,
   int i, rc = 0;
   if (any_takes_all(link)) return trap_new(run, ctx, nr, &test_any_args);
   for (; link != NULL; link = next_wanting(link->next))
-    for (i = 0; i < link->entry->ntests && rc == 0; i++)
-      rc = trap_new(run, ctx, nr, &link->entry->tests[i]);
+    for (i = 0; i < link->entry->answer->ntests && rc == 0; i++)
+      rc = trap_new(run, ctx, nr, &link->entry->answer->tests[i]);
   return rc;
 }
 
