@@ -5,6 +5,7 @@
 #include "call.h"
 
 #include "call_cross.h"
+#include "call_debug.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -261,6 +262,19 @@ int32_t call_next_wanted(const struct lencase_cage *cage, int32_t after,
   return nr;
 }
 
+static COLD enum verdict enter_debugged(struct call *call, enum handler_event ev) {
+  enum verdict verdict;
+  debug_handler(call, ev);
+  verdict = call->answer->handler(call, ev);
+  if (ev != HANDLER_DROP) debug_verdict(call, verdict);
+  return verdict;
+}
+
+static inline enum verdict enter_handler(struct call *call, enum handler_event ev) {
+  if (call_is_debugged(call->cage)) return enter_debugged(call, ev);
+  return call->answer->handler(call, ev);
+}
+
 static enum verdict ask(struct call *call, const struct route_entry *entry) {
   const struct route_answer *answer = entry->answer;
   struct marshal_fault fault = {0};
@@ -271,6 +285,7 @@ static enum verdict ask(struct call *call, const struct route_entry *entry) {
   if (answer->handler == NULL) {
     note_asked(call, NULL);
     call->result = answer->constant;
+    if (call_is_debugged(call->cage)) debug_verdict(call, VERDICT_DONE);
     return VERDICT_DONE;
   }
   if (answer->plan != NULL) {
@@ -279,7 +294,7 @@ static enum verdict ask(struct call *call, const struct route_entry *entry) {
                         &fault);
   }
   note_asked(call, status == LENCASE_OK ? call->snaps : NULL);
-  return status == LENCASE_OK ? answer->handler(call, HANDLER_START) : refuse(call, status, &fault);
+  return status == LENCASE_OK ? enter_handler(call, HANDLER_START) : refuse(call, status, &fault);
 }
 
 /* Calls the handlers from 'entry' downwards until one does not let the call through. */
@@ -333,20 +348,15 @@ static enum verdict bare(struct call *call) {
   return verdict;
 }
 
-enum verdict call_arrive(struct lencase_cage *cage, void *thread, int32_t nr,
-                         const uint64_t words[LENCASE_MAXARGS], struct call **out) {
-  const struct route_entry *entry = wanted(cage->routes, nr, words);
-  *out = NULL;
-  if (entry != NULL) return call_ask(cage, thread, nr, words, entry, out);
-  return cage->st->recorder != NULL ? call_unhandled(cage, thread, nr, words, out) : VERDICT_PASS;
-}
-
-enum verdict call_ask(struct lencase_cage *cage, void *thread, int32_t nr,
-                      const uint64_t words[LENCASE_MAXARGS], const struct route_entry *entry,
-                      struct call **out) {
+/* What the handlers of a program's call, from 'entry' (NULL: there is none) on, make of it. */
+static inline enum verdict arrive(struct lencase_cage *cage, void *thread, int32_t nr,
+                                  const uint64_t words[LENCASE_MAXARGS],
+                                  const struct route_entry *entry, struct call **out) {
   enum verdict verdict;
   struct call *call;
   *out = NULL;
+  if (entry == NULL)
+    return cage->st->recorder != NULL ? call_unhandled(cage, thread, nr, words, out) : VERDICT_PASS;
   call = call_new(cage, thread, nr, words);
   if (call == NULL) return VERDICT_DONE; /* call.h: that is -ENOMEM */
   verdict = ask_downwards(call, entry);
@@ -356,6 +366,24 @@ enum verdict call_ask(struct lencase_cage *cage, void *thread, int32_t nr,
   else
     *out = call;
   return verdict;
+}
+
+enum verdict call_ask(struct lencase_cage *cage, void *thread, int32_t nr,
+                      const uint64_t words[LENCASE_MAXARGS], const struct route_entry *entry,
+                      struct call **out) {
+  enum verdict verdict;
+  if (call_is_debugged(cage)) debug_arrived(cage, nr, words);
+  verdict = arrive(cage, thread, nr, words, entry, out);
+  if (call_is_debugged(cage))
+    debug_outcome(cage, nr, verdict, *out != NULL ? (*out)->result : -ENOMEM);
+  return verdict;
+}
+
+enum verdict call_arrive(struct lencase_cage *cage, void *thread, int32_t nr,
+                         const uint64_t words[LENCASE_MAXARGS], struct call **out) {
+  const struct route_entry *entry = wanted(cage->routes, nr, words);
+  if (call_is_debugged(cage)) return call_ask(cage, thread, nr, words, entry, out);
+  return arrive(cage, thread, nr, words, entry, out);
 }
 
 /*
@@ -376,6 +404,7 @@ static COLD void limit_reached(struct call *call) {
 static inline void take_down_result(struct call *call, int64_t result) {
   call->down_result = result;
   if (__builtin_expect(call->limited.size > 0, false)) limit_reached(call);
+  if (call_is_debugged(call->cage) && !call->bare) debug_down_result(call);
 }
 
 /* A call that a handler made is over: its result is the handler's. */
@@ -396,11 +425,12 @@ enum verdict call_carried_out(struct call *call, int64_t result) {
   take_down_result(at, result);
   at->result = at->down_result;
   note_answered(call, result);
-  if (!at->bare) verdict = at->answer->handler(at, HANDLER_RESULT);
+  if (!at->bare) verdict = enter_handler(at, HANDLER_RESULT);
   while (verdict == VERDICT_DONE && at != call) {
     at = hand_up(at);
-    verdict = at->answer->handler(at, HANDLER_RESULT);
+    verdict = enter_handler(at, HANDLER_RESULT);
   }
+  if (call_is_debugged(call->cage)) debug_outcome(call->cage, call->nr, verdict, call->result);
   return verdict;
 }
 
@@ -417,9 +447,10 @@ void call_end(struct call *call) {
 void call_drop(struct call *call) {
   struct call *at = call->leaf, *parent;
   note_over(call, true);
+  if (call_is_debugged(call->cage)) debug_dropped(call);
   for (; at != NULL; at = parent) {
     parent = at->parent;
-    if (!at->bare && at->answer->handler != NULL) at->answer->handler(at, HANDLER_DROP);
+    if (!at->bare && at->answer->handler != NULL) enter_handler(at, HANDLER_DROP);
     call_end(at);
   }
 }
@@ -434,6 +465,11 @@ struct lencase_cage *call_cage_new(struct lencase_state *st, const struct host_o
   if (cage == NULL) return NULL;
   cage->shares_files = shares_files;
   cage->routes = route_table_copy(parent != NULL ? parent->routes : st->first_routes);
+  if (parent != NULL)
+    state_debug(st, ROUTES, "cage %" PRId64 ": inherited the routes of cage %" PRId64, cage->pid,
+                parent->pid);
+  else
+    state_debug(st, ROUTES, "cage %" PRId64 ": has the routes of first cages", cage->pid);
   cage_tell(cage, CAGE_NEW, 0);
   return cage;
 }
@@ -530,6 +566,7 @@ enum verdict call_down_with(struct call *call, int32_t nr, const uint64_t words[
   const struct route_entry *entry = wanted(to != NULL ? to : call->entry->below, nr, words);
   struct call *child;
   call->downcalls++;
+  if (call_is_debugged(call->cage)) debug_down(call, call->cage, nr, words);
   if (entry == NULL) return carry_out(call, nr, words);
   child = child_new(call, call->cage, nr, words);
   if (child == NULL) return VERDICT_DONE;
@@ -542,16 +579,19 @@ enum verdict call_down_for(struct call *call, int32_t nr, const uint64_t words[L
                            struct lencase_cage *const *cages) {
   const struct route_entry *entry = wanted(to != NULL ? to : call->entry->below, nr, words);
   struct call *child;
+  int64_t error;
   call->downcalls++;
+  if (call_is_debugged(call->cage)) debug_down(call, target, nr, words);
   if (target != call->cage && target->ops->hold == NULL) {
     call->down_result = -EOPNOTSUPP;
     return VERDICT_DONE;
   }
   child = child_new(call, target, nr, words);
   if (child == NULL) return VERDICT_DONE;
-  call->down_result = cross_in(child, entry, cages);
-  if (call->down_result == 0) return descend(child, entry);
+  error = cross_in(child, entry, cages);
+  if (error == 0) return descend(child, entry);
   call_end(child);
+  take_down_result(call, error);
   return VERDICT_DONE;
 }
 

@@ -8,6 +8,7 @@
 */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "call.h"
@@ -62,6 +63,7 @@ LENCASE_PUBLIC int lencase_register_handler(lencase_state *st, uint64_t cage, in
   struct route_interface *of = NULL;
   struct lencase_cage *target;
   bool off = flags == LENCASE_DEREGISTER;
+  char name[64];
   int status;
   if (nr < 0 && nr != LENCASE_MATCH_ALL)
     return state_fail(st, LENCASE_EINVAL, "invalid call number %d", nr);
@@ -70,8 +72,17 @@ LENCASE_PUBLIC int lencase_register_handler(lencase_state *st, uint64_t cage, in
   status = find_cage(st, cage, &target);
   if (status == LENCASE_OK && !(off && grate == 0)) status = find_grate(st, grate, &of);
   if (status != LENCASE_OK) return status;
-  if (off) return route_unbind(st, &target->routes, of, nr);
-  return route_bind(st, &target->routes, of, nr, flags == LENCASE_REPLACE);
+  if (off)
+    status = route_unbind(st, &target->routes, of, nr);
+  else
+    status = route_bind(st, &target->routes, of, nr, flags == LENCASE_REPLACE);
+  state_debug(st, ROUTES, "cage %" PRId64 ": %s of grate %" PRIu64 " %s: %s", target->pid,
+              nr == LENCASE_MATCH_ALL ? "all" : sig_name(nr, name, sizeof name), grate,
+              off                        ? "deregistered"
+              : flags == LENCASE_REPLACE ? "replaces others"
+                                         : "registered",
+              status == LENCASE_OK ? "done" : lencase_error(st));
+  return status;
 }
 
 LENCASE_PUBLIC int lencase_copy_handler_table_to_cage(lencase_state *st, uint64_t target,
@@ -84,6 +95,8 @@ LENCASE_PUBLIC int lencase_copy_handler_table_to_cage(lencase_state *st, uint64_
   status = find_cage(st, target, &to);
   if (status == LENCASE_OK) status = find_cage(st, source, &from);
   if (status != LENCASE_OK || to == from) return status;
+  state_debug(st, ROUTES, "cage %" PRId64 ": gets the routes of cage %" PRId64 "%s", to->pid,
+              from->pid, flags == 0 ? ", where it has none" : "");
   if (flags != LENCASE_OVERWRITE)
     return route_merge(st, &to->routes, from->routes, flags == LENCASE_REPLACE);
   route_table_free(st, to->routes);

@@ -44,7 +44,7 @@ bool grate_stage(lua_State *L, const struct grate_decl *d) {
   return true;
 }
 
-/* A handler of the answer before that is still running has its function on its coroutine's stack. */
+/* A handler of the answer before may still run: its function is on its coroutine's stack. */
 static void swap_in(lua_State *L, struct grate_entry *e) {
   struct grate_answer *before = e->route.answer->ud;
   luaL_unref(L, LUA_REGISTRYINDEX, before->fn);
@@ -53,10 +53,21 @@ static void swap_in(lua_State *L, struct grate_entry *e) {
   e->staged = NULL;
 }
 
+static void debug_commit(const struct lencase_grate *g, const struct grate_entry *e) {
+  char name[64];
+  if (e->staged != NULL)
+    state_debug(g->st, ROUTES, "%s: %s is %s", sig_name(e->route.nr, name, sizeof name),
+                e->staged->where, e->route.status == ROUTE_ABSENT ? "active again" : "swapped in");
+  else if (e->route.status != ROUTE_ABSENT)
+    state_debug(g->st, ROUTES, "%s: %s is absent from now on",
+                sig_name(e->route.nr, name, sizeof name), e->route.answer->where);
+}
+
 void grate_commit(lua_State *L) {
   struct lencase_grate *g = grate_of(L);
   struct grate_entry *e;
   for (e = first_of(g); e != NULL; e = next_of(e)) {
+    debug_commit(g, e);
     e->route.status = e->staged != NULL ? ROUTE_ACTIVE : ROUTE_ABSENT;
     if (e->staged != NULL) swap_in(L, e);
   }

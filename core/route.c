@@ -200,6 +200,11 @@ static bool may_add(const struct route_link *have, const struct route_entry *ent
   return true;
 }
 
+static const char *const status_names[] = {[ROUTE_ACTIVE] = "active",
+                                           [ROUTE_DENIED] = "denied",
+                                           [ROUTE_UNREGISTERED] = "unregistered",
+                                           [ROUTE_ABSENT] = "absent"};
+
 int route_add(struct lencase_state *st, struct route_table **t, const struct route_entry *entry,
               bool registered) {
   struct route_link *link;
@@ -214,6 +219,9 @@ int route_add(struct lencase_state *st, struct route_table **t, const struct rou
   if (status != LENCASE_OK) return status;
   link = link_new(st, entry, registered, link_keep(link));
   if (link == NULL) return state_fail(st, LENCASE_ENOMEM, "no memory for a route");
+  state_debug(st, ROUTES, "%s: %s is added (%s)", sig_name(entry->nr, buf, sizeof buf),
+              entry->answer->where != NULL ? entry->answer->where : "grate",
+              status_names[route_status(link)]);
   return set_links(st, *t, entry->nr, link);
 }
 

@@ -4,7 +4,11 @@
 local core = require "lencase.core"
 
 local scripts, report = arg[1], {} -- the scripts of a stack, with ":" between them
-local state = core.state { log = function(line) io.stderr:write("lencase: ", line, "\n") end }
+local events = 0 -- as lencase.h has them
+for kind, bit in pairs { stops = 1, calls = 2, window = 4, routes = 8 } do
+  if (os.getenv "LENCASE_DEBUG" or ""):find(kind) then events = events | bit end
+end
+local state = core.state { log = function(line) io.stderr:write("lencase: ", line, "\n") end, debug = events }
 for script in scripts:gmatch "[^:]+" do
   local loaded, _, message = state:load(script, {})
   if not loaded then error(message, 0) end

@@ -116,12 +116,13 @@ local starts = {
     .. " run --inline SCRIPTS -- BUILD/spec/dynamic_caller CALLS 9<>REPORT",
 }
 
--- `scripts` are the paths of a stack, the bottom first.
-local function run(start, scripts, calls, dir)
+-- `scripts` are the paths of a stack, the bottom first; `debug` is what LENCASE_DEBUG is set to, if anything.
+local function run(start, scripts, calls, dir, debug)
   local report, log = {}, {}
   local line = start:gsub("%u%u%u+", { SCRIPTS = table.concat(scripts, " "), SCRIPTLIST = table.concat(scripts, ":"),
                                        REPORT = dir .. "/report", BUILD = support.build,
                                        CALLS = words_of(calls) })
+  if debug then line = "export LENCASE_DEBUG=" .. support.quote(debug) .. "; " .. line end
   local _, err, status = support.sh(line)
   assert(status == 0, ("status %s: %s"):format(status, err))
   for text in support.read_file(dir .. "/report"):gsub("%z*$", ""):gmatch "([^\n]*)\n" do table.insert(report, text) end
