@@ -4,6 +4,7 @@
 
 #include "cage.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { BUCKETS_MIN = 16 };
@@ -23,6 +24,7 @@ int cage_table_open(struct lencase_state *st) {
 void cage_table_close(struct lencase_state *st) {
   struct cage_table *t = st->cages;
   if (t == NULL) return;
+  assert(t->count == 0);
   state_free(st, t->buckets, t->nbuckets * sizeof *t->buckets);
   state_free(st, t, sizeof *t);
   st->cages = NULL;
@@ -68,6 +70,7 @@ struct lencase_cage *cage_new(struct lencase_state *st, const struct host_ops *o
   cage->ops = ops;
   cage->host = host;
   cage->id = ++t->last_id;
+  assert(cage->id != 0 && cage_by_id(st, cage->id) == NULL);
   cage->pid = pid != 0 ? pid : (int64_t)cage->id;
   cage->parent = parent != NULL ? parent->id : 0;
   b = bucket(t, cage->id);
@@ -80,7 +83,10 @@ struct lencase_cage *cage_new(struct lencase_state *st, const struct host_ops *o
 void cage_free(struct lencase_cage *cage) {
   struct lencase_state *st = cage->st;
   struct lencase_cage **p = bucket(st->cages, cage->id);
-  while (*p != cage) p = &(*p)->next;
+  while (*p != cage) {
+    assert(*p != NULL); /* it is in the table: cage_free is called once */
+    p = &(*p)->next;
+  }
   *p = cage->next;
   st->cages->count--;
   state_free(st, cage, sizeof *cage);

@@ -7,6 +7,7 @@
 #include "call_cross.h"
 #include "call_debug.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@ enum { ALIGNMENT = 16, PAGE = 4096 };
 
 struct call_pool {
   struct call *free, *all;
+  size_t used; /* calls that are neither free nor freed */
 };
 
 /* Memory that ends at a page which cannot be read. */
@@ -45,6 +47,7 @@ int call_pool_open(struct lencase_state *st) {
 void call_pool_close(struct lencase_state *st) {
   struct call_pool *pool = st->calls;
   if (pool == NULL) return;
+  assert(pool->used == 0); /* the cages are gone, and took their calls with them */
   call_forget_mistakes(st);
   plan_list_free(st, &st->cross_plans);
   while (pool->all != NULL) {
@@ -70,15 +73,21 @@ static struct call *pool_get(struct lencase_state *st) {
   struct call *call = st->calls->free;
   if (call == NULL) return pool_new(st);
   st->calls->free = call->next;
+  assert(call->cage == NULL); /* see pool_put */
   return call;
 }
 
 static void pool_put(struct call *call) {
   struct call_pool *pool = call->cage->st->calls;
+  assert(pool->used > 0);
+  assert(call->window.size == 0 && call->scratch.size == 0 && call->edges == NULL);
+  assert(call->cross == NULL && call->record == NULL);
   arena_reset(&call->arena);
   snapshots_clear(call->snaps);
+  call->cage = NULL;
   call->next = pool->free;
   pool->free = call;
+  pool->used--;
 }
 
 /* }========================================================================= */
@@ -247,6 +256,7 @@ static const struct route_entry *wanted(const struct route_table *t, int32_t nr,
   const struct route_link *link = t != NULL ? route_links(t, nr) : NULL;
   while (link != NULL && !(route_is_active(link) && entry_takes(link->entry, nr, words)))
     link = link->next;
+  assert(link == NULL || link->entry->nr == nr);
   return link != NULL ? link->entry : NULL;
 }
 
@@ -271,6 +281,8 @@ static COLD enum verdict enter_debugged(struct call *call, enum handler_event ev
 }
 
 static inline enum verdict enter_handler(struct call *call, enum handler_event ev) {
+  assert(ev == HANDLER_DROP || !call->parked);
+  assert(ev == HANDLER_DROP || root_of(call)->leaf == call);
   if (call_is_debugged(call->cage)) return enter_debugged(call, ev);
   return call->answer->handler(call, ev);
 }
@@ -279,6 +291,7 @@ static enum verdict ask(struct call *call, const struct route_entry *entry) {
   const struct route_answer *answer = entry->answer;
   struct marshal_fault fault = {0};
   int status = LENCASE_OK;
+  assert(!call->parked && call->downcalls == 0);
   call->entry = entry;
   call->answer = answer;
   call->frame = NULL;
@@ -314,6 +327,8 @@ static struct call *call_new(struct lencase_cage *cage, void *thread, int32_t nr
                              const uint64_t words[LENCASE_MAXARGS]) {
   struct call *call = pool_get(cage->st);
   if (call == NULL) return NULL;
+  assert(!cage->gone);
+  cage->st->calls->used++;
   call->cage = cage;
   call->thread = thread;
   call->nr = nr;
@@ -392,6 +407,7 @@ enum verdict call_arrive(struct lencase_cage *cage, void *thread, int32_t nr,
 */
 static COLD void limit_reached(struct call *call) {
   const struct marshal_fault *at = &call->limited;
+  assert(at->arg < call->vp->variant->nparams && call->copied < at->size);
   bool failed = call->down_result == -EFAULT;
   if (failed || (uint64_t)call->down_result == call->copied)
     call_refused(call, call->vp->variant->params[at->arg].name, at->addr, at->size,
@@ -410,6 +426,7 @@ static inline void take_down_result(struct call *call, int64_t result) {
 /* A call that a handler made is over: its result is the handler's. */
 static struct call *hand_up(struct call *call) {
   struct call *parent = call->parent;
+  assert(parent != NULL && parent->parked && call->depth == parent->depth + 1);
   if (call->cross != NULL) cross_out(call);
   take_down_result(parent, call->result);
   parent->parked = false;
@@ -421,6 +438,7 @@ static struct call *hand_up(struct call *call) {
 enum verdict call_carried_out(struct call *call, int64_t result) {
   struct call *at = call->leaf;
   enum verdict verdict = VERDICT_DONE;
+  assert(call->parent == NULL && at->parked); /* a host knows the program's calls alone */
   at->parked = false;
   take_down_result(at, result);
   at->result = at->down_result;
@@ -479,6 +497,7 @@ void call_cage_exec(struct lencase_cage *cage) {
 }
 
 void call_cage_exit(struct lencase_cage *cage, int status) {
+  assert(!cage->gone && cage_by_id(cage->st, cage->id) == cage);
   cage->gone = true;
   cage_tell(cage, CAGE_EXIT, status);
   route_table_free(cage->st, cage->routes);
@@ -552,6 +571,7 @@ static struct call *child_new(struct call *call, struct lencase_cage *cage, int3
 }
 
 static enum verdict descend(struct call *child, const struct route_entry *entry) {
+  assert(!child->parent->parked && root_of(child)->leaf == child->parent);
   child->parent->parked = true;
   root_of(child)->leaf = child;
   return child_verdict(child, ask_downwards(child, entry));
@@ -626,8 +646,11 @@ int64_t call_detached(struct lencase_cage *cage, const struct route_table *to, i
 
 int call_window(struct call *call, size_t size) {
   struct mem_seg seg = {.size = size};
-  int status = call->cage->ops->window_get(call, &seg);
+  int status;
+  assert(call->window.size == 0);
+  status = call->cage->ops->window_get(call, &seg);
   if (status != LENCASE_OK) return status;
+  assert(seg.size >= size);
 #ifdef LENCASE_HARD
   memset(seg.data, 0xdb, seg.size); /* reading what was not put there shall be noticed */
 #endif
@@ -733,12 +756,15 @@ int call_place(struct call *call, const struct sig_variant *v, unsigned which,
   if (status == LENCASE_ENOENT) return all_callers(v, laid, words) ? LENCASE_OK : LENCASE_ENOMEM;
   for (i = 0; i < v->nparams && status == LENCASE_OK; i++)
     if (laid[i] != NULL) words[i] = marshal_place(&v->params[i], laid[i], &call->window, &used);
+  assert(status != LENCASE_OK || used <= size);
   return status;
 }
 
 int call_scratch(struct call *call, size_t size) {
   struct mem_seg seg = {.size = size};
-  int status = call->cage->ops->scratch_get(call, &seg);
+  int status;
+  assert(call->scratch.size == 0);
+  status = call->cage->ops->scratch_get(call, &seg);
   if (status == LENCASE_OK) call->scratch = seg;
   return status;
 }

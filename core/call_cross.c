@@ -7,6 +7,7 @@
 
 #include "call_cross.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -201,6 +202,7 @@ static int move(struct call *call) {
     else if (status == LENCASE_OK && x->given[i].state == SNAP_HELD)
       words[i] = marshal_place(p, &x->moved[i], &x->window, &window);
   }
+  assert(window <= x->window.size && scratch <= x->scratch.size);
   if (status == LENCASE_OK) memcpy(call->words, words, sizeof words);
   return status;
 }
@@ -260,6 +262,7 @@ int64_t cross_in(struct call *call, const struct route_entry *entry,
 static int write_back(struct call *call, int i, uint64_t addr, void *data, size_t size) {
   struct lencase_cage *cage = cage_by_id(call->cage->st, call->cross->ids[i]);
   struct mem_seg seg = {addr, data, size};
+  assert(cage == NULL || cage == call->cross->cages[i]); /* an id is never given twice */
   if (size == 0 || cage == NULL || cage->gone) return LENCASE_OK;
   return cage->ops->write(cage, &seg);
 }

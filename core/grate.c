@@ -20,6 +20,7 @@ static void *grate_alloc(void *ud, void *ptr, size_t osize, size_t nsize) {
   if (nsize > osize && nsize - osize > g->st->config.max_grate_bytes - g->bytes) return NULL;
   if (nsize == 0) {
     state_free(g->st, ptr, osize);
+    assert(osize <= g->bytes);
     g->bytes -= osize;
     return NULL;
   }
@@ -89,17 +90,20 @@ static void hand_answer(const struct event *ev, lua_State *L) {
 static int tell(struct event *ev) {
   lua_State *L = ev->g->L;
   if (ev->g->events == LUA_NOREF) return LENCASE_OK;
+  stack_mark(L, top);
   grate_time(ev->g, L);
   lua_pushcfunction(L, tell_script);
   lua_pushlightuserdata(L, ev);
   if (lua_pcall(L, 1, 1, 0) == LUA_OK) {
     hand_answer(ev, L);
     lua_pop(L, 1);
+    stack_check(L, top, 0);
     return LENCASE_OK;
   }
   state_fail(ev->g->st, LENCASE_ESCRIPT, "%s", grate_message(L));
   state_log(ev->g->st, "%s", lencase_error(ev->g->st));
   lua_pop(L, 1);
+  stack_check(L, top, 0);
   return LENCASE_ESCRIPT;
 }
 
@@ -224,6 +228,7 @@ static void grate_free(struct lencase_grate *g) {
   cage_unwatch(g->st, &g->watcher);
   route_interface_close(g->st, &g->interface);
   if (g->L != NULL) lua_close(g->L);
+  assert(g->bytes == 0);
   grate_interface_free(g);
   grate_frames_free(g);
   plan_list_free(g->st, &g->plans);
@@ -279,6 +284,7 @@ int grate_new(struct lencase_state *st, lua_CFunction open, const char *path, co
   lua_pushcfunction(g->L, build);
   lua_pushlightuserdata(g->L, &o);
   if (lua_pcall(g->L, 1, 0, 0) != LUA_OK) return grate_script_failed(g, "lencase");
+  assert(lua_gettop(g->L) == 0);
   *out = g;
   return LENCASE_OK;
 }

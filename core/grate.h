@@ -9,9 +9,22 @@
 #ifndef GRATE_H
 #define GRATE_H
 
+#include <assert.h>
 #include <lua.h>
 
 #include "call.h"
+
+/*
+** At the borders between C and Lua: what lies between the two has left 'n' values more on the
+** stack of L, and no others.
+*/
+#ifdef NDEBUG
+#define stack_mark(L, mark) ((void)0)
+#define stack_check(L, mark, n) ((void)0)
+#else
+#define stack_mark(L, mark) int mark = lua_gettop(L)
+#define stack_check(L, mark, n) assert(lua_gettop(L) == (mark) + (n))
+#endif
 
 enum { GRATE_MESSAGES = 10 }; /* of one entry, until it is silenced */
 

@@ -131,6 +131,7 @@ static const struct sig_variant *folded_variant(const struct call *call,
 int grate_push_args(lua_State *L, struct frame *f) {
   const struct call *call = f->call;
   int i;
+  stack_mark(L, top);
   f->fold = NULL;
   f->shown = call->vp->variant;
   if (call->entry->family != call->nr) {
@@ -144,5 +145,6 @@ int grate_push_args(lua_State *L, struct frame *f) {
       value_push_folded(L, f, i);
     else
       arg_push(L, f, i);
+  stack_check(L, top, i);
   return i;
 }

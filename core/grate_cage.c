@@ -23,6 +23,8 @@ struct cage_ud {
 
 void cage_push(lua_State *L, struct lencase_cage *cage) {
   struct cage_ud *ud;
+  stack_mark(L, top);
+  assert(cage->id != 0);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &cages_key);
   if (lua_rawgeti(L, -1, (lua_Integer)cage->id) == LUA_TNIL) {
     lua_pop(L, 1);
@@ -33,6 +35,7 @@ void cage_push(lua_State *L, struct lencase_cage *cage) {
     lua_rawseti(L, -3, (lua_Integer)cage->id);
   }
   lua_remove(L, -2);
+  stack_check(L, top, 1);
 }
 
 void cage_forget(lua_State *L, struct lencase_cage *cage) {

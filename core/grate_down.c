@@ -333,6 +333,8 @@ static int down_push(lua_State *L, struct frame *f) {
   struct grate_watch *watch = f->grate->st->watch;
   struct marshal_fault fault;
   int i, status;
+  stack_mark(L, top);
+  assert(f->call != NULL && !call->parked && !f->waiting);
   if (call->down_result < 0 && call->down_result >= -ERRNO_MAX) {
     call_down_over(call);
     lua_pushinteger(L, -1);
@@ -355,6 +357,7 @@ static int down_push(lua_State *L, struct frame *f) {
     else
       lua_pushnil(L); /* a null pointer, or memory that is gone: there is nothing to see */
   }
+  stack_check(L, top, 2 + d->vp->nout);
   return 2 + d->vp->nout;
 }
 

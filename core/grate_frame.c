@@ -33,6 +33,7 @@ static int frame_build(lua_State *L) {
 
 static struct frame *frame_new(struct lencase_grate *g) {
   struct frame *f = state_new(g->st, sizeof *f);
+  stack_mark(g->L, top);
   if (f == NULL) return NULL;
   f->grate = g;
   f->ref = f->views = LUA_NOREF;
@@ -44,6 +45,7 @@ static struct frame *frame_new(struct lencase_grate *g) {
     state_free(g->st, f, sizeof *f);
     return NULL;
   }
+  stack_check(g->L, top, 0);
   f->all = g->all_frames;
   g->all_frames = f;
   return f;
@@ -56,6 +58,8 @@ static struct frame *frame_get(struct lencase_grate *g, struct call *call) {
   else
     f = frame_new(g);
   if (f == NULL) return NULL;
+  assert(f->call == NULL && !f->waiting && f->nviews == 0);
+  assert(lua_status(f->co) == LUA_OK && lua_gettop(f->co) == 0);
   f->call = call;
   call->frame = f;
   return f;
@@ -72,6 +76,7 @@ static void frame_end(struct frame *f) {
 }
 
 static void frame_put(struct frame *f) {
+  assert(f->call != NULL && f->call->frame == f);
   frame_end(f);
   f->next = f->grate->frames;
   f->grate->frames = f;
@@ -193,13 +198,17 @@ static enum verdict handler_cut(struct frame *f, enum verdict verdict) {
 static enum verdict resume(struct frame *f, int nargs) {
   struct lencase_grate *g = f->grate;
   int nres, status;
+  stack_mark(g->L, top);
+  assert(f->call != NULL && f->call->answer->ud != NULL && !f->waiting);
 #ifdef LENCASE_HARD
   lua_gc(g->L, LUA_GCCOLLECT);
 #endif
   grate_time(g, f->co);
   status = lua_resume(f->co, g->L, nargs, &nres);
+  stack_check(g->L, top, 0);
   if (status == LUA_OK) return handler_ended(f);
   if (status != LUA_YIELD) return handler_cut(f, handler_failed(f));
+  assert(!f->waiting || f->call->parked);
   if (f->waiting) return VERDICT_PARKED;
   return handler_cut(
       f, fail_closed(f->call, "a handler may not yield: it is a coroutine of lencase's own"));
@@ -234,6 +243,7 @@ static enum verdict start(struct call *call) {
 
 static enum verdict go_on(struct call *call) {
   struct frame *f = call->frame;
+  assert(f->call == call && f->waiting && lua_status(f->co) == LUA_YIELD);
   f->waiting = false;
   return resume(f, 0);
 }

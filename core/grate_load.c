@@ -128,6 +128,7 @@ int grate_run(struct lencase_grate *g, const struct grate_script *script) {
   lua_pushlightuserdata(g->L, (void *)(uintptr_t)script);
   status = lua_pcall(g->L, 1, 0, 0);
   g->script = NULL;
+  assert(lua_gettop(g->L) == (status == LUA_OK ? 0 : 1));
   return status == LUA_OK ? LENCASE_OK : grate_script_failed(g, script->name);
 }
 

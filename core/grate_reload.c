@@ -47,6 +47,7 @@ bool grate_stage(lua_State *L, const struct grate_decl *d) {
 /* A handler of the answer before may still run: its function is on its coroutine's stack. */
 static void swap_in(lua_State *L, struct grate_entry *e) {
   struct grate_answer *before = e->route.answer->ud;
+  assert(e->staged != before && e->staged->grate == before->grate);
   luaL_unref(L, LUA_REGISTRYINDEX, before->fn);
   before->fn = LUA_NOREF;
   e->route.answer = &e->staged->route;

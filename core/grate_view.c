@@ -22,6 +22,8 @@ enum { RECYCLE = 1 };
 
 static struct view *view_new(lua_State *L, struct frame *f) {
   struct view *v;
+  stack_mark(L, top);
+  assert(f->call != NULL && f->nviews <= f->allviews);
   lua_rawgeti(L, LUA_REGISTRYINDEX, f->views);
   if (RECYCLE && f->nviews < f->allviews) {
     lua_rawgeti(L, -1, ++f->nviews);
@@ -34,6 +36,7 @@ static struct view *view_new(lua_State *L, struct frame *f) {
     f->nviews = ++f->allviews;
   }
   lua_remove(L, -2);
+  stack_check(L, top, 1);
   memset(v, 0, sizeof *v);
   v->frame = f;
   v->stamp = f->stamp;

@@ -8,6 +8,7 @@
 
 #include "marshal.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "cage.h"
@@ -437,6 +438,7 @@ int marshal_room(struct lencase_cage *cage, const struct sig_variant *v, int arg
   const struct sig_param *p = &v->params[arg];
   uint64_t n = p->count;
   int status = LENCASE_OK;
+  assert(arg >= 0 && arg < v->nparams);
   *room = 0;
   switch ((enum sig_size)p->size) {
     case SIZE_FIXED: break;
@@ -513,6 +515,7 @@ static int start_step(struct marshal *m, const struct step *step,
                       const uint64_t words[LENCASE_MAXARGS], const struct snapshot *have) {
   uint64_t room = 0, addr = words[step->arg];
   int status;
+  assert(step->arg < m->variant->nparams && step->op < sizeof start / sizeof *start);
   m->snaps[step->arg] = empty(m, step->arg, addr);
   if (addr == 0) return LENCASE_OK;
   status = marshal_room(m->cage, m->variant, step->arg, words, NULL, &room);
@@ -611,6 +614,7 @@ static int start_out(struct marshal *m, const struct step *step,
   struct snapshot *s = &m->snaps[step->arg];
   uint64_t addr = words[step->arg], size;
   int status;
+  assert(step->arg < m->variant->nparams && (m->variant->params[step->arg].dir & SIG_OUT) != 0);
   *s = empty(m, step->arg, addr);
   if (addr == 0) return LENCASE_OK;
   if (step->op == STEP_IOVEC)
@@ -644,6 +648,7 @@ static size_t aligned(size_t n) {
 
 static uint64_t put(const struct mem_seg *seg, size_t *used, const void *data, size_t size) {
   uint64_t addr = seg->addr + *used;
+  assert(*used <= seg->size && size <= seg->size - *used);
   if (size > 0) memcpy((unsigned char *)seg->data + *used, data, size);
   *used += aligned(size);
   return addr;
@@ -672,6 +677,7 @@ static uint64_t place_strv(const struct snapshot *s, size_t width, const struct 
   unsigned char *pointers = (unsigned char *)seg->data + *used;
   uint32_t i;
   *used += aligned((s->nparts + (size_t)1) * width);
+  assert(*used <= seg->size);
   for (i = 0; i < s->nparts; i++)
     store_word(pointers + i * width, width,
                s->parts[i].data != NULL ? put(seg, used, s->parts[i].data, s->parts[i].size + 1)
@@ -687,6 +693,7 @@ static uint64_t place_iovec(const struct snapshot *s, size_t width, const struct
   unsigned char *iov = (unsigned char *)seg->data + *used;
   uint32_t i;
   *used += aligned(s->nparts * 2 * width);
+  assert(*used <= seg->size);
   for (i = 0; i < s->nparts; i++, iov += 2 * width) {
     const struct snap_part *part = &s->parts[i];
     store_word(iov, width,

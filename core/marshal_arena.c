@@ -4,6 +4,8 @@
 
 #include "marshal.h"
 
+#include <assert.h>
+
 struct arena_chunk {
   struct arena_chunk *next;
   size_t size, used; /* of 'bytes' */
@@ -40,6 +42,7 @@ void *arena_new(struct arena *a, size_t size) {
     c = chunk_new(a, chunk_size(a, size));
     if (c == NULL) return NULL;
   }
+  assert(c->used % 16 == 0 && size <= c->size - c->used);
   p = c->bytes + c->used;
   c->used += size;
   return p;

@@ -8,6 +8,7 @@
 
 #include "route.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { ROUTE_DIRECT = 512 };
@@ -32,6 +33,7 @@ static struct route_link *link_keep(struct route_link *link) {
 }
 
 static void link_drop(struct lencase_state *st, struct route_link *link) {
+  assert(link == NULL || link->refs > 0);
   while (link != NULL && --link->refs == 0) {
     struct route_link *next = link->next;
     state_free(st, link, sizeof *link);
@@ -73,6 +75,7 @@ struct route_table *route_table_copy(struct route_table *t) {
 
 void route_table_free(struct lencase_state *st, struct route_table *t) {
   size_t i;
+  assert(t == NULL || t->refs > 0);
   if (t == NULL || --t->refs > 0) return;
   for (i = 0; i < ROUTE_DIRECT; i++) link_drop(st, t->direct[i]);
   for (i = 0; i < t->nfar; i++) link_drop(st, t->far[i].link);
@@ -125,6 +128,7 @@ static int far_insert(struct lencase_state *st, struct route_table *t, int32_t n
   size_t place = far_place(t, nr), size = t->nfar * sizeof *t->far;
   struct route_far *far = state_realloc(st, t->far, size, size + sizeof *far);
   if (far == NULL) return LENCASE_ENOMEM;
+  assert(place == t->nfar || far[place].nr > nr); /* sorted, and each number once */
   memmove(&far[place + 1], &far[place], (t->nfar - place) * sizeof *far);
   far[place] = (struct route_far){nr, link};
   t->far = far;
@@ -152,6 +156,7 @@ static struct route_link **slot(struct route_table *t, int32_t nr) {
 static int set_links(struct lencase_state *st, struct route_table *t, int32_t nr,
                      struct route_link *links) {
   struct route_link **at = slot(t, nr), *old;
+  assert(t->refs == 1);
   if (at == NULL) {
     if (far_insert(st, t, nr, links) == LENCASE_OK) return LENCASE_OK;
     link_drop(st, links);
@@ -210,6 +215,7 @@ int route_add(struct lencase_state *st, struct route_table **t, const struct rou
   struct route_link *link;
   char buf[64];
   int status;
+  assert(entry->answer != NULL && entry->status != ROUTE_UNREGISTERED);
   if (entry->nr < 0) return state_fail(st, LENCASE_EINVAL, "invalid call number %d", entry->nr);
   link = links_of(*t, entry->nr);
   if (!may_add(link, entry))
@@ -305,6 +311,7 @@ static int bind_entry(struct lencase_state *st, struct route_table *t,
 static int settle(struct lencase_state *st, struct route_table **t, struct route_table *changed,
                   int status) {
   struct route_table *loser = status == LENCASE_OK ? *t : changed;
+  assert(changed != *t && changed->refs == 1);
   if (status == LENCASE_OK) *t = changed;
   route_table_free(st, loser);
   return status;
@@ -405,6 +412,7 @@ struct route_interface *route_interface_by_id(struct lencase_state *st, uint64_t
 }
 
 void route_declare(struct route_entry *entry) {
+  assert(entry->peer == NULL && entry->owner->entries != entry);
   entry->peer = entry->owner->entries;
   entry->owner->entries = entry;
 }
@@ -431,6 +439,7 @@ static struct route_level *level_new(struct lencase_state *st, struct route_tabl
 
 static void level_free(struct lencase_state *st) {
   struct route_level *level = st->level;
+  assert(level != NULL);
   st->level = level->outer;
   route_branches_free(st, &level->closed);
   state_free(st, level, sizeof *level);

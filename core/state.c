@@ -2,6 +2,7 @@
 ** state.c - memory, limits, messages
 */
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ void state_free(struct lencase_state *st, void *ptr, size_t size) {
 
 int state_fail(struct lencase_state *st, int status, const char *fmt, ...) {
   va_list ap;
+  assert(status < LENCASE_OK);
   va_start(ap, fmt);
   vsnprintf(st->error, sizeof st->error, fmt, ap);
   va_end(ap);
@@ -102,6 +104,7 @@ int state_check_outside(struct lencase_state *st) {
 }
 
 void state_leave(struct lencase_state *st) {
+  assert(__atomic_load_n(&st->inside, __ATOMIC_RELAXED) == this_thread());
   __atomic_store_n(&st->inside, NULL, __ATOMIC_RELEASE);
 }
 

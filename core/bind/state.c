@@ -39,11 +39,14 @@ static int log_line(lua_State *L) {
 /* An error of the log function is dropped. */
 static void to_lua(void *ud, const char *line) {
   struct bind_state *b = ud;
+  assert(b->L != NULL); /* the state logs inside of bind_enter alone */
   if (b->log == LUA_NOREF || !lua_checkstack(b->L, LUA_MINSTACK)) return;
+  stack_mark(b->L, top);
   lua_pushcfunction(b->L, log_line);
   lua_pushlightuserdata(b->L, b);
   lua_pushlightuserdata(b->L, (void *)(uintptr_t)line);
   if (lua_pcall(b->L, 2, 0, 0) != LUA_OK) lua_pop(b->L, 1);
+  stack_check(b->L, top, 0);
 }
 
 static lua_Integer option(lua_State *L, const char *name, lua_Integer max) {
@@ -176,10 +179,14 @@ static void message_to_lua(void *ud, pid_t pid, const char *data, size_t size) {
   struct bind_state *b = ud;
   struct mem_seg message = {(uint64_t)pid, (void *)(uintptr_t)data, size};
   lua_State *L = b->L;
+  stack_mark(L, top);
   lua_pushcfunction(L, message_come);
   lua_pushvalue(L, 3);
   lua_pushlightuserdata(L, &message);
-  if (lua_pcall(L, 2, 0, 0) == LUA_OK) return;
+  if (lua_pcall(L, 2, 0, 0) == LUA_OK) {
+    stack_check(L, top, 0);
+    return;
+  }
   state_log(b->st, "what process %d sent is left out: %s", (int)pid, lua_tostring(L, -1));
   lua_pop(L, 1);
 }

@@ -154,9 +154,11 @@ static int tell_failed(lua_State *L) {
 void bind_tell(struct bind_state *b, lua_CFunction f, void *ud) {
   lua_State *L = b->L;
   if (L == NULL || !lua_checkstack(L, LUA_MINSTACK)) return;
+  stack_mark(L, top);
   lua_pushcfunction(L, f);
   lua_pushlightuserdata(L, ud);
   if (lua_pcall(L, 1, 0, 0) != LUA_OK) lua_pop(L, 1);
+  stack_check(L, top, 0);
 }
 
 static void asked(struct grate_watch *w, lua_State *co, const struct frame *f, int n) {
