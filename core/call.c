@@ -94,18 +94,15 @@ static void pool_put(struct call *call) {
 
 /* {================================ messages =============================== */
 
-/* The name of its number, or of the prototype that an author gave. */
-static const char *name_of(const struct call *call, char *buf, size_t size) {
-  const struct plan *plan = call->answer != NULL ? call->answer->plan : NULL;
-  if (plan != NULL && plan->sig != &sig_unknown) return plan->sig->name;
-  return sig_name(call->nr, buf, size);
-}
-
 const char *call_where(const struct call *call, char *buf, size_t size) {
-  char comm[64], name[64];
+  const struct plan *plan = call->answer != NULL ? call->answer->plan : NULL;
+  char comm[64], number[64];
+  const char *name = plan != NULL && plan->sig != &sig_unknown /* a prototype of an author's? */
+                         ? plan->sig->name
+                         : sig_name(call->nr, number, sizeof number);
   int n = call->cage->ops->comm(call->cage, comm, sizeof comm);
-  snprintf(buf, size, "%s: cage %" PRId64 " (%.*s)", name_of(call, name, sizeof name),
-           call->cage->pid, n > 0 ? n : 1, n > 0 ? comm : "?");
+  snprintf(buf, size, "%s: cage %" PRId64 " (%.*s)", name, call->cage->pid, n > 0 ? n : 1,
+           n > 0 ? comm : "?");
   return buf;
 }
 

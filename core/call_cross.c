@@ -23,13 +23,6 @@ struct call_cross {
   struct mem_seg window, scratch;
 };
 
-static const struct signature *signature_of(const struct call *call,
-                                            const struct route_entry *entry) {
-  const struct signature *sig = sig_by_nr(call->nr);
-  if (sig == NULL && entry != NULL && entry->answer->plan != NULL) sig = entry->answer->plan->sig;
-  return sig != NULL ? sig : &sig_unknown;
-}
-
 static int64_t errno_of(int status) {
   switch (status) {
     case LENCASE_OK: return 0;
@@ -179,11 +172,6 @@ static int move_to_scratch(struct call *call, int i, uint64_t *word, size_t *use
   return call->cage->ops->write(call->cage, &seg);
 }
 
-static bool foreign(const struct call *call, int i) {
-  return call->cross->cages[i] != NULL && call->words[i] != 0 &&
-         sig_is_pointer(&call->cross->vp->variant->params[i]);
-}
-
 /* Lays all of it out; until the end, sizes come from the original words. */
 static int move(struct call *call) {
   struct call_cross *x = call->cross;
@@ -194,7 +182,7 @@ static int move(struct call *call) {
   memcpy(words, call->words, sizeof words);
   for (i = 0; i < v->nparams && status == LENCASE_OK; i++) {
     const struct sig_param *p = &v->params[i];
-    if (!foreign(call, i)) continue;
+    if (x->cages[i] == NULL || words[i] == 0 || !sig_is_pointer(p)) continue;
     x->moved[i] = x->given[i];
     if (p->dir == SIG_OUT && p->kind == SIG_IOVEC) status = move_runs(call, i, &scratch);
     if ((p->dir & SIG_OUT) != 0 && p->kind != SIG_IOVEC)
@@ -239,9 +227,11 @@ static int take_all(struct call *call) {
 
 int64_t cross_in(struct call *call, const struct route_entry *entry,
                  struct lencase_cage *const *cages) {
+  const struct signature *sig = sig_by_nr(call->nr);
   int i, status;
   if (!any_foreign(call, cages)) return 0;
-  status = cross_new(call, signature_of(call, entry));
+  if (sig == NULL && entry != NULL && entry->answer->plan != NULL) sig = entry->answer->plan->sig;
+  status = cross_new(call, sig != NULL ? sig : &sig_unknown);
   if (status != LENCASE_OK) return errno_of(status);
   for (i = 0; i < call->cross->vp->variant->nparams; i++) {
     if (cages[i] == NULL || cages[i] == call->cage) continue;

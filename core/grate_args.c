@@ -66,13 +66,6 @@ static uint64_t field_word(const struct call *call, const struct fold_param *p) 
   return word;
 }
 
-static void field_push(lua_State *L, const struct call *call, const struct fold_param *p) {
-  if (has_field(call, p))
-    lua_pushinteger(L, (lua_Integer)field_word(call, p));
-  else
-    bad_push(L, call->vp->variant->params[p->arg].name, &call->snaps[p->arg]);
-}
-
 static uint64_t fold_word(const struct call *call, const struct fold_param *p) {
   if (p->from == FOLD_CONST) return p->value;
   if (p->from == FOLD_FIELD) return field_word(call, p);
@@ -111,11 +104,17 @@ static void path_push(lua_State *L, struct frame *f, int i) {
 
 void value_push_folded(lua_State *L, struct frame *f, int i) {
   const struct fold_param *p = &f->fold->params[i];
+  const struct call *call = f->call;
   switch ((enum fold_from)p->from) {
     case FOLD_ARG: arg_push(L, f, p->arg); break;
     case FOLD_PATH: path_push(L, f, i); break;
     case FOLD_CONST: lua_pushinteger(L, (lua_Integer)p->value); break;
-    case FOLD_FIELD: field_push(L, f->call, p); break;
+    case FOLD_FIELD:
+      if (has_field(call, p))
+        lua_pushinteger(L, (lua_Integer)field_word(call, p));
+      else
+        bad_push(L, call->vp->variant->params[p->arg].name, &call->snaps[p->arg]);
+      break;
     case FOLD_ABSENT: lua_pushnil(L); break;
   }
 }

@@ -141,18 +141,12 @@ static int comm_push(lua_State *L) {
   return 1;
 }
 
-/* The working directory. */
-static int cwd_push(lua_State *L) {
-  struct lencase_cage *cage = alive(L);
-  return link_push(L, cage, AT_FDCWD);
-}
-
 /* upvalue 1: the methods */
 static int cage_index(lua_State *L) {
   const struct cage_ud *ud = self(L);
   const char *name = luaL_checkstring(L, 2);
   if (strcmp(name, "comm") == 0) return comm_push(L);
-  if (strcmp(name, "cwd") == 0) return cwd_push(L);
+  if (strcmp(name, "cwd") == 0) return link_push(L, alive(L), AT_FDCWD);
   if (strcmp(name, "pid") == 0)
     lua_pushinteger(L, ud->pid);
   else if (strcmp(name, "id") == 0)

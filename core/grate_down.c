@@ -94,26 +94,23 @@ static bool is_length(const struct put *u, int i) {
   return false;
 }
 
-static void put_length(lua_State *L, struct put *u, int i) {
-  uint32_t room = ADDRESS_ROOM;
-  value_keep(L, u->f, &u->snaps[i], &room, sizeof room);
-  u->where[i] = PUT_SCRATCH;
-}
-
 static void put_nil(lua_State *L, struct put *u, int i) {
+  static const uint32_t length = ADDRESS_ROOM;
   const struct sig_param *p = &u->v->params[i];
-  if (caller_has(u, i))
+  if (caller_has(u, i)) {
     put_own(L, u, i);
-  else if (p->kind == SIG_INT)
+  } else if (p->kind == SIG_INT) {
     luaL_error(L, "%s: %s is missing", u->name, p->name);
-  else if (p->kind == SIG_ADDR || (p->nullable && p->dir == SIG_IN))
+  } else if (p->kind == SIG_ADDR || (p->nullable && p->dir == SIG_IN)) {
     u->words[i] = 0;
-  else if (is_length(u, i))
-    put_length(L, u, i);
-  else if (p->dir == SIG_OUT && p->kind != SIG_IOVEC)
+  } else if (is_length(u, i)) {
+    value_keep(L, u->f, &u->snaps[i], &length, sizeof length);
+    u->where[i] = PUT_SCRATCH;
+  } else if (p->dir == SIG_OUT && p->kind != SIG_IOVEC) {
     put_room(L, u, i);
-  else
+  } else {
     luaL_error(L, "%s: %s is missing (lencase.NULL is a null pointer)", u->name, p->name);
+  }
 }
 
 /* The caller's bytes are not replaced: where there is no room, its own argument is forwarded. */
@@ -194,11 +191,6 @@ static void put_arg(lua_State *L, struct put *u, int i) {
   u->placed |= u->where[i] != PUT_WORD;
 }
 
-/* The integer that argument 'i' is, of the call in flight. */
-static int64_t callers_count(const struct put *u, int i) {
-  return sig_int(&u->v->params[i], u->f->call->words[i]);
-}
-
 /* How many elements an argument in the window has. */
 static uint64_t put_count(const struct put *u, int i) {
   if (u->v->params[i].kind == SIG_IOVEC) return u->snaps[i].nparts;
@@ -214,10 +206,10 @@ static void check_count(lua_State *L, const struct put *u, int i, uint64_t have)
 
 /* Another count for what is the caller's own reaches no further than the caller's. */
 static void fit_own_count(lua_State *L, struct put *u, int i) {
-  const struct sig_param *p = &u->v->params[i];
+  const struct sig_param *p = &u->v->params[i], *count = &u->v->params[p->size_arg];
   const struct call *call = u->f->call;
   uint64_t room;
-  if (sig_int(&u->v->params[p->size_arg], u->words[p->size_arg]) == callers_count(u, p->size_arg))
+  if (sig_int(count, u->words[p->size_arg]) == sig_int(count, call->words[p->size_arg]))
     u->words[p->size_arg] = call->words[p->size_arg];
   else if (u->where[i] == PUT_WINDOW && u->snaps[i].cut == CUT_NONE)
     check_count(L, u, i, put_count(u, i));
@@ -367,12 +359,6 @@ static int down_returned(lua_State *L, int status, lua_KContext ctx) {
   return down_push(L, grate_frame(L));
 }
 
-static const struct variant_plan *down_plan(const struct put *u) {
-  const struct call *call = u->f->call;
-  if (u->own && call->vp->variant == u->v) return call->vp;
-  return plan_select(u->plan, u->words, call->cage->narrow);
-}
-
 /* An argument that this variant has no place for (open's mode) is no mistake: any has one. */
 static void choose_variant(lua_State *L, struct put *u) {
   int i, top = lua_gettop(L);
@@ -437,7 +423,10 @@ static int down(lua_State *L, struct put *u) {
     f->call->down_result = place(L, u);
     if (f->call->down_result != 0) return down_push(L, f);
   }
-  f->down.vp = down_plan(u);
+  if (u->own && f->call->vp->variant == u->v)
+    f->down.vp = f->call->vp;
+  else
+    f->down.vp = plan_select(u->plan, u->words, f->call->cage->narrow);
   f->down.own = u->own;
   memcpy(f->down.words, u->words, sizeof u->words);
   if (make_call(u) == VERDICT_DONE) return down_push(L, f);
@@ -464,7 +453,7 @@ static bool unchanged(lua_State *L, struct frame *f, int i) {
 
 /* A changed field goes back into a copy of its record, unless that is too short for any call. */
 static void unfold_field(lua_State *L, struct frame *f, const struct fold_param *p, int value,
-                         int slot) {
+                         int place) {
   const struct snapshot *snap = &f->call->snaps[p->arg];
   lua_Integer word = luaL_checkinteger(L, value);
   size_t size = snap->size;
@@ -473,11 +462,11 @@ static void unfold_field(lua_State *L, struct frame *f, const struct fold_param 
   if (snap->state != SNAP_HELD || snap->cut != CUT_NONE)
     bad_raise(L, f->shown->params[value - 1].name, snap);
   if (p->value + sizeof word > size) return;
-  if (lua_type(L, slot) == LUA_TSTRING) old = (const unsigned char *)lua_tostring(L, slot);
+  if (lua_type(L, place) == LUA_TSTRING) old = (const unsigned char *)lua_tostring(L, place);
   memcpy(copy, old, size);
   memcpy(copy + p->value, &word, sizeof word);
   lua_pushlstring(L, (const char *)copy, size);
-  lua_replace(L, slot);
+  lua_replace(L, place);
 }
 
 /* Puts the family's arguments (1..) into the member's places (base+1..). */

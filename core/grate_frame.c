@@ -183,20 +183,9 @@ static enum verdict handler_failed(struct frame *f) {
   return fail_closed(f->call, grate_message(f->co));
 }
 
-static enum verdict handler_ended(struct frame *f) {
-  enum verdict verdict = f->failed ? handler_failed(f) : f->verdict;
-  lua_settop(f->co, 0);
-  frame_put(f);
-  return verdict;
-}
-
-static enum verdict handler_cut(struct frame *f, enum verdict verdict) {
-  frame_cut(f);
-  return verdict;
-}
-
 static enum verdict resume(struct frame *f, int nargs) {
   struct lencase_grate *g = f->grate;
+  enum verdict verdict;
   int nres, status;
   stack_mark(g->L, top);
   assert(f->call != NULL && f->call->answer->ud != NULL && !f->waiting);
@@ -206,12 +195,20 @@ static enum verdict resume(struct frame *f, int nargs) {
   grate_time(g, f->co);
   status = lua_resume(f->co, g->L, nargs, &nres);
   stack_check(g->L, top, 0);
-  if (status == LUA_OK) return handler_ended(f);
-  if (status != LUA_YIELD) return handler_cut(f, handler_failed(f));
+  if (status == LUA_OK) {
+    verdict = f->failed ? handler_failed(f) : f->verdict;
+    lua_settop(f->co, 0);
+    frame_put(f);
+    return verdict;
+  }
   assert(!f->waiting || f->call->parked);
   if (f->waiting) return VERDICT_PARKED;
-  return handler_cut(
-      f, fail_closed(f->call, "a handler may not yield: it is a coroutine of lencase's own"));
+  if (status == LUA_YIELD)
+    verdict = fail_closed(f->call, "a handler may not yield: it is a coroutine of lencase's own");
+  else
+    verdict = handler_failed(f);
+  frame_cut(f);
+  return verdict;
 }
 
 /* Whether the handler sees anything of the arguments. */
@@ -241,27 +238,18 @@ static enum verdict start(struct call *call) {
   return resume(f, 0);
 }
 
-static enum verdict go_on(struct call *call) {
-  struct frame *f = call->frame;
-  assert(f->call == call && f->waiting && lua_status(f->co) == LUA_YIELD);
-  f->waiting = false;
-  return resume(f, 0);
-}
-
-static enum verdict drop(struct call *call) {
-  struct frame *f = call->frame;
-  if (f == NULL || f->call != call) return VERDICT_DONE; /* its handler has ended */
-  frame_cut(f);
-  return VERDICT_DONE;
-}
-
 enum verdict grate_handle(struct call *call, enum handler_event ev) {
+  struct frame *f = call->frame;
   switch (ev) {
     case HANDLER_START: return start(call);
-    case HANDLER_RESULT: return go_on(call);
+    case HANDLER_RESULT:
+      assert(f->call == call && f->waiting && lua_status(f->co) == LUA_YIELD);
+      f->waiting = false;
+      return resume(f, 0);
     case HANDLER_DROP: break;
   }
-  return drop(call);
+  if (f != NULL && f->call == call) frame_cut(f); /* else its handler has ended */
+  return VERDICT_DONE;
 }
 
 /* }========================================================================= */

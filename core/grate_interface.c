@@ -64,12 +64,6 @@ static struct grate_answer *answer_new(struct lencase_grate *g, const char *wher
   return a;
 }
 
-static void answer_free(struct lencase_grate *g, struct grate_answer *a) {
-  if (a->where != NULL) state_free(g->st, a->where, strlen(a->where) + 1);
-  plan_free(g->st, a->plan);
-  state_free(g->st, a, sizeof *a);
-}
-
 /* A layer denies hundreds of calls: such constants have no plan. */
 static int answer_plan(struct grate_answer *a, const struct grate_decl *d) {
   struct lencase_state *st = a->grate->st;
@@ -143,7 +137,9 @@ void grate_interface_free(struct lencase_grate *g) {
   while (g->answers != NULL) {
     struct grate_answer *a = g->answers;
     g->answers = a->next;
-    answer_free(g, a);
+    if (a->where != NULL) state_free(g->st, a->where, strlen(a->where) + 1);
+    plan_free(g->st, a->plan);
+    state_free(g->st, a, sizeof *a);
   }
 }
 

@@ -33,22 +33,17 @@ static int keep_header(lua_State *L, const void *p, size_t size, void *ud) {
   return 0;
 }
 
-static void own_header(lua_State *L, struct header *h) {
-  h->size = 0;
-  if (luaL_loadstring(L, "") != LUA_OK) lua_error(L);
-  lua_dump(L, keep_header, h, 1);
-  lua_pop(L, 1);
-}
-
 static bool is_bytecode(const char *data, size_t size) {
   return size > 0 && data[0] == LUA_SIGNATURE[0];
 }
 
 /* Raises an error that says why the bytecode is not for this Lua. */
 static void check_header(lua_State *L, const char *name, const char *data, size_t size) {
-  struct header own;
+  struct header own = {0};
   char lua[GRATE_LUA_NAME];
-  own_header(L, &own);
+  if (luaL_loadstring(L, "") != LUA_OK) lua_error(L);
+  lua_dump(L, keep_header, &own, 1);
+  lua_pop(L, 1);
   if (size >= HEADER_SIZE && memcmp(data, own.bytes, HEADER_SIZE) == 0) return;
   if (size < HEADER_SIZE || memcmp(data, LUA_SIGNATURE, HEADER_VERSION) != 0)
     luaL_error(L, "%s: it is not bytecode, or is truncated: compile it again", name);

@@ -170,13 +170,6 @@ static void out_values(lua_State *L, struct frame *f, int first, struct marshal_
   for (i = 0; i < n; i++) out_value(L, f, vp->out[i].arg, first + i, fault);
 }
 
-/* As the kernel reports a call that was carried out and whose result could not be written. */
-static int64_t caller_faulted(struct frame *f, const struct marshal_fault *fault) {
-  call_mistake(f->call, f->call->vp->variant->params[fault->arg].name, fault->addr, fault->size,
-               "cannot be written", "the caller gets EFAULT");
-  return -EFAULT;
-}
-
 void grate_take_results(lua_State *L, struct frame *f, int first) {
   struct call *call = f->call;
   struct marshal_fault fault = {0};
@@ -193,6 +186,11 @@ void grate_take_results(lua_State *L, struct frame *f, int first) {
     luaL_checkstack(L, LUA_MINSTACK, "results of a call");
     out_values(L, f, first + 2, &fault);
   }
-  call->result = fault.size > 0 ? caller_faulted(f, &fault) : result;
+  if (fault.size > 0) { /* the kernel, too, reports that of a call that it has carried out */
+    call_mistake(call, call->vp->variant->params[fault.arg].name, fault.addr, fault.size,
+                 "cannot be written", "the caller gets EFAULT");
+    result = -EFAULT;
+  }
+  call->result = result;
   f->verdict = VERDICT_DONE;
 }

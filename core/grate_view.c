@@ -104,19 +104,6 @@ static lua_Integer int_get(const unsigned char *data, unsigned width, bool is_si
   return is_signed ? (lua_Integer)(int64_t)(n << shift) >> shift : (lua_Integer)n;
 }
 
-static void int_set(unsigned char *data, unsigned width, lua_Integer n) {
-  memcpy(data, &n, width);
-}
-
-static void touch(struct view *v) {
-  for (; v != NULL; v = v->whole) v->dirty = true;
-}
-
-static void chars_push(lua_State *L, const struct sig_field *f, const unsigned char *data) {
-  const unsigned char *nul = memchr(data, 0, f->count);
-  lua_pushlstring(L, (const char *)data, nul != NULL ? (size_t)(nul - data) : f->count);
-}
-
 /* Element 'i' of a field, from 0. */
 static void element_push(lua_State *L, struct view *v, const struct sig_field *f,
                          unsigned char *data, size_t i) {
@@ -157,7 +144,8 @@ static int field_get(lua_State *L, struct view *v, const char *name) {
   else if (f == NULL)
     lua_pushnil(L);
   else if (f->kind == FIELD_CHARS)
-    chars_push(L, f, v->data + f->offset);
+    lua_pushlstring(L, (const char *)v->data + f->offset,
+                    strnlen((const char *)v->data + f->offset, f->count));
   else if (f->count == 1)
     element_push(L, v, f, v->data + f->offset, 0);
   else
@@ -176,7 +164,8 @@ static void field_fill(lua_State *L, int value, const struct sig_field *f, unsig
   } else if (f->kind == FIELD_RECORD) {
     view_fill(L, value, f->record, data, NULL);
   } else if (f->count == 1) {
-    int_set(data, f->width, luaL_checkinteger(L, value));
+    lua_Integer n = luaL_checkinteger(L, value);
+    memcpy(data, &n, f->width); /* little-endian, as all hosts are */
   } else {
     luaL_error(L, "field %s is an array: set its bytes by a string", f->name);
   }
@@ -331,11 +320,11 @@ static int item_set(lua_State *L, struct view *v) {
 }
 
 static int view_newindex(lua_State *L) {
-  struct view *v = view_self(L);
+  struct view *v = view_self(L), *whole;
   const struct sig_field *f;
   if (!v->writable || v->kind == VIEW_IOVEC)
     return luaL_error(L, "this view is read-only: the call only reads the argument");
-  touch(v);
+  for (whole = v; whole != NULL; whole = whole->whole) whole->dirty = true;
   if (!v->single || v->record == NULL) return item_set(L, v);
   f = field_held(v, luaL_checkstring(L, 2));
   if (f == NULL) return luaL_error(L, "%s has no field %s", v->record->name, lua_tostring(L, 2));

@@ -125,12 +125,6 @@ static int want_bytes(struct marshal *m, int arg, struct snap_part *part, uint64
   return status;
 }
 
-static void part_read(const struct want *w) {
-  w->part->size = w->got;
-  w->part->cut = CUT_FAULT;
-  if (w->got == 0) w->part->data = NULL;
-}
-
 /* The size in a struct may have grown since it was read: the struct ends where its bytes do. */
 static bool outgrown(const struct sig_param *p, const struct snapshot *s) {
   return p->size == SIZE_FIELD && s->size >= p->count + sizeof(uint32_t) &&
@@ -140,7 +134,9 @@ static bool outgrown(const struct sig_param *p, const struct snapshot *s) {
 static int bytes_read(struct marshal *m, const struct want *w) {
   struct snapshot *s = &m->snaps[w->arg];
   if (w->got < w->seg.size && w->part != NULL) {
-    part_read(w);
+    w->part->size = w->got;
+    w->part->cut = CUT_FAULT;
+    if (w->got == 0) w->part->data = NULL;
   } else if (w->got == 0) {
     give_up(m, w->arg, CUT_FAULT);
   } else if (w->part == NULL) {
@@ -212,24 +208,18 @@ static int want_string(struct marshal *m, int arg, uint64_t addr, struct snap_pa
   return LENCASE_OK;
 }
 
-/* A string without an end is bad; what there is of it is kept, for the kernel to judge. */
-static void string_cut(struct marshal *m, const struct want *w, unsigned char *data, size_t size) {
-  if (w->part == NULL) give_up(m, w->arg, CUT_FAULT);
-  if (w->part != NULL) w->part->cut = CUT_FAULT;
-  string_held(m, w->arg, w->part, data, size);
-}
-
 static int string_read(struct marshal *m, const struct want *w) {
   unsigned char *start = (unsigned char *)w->seg.data - w->before;
   uint64_t addr = w->seg.addr - w->before;
   const unsigned char *nul = memchr(w->seg.data, 0, w->got);
-  if (nul != NULL && (size_t)(nul - start) >= m->cage->st->config.max_string) return LENCASE_ELIMIT;
-  if (nul != NULL)
-    string_held(m, w->arg, w->part, start, (size_t)(nul - start));
-  else if (w->got == w->seg.size)
-    return want_string(m, w->arg, addr, w->part, start, w->before + w->got, w->room);
-  else
-    string_cut(m, w, start, w->before + w->got);
+  size_t size = nul != NULL ? (size_t)(nul - start) : w->before + w->got;
+  if (nul != NULL && size >= m->cage->st->config.max_string) return LENCASE_ELIMIT;
+  if (nul == NULL && w->got == w->seg.size)
+    return want_string(m, w->arg, addr, w->part, start, size, w->room);
+  /* a string without an end is bad; what there is of it is kept, for the kernel to judge */
+  if (nul == NULL && w->part == NULL) give_up(m, w->arg, CUT_FAULT);
+  if (nul == NULL && w->part != NULL) w->part->cut = CUT_FAULT;
+  string_held(m, w->arg, w->part, start, size);
   return LENCASE_OK;
 }
 

@@ -18,8 +18,12 @@ enum { CHUNK_MIN = 16, CHUNK_KEEP = 0 };
 enum { CHUNK_MIN = 16 * 1024, CHUNK_KEEP = 8 * 1024 * 1024 };
 #endif
 
+/* Of 'size' bytes at least. */
 static struct arena_chunk *chunk_new(struct arena *a, size_t size) {
-  struct arena_chunk *c = state_realloc(a->st, NULL, 0, sizeof *c + size);
+  struct arena_chunk *c;
+  if (size < a->hint) size = a->hint;
+  if (size < CHUNK_MIN) size = CHUNK_MIN;
+  c = state_realloc(a->st, NULL, 0, sizeof *c + size);
   if (c == NULL) return NULL;
   c->next = a->chunks;
   c->size = size;
@@ -28,18 +32,13 @@ static struct arena_chunk *chunk_new(struct arena *a, size_t size) {
   return c;
 }
 
-static size_t chunk_size(const struct arena *a, size_t size) {
-  if (size < a->hint) size = a->hint;
-  return size < CHUNK_MIN ? CHUNK_MIN : size;
-}
-
 void *arena_new(struct arena *a, size_t size) {
   struct arena_chunk *c = a->chunks;
   void *p;
   if (size > SIZE_MAX / 2) return NULL;
   size = (size + 15) & ~(size_t)15;
   if (c == NULL || c->size - c->used < size) {
-    c = chunk_new(a, chunk_size(a, size));
+    c = chunk_new(a, size);
     if (c == NULL) return NULL;
   }
   assert(c->used % 16 == 0 && size <= c->size - c->used);
@@ -56,15 +55,10 @@ void arena_free(struct arena *a) {
   }
 }
 
-static size_t total(const struct arena *a) {
-  size_t n = 0;
-  const struct arena_chunk *c;
-  for (c = a->chunks; c != NULL; c = c->next) n += c->size;
-  return n;
-}
-
 void arena_reset(struct arena *a) {
-  size_t size = total(a);
+  const struct arena_chunk *c;
+  size_t size = 0;
+  for (c = a->chunks; c != NULL; c = c->next) size += c->size;
   if (size == 0) return;
   if (size <= CHUNK_KEEP && a->chunks->next == NULL) {
     a->chunks->used = 0;

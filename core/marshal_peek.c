@@ -96,11 +96,6 @@ static const struct snapshot *held_at(const struct snapshot *held, int arg) {
   return held != NULL && held[arg].state == SNAP_HELD ? &held[arg] : NULL;
 }
 
-static void peek_text(struct peek *p) {
-  p->fault = p->snap.state != SNAP_HELD;
-  p->size = p->snap.size;
-}
-
 static uint64_t runs_size(const struct snapshot *runs) {
   uint64_t total = 0;
   uint32_t i;
@@ -149,7 +144,8 @@ struct peek marshal_peek(struct lencase_cage *cage, const struct sig_variant *v,
     case SIG_STRING:
     case SIG_STRV:
       p.snap = read_whole(cage, v, arg, words, held, arena);
-      peek_text(&p);
+      p.fault = p.snap.state != SNAP_HELD;
+      p.size = p.snap.size;
       break;
     case SIG_IOVEC: peek_iovec(cage, v, arg, words, held, limit, arena, &p); break;
     case SIG_BYTES:

@@ -47,18 +47,15 @@ static bool needs_in(const struct variant_plan *vp, int arg) {
   return (p->dir & SIG_IN) || p->kind == SIG_IOVEC; /* its array is always in */
 }
 
-static bool needs_out(const struct variant_plan *vp, int arg) {
-  const struct sig_param *p = &vp->variant->params[arg];
-  return has_bytes(p) && (p->dir & SIG_OUT) && (vp->mode[arg] & LENCASE_P_COPY);
-}
-
 static void compile(struct variant_plan *vp, const struct sig_variant *v, lencase_policy policy) {
   int i;
   vp->variant = v;
   for (i = 0; i < v->nparams; i++) vp->mode[i] = mode_of(policy, i, &v->params[i]);
   for (i = 0; i < v->nparams; i++) {
-    if (needs_in(vp, i)) add_step(vp->in, &vp->nin, &v->params[i], i);
-    if (needs_out(vp, i)) add_step(vp->out, &vp->nout, &v->params[i], i);
+    const struct sig_param *p = &v->params[i];
+    if (needs_in(vp, i)) add_step(vp->in, &vp->nin, p, i);
+    if (has_bytes(p) && (p->dir & SIG_OUT) && (vp->mode[i] & LENCASE_P_COPY))
+      add_step(vp->out, &vp->nout, p, i);
   }
 }
 

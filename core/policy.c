@@ -20,21 +20,16 @@ unsigned policy_of(lencase_policy p, int arg, bool is_pointer) {
   return from_sets(NIBBLE(p >> LENCASE_P_SETS, arg), is_pointer) | once;
 }
 
-static bool contradicts(unsigned own) {
-  unsigned choice = own & CHOICES;
-  return (choice & (choice - 1)) != 0;
-}
-
 int policy_check(struct lencase_state *st, lencase_policy p, const char *name, int nparams) {
   const lencase_policy known =
       LENCASE_PASS_THROUGH_ALL | (((lencase_policy)1 << LENCASE_P_SETS) - 1);
   int arg;
   for (arg = 0; arg < LENCASE_MAXARGS; arg++) {
-    unsigned own = NIBBLE(p, arg);
+    unsigned own = NIBBLE(p, arg), choice = own & CHOICES;
     if (arg >= nparams && own != 0)
       return state_fail(st, LENCASE_EINVAL, "the policy names argument %d, but %s has %d", arg + 1,
                         name, nparams);
-    if (contradicts(own))
+    if ((choice & (choice - 1)) != 0) /* more than one bit */
       return state_fail(st, LENCASE_EINVAL,
                         "the policy gives argument %d of %s more than one thing to do; use "
                         "one of copy, pass, addr",

@@ -145,7 +145,7 @@ static struct route_link *links_of(const struct route_table *t, int32_t nr) {
 }
 
 /* The place of the links of 'nr'; NULL for a far number that was never handled. */
-static struct route_link **slot(struct route_table *t, int32_t nr) {
+static struct route_link **links_at(struct route_table *t, int32_t nr) {
   size_t place;
   if (nr < ROUTE_DIRECT) return &t->direct[nr];
   place = far_place(t, nr);
@@ -155,7 +155,7 @@ static struct route_link **slot(struct route_table *t, int32_t nr) {
 /* Replaces the links of 'nr' and takes these over. The table must be unshared. */
 static int set_links(struct lencase_state *st, struct route_table *t, int32_t nr,
                      struct route_link *links) {
-  struct route_link **at = slot(t, nr), *old;
+  struct route_link **at = links_at(t, nr), *old;
   assert(t->refs == 1);
   if (at == NULL) {
     if (far_insert(st, t, nr, links) == LENCASE_OK) return LENCASE_OK;
@@ -192,16 +192,15 @@ int32_t route_next(const struct route_table *t, int32_t after) {
 
 /* {================================ adding ================================= */
 
-/* Whether two entries of one owner and number would take the same calls. */
-static bool entries_conflict(const struct route_entry *a, const struct route_entry *b) {
-  if (a->status == ROUTE_ABSENT || b->status == ROUTE_ABSENT) return false;
-  return a->family == a->nr || b->family == b->nr || a->family == b->family;
-}
-
+/* Two entries of one owner and number must not take the same calls. */
 static bool may_add(const struct route_link *have, const struct route_entry *entry) {
-  for (; have != NULL && have->entry->owner == entry->owner && have->entry->status != ROUTE_DENIED;
-       have = have->next)
-    if (entries_conflict(have->entry, entry)) return false;
+  for (; have != NULL && have->entry->owner == entry->owner; have = have->next) {
+    const struct route_entry *e = have->entry;
+    if (e->status == ROUTE_DENIED) return true;
+    if (e->status == ROUTE_ABSENT || entry->status == ROUTE_ABSENT) continue;
+    if (e->family == e->nr || entry->family == entry->nr || e->family == entry->family)
+      return false;
+  }
   return true;
 }
 
@@ -239,15 +238,10 @@ static bool named(const struct route_entry *entry, int32_t nr) {
   return nr == LENCASE_MATCH_ALL || entry->nr == nr || entry->family == nr;
 }
 
-static bool has(const struct route_link *link, const struct route_entry *entry) {
-  while (link != NULL && (!link->registered || link->entry != entry)) link = link->next;
-  return link != NULL;
-}
-
-/* The first to be asked; NULL: none. */
-static const struct route_interface *holder(const struct route_link *link) {
-  link = first_registered(link);
-  return link != NULL ? link->entry->owner : NULL;
+static const struct route_link *link_to(const struct route_link *link,
+                                        const struct route_entry *entry) {
+  while (link != NULL && link->entry != entry) link = link->next;
+  return link;
 }
 
 /* A change to the links of one number. */
@@ -282,25 +276,20 @@ static int links_again(struct lencase_state *st, const struct route_link *link,
   return *copy != NULL ? LENCASE_OK : state_fail(st, LENCASE_ENOMEM, "no memory for a route");
 }
 
-static bool linked(const struct route_link *link, const struct route_entry *entry) {
-  while (link != NULL && link->entry != entry) link = link->next;
-  return link != NULL;
-}
-
 static int bind_entry(struct lencase_state *st, struct route_table *t,
                       const struct route_entry *entry, bool replace) {
   const struct route_link *links = route_links(t, entry->nr);
-  const struct route_interface *by = holder(links);
+  const struct route_link *first = first_registered(links), *own = link_to(links, entry);
   const struct change c = {.activate = entry, .replace = replace};
   struct route_link *again;
   char buf[64];
   int status;
-  if (!replace && by != NULL && by != entry->owner)
+  if (!replace && first != NULL && first->entry->owner != entry->owner)
     return state_fail(st, LENCASE_EEXIST, "another grate handles %s: ask for replacing it",
                       sig_name(entry->nr, buf, sizeof buf));
-  if (by == entry->owner && has(links, entry)) return LENCASE_OK;
+  if (own != NULL && own->registered && first->entry->owner == entry->owner) return LENCASE_OK;
   status = links_again(st, links, &c, &again);
-  if (status == LENCASE_OK && !linked(again, entry)) {
+  if (status == LENCASE_OK && own == NULL) {
     again = link_new(st, entry, true, again);
     if (again == NULL) status = state_fail(st, LENCASE_ENOMEM, "no memory for a route");
   }
