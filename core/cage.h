@@ -30,7 +30,7 @@ enum cage_event {
   CAGE_EXIT  /* it has ended, 'status' as in waitpid(2); its memory is gone */
 };
 
-/* A watcher, such as a grate: it is told. Linked in by cage_watch, owned by the caller. */
+/* Gets the events of all cages, as a grate does. Linked in by cage_watch, owned by the caller. */
 struct cage_watcher {
   void (*event)(struct cage_watcher *w, struct lencase_cage *cage, enum cage_event ev, int status);
   struct cage_watcher *next;

@@ -29,7 +29,7 @@ struct call_edge {
   struct call_edge *next;
 };
 
-/* Of one handler's calls. */
+/* How often the calls of one handler had arguments that could not be copied. */
 struct call_mistakes {
   const struct route_entry *entry;
   int32_t nr;
@@ -715,7 +715,7 @@ static bool any_cut(const struct snapshot *snap) {
   return false;
 }
 
-/* All that is to be laid out is what the caller has at that address. */
+/* Whether all that is to be laid out is in the caller's memory, at the very addresses. */
 static bool all_callers(const struct sig_variant *v, const struct snapshot *const *laid,
                         const uint64_t words[LENCASE_MAXARGS]) {
   int i;

@@ -32,12 +32,12 @@ struct call {
   struct call_edge *edges;        /* the same, of bytes that end early */
   struct marshal_fault
       limited;     /* the argument that exceeded a limit and is copied in part; size 0: none */
-  uint64_t copied; /* the bytes of that which were */
+  uint64_t copied; /* how many bytes of it were */
   struct call_cross *cross;     /* arguments that belong to other cages; NULL: none */
   const struct route_table *to; /* where its handler lets it through to; NULL: to the next */
   void *record;                 /* the recorder's own; NULL: the call is not recorded */
   bool parked;
-  bool detached;       /* no program made it, nor its handler: nothing can be carried out for it */
+  bool detached;       /* a grate made it outside of a handler: no host can carry it out */
   bool bare;           /* a grate above let it through, no grate below handles it */
   unsigned depth;      /* how many grates are above */
   struct call *parent; /* the call whose handler made this one; NULL: the cage's program did */
@@ -114,7 +114,7 @@ void call_forget_mistakes(struct lencase_state *st);
 bool call_wanted(const struct lencase_cage *cage, int32_t nr,
                  const uint64_t words[LENCASE_MAXARGS]);
 
-/* For a host that builds its filter: see route_next; *links are those who may handle it. */
+/* For a host that builds its filter: see route_next; *links are the entries that may handle it. */
 int32_t call_next_wanted(const struct lencase_cage *cage, int32_t after,
                          const struct route_link **links);
 

@@ -51,7 +51,7 @@ static struct variant_plan only(const struct call_cross *x, const struct lencase
 
 /* {============================== into the cage ============================ */
 
-/* What cannot be brought over whole is not brought over. */
+/* A status: an argument is brought over whole, or not at all. */
 static int whole(const struct snapshot *snap) {
   static const int status_of[] = {[CUT_NONE] = LENCASE_OK,
                                   [CUT_FAULT] = LENCASE_EFAULT,

@@ -36,7 +36,7 @@ static int bad_flags(struct lencase_state *st, const char *function, unsigned fl
                     known);
 }
 
-/* A cage that is there to stay: a status, *out is it. */
+/* The cage with this id, which is not about to end: *out. A status. */
 static int find_cage(struct lencase_state *st, uint64_t id, struct lencase_cage **out) {
   *out = cage_by_id(st, id);
   if (*out == NULL)
@@ -111,7 +111,7 @@ struct copy {
   uint64_t type;
 };
 
-/* The bytes of a string at most: as much as can be read, up to its NUL. */
+/* Reads what is to be copied; of a string no more than its NUL. */
 static int read_some(struct lencase_state *st, struct lencase_cage *cage, const struct copy *copy,
                      unsigned char *data, size_t *size) {
   struct mem_seg seg = {copy->src, data, *size};

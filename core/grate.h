@@ -58,16 +58,16 @@ struct lencase_grate {
   struct cage_watcher watcher;
   struct route_interface interface;
   struct route_branches branches; /* stacks inside of it */
-  struct route_table *below;      /* its own table: who handles the calls it makes */
+  struct route_table *below;      /* its own table: where the calls that it makes go */
   struct grate_entry *entries;    /* every one ever made */
   struct grate_answer *answers;   /* the same: a call may have been given an old one */
   struct plan_list *plans;        /* for its own calls */
   struct frame *frames, *all_frames;
-  int events;               /* reference of the Lua function that gets events */
-  uint64_t bytes;           /* that its Lua state holds */
-  unsigned ticks;           /* of the count hook since the last resume */
-  volatile int interrupted; /* 1, from a signal's handler: those that take long are cut short */
-  int64_t started;          /* ns of processor time at the first tick */
+  int events;          /* reference of the Lua function that gets events */
+  uint64_t bytes;      /* that its Lua state holds */
+  unsigned ticks;      /* of the count hook since the last resume */
+  volatile int sigint; /* Ctrl-C was pressed: a signal handler sets 1; see grate_time.c */
+  int64_t started;     /* ns of processor time at the first tick */
   enum on_error on_error;
   int error; /* ON_ERROR_ERRNO: the errno */
   uint32_t handler_ms;
@@ -95,12 +95,12 @@ struct frame {
   int ref;              /* of co */
   int views;            /* reference of a table: the views made so far */
   int nviews, allviews; /* of them in use; made */
-  uint32_t stamp;       /* changes when the call ends: views know by it */
+  uint32_t stamp;       /* changes when the call ends: views made before are dead */
   struct down down;
   struct snapshot outs[LENCASE_MAXARGS]; /* of the downcall made last */
   enum verdict verdict;
   uint64_t target; /* of the downcall to be made next: id of the cage it is for; 0: the caller's */
-  bool waiting;    /* yielded for a downcall */
+  bool waiting;    /* it has yielded and waits for a downcall */
   bool failed;     /* its handler raised an error */
 };
 
@@ -145,7 +145,7 @@ int grate_run(struct lencase_grate *g, const struct grate_script *script);
 
 /*
 ** Runs protected: modules of the state's that are compiled already are found before files, unless
-** their file says something else by now.
+** their file has changed since.
 */
 void grate_know_modules(lua_State *L);
 
@@ -213,7 +213,7 @@ void grate_reload_begin(struct lencase_grate *g);
 bool grate_stage(lua_State *L, const struct grate_decl *decl);
 void grate_commit(lua_State *L);
 
-/* Without a time limit: what cannot be left half done. Calls the function on top of the stack. */
+/* Calls the function on top of the stack, without a time limit: it must not stop half-way. */
 int grate_call_untimed(lua_State *L, int nresults);
 
 /* From now on 'L' has the time that a handler has. */

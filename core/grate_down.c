@@ -135,7 +135,7 @@ static void put_bytes(lua_State *L, struct put *u, int i) {
   if (is_unchanged(u, i)) u->snaps[i].addr = u->f->call->words[i];
 }
 
-/* The handler hands back the view it was shown, as it was. */
+/* The argument is the view that the handler was shown, unchanged. */
 static bool is_own_view(lua_State *L, const struct put *u, int i) {
   const struct view *v = lua_isuserdata(L, i + 1) && u->own ? view_at(L, i + 1) : NULL;
   const struct snapshot *snap = &u->f->call->snaps[i];
@@ -204,7 +204,7 @@ static void check_count(lua_State *L, const struct put *u, int i, uint64_t have)
     luaL_error(L, "%s: %s is %d, but %s has %d", u->name, count->name, (int)n, p->name, (int)have);
 }
 
-/* Another count for what is the caller's own reaches no further than the caller's. */
+/* A count that replaces the caller's must not exceed the memory that the caller has there. */
 static void fit_own_count(lua_State *L, struct put *u, int i) {
   const struct sig_param *p = &u->v->params[i], *count = &u->v->params[p->size_arg];
   const struct call *call = u->f->call;
@@ -326,7 +326,7 @@ static int down_push(lua_State *L, struct frame *f) {
   struct marshal_fault fault;
   int i, status;
   stack_mark(L, top);
-  assert(f->call != NULL && !call->parked && !f->waiting);
+  assert(call->frame == f && !call->parked && !f->waiting);
   if (call->down_result < 0 && call->down_result >= -ERRNO_MAX) {
     call_down_over(call);
     lua_pushinteger(L, -1);

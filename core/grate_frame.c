@@ -152,7 +152,7 @@ const char *grate_message(lua_State *L) {
   return s != NULL ? s : "the script raised an error that is no string";
 }
 
-/* Returns whether it worked; an error leaves its message. */
+/* The script's function has returned, or failed: then its message stays on the stack. */
 static int handler_over(lua_State *co, int status, lua_KContext ctx) {
   struct frame *f = grate_frame(co);
   (void)ctx;

@@ -23,8 +23,12 @@ struct native {
 
 static const char unnamed[] = "C grate";
 
-static struct call *call_of(const lencase_call *call) {
-  return (struct call *)(uintptr_t)call;
+static struct call *call_of(lencase_call *call) {
+  return (struct call *)call;
+}
+
+static const struct call *const_call_of(const lencase_call *call) {
+  return (const struct call *)call;
 }
 
 /* {================================== life ================================= */
@@ -127,7 +131,7 @@ static int native_build(struct lencase_grate *g, const lencase_interface *interf
   if (interface->name == NULL) g->native->interface.name = unnamed;
   g->watcher.event = native_event;
   status = add_entries(g);
-  if (status != LENCASE_OK) { /* nothing of it is left in force */
+  if (status != LENCASE_OK) { /* the table is what it was before */
     struct route_table *half = g->st->first_routes;
     g->st->first_routes = before;
     before = half;
@@ -136,7 +140,7 @@ static int native_build(struct lencase_grate *g, const lencase_interface *interf
   return status;
 }
 
-/* LENCASE_EINVAL: nothing of it is looked at further. */
+/* LENCASE_EINVAL: no grate can be made of it. */
 static int check_interface(lencase_state *st, const lencase_interface *i) {
   const char *name = i->name != NULL ? i->name : unnamed;
   unsigned unknown = i->flags & ~LENCASE_UNREGISTERED;
@@ -178,21 +182,21 @@ LENCASE_PUBLIC uint64_t lencase_grate_id(const lencase_grate *grate) {
 /* {================================= calls ================================= */
 
 LENCASE_PUBLIC int32_t lencase_call_number(const lencase_call *call) {
-  return call_of(call)->nr;
+  return const_call_of(call)->nr;
 }
 
 LENCASE_PUBLIC lencase_cage *lencase_call_cage(const lencase_call *call) {
-  return call_of(call)->cage;
+  return const_call_of(call)->cage;
 }
 
 LENCASE_PUBLIC uint64_t lencase_call_word(const lencase_call *call, int n) {
-  return n >= 1 && n <= LENCASE_MAXARGS ? call_of(call)->words[n - 1] : 0;
+  return n >= 1 && n <= LENCASE_MAXARGS ? const_call_of(call)->words[n - 1] : 0;
 }
 
 static const struct snapshot *held(const lencase_call *call, int n) {
   const struct snapshot *snap;
   if (n < 1 || n > LENCASE_MAXARGS) return NULL;
-  snap = &call_of(call)->snaps[n - 1];
+  snap = &const_call_of(call)->snaps[n - 1];
   return snap->state == SNAP_HELD ? snap : NULL;
 }
 
@@ -212,7 +216,7 @@ LENCASE_PUBLIC const void *lencase_call_part(const lencase_call *call, int n, si
 }
 
 LENCASE_PUBLIC int lencase_call_is_bad(const lencase_call *call, int n) {
-  return n >= 1 && n <= LENCASE_MAXARGS && call_of(call)->snaps[n - 1].state == SNAP_BAD;
+  return n >= 1 && n <= LENCASE_MAXARGS && const_call_of(call)->snaps[n - 1].state == SNAP_BAD;
 }
 
 LENCASE_PUBLIC void *lencase_call_memory(lencase_call *call, size_t size) {
@@ -229,7 +233,7 @@ LENCASE_PUBLIC void lencase_call_answer(lencase_call *call, int64_t result) {
 }
 
 LENCASE_PUBLIC int64_t lencase_call_result(const lencase_call *call) {
-  return call_of(call)->down_result;
+  return const_call_of(call)->down_result;
 }
 
 static lencase_verdict verdict_of(enum verdict verdict) {

@@ -125,7 +125,7 @@ static bool room_told(const struct frame *f, int arg, uint64_t *room, struct mar
   return false;
 }
 
-/* What was read of partly readable memory has that length, whatever its type. */
+/* Memory that is readable in part is written as far as it was read, whatever its type. */
 static bool put_cut(lua_State *L, struct frame *f, int arg, int index,
                     struct marshal_fault *fault) {
   const struct snapshot *seen = &f->outs[arg];

@@ -17,16 +17,16 @@ static int64_t processor_ns(void) {
 
 static void watch_time(lua_State *L, lua_Debug *ar);
 
-/* Values of 'interrupted': by Ctrl-C; one period of the hook later; the error was raised. */
-enum { INTERRUPT_REQUESTED = 1, INTERRUPT_PENDING = 2, INTERRUPT_RAISED = 3 };
+/* Values of 'sigint': by a signal handler; one period of the hook later; the error was raised. */
+enum { SIGINT_SEEN = 1, SIGINT_PENDING = 2, SIGINT_RAISED = 3 };
 
 /* A handler that ends soon is left alone; later every instruction is an error. */
 static void cut_short(struct lencase_grate *g, lua_State *L) {
-  if (g->interrupted == INTERRUPT_REQUESTED) {
-    g->interrupted = INTERRUPT_PENDING;
+  if (g->sigint == SIGINT_SEEN) {
+    g->sigint = SIGINT_PENDING;
     return;
   }
-  g->interrupted = INTERRUPT_RAISED;
+  g->sigint = SIGINT_RAISED;
   lua_sethook(L, watch_time, LUA_MASKCOUNT, 1);
   luaL_error(L, "interrupted");
 }
@@ -38,7 +38,7 @@ static void cut_short(struct lencase_grate *g, lua_State *L) {
 static void watch_time(lua_State *L, lua_Debug *ar) {
   struct lencase_grate *g = grate_of(L);
   int64_t now = processor_ns();
-  if (g->interrupted != 0) cut_short(g, L);
+  if (g->sigint != 0) cut_short(g, L);
   if (g->ticks++ == 0) {
     g->started = now;
     return;
@@ -52,7 +52,7 @@ static void watch_time(lua_State *L, lua_Debug *ar) {
 
 void grate_time(struct lencase_grate *g, lua_State *L) {
   g->ticks = 0;
-  if (g->interrupted != INTERRUPT_REQUESTED) g->interrupted = 0;
+  if (g->sigint != SIGINT_SEEN) g->sigint = 0;
   if (lua_gethookcount(L) != HOOK_COUNT) lua_sethook(L, watch_time, LUA_MASKCOUNT, HOOK_COUNT);
 }
 

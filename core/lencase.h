@@ -343,7 +343,7 @@ lencase_verdict lencase_make_call(lencase_call *call, int32_t callnum,
 /* {==================================== 3i ================================= */
 
 /*
-** Lind's 3i: who handles which call of which cage can change while cages run. What is called a
+** Lind's 3i: which grate handles a call of a cage can change while cages run. What is called a
 ** handler's grate there is a grate of the state's here, cages and grates are named by their ids.
 ** The three below are calls themselves, with Lind's numbers, when a grate makes them: the grates
 ** below it may handle them as any other. These functions are for the owner of the state, and call
@@ -374,7 +374,7 @@ uint64_t lencase_cage_id(const lencase_cage *cage);
 lencase_cage *lencase_cage_by_id(lencase_state *st, uint64_t id);
 
 /*
-** Puts the grate's handler for 'callnum' in force for a cage: 'callnum' with its family, as the
+** Registers the grate's handler for 'callnum' with a cage: 'callnum' with its family, as the
 ** grate declared it (a call that the cage's other grates pass through to is not changed: they
 ** have tables of their own). 'flags': 0, LENCASE_REPLACE or LENCASE_DEREGISTER.
 ** Registering what is registered is no error. Calls under way end as they began; children that

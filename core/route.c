@@ -1,5 +1,5 @@
 /*
-** route.c - per cage, callnum -> who handles it
+** route.c - per cage: which handler a call number goes to
 **
 ** The kernel's numbers are an array; the few above it (3i's, an author's own)
 ** a sorted list, found by halving. Cages that were forked share a table until it changes, and

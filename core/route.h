@@ -1,5 +1,5 @@
 /*
-** route.h - per cage, callnum -> who handles it
+** route.h - per cage: which handler a call number goes to
 */
 
 #ifndef ROUTE_H
@@ -23,12 +23,12 @@ enum handler_event {
 */
 typedef enum verdict (*handler_fn)(struct call *call, enum handler_event ev);
 
-/* What a grate handles: its entries, whether they are in force anywhere or not. */
+/* What a grate handles: its entries, whether they are registered with a cage or not. */
 struct route_interface {
   uint64_t id; /* of the grate; never used again within the state */
   struct route_entry *entries;
   struct route_interface *next;
-  bool inside; /* of a branch: who gets its calls is for the grate around it to say */
+  bool inside; /* of a branch: the grate around it chooses the calls that it gets */
 };
 
 enum { ROUTE_TESTS = 4 };
@@ -108,15 +108,15 @@ int route_add(struct lencase_state *st, struct route_table **t, const struct rou
               bool registered);
 
 /*
-** register_handler: puts the entries of an interface that handle 'nr', or see it in their
-** prototype (its family), in force in *t; LENCASE_MATCH_ALL: all of them. LENCASE_ENOENT: it has
+** register_handler: registers with *t the entries of an interface that handle 'nr', or see it in
+** their prototype (its family); LENCASE_MATCH_ALL: all of them. LENCASE_ENOENT: it has
 ** none such; LENCASE_EEXIST: another grate handles one of the calls, and 'replace' is false (else
 ** that one is not asked any more); LENCASE_ENOMEM. After a failure the table is as it was.
 */
 int route_bind(struct lencase_state *st, struct route_table **t, struct route_interface *of,
                int32_t nr, bool replace);
 
-/* The reverse; 'of' NULL: any that handles it. LENCASE_ENOENT: none did; LENCASE_ENOMEM. */
+/* deregister; 'of' NULL: the entries of all grates. LENCASE_ENOENT: none did; LENCASE_ENOMEM. */
 int route_unbind(struct lencase_state *st, struct route_table **t, const struct route_interface *of,
                  int32_t nr);
 
@@ -144,7 +144,7 @@ void route_interface_open(struct lencase_state *st, struct route_interface *of);
 void route_interface_close(struct lencase_state *st, struct route_interface *of);
 struct route_interface *route_interface_by_id(struct lencase_state *st, uint64_t id);
 
-/* 'entry', complete, becomes one of its owner's. */
+/* Adds a complete entry to the interface of its owner. */
 void route_declare(struct route_entry *entry);
 
 /* {================================ branches =============================== */

@@ -16,7 +16,7 @@
 enum { STATE_ERROR_MAX = 1024 };
 
 /*
-** What a host has to say to the grates, by the name of an event, and gets from them. A grate is
+** An event that a host reports to the grates, by its name, and what they answer. A grate is
 ** known by its place in the state's list, which is the same wherever the same scripts are loaded.
 */
 struct state_news {

@@ -36,7 +36,8 @@ struct bind_state *bind_state_at(lua_State *L, int index);
 
 /*
 ** Around functions of the core that log, or ask a bottom: these call Lua, and there must not
-** be any longjmp over the core. bind_enter returns who was inside before, for bind_leave.
+** be any longjmp over the core. bind_enter returns the Lua state that was inside before,
+** for bind_leave.
 */
 lua_State *bind_enter(struct bind_state *b, lua_State *L);
 void bind_leave(struct bind_state *b, lua_State *before);

@@ -1,5 +1,5 @@
 /*
-** files.c - what we write: files that the programs which are run do not get
+** files.c - files and streams that lencase writes; the programs that it runs do not inherit them
 */
 
 #include <errno.h>
@@ -49,7 +49,7 @@ static struct output *output_at(lua_State *L, int index) {
   return o;
 }
 
-/* What standard error is at may be shared with programs that do not want to wait for it. */
+/* Standard error may be shared with a program that has made it non-blocking: then we wait. */
 static int write_some(int fd, const char **at, size_t *left) {
   struct pollfd room = {.fd = fd, .events = POLLOUT};
   ssize_t n = write(fd, *at, *left);
@@ -109,7 +109,7 @@ static int output_close(lua_State *L) {
   return outcome(L, rc == 0 ? 0 : errno);
 }
 
-/* core.remove(path): removes a file; not what is at the path if that is a device or the like */
+/* core.remove(path): removes a file; what is no file, a device or the like, stays */
 static int remove_file(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
   struct stat st;
@@ -118,7 +118,7 @@ static int remove_file(lua_State *L) {
   return luaL_fileresult(L, rc == 0, path);
 }
 
-/* Clear of the standard descriptors, which may be closed. */
+/* Opens a file at a descriptor above the standard ones, even if some of those are closed. */
 static int open_above(const char *path, mode_t mode) {
   int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_CLOEXEC, mode);
   int above = fd >= 0 && fd <= STDERR_FILENO ? fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : fd;

@@ -102,7 +102,8 @@ static int interface_register(lua_State *L) {
 }
 
 /*
-** core.reload_begin(): core.register stages from here on, and returns whether the call is trapped
+** core.reload_begin(): from here on core.register stages, and returns whether hosts stop for the
+** call
 */
 static int interface_reload_begin(lua_State *L) {
   grate_reload_begin(grate_of(L));

@@ -13,9 +13,9 @@ struct bind_live {
   struct trace_run *run;      /* NULL: it is closed */
   lua_State *L;               /* the Lua state that waits for it; NULL: none */
   int arrived, carried, over; /* references of the observer's functions, or LUA_NOREF */
-  bool looks;                 /* they are asked */
+  bool looks;                 /* they are called */
   bool ended;
-  bool failed; /* one of them did, its message is at 'message' */
+  bool failed; /* one of them raised an error: 'message' is its reference */
   int message;
   struct bind_terminal terminal;
 };
@@ -81,7 +81,7 @@ static bool call_back(struct bind_live *b, lua_CFunction f, void *ud) {
   return false;
 }
 
-/* The error of a function gets its place. */
+/* When the function fails the program is halted there: its error tells at which call. */
 static enum trace_notice on_arrived(void *ud, const struct trace_thread *at) {
   struct arrival a = {.b = ud, .at = at, .notice = NOTICE_NONE};
   if (!a.b->looks) return NOTICE_NONE;
@@ -163,10 +163,8 @@ static int open_run(lua_State *L, struct bind_live *b, const struct trace_observ
 ** over = functions } -> live, which is halted; nil, status, message [, errno]
 */
 static int live_new(lua_State *L) {
-  struct trace_observer observer = {.arrived = on_arrived,
-                                    .carried = on_carried,
-                                    .over = on_over,
-                                    .interrupt = bind_interrupted()};
+  struct trace_observer observer = {
+      .arrived = on_arrived, .carried = on_carried, .over = on_over, .interrupt = bind_sigint()};
   struct bind_live *b;
   int status, err = 0, at;
   luaL_checktype(L, 1, LUA_TTABLE);

@@ -9,12 +9,12 @@
 #include "prompt.h"
 
 /*
-** A signal's handler gets no pointer of ours: what it is to stop is found here. Only a prompt
-** sets it, and only while it reads a line or runs one.
+** A signal handler gets no pointer of ours: here it finds what Ctrl-C is to interrupt. Only a
+** prompt sets it, and only while it reads a line or runs one.
 */
 static lua_State *volatile running;
-static volatile int interrupted;
-static volatile int *volatile handlers; /* of the prompt's grate: they run elsewhere */
+static volatile int sigint_seen;
+static volatile int *volatile in_grate; /* the same of the prompt's grate, for its handlers */
 
 static void stop(lua_State *L, lua_Debug *ar) {
   (void)ar;
@@ -22,11 +22,11 @@ static void stop(lua_State *L, lua_Debug *ar) {
   luaL_error(L, "interrupted");
 }
 
-/* As lua(1) does it: a hook may be set from a signal's handler. */
+/* As lua(1) does it: a hook may be set from a signal handler. */
 static void on_interrupt(int sig) {
   (void)sig;
-  interrupted = 1;
-  if (handlers != NULL) *handlers = 1;
+  sigint_seen = 1;
+  if (in_grate != NULL) *in_grate = 1;
   if (running != NULL)
     lua_sethook(running, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
 }
@@ -47,15 +47,15 @@ static int interruptible(lua_State *L) {
   lua_settop(L, 2);
   lua_insert(L, 1); /* the message handler, f */
   lua_sethook(L, NULL, 0, 0);
-  handlers = g != NULL ? &g->interrupted : NULL;
+  in_grate = g != NULL ? &g->sigint : NULL;
   catch_interrupts(&before);
   running = L;
   status = lua_pcall(L, 0, LUA_MULTRET, 1);
   running = outer;
   sigaction(SIGINT, &before, NULL);
   lua_sethook(L, NULL, 0, 0);
-  interrupted = 0;
-  if (g != NULL) g->interrupted = 0;
+  sigint_seen = 0;
+  if (g != NULL) g->sigint = 0;
   lua_pushboolean(L, status == LUA_OK);
   lua_replace(L, 1);
   return lua_gettop(L);
@@ -67,15 +67,15 @@ lua_State *bind_wait_begin(void) {
   return L;
 }
 
-/* What ended the wait is over with it. */
+/* A Ctrl-C that ended the wait does not interrupt what follows. */
 void bind_wait_end(lua_State *L) {
   running = L;
-  interrupted = 0;
-  if (handlers != NULL) *handlers = 0;
+  sigint_seen = 0;
+  if (in_grate != NULL) *in_grate = 0;
 }
 
-const volatile int *bind_interrupted(void) {
-  return &interrupted;
+const volatile int *bind_sigint(void) {
+  return &sigint_seen;
 }
 
 /* core.isatty(fd) */

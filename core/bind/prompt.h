@@ -13,11 +13,12 @@
 
 /*
 ** From begin to end the prompt waits for something that is not Lua: SIGINT says so at
-** bind_interrupted() and raises no error. begin returns who is interrupted otherwise, for the end.
+** bind_sigint() and raises no error. begin returns the Lua state
+** that it interrupts otherwise, for the end.
 */
 lua_State *bind_wait_begin(void);
 void bind_wait_end(lua_State *L);
-const volatile int *bind_interrupted(void);
+const volatile int *bind_sigint(void);
 
 /* The prompt's terminal, while a program that it has started uses it (terminal.c). */
 struct bind_terminal {

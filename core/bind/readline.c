@@ -46,7 +46,7 @@ static struct {
   bool over;
 } reader = {.complete = LUA_NOREF};
 
-static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t sigint_seen;
 
 #define SYMBOL(name) \
   { #name, (void **)(void *)&lib.name }
@@ -138,7 +138,7 @@ static int readline_open(lua_State *L) {
   return 1;
 }
 
-/* The library's way to say that the line is there; NULL: its end. */
+/* The library calls it with a line that is complete; NULL: the input has ended. */
 static void take_line(char *line) {
   lib.rl_callback_handler_remove();
   reader.line = line;
@@ -147,13 +147,13 @@ static void take_line(char *line) {
 
 static void on_interrupt(int sig) {
   (void)sig;
-  interrupted = 1;
+  sigint_seen = 1;
 }
 
 static void read_until_over(const char *prompt) {
   struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
   lib.rl_callback_handler_install(prompt, take_line);
-  while (!reader.over && !interrupted)
+  while (!reader.over && !sigint_seen)
     if (poll(&in, 1, -1) > 0) lib.rl_callback_read_char();
   if (reader.over) return;
   lib.rl_callback_sigcleanup();
@@ -168,7 +168,7 @@ static int readline_read(lua_State *L) {
   reader.L = L;
   reader.line = NULL;
   reader.over = false;
-  interrupted = 0;
+  sigint_seen = 0;
   sigaction(SIGINT, &action, &before);
   read_until_over(prompt);
   sigaction(SIGINT, &before, NULL);

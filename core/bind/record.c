@@ -13,7 +13,7 @@
 
 enum { PATH_ROOM = 4096, COMM_ROOM = 64, FILES = 256 };
 
-/* A call that was asked, by the program or for it. */
+/* A call that a program has made, or that was made for it. */
 struct ask {
   struct lencase_cage *cage; /* alive as long as the answer is awaited */
   int32_t nr;
@@ -299,7 +299,7 @@ static void ask_set(struct ask *ask, struct lencase_cage *cage, int32_t nr,
   ask->v = sig_select(sig != NULL ? sig : &sig_unknown, words, cage->narrow);
 }
 
-/* An author's own prototype is in the plan of who handles the call. */
+/* An author's own prototype is in the plan that the call was given. */
 static const struct signature *signature_of(const struct call *call) {
   const struct plan *plan = call->answer != NULL ? call->answer->plan : NULL;
   if (plan != NULL && plan->sig != &sig_unknown) return plan->sig;

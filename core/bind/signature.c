@@ -390,7 +390,7 @@ static int names(lua_State *L) {
   return 1;
 }
 
-/* Some variant calls parameter 'i' so. */
+/* Whether a variant has this name for parameter 'i'. */
 static bool has_name(const struct signature *sig, int i, const char *name) {
   int k;
   for (k = 0; k < sig->nvariants; k++) {
@@ -400,7 +400,7 @@ static bool has_name(const struct signature *sig, int i, const char *name) {
   return false;
 }
 
-/* All of the names in table 1, and no others. */
+/* Whether the parameters have the names in the table at 1, and no others. */
 static bool is_named_so(lua_State *L, const struct signature *sig, int n) {
   bool same = sig_widest(sig) == n;
   int i;

@@ -16,7 +16,7 @@ struct bind_sim {
   uint64_t id;
   int bottom; /* reference of the Lua function below the last grate */
   int paths;  /* reference of the Lua function that knows descriptors */
-  bool root;  /* it made these references */
+  bool root;  /* the Lua state that these are references in */
 };
 
 static struct bind_sim *self(lua_State *L) {
@@ -31,7 +31,7 @@ static struct lencase_cage *alive(lua_State *L) {
   return cage;
 }
 
-/* A call at the bottom of a script's. */
+/* A call that a bottom in Lua carries out. */
 struct asked {
   const struct bind_sim *sim;
   uint64_t cage;
