@@ -55,7 +55,7 @@ static struct lencase_state *state_fresh(void) {
   return st;
 }
 
-static void handle(struct lencase_state *st, int32_t nr, handler_fn fn) {
+__attribute__((unused)) static void handle(struct lencase_state *st, int32_t nr, handler_fn fn) {
   routes[nr] = (struct route_entry){.handler = fn, .family = nr};
   need(test_route(st, &st->first_routes, nr, &routes[nr]) == LENCASE_OK);
 }

@@ -30,6 +30,7 @@ static int take(struct trace_run *run, pid_t tid) {
   if (t == NULL) return state_fail(run->st, LENCASE_ENOMEM, "no memory for thread %d", (int)tid);
   t->state = THREAD_RUN;
   t->seccomp.unread = true;
+  state_debug(run->st, STOPS, "%d/%d: seized", (int)run->root, (int)tid);
   if (tid == run->root) return process_first(run, t) == LENCASE_OK ? 1 : LENCASE_ENOMEM;
   thread_join(t, thread_find(run, run->root)->proc);
   return 1;
@@ -116,7 +117,8 @@ static void put_right(struct thread *t) {
 
 static void leave(struct thread *t) {
   put_right(t);
-  ptrace(PTRACE_DETACH, t->tid, 0, (long)(t->stand == STAND_WAITS ? t->sig : 0));
+  if (thread_ptrace(t, PTRACE_DETACH, 0, t->stand == STAND_WAITS ? (uintptr_t)t->sig : 0))
+    state_debug(t->run->st, STOPS, "%d/%d: left", (int)thread_pid(t), (int)t->tid);
 }
 
 void attach_leave(struct trace_run *run, struct process *proc) {

@@ -49,8 +49,8 @@ static bool shares(int what, const struct thread *parent, pid_t child, uint64_t 
 }
 
 /* The same mappings in memory of its own, but for the window's slots. */
-static struct space *space_copy(struct trace_run *run, const struct space *space) {
-  struct space *copy = space_new(run);
+static struct space *space_copy(struct trace_run *run, const struct space *space, pid_t pid) {
+  struct space *copy = space_new(run, pid);
   if (copy == NULL) return NULL;
   copy->lack = space->lack;
   copy->told_own = space->told_own;
@@ -77,7 +77,7 @@ static struct process *process_child(struct trace_run *run, pid_t tid, const str
   if (proc == NULL) return NULL;
   proc->keeps_mask = parent->keeps_mask;
   proc->own_filters = parent->own_filters;
-  proc->space = kin.memory ? space_shared(parent->space) : space_copy(run, parent->space);
+  proc->space = kin.memory ? space_shared(parent->space) : space_copy(run, parent->space, tid);
   if (proc->space != NULL)
     proc->cage = call_cage_new(run->st, &trace_ops, proc, tid, parent->cage, kin.files);
   if (proc->cage != NULL) return proc;
@@ -133,11 +133,15 @@ static void birth(struct trace_run *run, struct thread *parent, struct thread *t
   affinity_child(&run->affinity, parent->tid, t->tid);
   foreign_inherit(t, parent);
   if (in_process(parent->proc->tgid, t->tid)) {
+    state_debug(run->st, STOPS, "%d/%d: a new thread", (int)parent->proc->tgid, (int)t->tid);
     belongs(run, t, parent->proc);
     return;
   }
   kin.memory = shares(KCMP_VM, parent, t->tid, CLONE_VM);
   kin.files = shares(KCMP_FILES, parent, t->tid, CLONE_FILES);
+  state_debug(run->st, STOPS, "%d/%d: a new process of %d%s%s", (int)t->tid, (int)t->tid,
+              (int)parent->proc->tgid, kin.memory ? ", shared memory" : "",
+              kin.files ? ", shared descriptors" : "");
   belongs(run, t, process_child(run, t->tid, parent->proc, kin));
 }
 
@@ -218,6 +222,8 @@ void birth_adopt(struct trace_run *run, struct process *parent) {
   for (i = 0; i < run->threads.nbuckets; i++)
     for (t = run->threads.buckets[i]; t != NULL; t = t->chain)
       if (is_orphan_of(run, t, parent)) {
+        state_debug(run->st, STOPS, "%d/%d: a new process of %d, which ended before it told",
+                    (int)t->tid, (int)t->tid, (int)parent->tgid);
         affinity_orphan(&run->affinity, parent, t->tid);
         foreign_orphan(t, parent);
         belongs(run, t, process_child(run, t->tid, parent, none));
@@ -259,7 +265,7 @@ static void exec_others_over(struct thread *t) {
 }
 
 static bool exec_new_space(struct trace_run *run, struct process *proc) {
-  struct space *space = space_new(run);
+  struct space *space = space_new(run, proc->tgid);
   if (space == NULL) return false;
   space_unref(run, proc->space);
   proc->space = space;

@@ -51,7 +51,7 @@ static bool load(struct trace_run *run, struct thread *t, const struct program *
   memcpy((char *)seg.data + sizeof head, p->code, n * sizeof *p->code);
   if (foreign_allows(t, t->proc->space->window, SYS_seccomp, words))
     result = steps_inject(run, t, t->proc->space->window, SYS_seccomp, words);
-  window_give(t->proc->space, &seg);
+  window_give(t->run, t->proc->space, &seg);
   return result == 0;
 }
 

@@ -23,7 +23,7 @@ void flight_pass(struct thread *t) {
 void flight_close(struct thread *t, struct flight *f, bool dropped) {
   struct call *call = f->call;
   foreign_forget(t->run, f);
-  if (f->own.size != 0) window_give(t->proc->space, &f->own);
+  if (f->own.size != 0) window_give(t->run, t->proc->space, &f->own);
   f->own.size = 0;
   f->call = NULL;
   f->result_at = 0;
@@ -154,7 +154,7 @@ void flight_trapped(struct trace_run *run, struct thread *t, int status) {
 static bool down_result(struct thread *t, int64_t *result) {
   struct __ptrace_syscall_info info;
   struct user_regs_struct regs;
-  if (ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, sizeof info, &info) <= 0) return false;
+  if (!thread_info(t, &info)) return false;
   if (info.op != PTRACE_SYSCALL_INFO_EXIT) {
     thread_refuse(t, "a call made for it did not end");
     return false;

@@ -203,7 +203,7 @@ void foreign_forget(struct trace_run *run, struct flight *f) {
   struct foreign_load *load = f->load;
   if (load == NULL) return;
   if (load->seg.size > 0 && load->space->window_size > 0)
-    window_give(load->space, &load->seg);
+    window_give(run, load->space, &load->seg);
   else if (load->seg.size > 0)
     lend_give(run, load->space, &load->seg);
   if (load->filter != NULL) filters_unref(run, load->filter);

@@ -44,7 +44,10 @@ static struct thread *reader_of(const struct lencase_cage *cage) {
 }
 
 static int unreachable(const struct lencase_cage *cage, ssize_t err) {
-  if (err == -ESRCH) return LENCASE_EGONE;
+  if (err == -ESRCH) {
+    state_debug(cage->st, STOPS, "%d: its memory is gone", (int)cage->pid);
+    return LENCASE_EGONE;
+  }
   return state_fail(cage->st, LENCASE_EHOST,
                     "the memory of cage %d cannot be reached here (%s): `lencase doctor` tells why",
                     (int)cage->pid, strerror((int)-err));
@@ -93,7 +96,7 @@ static void ops_window_put(struct call *call, const struct mem_seg *seg) {
   if (window_missing(space_of(call)))
     lend_give(trace_run_of(call->cage), space_of(call), seg);
   else
-    window_give(space_of(call), seg);
+    window_give(trace_run_of(call->cage), space_of(call), seg);
 }
 
 /* Without a window nothing is safe from the program's threads, so its own memory is passed. */
@@ -104,7 +107,7 @@ static int ops_edge_get(struct call *call, struct mem_seg *seg) {
 }
 
 static void ops_edge_put(struct call *call, const struct mem_seg *seg) {
-  edges_give(space_of(call), seg);
+  edges_give(trace_run_of(call->cage), space_of(call), seg);
 }
 
 static int ops_scratch_get(struct call *call, struct mem_seg *seg) {

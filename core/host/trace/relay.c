@@ -129,7 +129,7 @@ void relay_close(struct trace_run *run) {
 /* {================================ job control ============================ */
 
 void relay_listen(struct trace_run *run, struct thread *t, int sig) {
-  if (ptrace(PTRACE_LISTEN, t->tid, 0, 0) != 0) return;
+  if (!thread_go(t, PTRACE_LISTEN, 0)) return;
   thread_rest(t, STAND_LISTENS);
   run->stopped_by = sig;
 }

@@ -94,7 +94,7 @@ void signal_arrived(struct trace_run *run, struct thread *t, int status) {
   if (action == SIGNAL_CAUGHT) {
     restart_over(t);
     t->state = THREAD_FRAME;
-    ptrace(PTRACE_SYSEMU_SINGLESTEP, t->tid, 0, (long)sig);
+    thread_go(t, PTRACE_SYSEMU_SINGLESTEP, sig);
   } else {
     thread_resume(t, sig);
   }

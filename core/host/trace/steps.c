@@ -78,6 +78,9 @@ static bool ends_steps(int status) {
 
 enum steps_news steps_wait(struct steps *s, int fd, int *status) {
   enum steps_news news = s->over ? NEWS_NONE : await(s, fd, status);
+  if (news == NEWS_STOP)
+    state_debug(s->run->st, STOPS, "%d/%d: %s: waited for", (int)thread_pid(s->t), (int)s->t->tid,
+                stop_text(s->t, *status, (char[STOP_TEXT]){""}));
   if (news != NEWS_STOP || !ends_steps(*status)) return news;
   queue_told(s->run, s->t->tid, *status);
   s->over = true;
@@ -128,19 +131,18 @@ static bool passes(struct steps *s, int status) {
   }
 }
 
-bool steps_stop(struct steps *s, long request, enum stop_kind want) {
+bool steps_stop(struct steps *s, enum __ptrace_request request, enum stop_kind want) {
   int status;
   while (steps_wait(s, -1, &status) == NEWS_STOP) {
     if (stop_kind(status) == want) return true;
     if (!passes(s, status)) return false;
-    if (ptrace((enum __ptrace_request)request, s->t->tid, 0, 0) != 0) return false;
+    if (!thread_ptrace(s->t, request, 0, 0)) return false;
   }
   return false;
 }
 
-bool steps_go(struct steps *s, long request, enum stop_kind want) {
-  return !s->over && ptrace((enum __ptrace_request)request, s->t->tid, 0, 0) == 0 &&
-         steps_stop(s, request, want);
+bool steps_go(struct steps *s, enum __ptrace_request request, enum stop_kind want) {
+  return !s->over && thread_ptrace(s->t, request, 0, 0) && steps_stop(s, request, want);
 }
 
 bool steps_enter(struct steps *s, uint64_t site, int32_t nr,
@@ -171,7 +173,7 @@ int64_t steps_call(struct steps *s, uint64_t site, int32_t nr,
 
 static bool at_entry(const struct thread *t) {
   struct __ptrace_syscall_info info;
-  return ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, sizeof info, &info) > 0 &&
+  return thread_info(t, &info) &&
          (info.op == PTRACE_SYSCALL_INFO_ENTRY || info.op == PTRACE_SYSCALL_INFO_SECCOMP);
 }
 

@@ -5,8 +5,10 @@
 #include "trace_int.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/audit.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -167,13 +169,13 @@ static const char *const kind_names[STOP_KINDS] = {
     [STOP_GROUP] = "group",     [STOP_BIRTH] = "birth",     [STOP_EXEC] = "exec",
 };
 
-/* The state of the thread is unknown: its cage must not go on. */
+/* The state of the thread is unknown: its cage must not go on. That is said in any case. */
 static void cannot(struct trace_run *run, struct thread *t, int status) {
   char what[96];
   (void)run;
   snprintf(what, sizeof what, "a stop that cannot be (%s, 0x%x, in state \"%s\")",
            kind_names[stop_kind(status)], (unsigned)status, state_names[t->state]);
-  thread_refuse(t, what);
+  thread_kill(t, what);
 }
 
 /*
@@ -227,9 +229,90 @@ static void dispatch(struct trace_run *run, struct thread *t, int status) {
   fn(run, t, status);
 }
 
-void stop_handle(struct trace_run *run, struct thread *t, int status) {
+static void handle(struct trace_run *run, struct thread *t, int status) {
   if (WIFSTOPPED(status))
     dispatch(run, t, status);
   else
     thread_ended(run, t, status);
+}
+
+/* }========================================================================= */
+
+/* {================================= events ================================ */
+
+enum { SIGNAL_TEXT = 16 };
+
+static const char *signal_text(int sig, char text[SIGNAL_TEXT]) {
+  const char *name = sigabbrev_np(sig);
+  if (name != NULL)
+    snprintf(text, SIGNAL_TEXT, "SIG%s", name);
+  else
+    snprintf(text, SIGNAL_TEXT, "signal %d", sig);
+  return text;
+}
+
+static const char *syscall_text(const struct thread *t, char text[STOP_TEXT]) {
+  struct __ptrace_syscall_info info;
+  char name[24];
+  if (!thread_info(t, &info)) info.op = PTRACE_SYSCALL_INFO_NONE;
+  switch (info.op) {
+    case PTRACE_SYSCALL_INFO_ENTRY:
+    case PTRACE_SYSCALL_INFO_SECCOMP: /* the number lies in the same place */
+      snprintf(text, STOP_TEXT, "%s %s",
+               info.op == PTRACE_SYSCALL_INFO_ENTRY ? "syscall entry" : "seccomp",
+               sig_name((int32_t)info.entry.nr, name, sizeof name));
+      break;
+    case PTRACE_SYSCALL_INFO_EXIT:
+      snprintf(text, STOP_TEXT, "syscall exit %" PRId64, (int64_t)info.exit.rval);
+      break;
+    default: snprintf(text, STOP_TEXT, "syscall"); /* it is gone */
+  }
+  return text;
+}
+
+const char *stop_text(const struct thread *t, int status, char text[STOP_TEXT]) {
+  enum stop_kind kind = stop_kind(status);
+  unsigned long message = 0;
+  char sig[SIGNAL_TEXT];
+  if (WIFEXITED(status)) {
+    snprintf(text, STOP_TEXT, "exited with %d", WEXITSTATUS(status));
+  } else if (WIFSIGNALED(status)) {
+    snprintf(text, STOP_TEXT, "killed by %s", signal_text(WTERMSIG(status), sig));
+  } else if (kind == STOP_SYSCALL || kind == STOP_SECCOMP) {
+    syscall_text(t, text);
+  } else if (kind == STOP_BIRTH || kind == STOP_EXEC) {
+    ptrace(PTRACE_GETEVENTMSG, t->tid, 0, &message);
+    snprintf(text, STOP_TEXT, "%s %lu", kind_names[kind], message);
+  } else {
+    snprintf(text, STOP_TEXT, "%s %s", kind_names[kind], signal_text(WSTOPSIG(status), sig));
+  }
+  return text;
+}
+
+/* A line for a stop that has been handled: the thread may be gone. */
+static void tell(const struct trace_run *run, pid_t pid, pid_t tid, const char *what,
+                 const char *before) {
+  const struct thread *t = thread_find(run, tid);
+  bool resumed = t != NULL && t->request != 0;
+  bool passed = resumed && t->passed != 0;
+  state_debug(run->st, STOPS, "%d/%d: %s: %s -> %s, %s%s%s", (int)pid, (int)tid, what, before,
+              t != NULL ? state_names[t->state] : "gone",
+              resumed ? thread_request_name(t->request) : "not resumed", passed ? " with " : "",
+              passed ? signal_text(t->passed, (char[SIGNAL_TEXT]){""}) : "");
+}
+
+/* }========================================================================= */
+
+void stop_handle(struct trace_run *run, struct thread *t, int status) {
+  char what[STOP_TEXT];
+  pid_t pid = thread_pid(t), tid = t->tid;
+  const char *before = state_names[t->state];
+  if ((run->st->config.debug & LENCASE_DEBUG_STOPS) == 0) {
+    handle(run, t, status);
+    return;
+  }
+  stop_text(t, status, what);
+  t->request = t->passed = 0;
+  handle(run, t, status);
+  tell(run, pid, tid, what, before);
 }

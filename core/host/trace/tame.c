@@ -28,7 +28,7 @@ static bool tame_clone3(struct trace_run *run, struct thread *t, int64_t *result
   struct flight *f = &t->now;
   uint64_t flags;
   if (f->words[1] < CLONE_ARGS_SIZE_VER0 || f->words[1] > 4096) return true;
-  if (f->own.size != 0) window_give(t->proc->space, &f->own);
+  if (f->own.size != 0) window_give(t->run, t->proc->space, &f->own);
   f->own.size = f->words[1];
   *result = -ENOSYS;
   if (window_take(run, t, &f->own) != LENCASE_OK) {

@@ -101,6 +101,7 @@ struct window {
 /* An address space with what we mapped in it. vfork's child shares its parent's. */
 struct space {
   unsigned refs;
+  pid_t pid;                /* of the process that it was made for: in messages */
   struct window *ours;      /* what is mapped at 'window' */
   uint64_t window, scratch; /* where; 0: not there */
   size_t window_size, scratch_size;
@@ -237,8 +238,9 @@ struct thread {
   uint8_t nheld;
   bool masked; /* all signals are blocked, 'mask' is the thread's own */
   uint64_t mask;
-  int sig;    /* STAND_WAITS: what it goes on with */
-  int status; /* of its first stop */
+  int sig;             /* STAND_WAITS: what it goes on with */
+  int request, passed; /* since its stop: the ptrace request that it goes on by, and the signal */
+  int status;          /* of its first stop */
   struct queued queue;
   struct own_seccomp seccomp;
   struct cut cut;
@@ -494,11 +496,21 @@ void process_ended(struct trace_run *run, struct process *proc, int status);
 
 /* The first cage of a run. A status. */
 int process_first(struct trace_run *run, struct thread *t);
-struct space *space_new(struct trace_run *run);
+struct space *space_new(struct trace_run *run, pid_t pid);
 void space_unref(struct trace_run *run, struct space *space);
 
 /* Resumes a stopped thread, with a signal or 0. False when it is gone. */
 bool thread_resume(struct thread *t, int sig);
+
+/* The same by any request that has a thread go on. */
+bool thread_go(struct thread *t, enum __ptrace_request request, int sig);
+
+/* A request of ptrace's about a stopped thread. False when it is gone. */
+bool thread_ptrace(const struct thread *t, enum __ptrace_request request, uintptr_t addr,
+                   uintptr_t data);
+
+/* The name of a request, as ptrace(2) has it. */
+const char *thread_request_name(int request);
 
 /* Asks a thread to stop. False when it is gone. */
 bool thread_interrupt(struct thread *t);
@@ -532,6 +544,9 @@ int thread_status(pid_t tid, const char *name);
 /* Whether each of its calls arrives, at its entry. */
 bool thread_each(const struct thread *t);
 
+/* What the kernel tells of the syscall stop that a thread is in. False when it is gone. */
+bool thread_info(const struct thread *t, struct __ptrace_syscall_info *info);
+
 /* True at the entry of a call. */
 bool thread_entry(const struct thread *t, struct __ptrace_syscall_info *info);
 
@@ -546,8 +561,15 @@ bool thread_at_call(const struct thread *t, int32_t nr, const uint64_t words[LEN
 /* The same of the call in 'regs', as they are at its entry. */
 bool thread_at_regs(const struct thread *t, const struct user_regs_struct *regs);
 
-/* Kills the cage of a thread in an impossible state, unless the thread is gone. */
+/*
+** Kills the cage of a thread, and says why. thread_refuse: of one that did what cannot be, which
+** it did not if it is gone.
+*/
+void thread_kill(const struct thread *t, const char *what);
 void thread_refuse(const struct thread *t, const char *what);
+
+/* The process of a thread; before it is known, its own number. */
+pid_t thread_pid(const struct thread *t);
 
 /* The thread's own memory: whole or false. */
 bool thread_read(struct thread *t, uint64_t addr, void *data, size_t size);
@@ -578,6 +600,10 @@ enum stop_kind {
 };
 
 enum stop_kind stop_kind(int status);
+
+/* A wait status in words, with what the kernel tells of the stop: "seccomp openat". */
+enum { STOP_TEXT = 64 };
+const char *stop_text(const struct thread *t, int status, char text[STOP_TEXT]);
 
 /* }========================================================================= */
 
@@ -759,10 +785,10 @@ enum steps_news steps_wait(struct steps *s, int fd, int *status);
 bool steps_refuse(struct steps *s, const char *what);
 
 /* Waits for a stop of kind 'want', going on by 'request' after others. */
-bool steps_stop(struct steps *s, long request, enum stop_kind want);
+bool steps_stop(struct steps *s, enum __ptrace_request request, enum stop_kind want);
 
 /* Goes on by 'request' up to there. */
-bool steps_go(struct steps *s, long request, enum stop_kind want);
+bool steps_go(struct steps *s, enum __ptrace_request request, enum stop_kind want);
 
 /* Stands the thread at the entry of a call, made with the syscall instruction at 'site'. */
 bool steps_enter(struct steps *s, uint64_t site, int32_t nr, const uint64_t words[LENCASE_MAXARGS]);
@@ -882,12 +908,16 @@ void memory_veil(struct thread *t);
 void window_map(struct trace_run *run, struct thread *t);
 void window_free(struct trace_run *run, struct window *w);
 
+/* Why a program has none, in words. */
+enum { WINDOW_LACK = 160 };
+void window_lack(const struct trace_run *run, const struct space *space, char text[WINDOW_LACK]);
+
 /* Whether a stopped thread's program has a window; a forked one gets its own now. */
 bool window_ready(struct trace_run *run, struct thread *t);
 
 /* A part of the window for a thread: a status. window_give takes seg->data and hides the bytes. */
 int window_take(struct trace_run *run, struct thread *t, struct mem_seg *seg);
-void window_give(const struct space *space, const struct mem_seg *seg);
+void window_give(struct trace_run *run, const struct space *space, const struct mem_seg *seg);
 
 /* Makes the file as long as 'size' bytes of slots need. */
 bool window_grow(struct window *w, size_t size);
@@ -905,7 +935,7 @@ void edges_write(unsigned char *guards);
 
 /* As window_take and window_give, for host_ops.edge_get and edge_put. */
 int edges_take(struct trace_run *run, const struct thread *t, struct mem_seg *seg);
-void edges_give(const struct space *space, const struct mem_seg *seg);
+void edges_give(struct trace_run *run, const struct space *space, const struct mem_seg *seg);
 
 /* }========================================================================= */
 

@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/seccomp.h>
 #include <stdio.h>
 #include <string.h>
@@ -178,6 +179,15 @@ void window_free(struct trace_run *run, struct window *w) {
   state_free(run->st, w, sizeof *w);
 }
 
+void window_lack(const struct trace_run *run, const struct space *space, char text[WINDOW_LACK]) {
+  const struct no_window *w = &run->window;
+  const char *why = space->lack != NULL ? space->lack : w->lack;
+  if (space->lack == NULL && w->lack_err != 0)
+    snprintf(text, WINDOW_LACK, "%s: %s", why, strerror(w->lack_err));
+  else
+    snprintf(text, WINDOW_LACK, "%s", why != NULL ? why : "it cannot be mapped");
+}
+
 static void lacks(struct trace_run *run, const char *why, int err) {
   run->window = (struct no_window){why, err};
 }
@@ -200,6 +210,7 @@ static struct window *window_new(struct trace_run *run) {
 }
 
 static int window_full(struct trace_run *run, const struct thread *t, size_t size) {
+  state_debug(run->st, WINDOW, "%d: no place for %zu bytes", (int)t->proc->tgid, size);
   return state_fail(run->st, LENCASE_ENOMEM, "the window of cage %d has no %zu bytes left",
                     (int)t->proc->tgid, size);
 }
@@ -224,10 +235,14 @@ int window_take(struct trace_run *run, struct thread *t, struct mem_seg *seg) {
 #endif
   seg->addr = space->window + PAGE + offset;
   seg->data = w->data + PAGE + offset;
+  state_debug(run->st, WINDOW, "%d: %zu bytes at 0x%" PRIx64, (int)t->proc->tgid, seg->size,
+              seg->addr);
   return LENCASE_OK;
 }
 
-void window_give(const struct space *space, const struct mem_seg *seg) {
+void window_give(struct trace_run *run, const struct space *space, const struct mem_seg *seg) {
+  state_debug(run->st, WINDOW, "%d: %zu bytes at 0x%" PRIx64 " are free again", (int)space->pid,
+              seg->size, seg->addr);
   memset(seg->data, 0, seg->size);
   slots_put(&space->ours->slots, seg->addr - space->window - PAGE - edges_first());
 }
@@ -289,7 +304,7 @@ static int64_t fetch_descriptor(struct steps *s, uint64_t site, int window_fd) {
   int64_t result;
   memcpy(words, s->run->cookie, sizeof s->run->cookie);
   if (!steps_enter(s, site, s->run->window_call, words)) return -ESRCH;
-  if (ptrace(PTRACE_SYSCALL, s->t->tid, 0, 0) != 0) return -ESRCH;
+  if (!thread_ptrace(s->t, PTRACE_SYSCALL, 0, 0)) return -ESRCH;
   do news = steps_wait(s, s->run->listener, &status);
   while (news == NEWS_FILE && !hand_over(s, window_fd, &got));
   if (news == NEWS_NONE) return -ESRCH;
@@ -399,7 +414,11 @@ static void use_stub(struct steps *s, const struct window *w, const struct sough
   note_space(s->t->proc->space, w, sought->stub, &regs);
   if (s->t->proc->space->window_size == 0)
     lacks(s->run, "it cannot be mapped", (int)-(int64_t)regs.r13);
-  if (!are_slots(sought)) steps_refuse(s, changed);
+  if (!are_slots(sought))
+    steps_refuse(s, changed);
+  else if (s->t->proc->space->window_size > 0)
+    state_debug(s->run->st, WINDOW, "%d: %zu bytes are mapped at 0x%" PRIx64, (int)s->t->proc->tgid,
+                s->t->proc->space->window_size, sought->stub + PAGE);
 }
 
 /* Maps the stub, where the program's mappings can be asked for: an address, or a negative errno. */
@@ -444,7 +463,7 @@ static void map_all(struct steps *s, const struct window *w, uint64_t site, long
     words[0] = (uint64_t)fd;
     steps_call(s, site, SYS_close, words);
   }
-  if (!s->t->queue.told) ptrace(PTRACE_POKETEXT, s->t->tid, site, old);
+  if (!s->t->queue.told) thread_ptrace(s->t, PTRACE_POKETEXT, site, (uintptr_t)old);
   if (stub > 0) use_stub(s, w, &sought, fd);
   sought_close(&sought);
 }
@@ -453,7 +472,8 @@ static void map_all(struct steps *s, const struct window *w, uint64_t site, long
 static bool poke_syscall(const struct thread *t, uint64_t site, long *old) {
   errno = 0;
   *old = ptrace(PTRACE_PEEKTEXT, t->tid, site, 0);
-  return errno == 0 && ptrace(PTRACE_POKETEXT, t->tid, site, (*old & ~0xffffL) | 0x050f) == 0;
+  return errno == 0 &&
+         thread_ptrace(t, PTRACE_POKETEXT, site, ((uintptr_t)*old & ~UINT64_C(0xffff)) | 0x050f);
 }
 
 static void map_window(struct steps *s, struct window *w) {
@@ -515,9 +535,13 @@ static bool filters_allow(const struct trace_run *run, const struct thread *t, u
   return i == n;
 }
 
-/* False: what 'w' was to be is not there. */
-static bool keep_mapped(struct trace_run *run, struct space *space) {
+/* False: what was to be mapped is not there. */
+static bool keep_mapped(struct trace_run *run, const struct process *proc) {
+  struct space *space = proc->space;
+  char why[WINDOW_LACK];
   if (space->ours != NULL && space->window_size > 0) return true;
+  window_lack(run, space, why);
+  state_debug(run->st, WINDOW, "%d: no window: %s", (int)proc->tgid, why);
   window_free(run, space->ours);
   space->ours = NULL;
   return false;
@@ -530,7 +554,7 @@ void window_map(struct trace_run *run, struct thread *t) {
   space->ours = window_new(run);
   if (space->ours != NULL && filters_allow(run, t, s.regs.rip, WINDOW_BASE, space->ours->size))
     map_window(&s, space->ours);
-  keep_mapped(run, space);
+  keep_mapped(run, t->proc);
 }
 
 /* The slots of a window alone, where the stub is: 'maps' is the program's file of that name. */
@@ -577,7 +601,7 @@ bool window_ready(struct trace_run *run, struct thread *t) {
   space->forked = false;
   space->ours = run->listener >= 0 ? window_new(run) : NULL;
   if (space->ours != NULL) map_own_slots(run, t);
-  return keep_mapped(run, space);
+  return keep_mapped(run, t->proc);
 }
 
 /* }========================================================================= */
