@@ -3,8 +3,8 @@
 ** Built by `make test`; by hand: gcc -D_GNU_SOURCE -Icore spec/c/trace_debug.c
 **   build/liblencase.a -llua5.4 -lseccomp -lpthread
 **
-** A run is made by hand, of a process that only waits and is not traced: no kernel brings about what
-** is impossible.
+** A run is made by hand, of a process that only waits and is not traced: no kernel brings about
+** what is impossible.
 */
 
 #include "trace_fixture.h"

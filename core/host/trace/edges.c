@@ -11,7 +11,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define PAGE ((size_t)4096)
 #define SMALL ((size_t)4 * PAGE)
 #define MIDDLE ((size_t)1 << 20)
 #define LARGE ((size_t)128 << 20) /* half of the default of max_call_bytes */

@@ -15,6 +15,7 @@
 ** birth.c    fork, vfork, clone and exec
 ** steps.c    steps of a stopped thread that are waited for
 ** window.c   the sealed window and the scratch memory of each program
+** stub.S     code in the first page of each window, with numbers of offsets.c
 ** memory.c   reading and writing a tracee
 ** lend.c     memory that a program lends us where there is no window
 ** slots.c    who has which bytes of a window
@@ -83,6 +84,7 @@ void slots_free(struct lencase_state *st, struct slots *s);
 
 #define WINDOW_SMALL ((size_t)1 << 20) /* where address space is scarce */
 #define WINDOW_BIG ((size_t)512 << 20) /* sparse */
+#define PAGE ((size_t)4096)
 enum { WINDOW_EDGES = 6 };
 
 /*

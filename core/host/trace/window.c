@@ -30,7 +30,6 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define PAGE ((size_t)4096)
 #define SCRATCH_SIZE ((size_t)1 << 20)
 
 /* No program is known to use this part of the address space; else above it. */
@@ -38,93 +37,10 @@
 #define WINDOW_STEP UINT64_C(0x100000000)
 enum { WINDOW_TRIES = 8 };
 
-/*
-** The first page of the window. At its start what injected calls use; then the
-** set-up that a new program runs, with
-**   rbx window, r12 size of its slots, r13 the smaller size to try then,
-**   r14 address and rbp size of the scratch memory, r15 the descriptor;
-** it ends with a call that the filter always traps, sched_getaffinity, which is not made; r13 and
-** r14 are what the two mmap calls said.
-*/
+/* The first page of the window: stub.S. Offsets in it. */
 extern const unsigned char trace_stub[] __attribute__((visibility("hidden")));
 extern const uint32_t trace_stub_size, trace_setup_at, trace_setup_end,
     trace_guards_at __attribute__((visibility("hidden")));
-
-__asm__(".pushsection .rodata\n"
-        ".hidden trace_stub, trace_stub_size, trace_setup_at, trace_setup_end, trace_guards_at\n"
-        ".global trace_stub, trace_stub_size, trace_setup_at, trace_setup_end, trace_guards_at\n"
-        "trace_stub:\n"
-        "  syscall\n"
-        "  int3\n"
-        ".balign 16\n"
-        "2:\n"
-        "  lea 4096(%rbx), %rdi\n" /* mmap(window + 4096, r12, PROT_READ, */
-        "  mov %r12, %rsi\n"
-        "  mov $1, %edx\n"
-        "  mov $0x100001, %r10d\n" /* MAP_SHARED | MAP_FIXED_NOREPLACE, */
-        "  mov %r15, %r8\n"        /* descriptor, 4096) */
-        "  mov $4096, %r9d\n"
-        "  mov $9, %eax\n"
-        "  syscall\n"
-        "  cmp $-4095, %rax\n"
-        "  jb 1f\n"
-        "  mov %r13, %r12\n" /* the same with the smaller size */
-        "  mov %r13, %rsi\n"
-        "  mov $9, %eax\n"
-        "  syscall\n"
-        "1: mov %rax, %r13\n"
-        "  lea 6f(%rip), %r8\n" /* mprotect(window + 4096 + guard, 4096, PROT_NONE) */
-        "5: mov (%r8), %rdi\n"  /* of each guard that lies in it */
-        "  lea 4096(%rdi), %rax\n"
-        "  cmp %r12, %rax\n"
-        "  ja 7f\n"
-        "  lea 4096(%rbx, %rdi), %rdi\n"
-        "  mov $4096, %esi\n"
-        "  xor %edx, %edx\n"
-        "  mov $10, %eax\n"
-        "  syscall\n"
-        "7: add $8, %r8\n"
-        "  lea 8f(%rip), %rax\n"
-        "  cmp %rax, %r8\n"
-        "  jb 5b\n"
-        "  mov %rbx, %rdi\n" /* madvise(window, 4096 + r12, MADV_DONTDUMP) */
-        "  lea 4096(%r12), %rsi\n"
-        "  mov $16, %edx\n"
-        "  mov $28, %eax\n"
-        "  syscall\n"
-        "  lea 4096(%rbx), %rdi\n" /* madvise(window + 4096, r12, MADV_DONTFORK) */
-        "  mov %r12, %rsi\n"
-        "  mov $10, %edx\n"
-        "  mov $28, %eax\n"
-        "  syscall\n"
-        "  mov %r14, %rdi\n" /* mmap(r14, rbp, PROT_READ | PROT_WRITE, */
-        "  mov %rbp, %rsi\n"
-        "  mov $3, %edx\n"
-        "  mov $0x100022, %r10d\n" /* MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, */
-        "  mov $-1, %r8\n"         /* -1, 0) */
-        "  xor %r9d, %r9d\n"
-        "  mov $9, %eax\n"
-        "  syscall\n"
-        "  mov %rax, %r14\n"
-        "  mov %r15, %rdi\n" /* close(descriptor) */
-        "  mov $3, %eax\n"
-        "  syscall\n"
-        "  mov $204, %eax\n" /* sched_getaffinity */
-        "  syscall\n"
-        "4: int3\n"
-        ".balign 8\n"
-        "6: .fill 6, 8, 0\n" /* edges_write */
-        "8:\n"
-        "3:\n"
-        ".balign 4\n"
-        "trace_stub_size: .long 3b - trace_stub\n"
-        "trace_setup_at: .long 2b - trace_stub\n"
-        "trace_setup_end: .long 4b - trace_stub\n"
-        "trace_guards_at: .long 6b - trace_stub\n"
-        ".popsection\n");
-
-_Static_assert(SYS_sched_getaffinity == 204, "what ends the set-up");
-_Static_assert(WINDOW_EDGES == 6, "room for the offset of each guard");
 
 /* {=============================== our own side ============================ */
 
