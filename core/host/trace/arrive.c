@@ -53,6 +53,7 @@ void arrive_ask(struct trace_run *run, struct thread *t) {
 
 void arrive(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->now;
+  assert(f->call == NULL && f->load == NULL);
   restart_over(t); /* whatever was cut short before */
   f->site = f->regs.rip - 2;
   f->at = AT_ENTRY;

@@ -120,6 +120,7 @@ static void belongs(struct trace_run *run, struct thread *t, struct process *pro
   }
   thread_join(t, proc);
   if (t->state != THREAD_BORN) return;
+  assert(run->held_back > 0);
   run->held_back--;
   let_run(run, t);
 }
@@ -244,6 +245,7 @@ static struct thread *exec_leader(struct trace_run *run, struct thread *leader) 
   thread_drop(run, leader);
   thread_rename(run, t, t->proc->tgid);
   thread_move(t); /* the kernel may have held it until the others had ended */
+  t->request = t->passed = 0;
   return t;
 }
 

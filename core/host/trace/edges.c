@@ -83,6 +83,7 @@ void edges_give(struct trace_run *run, const struct space *space, const struct m
               seg->size, seg->addr);
   if (seg->size == 0) return;
   while (i < WINDOW_EDGES - 1 && edges[i].guard != end) i++;
+  assert(edges[i].guard == end && w->edge_taken[i]);
   w->edge_taken[i] = false;
   memset(seg->data, 0, seg->size);
 }

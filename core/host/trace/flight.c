@@ -48,6 +48,7 @@ static bool same_call(const struct flight *f) {
 
 static void down_in_place(struct thread *t) {
   struct flight *f = &t->now;
+  assert(f->at == AT_ENTRY);
   f->at = AT_BEHIND;
   if (!same_call(f)) {
     struct user_regs_struct regs = f->regs;
@@ -74,6 +75,7 @@ bool flight_bears(const struct thread *t) {
 static void down_injected(struct thread *t) {
   struct flight *f = &t->now;
   struct user_regs_struct regs = f->regs;
+  assert(f->at == AT_BEHIND && f->call != NULL);
   regs_set_call(&regs, f->nr, f->words);
   regs.rax = regs.orig_rax;
   regs.orig_rax = (unsigned long long)-1;
@@ -179,6 +181,7 @@ static void carried_out(struct trace_run *run, struct thread *t) {
 void flight_exited(struct trace_run *run, struct thread *t, int status) {
   struct flight *f = &t->now;
   (void)status;
+  assert(f->at == AT_BEHIND);
   if (!down_result(t, &f->result)) return;
   foreign_over(t, f->result);
   t->state = THREAD_RUN;
@@ -231,6 +234,7 @@ void flight_skip_trapped(struct trace_run *run, struct thread *t, int status) {
 
 void flight_skipped(struct trace_run *run, struct thread *t, int status) {
   (void)status;
+  assert(t->now.call == NULL && t->now.at == AT_BEHIND);
   flight_finish(run, t, t->now.result);
 }
 
@@ -275,6 +279,7 @@ static void carry_out_bare(struct trace_run *run, struct thread *t) {
 
 void flight_act(struct trace_run *run, struct thread *t, enum verdict verdict) {
   struct flight *f = &t->now;
+  assert(verdict != VERDICT_PARKED || f->call != NULL);
   if (verdict == VERDICT_DONE)
     flight_finish(run, t, f->call != NULL ? f->call->result : -ENOMEM);
   else if (verdict == VERDICT_PASS && f->at == AT_ENTRY && f->on_end != END_IGNORED)

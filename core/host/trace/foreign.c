@@ -104,6 +104,7 @@ int32_t foreign_harmless(const struct thread *t) {
 /* {================================== chains =============================== */
 
 static void filters_unref(struct trace_run *run, struct foreign *f) {
+  assert(f == NULL || f->refs > 0);
   while (f != NULL && --f->refs == 0) {
     struct foreign *before = f->before;
     state_free(run->st, f, sizeof *f + f->n * sizeof *f->code);
@@ -133,6 +134,7 @@ void foreign_gone(struct thread *t) {
 }
 
 static void filters_push(struct thread *t, struct foreign *f) {
+  assert(f->before == NULL);
   f->before = t->seccomp.filters; /* with the reference that was the thread's */
   t->seccomp.filters = f;
 }
@@ -243,6 +245,7 @@ static uint64_t place_filter(struct thread *t, struct foreign_load *load,
   struct sock_fprog head = {.len = prog->len};
   bool lent = !window_ready(t->run, t);
   uint64_t code = prog->filter != NULL ? NOWHERE : 0;
+  assert(f == NULL || f->n == prog->len);
   if ((lent ? lend_take(t->run, t, &seg) : window_take(t->run, t, &seg)) != LENCASE_OK) return 0;
   if (f != NULL) code = seg.addr + sizeof head;
   head.filter = (struct sock_filter *)(uintptr_t)code;

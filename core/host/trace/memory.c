@@ -188,6 +188,7 @@ static ssize_t each_place(ssize_t (*move)(const struct thread *t, uint64_t addr,
     size_t size = touchable(t, addr, remote[i].iov_len, write ? MAPPED_WRITE : MAPPED_READ);
     ssize_t moved =
         size > 0 || remote[i].iov_len == 0 ? move(t, addr, &local[i], size, write) : -EFAULT;
+    assert(moved <= (ssize_t)size);
     if (moved < 0) return done > 0 ? done : moved;
     done += moved;
     if ((size_t)moved < remote[i].iov_len) break;

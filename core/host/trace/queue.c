@@ -31,6 +31,7 @@ void queue_join(struct queue *q, struct thread *t) {
 }
 
 void queue_leave(struct queue *q, struct thread *t) {
+  assert(!t->queue.told || q->waiting > 0);
   if (q->next == t) q->next = TAILQ_NEXT(t, queue.by_turn);
   TAILQ_REMOVE(&q->threads, t, queue.by_turn);
   q->waiting -= t->queue.told;
@@ -100,6 +101,7 @@ void queue_add(struct trace_run *run, pid_t tid, int status) {
 bool queue_take(struct thread *t, int *status) {
   if (!t->queue.told) return false;
   *status = t->queue.status;
+  assert(t->run->queue.waiting > 0);
   t->queue.told = false;
   t->run->queue.waiting--;
   return true;
@@ -114,7 +116,10 @@ struct thread *queue_next(struct queue *q, int *status) {
   struct thread *t;
   int since;
   if (q->waiting == 0) return NULL;
-  while (!q->next->queue.told) q->next = TAILQ_NEXT(q->next, queue.by_turn);
+  while (!q->next->queue.told) {
+    q->next = TAILQ_NEXT(q->next, queue.by_turn);
+    assert(q->next != NULL);
+  }
   t = q->next;
   queue_take(t, status);
   queue_leave(q, t);

@@ -157,6 +157,7 @@ static int64_t time_out(struct thread *t, const struct wait *w, const uint64_t *
 }
 
 static void set_due(struct thread *t, int64_t at) {
+  assert(t->cut.due == 0 || t->run->ndue > 0);
   if (at != 0 && t->cut.due == 0) t->run->ndue++;
   if (at == 0 && t->cut.due != 0) t->run->ndue--;
   t->cut.due = at;
@@ -393,6 +394,7 @@ static void ended_stopped(struct trace_run *run, struct thread *t) {
 void restart_trapped(struct trace_run *run, struct thread *t, int status) {
   struct user_regs_struct regs;
   (void)status;
+  assert(t->now.call != NULL);
   if (!regs_get(t, &regs)) return;
   if (regs_same_call(&t->now.regs, &regs)) {
     (t->cut.how == CUT_STOPPED ? ended_stopped : down_again)(run, t);
@@ -415,6 +417,7 @@ bool restart_awaits_entry(const struct thread *t) {
 bool restart_resumes_held(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->held[t->nheld - 1];
   bool by_entry = t->now.by_entry;
+  assert(t->nheld > 0 && t->now.call == NULL);
   if (f->at != AT_RESTART || !regs_same_call(&f->regs, &t->now.regs)) return false;
   t->now = *f;
   t->now.by_entry = by_entry;

@@ -195,6 +195,8 @@ int run_begin(struct lencase_state *st, struct trace_run **out) {
 void run_end(struct trace_run *run) {
   struct lencase_state *st = run->st;
   thread_table_close(run);
+  assert(run->threads.n == 0 && run->queue.waiting == 0 && run->listening == 0);
+  assert(run->held_back == 0 && run->ndue == 0);
   start_close(run);
   filter_close(run);
   affinity_close(&run->affinity);

@@ -90,6 +90,7 @@ void signal_arrived(struct trace_run *run, struct thread *t, int status) {
   int sig = WSTOPSIG(status);
   enum signal_action action = signal_action(t, sig);
   (void)run;
+  assert(t->now.call != NULL);
   if (action == SIGNAL_STOPS) restart_stopped(t);
   if (action == SIGNAL_CAUGHT) {
     restart_over(t);
@@ -107,6 +108,7 @@ static void hold(struct thread *t, uint64_t frame) {
     memmove(&t->held[0], &t->held[1], (TRACE_HELD - 1) * sizeof t->held[0]);
     t->nheld--;
   }
+  assert(t->nheld < TRACE_HELD && t->now.call != NULL);
   t->held[t->nheld] = t->now;
   t->held[t->nheld].frame = frame;
   t->held[t->nheld++].at = AT_HANDLER;

@@ -225,6 +225,7 @@ int64_t steps_detour(struct trace_run *run, struct thread *t, steps_fn body, voi
   struct steps s = {.run = run, .t = t};
   bool entry = at_entry(t);
   int64_t result;
+  assert(t->proc != NULL && t->request == 0);
   if (!regs_get(t, &s.regs)) return -ESRCH;
   if (entry && !may_skip(&s)) return -EPERM;
   thread_mask(t);

@@ -307,12 +307,13 @@ void stop_handle(struct trace_run *run, struct thread *t, int status) {
   char what[STOP_TEXT];
   pid_t pid = thread_pid(t), tid = t->tid;
   const char *before = state_names[t->state];
+  assert(t->run == run && !t->queue.told && t->state < THREAD_STATES);
+  t->request = t->passed = 0;
   if ((run->st->config.debug & LENCASE_DEBUG_STOPS) == 0) {
     handle(run, t, status);
     return;
   }
   stop_text(t, status, what);
-  t->request = t->passed = 0;
   handle(run, t, status);
   tell(run, pid, tid, what, before);
 }

@@ -37,7 +37,10 @@ static void table_link(struct thread_table *table, struct thread *t) {
 
 static void table_unlink(struct thread_table *table, struct thread *t) {
   struct thread **p = &table->buckets[bucket_of(table, t->tid)];
-  while (*p != t) p = &(*p)->chain;
+  while (*p != t) {
+    assert(*p != NULL);
+    p = &(*p)->chain;
+  }
   *p = t->chain;
 }
 
@@ -67,6 +70,7 @@ struct thread *thread_find(const struct trace_run *run, pid_t tid) {
 
 struct thread *thread_new(struct trace_run *run, pid_t tid) {
   struct thread *t = state_new(run->st, sizeof *t);
+  assert(thread_find(run, tid) == NULL);
   if (t == NULL) return NULL;
   t->run = run;
   t->tid = tid;
@@ -78,6 +82,7 @@ struct thread *thread_new(struct trace_run *run, pid_t tid) {
 }
 
 void thread_rename(struct trace_run *run, struct thread *t, pid_t tid) {
+  assert(thread_find(run, tid) == NULL);
   table_unlink(&run->threads, t);
   t->tid = tid;
   table_link(&run->threads, t);
@@ -97,7 +102,10 @@ struct space *space_new(struct trace_run *run, pid_t pid) {
 }
 
 void space_unref(struct trace_run *run, struct space *space) {
-  if (space == NULL || --space->refs > 0) return;
+  if (space == NULL) return;
+  assert(space->refs > 0);
+  if (--space->refs > 0) return;
+  assert(space->scratch_slots.n == 0);
   memory_close(space);
   window_free(run, space->ours);
   slots_free(run->st, &space->scratch_slots);
@@ -116,6 +124,7 @@ void process_free(struct trace_run *run, struct process *proc) {
 }
 
 void thread_join(struct thread *t, struct process *proc) {
+  assert(t->proc == NULL);
   t->proc = proc;
   t->others = proc->threads;
   proc->threads = t;
@@ -123,7 +132,10 @@ void thread_join(struct thread *t, struct process *proc) {
 
 static void thread_leave(struct thread *t) {
   struct thread **p = &t->proc->threads;
-  while (*p != t) p = &(*p)->others;
+  while (*p != t) {
+    assert(*p != NULL);
+    p = &(*p)->others;
+  }
   *p = t->others;
   if (t->proc->reader == t->tid)
     t->proc->reader = t->proc->threads != NULL ? t->proc->threads->tid : t->proc->tgid;
@@ -165,10 +177,13 @@ void thread_drop(struct trace_run *run, struct thread *t) {
   thread_move(t);
   restart_over(t);
   foreign_gone(t);
+  assert(t->nheld == 0 && t->now.call == NULL && t->now.load == NULL);
+  assert(t->state != THREAD_BORN || run->held_back > 0);
   if (t->state == THREAD_BORN) run->held_back--;
   if (t->proc != NULL) thread_leave(t);
   table_unlink(&run->threads, t);
   queue_leave(&run->queue, t);
+  assert(run->threads.n > 0);
   run->threads.n--;
   state_free(run->st, t, sizeof *t);
 }
@@ -259,6 +274,7 @@ bool thread_ptrace(const struct thread *t, enum __ptrace_request request, uintpt
 }
 
 bool thread_go(struct thread *t, enum __ptrace_request request, int sig) {
+  assert(t->request == 0 && t->state != THREAD_NEW && t->state != THREAD_BORN);
   t->request = (int)request;
   t->passed = sig;
   return thread_ptrace(t, request, 0, (uintptr_t)sig);
@@ -287,6 +303,7 @@ void thread_rest(struct thread *t, enum thread_stand how) {
 
 enum thread_stand thread_move(struct thread *t) {
   enum thread_stand stood = t->stand;
+  assert(stood != STAND_LISTENS || t->run->listening > 0);
   t->run->listening -= stood == STAND_LISTENS;
   t->stand = STAND_RUNS;
   return stood;
@@ -309,6 +326,7 @@ static const bool goes_to_syscall[THREAD_STATES] = {
 bool thread_resume(struct thread *t, int sig) {
   bool stops =
       goes_to_syscall[t->state] || t->nheld > 0 || thread_each(t) || restart_awaits_stop(t);
+  assert(t->stand == STAND_RUNS);
   if (t->queue.told) return false; /* it is in another stop than the one that we think of */
   if (t->run->halted) {
     t->sig = sig;
@@ -328,6 +346,7 @@ bool regs_get(const struct thread *t, struct user_regs_struct *regs) {
 }
 
 bool regs_set(const struct thread *t, const struct user_regs_struct *regs) {
+  assert(t->request == 0 || t->stand == STAND_BUSY); /* it has not gone on since its stop */
   if (!t->queue.told) return thread_ptrace(t, PTRACE_SETREGS, 0, (uintptr_t)regs);
   state_debug(t->run->st, STOPS, "%d/%d: registers not written: it is in another stop by now",
               (int)thread_pid(t), (int)t->tid);

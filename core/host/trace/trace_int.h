@@ -33,6 +33,7 @@
 #ifndef TRACE_INT_H
 #define TRACE_INT_H
 
+#include <assert.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>

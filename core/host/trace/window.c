@@ -63,6 +63,7 @@ static int reopen_readonly(int fd) {
 */
 bool window_grow(struct window *w, size_t size) {
   struct rlimit limit;
+  assert(size <= w->size && w->backed <= w->size);
   if (size <= w->backed) return true;
   if (size < 2 * w->backed && 2 * w->backed <= w->size) size = 2 * w->backed;
   if (getrlimit(RLIMIT_FSIZE, &limit) != 0) return false;
@@ -89,6 +90,7 @@ static bool window_try(struct window *w, size_t size) {
 
 void window_free(struct trace_run *run, struct window *w) {
   if (w == NULL) return;
+  assert(w->slots.n == 0);
   slots_free(run->st, &w->slots);
   if (w->data != NULL) munmap(w->data, PAGE + w->size);
   if (w->fd >= 0) close(w->fd);
@@ -159,6 +161,8 @@ int window_take(struct trace_run *run, struct thread *t, struct mem_seg *seg) {
 void window_give(struct trace_run *run, const struct space *space, const struct mem_seg *seg) {
   state_debug(run->st, WINDOW, "%d: %zu bytes at 0x%" PRIx64 " are free again", (int)space->pid,
               seg->size, seg->addr);
+  assert(space->ours != NULL &&
+         (unsigned char *)seg->data - space->ours->data == (ptrdiff_t)(seg->addr - space->window));
   memset(seg->data, 0, seg->size);
   slots_put(&space->ours->slots, seg->addr - space->window - PAGE - edges_first());
 }
