@@ -61,11 +61,6 @@ static struct space *space_copy(struct trace_run *run, const struct space *space
   return copy;
 }
 
-static struct space *space_shared(struct space *space) {
-  space->refs++;
-  return space;
-}
-
 /* How a child is related to its parent. */
 struct kinship {
   bool memory, files;
@@ -77,18 +72,13 @@ static struct process *process_child(struct trace_run *run, pid_t tid, const str
   if (proc == NULL) return NULL;
   proc->keeps_mask = parent->keeps_mask;
   proc->own_filters = parent->own_filters;
-  proc->space = kin.memory ? space_shared(parent->space) : space_copy(run, parent->space, tid);
+  if (kin.memory) parent->space->refs++;
+  proc->space = kin.memory ? parent->space : space_copy(run, parent->space, tid);
   if (proc->space != NULL)
     proc->cage = call_cage_new(run->st, &trace_ops, proc, tid, parent->cage, kin.files);
   if (proc->cage != NULL) return proc;
   process_free(run, proc);
   return NULL;
-}
-
-/* A cage that the tracer cannot follow must not run. */
-static void birth_fails(struct trace_run *run, struct thread *t) {
-  state_log(run->st, "no memory for cage %d: ended", (int)t->tid);
-  kill(t->tid, SIGKILL);
 }
 
 /* The registers it begins with, where its parent's were ours when it was made. */
@@ -113,9 +103,11 @@ static void let_run(struct trace_run *run, struct thread *t) {
     relay_listen(run, t, WSTOPSIG(t->status));
 }
 
+/* 'proc' NULL: there is no memory for one. A cage that the tracer cannot follow must not run. */
 static void belongs(struct trace_run *run, struct thread *t, struct process *proc) {
   if (proc == NULL) {
-    birth_fails(run, t);
+    state_log(run->st, "no memory for cage %d: ended", (int)t->tid);
+    kill(t->tid, SIGKILL);
     return;
   }
   thread_join(t, proc);
@@ -260,12 +252,6 @@ static void exec_call_over(struct thread *t) {
   while (t->nheld > 0) flight_close(t, &t->held[--t->nheld], true);
 }
 
-static void exec_others_over(struct thread *t) {
-  struct thread *other;
-  for (other = t->proc->threads; other != NULL; other = other->others)
-    if (other != t) thread_drop_calls(other);
-}
-
 static bool exec_new_space(struct trace_run *run, struct process *proc) {
   struct space *space = space_new(run, proc->tgid);
   if (space == NULL) return false;
@@ -288,24 +274,22 @@ static void exec_refused(struct trace_run *run, struct thread *t, const char *wh
   kill(t->tid, SIGKILL);
 }
 
-static void exec_left(struct trace_run *run, struct thread *t) {
-  state_log(run->st, "cage %d executes a 32-bit program: left alone", (int)t->tid);
-  t->now.on_end = END_IGNORED;
-  attach_leave(run, t->proc);
-}
-
 void birth_execed(struct trace_run *run, struct thread *t, int status) {
+  struct thread *other;
   (void)status;
   t = exec_leader(run, t);
   if (t->state == THREAD_LAUNCH) run->launched = true;
   t->state = THREAD_EXECED;
   t->masked = false;
   t->proc->reader = t->tid;
-  exec_others_over(t);
+  for (other = t->proc->threads; other != NULL; other = other->others)
+    if (other != t) thread_drop_calls(other);
   exec_call_over(t);
   birth_adopt(run, t->proc);
   if (!is_64bit(t) && run->attached) {
-    exec_left(run, t);
+    state_log(run->st, "cage %d executes a 32-bit program: left alone", (int)t->tid);
+    t->now.on_end = END_IGNORED;
+    attach_leave(run, t->proc);
     return;
   }
   if (!is_64bit(t))

@@ -40,17 +40,13 @@ void flight_close(struct thread *t, struct flight *f, bool dropped) {
 
 /* {================================= downcalls ============================= */
 
-static bool same_call(const struct flight *f) {
-  uint64_t words[LENCASE_MAXARGS];
-  regs_words(&f->regs, words);
-  return f->nr == (int32_t)f->regs.orig_rax && memcmp(words, f->words, sizeof words) == 0;
-}
-
 static void down_in_place(struct thread *t) {
   struct flight *f = &t->now;
+  uint64_t words[LENCASE_MAXARGS];
   assert(f->at == AT_ENTRY);
   f->at = AT_BEHIND;
-  if (!same_call(f)) {
+  regs_words(&f->regs, words);
+  if (f->nr != (int32_t)f->regs.orig_rax || memcmp(words, f->words, sizeof words) != 0) {
     struct user_regs_struct regs = f->regs;
     regs_set_call(&regs, f->nr, f->words);
     regs_set(t, &regs);
@@ -133,20 +129,18 @@ void flight_entered(struct trace_run *run, struct thread *t, int status) {
   thread_resume(t, 0);
 }
 
-/* The kernel goes on with what was carried out, whose arguments are the program's again. */
-static bool is_resumed(const struct thread *t) {
-  struct user_regs_struct regs = t->now.regs;
-  regs.orig_rax = SYS_restart_syscall;
-  return thread_at_regs(t, &regs);
-}
-
-/* What is carried out may be trapped, too. */
+/*
+** What is carried out may be trapped, too; or the kernel goes on with it, and its arguments are the
+** program's again.
+*/
 void flight_trapped(struct trace_run *run, struct thread *t, int status) {
   const struct flight *f = &t->now;
+  struct user_regs_struct resumed = f->regs;
   uint64_t ip = t->state == THREAD_INJECTED ? injection_site(t) + 2 : f->regs.rip;
   (void)run;
   (void)status;
-  if (thread_at_call(t, f->nr, f->words, ip) || is_resumed(t))
+  resumed.orig_rax = SYS_restart_syscall;
+  if (thread_at_call(t, f->nr, f->words, ip) || thread_at_regs(t, &resumed))
     thread_resume(t, 0);
   else
     thread_refuse(t, "another call came than the one carried out for it");

@@ -345,11 +345,6 @@ int foreign_mode(const struct thread *t) {
                                                            : prctl(PR_GET_SECCOMP);
 }
 
-/* With a listener its descriptor is the result. */
-static bool has_loaded(const struct foreign_load *load, int64_t result) {
-  return load->listened ? result >= 0 : result == 0;
-}
-
 /*
 ** It is in force. One with instructions that bpf.c does not know cannot be judged. By TSYNC the
 ** other threads have what this one has; where one is in strict mode the kernel refuses that.
@@ -371,8 +366,10 @@ static void has_filter(struct thread *t, struct foreign_load *load) {
 
 void foreign_over(struct thread *t, int64_t result) {
   struct foreign_load *load = t->now.load;
+  bool loaded;
   if (load == NULL) return;
-  if (has_loaded(load, result) && load->filter != NULL) has_filter(t, load);
+  loaded = load->listened ? result >= 0 : result == 0; /* the listener's descriptor is the result */
+  if (loaded && load->filter != NULL) has_filter(t, load);
   if (load->strict && result == 0) t->seccomp.strict = true;
   foreign_forget(t->run, &t->now);
 }

@@ -161,31 +161,26 @@ static void ops_kill(struct lencase_cage *cage) {
 
 /* {============================= what /proc tells ========================== */
 
-static void fd_link(const struct lencase_cage *cage, int fd, char *path, size_t size) {
-  int reader = (int)process_of(cage)->reader;
-  if (fd == AT_FDCWD)
-    snprintf(path, size, "/proc/%d/cwd", reader);
-  else
-    snprintf(path, size, "/proc/%d/fd/%d", reader, fd);
-}
-
-/* Whether /proc hides the process (hidepid): then its answer says nothing of the descriptor. */
-static bool is_veiled(const struct lencase_cage *cage, int err) {
-  char path[64];
-  snprintf(path, sizeof path, "/proc/%d", (int)process_of(cage)->reader);
-  return err == EACCES || err == EPERM || (err == ENOENT && access(path, F_OK) != 0);
-}
-
-/* As readlink(2), with -errno. */
+/*
+** As readlink(2), with -errno. Where /proc hides the process (hidepid) its answer says nothing of
+** the descriptor.
+*/
 static ssize_t read_link(struct lencase_cage *cage, int fd, char *buf, size_t size) {
   struct thread *reader = reader_of(cage);
-  char path[64];
+  int tid = (int)process_of(cage)->reader;
+  char folder[32], path[64];
+  bool hidden;
   ssize_t n;
-  fd_link(cage, fd, path, sizeof path);
+  snprintf(folder, sizeof folder, "/proc/%d", tid);
+  if (fd == AT_FDCWD)
+    snprintf(path, sizeof path, "%s/cwd", folder);
+  else
+    snprintf(path, sizeof path, "%s/fd/%d", folder, fd);
   n = readlink(path, buf, size);
   if (n >= 0) return n;
   n = -errno;
-  if (reader == NULL || !is_veiled(cage, errno) || memory_unveil(reader) != VEIL_LIFTED) return n;
+  hidden = n == -EACCES || n == -EPERM || (n == -ENOENT && access(folder, F_OK) != 0);
+  if (reader == NULL || !hidden || memory_unveil(reader) != VEIL_LIFTED) return n;
   n = readlink(path, buf, size);
   if (n < 0) n = -errno;
   memory_veil(reader);

@@ -64,17 +64,14 @@ static bool look(struct trace_run *run, pid_t which) {
 }
 
 /* To ask for one thread costs the same however many there are, to find one goes past many. */
-static void look_at_each(struct trace_run *run) {
-  const struct thread *t;
-  for (t = TAILQ_FIRST(&run->queue.threads); t != NULL; t = TAILQ_NEXT(t, queue.by_turn))
-    if (!t->queue.told) look(run, t->tid);
-}
-
 void queue_collect(struct trace_run *run) {
+  const struct thread *t;
   unsigned found = 0;
   if (run->threads.n < 2) return; /* none is left that could have stopped */
   while (found < MANY && look(run, -1)) found++;
-  if (found == MANY) look_at_each(run);
+  for (t = TAILQ_FIRST(&run->queue.threads); found == MANY && t != NULL;
+       t = TAILQ_NEXT(t, queue.by_turn))
+    if (!t->queue.told) look(run, t->tid);
   while (found == MANY && look(run, -1))
     ; /* those that are not in the table yet */
   run->queue.next = TAILQ_FIRST(&run->queue.threads);
@@ -107,13 +104,9 @@ bool queue_take(struct thread *t, int *status) {
   return true;
 }
 
-/* Whether another thread may have taken its number since. */
-static bool may_be_another(const struct thread *t) {
-  return t->proc != NULL && t->tid == t->proc->tgid && t->proc->threads->others != NULL;
-}
-
 struct thread *queue_next(struct queue *q, int *status) {
   struct thread *t;
+  bool renumbered; /* another thread may have its number since */
   int since;
   if (q->waiting == 0) return NULL;
   while (!q->next->queue.told) {
@@ -125,6 +118,7 @@ struct thread *queue_next(struct queue *q, int *status) {
   queue_leave(q, t);
   TAILQ_INSERT_TAIL(&q->threads, t, queue.by_turn);
   t->queue.turn = ++q->turn;
-  if (may_be_another(t) && waitpid(t->tid, &since, __WALL | WNOHANG) == t->tid) *status = since;
+  renumbered = t->proc != NULL && t->tid == t->proc->tgid && t->proc->threads->others != NULL;
+  if (renumbered && waitpid(t->tid, &since, __WALL | WNOHANG) == t->tid) *status = since;
   return t;
 }

@@ -113,11 +113,6 @@ static int64_t length(int64_t s, int64_t ns) {
   return s < 0 || s > FOR_EVER || ns < 0 || ns >= SECOND ? -1 : s * SECOND + ns;
 }
 
-static int64_t timespec_length(struct thread *t, uint64_t at) {
-  int64_t ts[2];
-  return at != 0 && thread_read(t, at, ts, sizeof ts) ? length(ts[0], ts[1]) : -1;
-}
-
 /* Of a socket, by the descriptor of a thread; an errno: EBADF, ENOTSOCK, or a refusal. */
 static int socket_option(const struct thread *t, int fd, int option, void *value, socklen_t size) {
   int pidfd = pidfd_open(t->proc->tgid, 0), own = -1, err = 0;
@@ -146,10 +141,13 @@ static int64_t over_result(const struct thread *t, const struct wait *w, const u
 
 /* In nanoseconds; -1: it has none; or UNKNOWN. */
 static int64_t time_out(struct thread *t, const struct wait *w, const uint64_t *words) {
+  int64_t ts[2];
   switch (w->limit) {
     case LIMIT_MS:
       return (int32_t)words[w->arg] < 0 ? -1 : (int32_t)words[w->arg] * (SECOND / 1000);
-    case LIMIT_TIMESPEC: return timespec_length(t, words[w->arg]);
+    case LIMIT_TIMESPEC:
+      if (words[w->arg] == 0 || !thread_read(t, words[w->arg], ts, sizeof ts)) return -1;
+      return length(ts[0], ts[1]);
     case LIMIT_RECEIVE: return socket_length(t, (int)words[0], SO_RCVTIMEO);
     case LIMIT_SEND: return socket_length(t, (int)words[0], SO_SNDTIMEO);
     default: return -1;
@@ -327,14 +325,10 @@ static void put_back(struct thread *t, int64_t result) {
 }
 
 /* A call made at the start of a handler cannot be restarted from there: it ends with EINTR. */
-static void interrupted_in_frame(struct trace_run *run, struct thread *t) {
-  t->now.result = -EINTR;
-  flight_act(run, t, call_carried_out(t->now.call, -EINTR));
-}
-
 void restart_interrupted(struct trace_run *run, struct thread *t, int64_t result) {
   if (t->now.result_at != 0) {
-    interrupted_in_frame(run, t);
+    t->now.result = -EINTR;
+    flight_act(run, t, call_carried_out(t->now.call, -EINTR));
     return;
   }
   put_back(t, result);

@@ -29,12 +29,6 @@ static void raise_limits(struct trace_run *run) {
   }
 }
 
-static void lower_limits(const struct trace_run *run) {
-  size_t i;
-  for (i = 0; i < LIMITS; i++)
-    if (run->raised[i].done) setrlimit(limits[i], &run->raised[i].before);
-}
-
 void run_hide(struct trace_run *run) {
   raise_limits(run);
   run->dumpable = supervise_hide();
@@ -194,6 +188,7 @@ int run_begin(struct lencase_state *st, struct trace_run **out) {
 
 void run_end(struct trace_run *run) {
   struct lencase_state *st = run->st;
+  size_t i;
   thread_table_close(run);
   assert(run->threads.n == 0 && run->queue.waiting == 0 && run->listening == 0);
   assert(run->held_back == 0 && run->ndue == 0);
@@ -202,7 +197,8 @@ void run_end(struct trace_run *run) {
   affinity_close(&run->affinity);
   restart_close(run);
   supervise_show(run->dumpable);
-  lower_limits(run);
+  for (i = 0; i < LIMITS; i++)
+    if (run->raised[i].done) setrlimit(limits[i], &run->raised[i].before);
   st->run = NULL;
   state_free(st, run, sizeof *run);
   state_leave(st);

@@ -77,6 +77,16 @@ enum signal_action signal_action(const struct thread *t, int sig) {
   return signal_stops(sig) ? SIGNAL_STOPS : SIGNAL_ENDS;
 }
 
+int signal_code(const struct thread *t) {
+  siginfo_t info;
+  return ptrace(PTRACE_GETSIGINFO, t->tid, 0, &info) == 0 ? info.si_code : 0;
+}
+
+bool signal_shared(const struct thread *t, int sig) {
+  struct signals s;
+  return get_signals(t, &s) && (s.shared & bit(sig)) != 0;
+}
+
 bool signal_waits(const struct thread *t) {
   struct signals s;
   return get_signals(t, &s) && ((s.pending | s.shared) & ~s.blocked) != 0;
@@ -147,24 +157,14 @@ static void at_handler(struct trace_run *run, struct thread *t) {
 }
 
 /* Which it is shows in the siginfo (ptrace_notify): a SIGTRAP may be sent, too. */
-static int trap_code(const struct thread *t) {
-  siginfo_t info;
-  return ptrace(PTRACE_GETSIGINFO, t->tid, 0, &info) == 0 ? info.si_code : 0;
-}
-
-/* The instruction of the call is another now: the program does something else. */
-static void left_call(struct thread *t) {
-  flight_close(t, &t->now, true);
-  t->state = THREAD_RUN;
-  thread_resume(t, 0);
-}
-
 void signal_frame(struct trace_run *run, struct thread *t, int status) {
-  int code = WSTOPSIG(status) == SIGTRAP ? trap_code(t) : 0;
+  int code = WSTOPSIG(status) == SIGTRAP ? signal_code(t) : 0;
   if (code == SIGTRAP) {
     at_handler(run, t);
-  } else if (code == TRAP_TRACE) {
-    left_call(t);
+  } else if (code == TRAP_TRACE) { /* the instruction of the call is another now */
+    flight_close(t, &t->now, true);
+    t->state = THREAD_RUN;
+    thread_resume(t, 0);
   } else { /* no room for the frame: another signal instead */
     t->state = THREAD_INTERRUPTED;
     signal_arrived(run, t, status);

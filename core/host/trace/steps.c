@@ -31,15 +31,11 @@ static void give_up(struct steps *s) {
   s->over = true;
 }
 
-static bool answers(int fd) {
-  struct pollfd pfd = {.fd = fd, .events = POLLIN};
-  return fd >= 0 && poll(&pfd, 1, 0) > 0 && (pfd.revents & POLLIN) != 0;
-}
-
 /* What is there now. */
 static enum steps_news look(struct steps *s, int fd, int *status) {
+  struct pollfd pfd = {.fd = fd, .events = POLLIN};
   pid_t tid;
-  if (answers(fd)) return NEWS_FILE;
+  if (fd >= 0 && poll(&pfd, 1, 0) > 0 && (pfd.revents & POLLIN) != 0) return NEWS_FILE;
   if (queue_take(s->t, status)) return NEWS_STOP;
   tid = waitpid(s->t->tid, status, __WALL | WNOHANG);
   if (tid < 0 && errno != EINTR) s->over = true;
@@ -71,17 +67,13 @@ static enum steps_news await(struct steps *s, int fd, int *status) {
   return news;
 }
 
-/* The end of the thread, or another program in its place: queued for the loop as any other stop. */
-static bool ends_steps(int status) {
-  return !WIFSTOPPED(status) || stop_kind(status) == STOP_EXEC;
-}
-
+/* The end of the thread, or another program in its place, is for the loop, as any other stop. */
 enum steps_news steps_wait(struct steps *s, int fd, int *status) {
   enum steps_news news = s->over ? NEWS_NONE : await(s, fd, status);
   if (news == NEWS_STOP)
     state_debug(s->run->st, STOPS, "%d/%d: %s: waited for", (int)thread_pid(s->t), (int)s->t->tid,
                 stop_text(s->t, *status, (char[STOP_TEXT]){""}));
-  if (news != NEWS_STOP || !ends_steps(*status)) return news;
+  if (news != NEWS_STOP || (WIFSTOPPED(*status) && stop_kind(*status) != STOP_EXEC)) return news;
   queue_told(s->run, s->t->tid, *status);
   s->over = true;
   return NEWS_NONE;

@@ -60,17 +60,7 @@ static void on_seccomp_passing(struct trace_run *run, struct thread *t, int stat
     thread_refuse(t, "another call came than the one that was let through");
 }
 
-/* restart_syscall goes on with a call that arrived before. */
-static bool arrives_here(const struct thread *t, const struct __ptrace_syscall_info *info) {
-  return (thread_each(t) || restart_awaits_entry(t)) && info->entry.nr != SYS_restart_syscall;
-}
-
-/* Numbers of other tables: the filter refuses them, where there is one. */
-static bool is_foreign(const struct __ptrace_syscall_info *info) {
-  return info->arch != AUDIT_ARCH_X86_64 || (info->entry.nr & 0x40000000) != 0;
-}
-
-/* Such calls do not exist; one that all filters allow is made instead: flight_skip. */
+/* Calls of other tables do not exist; one that all filters allow is made instead: flight_skip. */
 static void refuse_foreign(struct thread *t, const struct __ptrace_syscall_info *info) {
   enum { GETPID_32 = 20 };
   struct user_regs_struct regs;
@@ -84,6 +74,10 @@ static void refuse_foreign(struct thread *t, const struct __ptrace_syscall_info 
   thread_resume(t, 0);
 }
 
+/*
+** restart_syscall goes on with a call that arrived before. Numbers of other tables are refused by
+** the filter, where there is one; a program that was attached to is as free as it was.
+*/
 void stop_syscall(struct trace_run *run, struct thread *t, int status) {
   struct __ptrace_syscall_info info;
   bool entry = thread_entry(t, &info);
@@ -94,11 +88,12 @@ void stop_syscall(struct trace_run *run, struct thread *t, int status) {
   } else {
     restart_exit(t);
   }
-  if (!entry || !arrives_here(t, &info))
+  if (!entry || info.entry.nr == SYS_restart_syscall ||
+      !(thread_each(t) || restart_awaits_entry(t)))
     go_on(run, t, status);
-  else if (!is_foreign(&info))
+  else if (info.arch == AUDIT_ARCH_X86_64 && (info.entry.nr & 0x40000000) == 0)
     arrives(run, t, true);
-  else if (run->attached) /* it is as free as it was */
+  else if (run->attached)
     go_on(run, t, status);
   else
     refuse_foreign(t, &info);

@@ -64,17 +64,13 @@ static bool tame_seccomp(struct trace_run *run, struct thread *t, int64_t *resul
   return foreign_seccomp(t, result);
 }
 
-/* A program that asks does not see our filter; its own may answer. */
-static bool tame_get_seccomp(struct thread *t, int64_t *result) {
-  *result = foreign_mode(t);
-  return *result < 0 || !foreign_allows(t, t->now.site, SYS_prctl, t->now.words);
-}
-
 static bool tame_prctl(struct trace_run *run, struct thread *t, int64_t *result) {
   (void)run;
   switch ((uint32_t)t->now.words[0]) {
     case PR_SET_SECCOMP: return foreign_prctl(t, result);
-    case PR_GET_SECCOMP: return tame_get_seccomp(t, result);
+    case PR_GET_SECCOMP: /* it does not see our filter; its own may answer */
+      *result = foreign_mode(t);
+      return *result < 0 || !foreign_allows(t, t->now.site, SYS_prctl, t->now.words);
     default: return true;
   }
 }

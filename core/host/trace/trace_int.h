@@ -670,8 +670,12 @@ enum signal_action signal_action(const struct thread *t, int sig);
 /* SIGSTOP and its kind. */
 bool signal_stops(int sig);
 
-/* Whether a signal that it does not block is on its way to a thread. */
+/* Whether a signal that it does not block is on its way to a thread; 'sig' to its process. */
 bool signal_waits(const struct thread *t);
+bool signal_shared(const struct thread *t, int sig);
+
+/* The si_code of the signal whose stop a thread is in; 0: that of kill(2), or it is gone. */
+int signal_code(const struct thread *t);
 
 /* A signal's stop in THREAD_INTERRUPTED; the stops of THREAD_FRAME, in its handler. */
 void signal_arrived(struct trace_run *run, struct thread *t, int status);
@@ -977,6 +981,9 @@ void relay_unblock(struct trace_run *run);
 
 /* SIGCHLD, by which restart.c ends a wait: only while we wait (SIG_UNBLOCK, SIG_BLOCK). */
 void relay_ticks(int how);
+
+/* Its handler: that it comes ends a wait. */
+void relay_child(int sig);
 
 int relay_open(struct trace_run *run);
 void relay_close(struct trace_run *run);

@@ -44,19 +44,6 @@ extern const uint32_t trace_stub_size, trace_setup_at, trace_setup_end,
 
 /* {=============================== our own side ============================ */
 
-static int memory_file(void) {
-  int fd = memfd_create("lencase", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
-  if (fd < 0 && errno == EINVAL) fd = memfd_create("lencase", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  return fd;
-}
-
-/* Another description of the file, which can only be read: what the program gets. */
-static int reopen_readonly(int fd) {
-  char path[48];
-  snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-  return open(path, O_RDONLY | O_CLOEXEC);
-}
-
 /*
 ** Makes the file as long as 'size' bytes of slots need. It grows as it is used: mlockall in the
 ** tracee must not pin the whole window. Growing it beyond RLIMIT_FSIZE would raise SIGXFSZ.
@@ -116,7 +103,9 @@ static struct window *window_new(struct trace_run *run) {
     lacks(run, "no memory for it", ENOMEM);
     return NULL;
   }
-  w->fd = memory_file();
+  w->fd = memfd_create("lencase", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+  if (w->fd < 0 && errno == EINVAL)
+    w->fd = memfd_create("lencase", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (w->fd >= 0 && window_try(w, WINDOW_BIG)) return w;
   if (w->fd >= 0 && w->data == NULL && window_try(w, WINDOW_SMALL)) return w;
   lacks(run,
@@ -188,16 +177,10 @@ static void refuse(int listener, uint64_t id, int err) {
   ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
 }
 
-/* A cage that makes this call has found the cookie, which it is not meant to know. */
-static void end_intruder(const struct steps *s, const struct seccomp_notif *note) {
-  state_log(s->run->st, "cage %d made a call that is lencase's own: ended", (int)note->pid);
-  kill((pid_t)note->pid, SIGKILL);
-  refuse(s->run->listener, note->id, ENOSYS);
-}
-
 /*
 ** Answers the call of the thread with the window's descriptor, whose number there is *got; -1: it
-** cannot be had. False: it was another's call.
+** cannot be had. False: it was another's call, a cage's that has found the cookie, which it is not
+** meant to know.
 */
 static bool hand_over(const struct steps *s, int window_fd, int *got) {
   union notification note;
@@ -205,7 +188,9 @@ static bool hand_over(const struct steps *s, int window_fd, int *got) {
   memset(note.room, 0, sizeof note.room);
   if (ioctl(s->run->listener, SECCOMP_IOCTL_NOTIF_RECV, &note) != 0) return false;
   if ((pid_t)note.n.pid != s->t->tid) {
-    end_intruder(s, &note.n);
+    state_log(s->run->st, "cage %d made a call that is lencase's own: ended", (int)note.n.pid);
+    kill((pid_t)note.n.pid, SIGKILL);
+    refuse(s->run->listener, note.n.id, ENOSYS);
     return false;
   }
   add.id = note.n.id;
@@ -292,12 +277,6 @@ static uint64_t window_end(const struct sought *s, uint64_t addr, uint32_t *flag
              : 0;
 }
 
-static bool is_stub(const struct sought *s) {
-  uint32_t flags;
-  return window_end(s, s->stub, &flags) == s->stub + PAGE &&
-         flags == (MAPPED_READ | MAPPED_EXEC | MAPPED_SHARED);
-}
-
 /* Guards lie between them, which cannot be read. */
 static bool are_slots(const struct sought *s) {
   uint64_t at = s->stub + PAGE, last = at + s->t->proc->space->window_size;
@@ -314,14 +293,6 @@ static void note_space(struct space *space, const struct window *w, uint64_t stu
   if (regs->r14 != scratch_of(stub, w)) return;
   space->scratch = regs->r14;
   space->scratch_size = SCRATCH_SIZE;
-}
-
-/* The call that ends the set-up is not made. */
-static bool end_setup(struct steps *s) {
-  struct user_regs_struct regs;
-  if (s->over || !regs_get(s->t, &regs)) return false;
-  regs.orig_rax = (unsigned long long)-1;
-  return regs_set(s->t, &regs) && steps_go(s, PTRACE_SYSCALL, STOP_SYSCALL);
 }
 
 static const char changed[] = "what it maps is not the window it was given";
@@ -344,36 +315,43 @@ static void use_stub(struct steps *s, const struct window *w, const struct sough
 /* Maps the stub, where the program's mappings can be asked for: an address, or a negative errno. */
 static int64_t map_checked_stub(struct steps *s, uint64_t site, int64_t fd, struct sought *sought) {
   int64_t stub = sought->maps >= 0 ? map_stub(s, site, fd) : -EACCES;
+  uint32_t flags;
   if (stub < 0) return stub;
   sought->stub = (uint64_t)stub;
-  if (!is_stub(sought)) steps_refuse(s, changed);
+  if (window_end(sought, sought->stub, &flags) != sought->stub + PAGE ||
+      flags != (MAPPED_READ | MAPPED_EXEC | MAPPED_SHARED))
+    steps_refuse(s, changed);
   return s->over ? -ESRCH : stub;
 }
 
-/* The descriptor of the window in the program, or a negative errno. */
+/*
+** The descriptor of the window in the program, or a negative errno: of another description of the
+** file, which can only be read.
+*/
 static int64_t descriptor_of(struct steps *s, const struct window *w, uint64_t site) {
-  int window_fd = reopen_readonly(w->fd);
-  int64_t fd = window_fd >= 0 ? fetch_descriptor(s, site, window_fd) : -errno;
+  char path[48];
+  int window_fd;
+  int64_t fd;
+  snprintf(path, sizeof path, "/proc/self/fd/%d", w->fd);
+  window_fd = open(path, O_RDONLY | O_CLOEXEC);
+  fd = window_fd >= 0 ? fetch_descriptor(s, site, window_fd) : -errno;
   if (window_fd >= 0) close(window_fd);
   if (fd < 0) lacks(s->run, "its descriptor cannot be handed over", (int)-fd);
   return fd;
 }
 
-static void sought_open(struct sought *sought, const struct thread *t, const struct window *w) {
-  *sought = (struct sought){.t = t, .maps = memory_maps(t)};
-  if (fstat(w->fd, &sought->file) != 0) sought->file.st_ino = 0; /* which is no file's */
-}
-
-static void sought_close(const struct sought *sought) {
-  if (sought->maps >= 0) close(sought->maps);
+/* 'maps' is the program's file of that name. */
+static struct sought sought_in(const struct thread *t, const struct window *w, int maps) {
+  struct sought sought = {.t = t, .maps = maps, .stub = t->proc->space->window};
+  if (fstat(w->fd, &sought.file) != 0) sought.file.st_ino = 0; /* which is no file's */
+  return sought;
 }
 
 /* The thread stands at a syscall instruction that is ours until 'old' is put back. */
 static void map_all(struct steps *s, const struct window *w, uint64_t site, long old) {
-  struct sought sought;
   uint64_t words[LENCASE_MAXARGS] = {0};
   int64_t stub, fd = descriptor_of(s, w, site);
-  sought_open(&sought, s->t, w);
+  struct sought sought = sought_in(s->t, w, memory_maps(s->t));
   stub = fd >= 0 ? map_checked_stub(s, site, fd, &sought) : fd;
   if (sought.maps < 0)
     lacks(s->run, "its mappings cannot be asked for", EACCES);
@@ -385,21 +363,18 @@ static void map_all(struct steps *s, const struct window *w, uint64_t site, long
   }
   if (!s->t->queue.told) thread_ptrace(s->t, PTRACE_POKETEXT, site, (uintptr_t)old);
   if (stub > 0) use_stub(s, w, &sought, fd);
-  sought_close(&sought);
+  if (sought.maps >= 0) close(sought.maps);
 }
 
-/* False: the thread's memory cannot be written. */
-static bool poke_syscall(const struct thread *t, uint64_t site, long *old) {
-  errno = 0;
-  *old = ptrace(PTRACE_PEEKTEXT, t->tid, site, 0);
-  return errno == 0 &&
-         thread_ptrace(t, PTRACE_POKETEXT, site, ((uintptr_t)*old & ~UINT64_C(0xffff)) | 0x050f);
-}
+enum { SYSCALL_CODE = 0x050f }; /* the bytes 0f 05 */
 
 static void map_window(struct steps *s, struct window *w) {
   struct thread *t = s->t;
   long old;
-  if (!poke_syscall(t, s->regs.rip, &old)) {
+  errno = 0;
+  old = ptrace(PTRACE_PEEKTEXT, t->tid, s->regs.rip, 0);
+  if (errno != 0 || !thread_ptrace(t, PTRACE_POKETEXT, s->regs.rip,
+                                   ((uintptr_t)old & ~UINT64_C(0xffff)) | SYSCALL_CODE)) {
     t->proc->space->lack = "its program cannot be read";
     return;
   }
@@ -485,12 +460,14 @@ struct slots_map {
 
 static int64_t map_slots(struct steps *s, void *ud) {
   const struct slots_map *m = ud;
-  struct sought sought = {.t = s->t, .maps = m->maps, .stub = s->t->proc->space->window};
+  const struct sought sought = sought_in(s->t, m->w, m->maps);
   int64_t fd = descriptor_of(s, m->w, sought.stub);
+  struct user_regs_struct regs;
   if (fd < 0) return fd;
-  if (fstat(m->w->fd, &sought.file) != 0) sought.file.st_ino = 0; /* which is no file's */
   use_stub(s, m->w, &sought, fd);
-  return end_setup(s) ? 0 : -ESRCH;
+  if (s->over || !regs_get(s->t, &regs)) return -ESRCH;
+  regs.orig_rax = (unsigned long long)-1; /* the call that ends the set-up is not made */
+  return regs_set(s->t, &regs) && steps_go(s, PTRACE_SYSCALL, STOP_SYSCALL) ? 0 : -ESRCH;
 }
 
 /* A file that is opened while the program is dumpable stays good. */
