@@ -190,12 +190,12 @@ static pid_t wait_or_halt(struct trace_run *run, int *status) {
 /* {================================ signals ================================ */
 
 /* Ctrl-C in the program's terminal is for the observer, once for all threads that got it. */
-static bool takes_interrupt(struct trace_run *run, struct thread *t, int sig) {
+static bool takes_sigint(struct trace_run *run, struct thread *t, int sig) {
   if (run->attached || sig != SIGINT || t->proc == NULL || signal_code(t) != SI_KERNEL)
     return false;
   restart_short(t);
-  if (!t->proc->owes_interrupt) tell(run, TOLD_INTERRUPT, t, 0);
-  t->proc->owes_interrupt = false;
+  if (!t->proc->owes_sigint) tell(run, TOLD_INTERRUPT, t, 0);
+  t->proc->owes_sigint = false;
   return true;
 }
 
@@ -318,7 +318,7 @@ static void come_to_rest(struct trace_run *run, struct trace_event *event) {
   if (live->event.told == TOLD_INTERRUPT)
     for (t = TAILQ_FIRST(&run->queue.threads); t != NULL; t = TAILQ_NEXT(t, queue.by_turn))
       if (t->proc != NULL && t->tid == t->proc->tgid)
-        t->proc->owes_interrupt = signal_shared(t, SIGINT);
+        t->proc->owes_sigint = signal_shared(t, SIGINT);
   *event = live->event;
   if (run->threads.n == 0) *event = (struct trace_event){.told = TOLD_END, .wstatus = run->wstatus};
   live->event.told = TOLD_NOTHING;
@@ -384,7 +384,7 @@ static const struct observer run_observed = {
     .over = tell_over,
     .lost = tell_lost,
     .execed = tell_execed,
-    .takes = takes_interrupt,
+    .takes = takes_sigint,
 };
 
 static int live_begin(struct lencase_state *st, const struct trace_observer *observer,

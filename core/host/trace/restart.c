@@ -9,18 +9,18 @@
 **
 ** A signal that is ignored wakes nothing natively; a traced thread it wakes, so that the tracer is
 ** told. So do our own stops. The kernel restarts most calls after them. Others end with a plain
-** EINTR, as they would for a handler of the program's: these get -ERESTARTNOHAND for a result
-** instead, by which the kernel makes them again unless a handler of the program's runs.
+** EINTR, as they would for a signal handler of the program's: these get -ERESTARTNOHAND for a
+** result instead, by which the kernel makes them again unless such a handler runs.
 **
 ** A stop signal ends those calls with EINTR natively: there that stays.
 **
 ** A time-out that cannot be learned (a socket's, where pidfd_getfd is refused) leaves EINTR what it
 ** is: the call made again might never end.
 **
-** A call that is made again has its whole time-out anew. So it is interrupted when its own is over,
+** A call that is made again has its whole time-out anew. So it is cut short when its own is over,
 ** and gets the result that says so. The time-out of a call that was stopped at its entry begins
 ** when that is resumed. When another call began is not known: its time-out counts from when it was
-** interrupted first.
+** cut short first.
 */
 
 #include "trace_int.h"
@@ -324,7 +324,7 @@ static void put_back(struct thread *t, int64_t result) {
   f->changed = false;
 }
 
-/* A call made at the start of a handler cannot be restarted from there: it ends with EINTR. */
+/* A call made at the start of a signal handler is not restarted from there: it ends with EINTR. */
 void restart_interrupted(struct trace_run *run, struct thread *t, int64_t result) {
   if (t->now.result_at != 0) {
     t->now.result = -EINTR;
@@ -411,7 +411,7 @@ bool restart_awaits_entry(const struct thread *t) {
 bool restart_resumes_held(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->held[t->nheld - 1];
   bool by_entry = t->now.by_entry;
-  assert(t->nheld > 0 && t->now.call == NULL);
+  assert(t->now.call == NULL);
   if (f->at != AT_RESTART || !regs_same_call(&f->regs, &t->now.regs)) return false;
   t->now = *f;
   t->now.by_entry = by_entry;
@@ -439,7 +439,7 @@ void restart_close(struct trace_run *run) {
   run->ticks = false;
 }
 
-/* When the time-out of a thread's call is over; when it is, the call is interrupted. */
+/* When the time-out of a thread's call is over; when it is, the call is cut short. */
 static int64_t expire(struct thread *t, int64_t at) {
   bool runs = t->stand == STAND_RUNS && !t->queue.told && t->stop != ASKED_COMING;
   if (!runs || t->cut.due == 0) return INT64_MAX;

@@ -1,9 +1,9 @@
 /*
-** signal.c - what signals do, and the frames of their handlers
+** signal.c - what signals do, and the frames of signal handlers
 **
 ** A call in flight that a signal interrupted is the kernel's to make again, or not (restart.c).
-** Where it sets up the frame of a handler, that says whether the call ended with EINTR or will be
-** made again after the handler; until then the call is held, innermost last.
+** Where it sets up the frame of a signal handler, that says whether the call ended with EINTR or
+** will be made again after that; until then the call is held, innermost last.
 **
 ** What a signal will do is asked before it is delivered, and another thread may change that
 ** meanwhile: so the thread is stepped in a way that stops it at any call and makes none.
@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* The frame of a handler at its start: return address, ucontext up to its registers. */
+/* The frame of a signal handler at its start: return address, ucontext up to its registers. */
 enum { FRAME_CONTEXT = 8 + 40, CONTEXT_RAX = 13, CONTEXT_RIP = 16, CONTEXT_WORDS = 17 };
 
 /* Stacks do not reach further than this, for telling one from another. */
@@ -94,7 +94,7 @@ bool signal_waits(const struct thread *t) {
 
 /* }========================================================================= */
 
-/* {================================= handlers ============================== */
+/* {================================== frames =============================== */
 
 void signal_arrived(struct trace_run *run, struct thread *t, int status) {
   int sig = WSTOPSIG(status);
@@ -111,7 +111,7 @@ void signal_arrived(struct trace_run *run, struct thread *t, int status) {
   }
 }
 
-/* Sets the call aside while a handler runs; the oldest of too many is given up. */
+/* Sets the call aside while a signal handler runs; the oldest of too many is given up. */
 static void hold(struct thread *t, uint64_t frame) {
   if (t->nheld == TRACE_HELD) {
     flight_close(t, &t->held[0], true);
@@ -121,7 +121,7 @@ static void hold(struct thread *t, uint64_t frame) {
   assert(t->nheld < TRACE_HELD && t->now.call != NULL);
   t->held[t->nheld] = t->now;
   t->held[t->nheld].frame = frame;
-  t->held[t->nheld++].at = AT_HANDLER;
+  t->held[t->nheld++].at = AT_SIGNAL;
   t->now.call = NULL;
   t->now.own.size = 0;
   t->now.on_end = END_IGNORED;
@@ -137,7 +137,7 @@ static void ended_in_frame(struct trace_run *run, struct thread *t,
   flight_act(run, t, call_carried_out(f->call, -EINTR));
 }
 
-static void at_handler(struct trace_run *run, struct thread *t) {
+static void at_frame(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->now;
   struct user_regs_struct regs;
   uint64_t context[CONTEXT_WORDS];
@@ -160,7 +160,7 @@ static void at_handler(struct trace_run *run, struct thread *t) {
 void signal_frame(struct trace_run *run, struct thread *t, int status) {
   int code = WSTOPSIG(status) == SIGTRAP ? signal_code(t) : 0;
   if (code == SIGTRAP) {
-    at_handler(run, t);
+    at_frame(run, t);
   } else if (code == TRAP_TRACE) { /* the instruction of the call is another now */
     flight_close(t, &t->now, true);
     t->state = THREAD_RUN;
@@ -172,8 +172,8 @@ void signal_frame(struct trace_run *run, struct thread *t, int status) {
 }
 
 /*
-** There is no handler any more, and the call came again. It is not made (PTRACE_SYSEMU_SINGLESTEP),
-** and comes once more, at its entry.
+** There is no signal handler any more, and the call came again. It is not made
+** (PTRACE_SYSEMU_SINGLESTEP), and comes once more, at its entry.
 */
 void signal_no_frame(struct trace_run *run, struct thread *t, int status) {
   struct user_regs_struct regs;
@@ -188,7 +188,9 @@ void signal_no_frame(struct trace_run *run, struct thread *t, int status) {
   thread_resume(t, 0);
 }
 
-/* Whether a call with stack pointer 'sp' shows that the handler was left without returning. */
+/*
+** Whether a call with stack pointer 'sp' shows that the signal handler was left without returning.
+*/
 static bool frame_left(const struct flight *f, uint64_t sp) {
   bool same_stack = f->frame < f->regs.rsp && f->regs.rsp - f->frame < STACK_REACH;
   if (same_stack) return sp > f->frame && sp - f->frame < STACK_REACH;

@@ -145,6 +145,12 @@ static void on_group_frame(struct trace_run *run, struct thread *t, int status) 
   on_group_any(run, t, status);
 }
 
+/* A signal that is for us; where it comes in place of a frame, there is none. */
+static void on_taken(struct trace_run *run, struct thread *t, int status) {
+  if (t->state == THREAD_FRAME) t->state = THREAD_INTERRUPTED;
+  go_on(run, t, status);
+}
+
 /* }========================================================================= */
 
 /* {================================ the table ============================== */
@@ -209,30 +215,6 @@ static const stop_fn on_stop[THREAD_STATES][STOP_KINDS] = {
 
 /* }========================================================================= */
 
-/* A signal that is for us; where it comes in place of a handler's frame, there is none. */
-static void on_taken(struct trace_run *run, struct thread *t, int status) {
-  if (t->state == THREAD_FRAME) t->state = THREAD_INTERRUPTED;
-  go_on(run, t, status);
-}
-
-static void dispatch(struct trace_run *run, struct thread *t, int status) {
-  enum stop_kind kind = stop_kind(status);
-  stop_fn fn = on_stop[t->state][kind];
-  affinity_stop(&run->affinity, t);
-  thread_stopped(t);
-  if (kind == STOP_SIGNAL && run->observer->takes(run, t, WSTOPSIG(status))) fn = on_taken;
-  fn(run, t, status);
-}
-
-static void handle(struct trace_run *run, struct thread *t, int status) {
-  if (WIFSTOPPED(status))
-    dispatch(run, t, status);
-  else
-    thread_ended(run, t, status);
-}
-
-/* }========================================================================= */
-
 /* {================================= events ================================ */
 
 enum { SIGNAL_TEXT = 16 };
@@ -288,27 +270,35 @@ const char *stop_text(const struct thread *t, int status, char text[STOP_TEXT]) 
 static void tell(const struct trace_run *run, pid_t pid, pid_t tid, const char *what,
                  const char *before) {
   const struct thread *t = thread_find(run, tid);
-  bool resumed = t != NULL && t->request != 0;
-  bool passed = resumed && t->passed != 0;
-  state_debug(run->st, STOPS, "%d/%d: %s: %s -> %s, %s%s%s", (int)pid, (int)tid, what, before,
-              t != NULL ? state_names[t->state] : "gone",
-              resumed ? thread_request_name(t->request) : "not resumed", passed ? " with " : "",
-              passed ? signal_text(t->passed, (char[SIGNAL_TEXT]){""}) : "");
+  const char *now = t != NULL ? state_names[t->state] : "gone", *how = "not resumed", *with = "";
+  char sig[SIGNAL_TEXT] = "";
+  if (t != NULL && t->request != 0) how = thread_request_name(t->request);
+  if (t != NULL && t->passed != 0) {
+    with = " with ";
+    signal_text(t->passed, sig);
+  }
+  state_debug(run->st, STOPS, "%d/%d: %s: %s -> %s, %s%s%s", (int)pid, (int)tid, what, before, now,
+              how, with, sig);
 }
 
 /* }========================================================================= */
 
 void stop_handle(struct trace_run *run, struct thread *t, int status) {
-  char what[STOP_TEXT];
-  pid_t pid = thread_pid(t), tid = t->tid;
+  bool told = (run->st->config.debug & LENCASE_DEBUG_STOPS) != 0;
   const char *before = state_names[t->state];
+  pid_t pid = thread_pid(t), tid = t->tid;
+  char what[STOP_TEXT];
+  stop_fn fn = thread_ended;
   assert(t->run == run && !t->queue.told && t->state < THREAD_STATES);
   t->request = t->passed = 0;
-  if ((run->st->config.debug & LENCASE_DEBUG_STOPS) == 0) {
-    handle(run, t, status);
-    return;
+  if (told) stop_text(t, status, what);
+  if (WIFSTOPPED(status)) {
+    fn = on_stop[t->state][stop_kind(status)];
+    affinity_stop(&run->affinity, t);
+    thread_stopped(t);
+    if (stop_kind(status) == STOP_SIGNAL && run->observer->takes(run, t, WSTOPSIG(status)))
+      fn = on_taken;
   }
-  stop_text(t, status, what);
-  handle(run, t, status);
-  tell(run, pid, tid, what, before);
+  fn(run, t, status);
+  if (told) tell(run, pid, tid, what, before);
 }

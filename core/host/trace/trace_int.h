@@ -10,7 +10,7 @@
 ** arrive.c   a call arrives
 ** tame.c     calls that would let a tracee escape
 ** flight.c   a call in flight: downcalls in place and injected, the end
-** signal.c   what signals do, and the frames of their handlers
+** signal.c   what signals do, and the frames of signal handlers
 ** restart.c  calls that are made again, or go on, after what cut them short
 ** birth.c    fork, vfork, clone and exec
 ** steps.c    steps of a stopped thread that are waited for
@@ -50,7 +50,7 @@
 
 #include "trace.h"
 
-/* Calls of one thread that signal handlers interrupted, one in the other's handler. */
+/* Calls of one thread that are held while signal handlers run, one in the other. */
 #define TRACE_HELD 4
 
 /* Words of the cookie by which the call is known that fetches the window's descriptor. */
@@ -124,9 +124,9 @@ struct process {
   struct lencase_cage *cage;
   struct space *space;
   struct thread *threads;
-  bool keeps_mask;     /* the program chose its CPUs: they are not changed */
-  bool own_filters;    /* some thread of it has, or had, seccomp filters of its own */
-  bool owes_interrupt; /* a SIGINT of the terminal's, which others of its group got, is to come */
+  bool keeps_mask;  /* the program chose its CPUs: they are not changed */
+  bool own_filters; /* some thread of it has, or had, seccomp filters of its own */
+  bool owes_sigint; /* a SIGINT of the terminal's, which others of its group got, is to come */
 };
 
 /* What a thread is at, which says what its next stop means: the table in stop.c. */
@@ -140,7 +140,7 @@ enum thread_state {
   THREAD_SKIPPED,     /* it has its result, and a harmless call is made in the place of its own */
   THREAD_ENTER,       /* an injected downcall: the next syscall stop is its entry */
   THREAD_INJECTED,    /* the next syscall stop is its exit */
-  THREAD_INTERRUPTED, /* a signal woke the downcall: restart, handler or death comes next */
+  THREAD_INTERRUPTED, /* a signal woke the downcall: restart, frame or death comes next */
   THREAD_FRAME,       /* stepping onto the first instruction of a signal handler */
   THREAD_RETURNING,   /* rt_sigreturn made anew: the next syscall stop is its entry */
   THREAD_EXECED,      /* the next syscall stop is the exit of a successful execve */
@@ -166,10 +166,10 @@ enum stop_asked {
 
 /* Where a thread is with a call that we hold. */
 enum flight_at {
-  AT_BEHIND,  /* past its entry: what is made for it is injected */
-  AT_ENTRY,   /* stopped at the entry of the call: the next downcall is put there */
-  AT_HANDLER, /* the call is set aside while a signal handler of the program's runs */
-  AT_RESTART  /* that came back: the next call is the restart */
+  AT_BEHIND, /* past its entry: what is made for it is injected */
+  AT_ENTRY,  /* stopped at the entry of the call: the next downcall is put there */
+  AT_SIGNAL, /* the call is set aside while a signal handler of the program's runs */
+  AT_RESTART /* that came back: the next call is the restart */
 };
 
 /* What the end of a call does: nothing, it is reported to the observer, or it halts the run. */
@@ -184,7 +184,7 @@ struct flight {
   uint64_t words[LENCASE_MAXARGS];
   int64_t result;            /* what the thread will see if nothing is written */
   uint64_t result_at;        /* the result's place in a signal frame; 0: it is in rax */
-  uint64_t frame;            /* rsp at the start of the handler that interrupted it */
+  uint64_t frame;            /* rsp at the start of the signal handler, AT_SIGNAL */
   struct mem_seg own;        /* a part of the window of the host's own; size 0: none */
   struct foreign_load *load; /* it loads a seccomp filter: foreign.c; NULL: it does not */
   bool changed;              /* the thread's registers are not 'regs' now */
@@ -248,7 +248,7 @@ struct thread {
   struct own_seccomp seccomp;
   struct cut cut;
   struct flight now;
-  struct flight held[TRACE_HELD]; /* interrupted by handlers that run, innermost last */
+  struct flight held[TRACE_HELD]; /* while signal handlers run, innermost last */
 };
 
 /* All threads, the one whose last turn is longest ago first, and those that wait for a turn. */
@@ -330,7 +330,7 @@ struct observer {
   bool (*had_asked)(const struct thread *t, const struct user_regs_struct *regs);
   /* The kernel has carried something out for a call. */
   void (*carried)(struct trace_run *run, const struct thread *t);
-  /* A call is over; it will have no end: its thread is gone, or a signal's handler left it. */
+  /* A call is over; it will have no end: its thread is gone, or a signal handler left it. */
   void (*over)(struct trace_run *run, struct thread *t, uint8_t on_end, int64_t result);
   void (*lost)(struct trace_run *run, uint8_t on_end);
   /* A program is stopped before its first instruction. */
@@ -677,7 +677,7 @@ bool signal_shared(const struct thread *t, int sig);
 /* The si_code of the signal whose stop a thread is in; 0: that of kill(2), or it is gone. */
 int signal_code(const struct thread *t);
 
-/* A signal's stop in THREAD_INTERRUPTED; the stops of THREAD_FRAME, in its handler. */
+/* A signal's stop in THREAD_INTERRUPTED; the stops of THREAD_FRAME. */
 void signal_arrived(struct trace_run *run, struct thread *t, int status);
 void signal_frame(struct trace_run *run, struct thread *t, int status);
 void signal_no_frame(struct trace_run *run, struct thread *t, int status);
@@ -689,7 +689,7 @@ void signal_watch(struct thread *t, const struct __ptrace_syscall_info *info);
 
 /* {================================ restart.c ============================== */
 
-/* -ERESTARTNOHAND: the call is made again, unless a handler of the program's runs. */
+/* -ERESTARTNOHAND: the call is made again, unless a signal handler runs. */
 enum { RESTART_UNSEEN = -514 };
 
 /* -ERESTART_RESTARTBLOCK: the kernel goes on with it by restart_syscall. */
@@ -701,7 +701,7 @@ bool restart_wanted(int64_t result);
 void restart_open(struct trace_run *run);
 void restart_close(struct trace_run *run);
 
-/* Interrupts the calls whose time-out is over; our wait ends when the next is. */
+/* Cuts short the calls whose time-out is over; our wait ends when the next is. */
 void restart_wake(struct trace_run *run);
 
 /* The thread's call, t->now, is carried out from now on; it is let through. */
@@ -722,7 +722,7 @@ bool restart_awaits_entry(const struct thread *t);
 /* True when t->now.regs are the restart of a call held: it goes on then. */
 bool restart_resumes_held(struct trace_run *run, struct thread *t);
 
-/* The cause of a stop is unknown: it may have interrupted a call that is made again. */
+/* The cause of a stop is unknown: it may have cut short a call that is made again. */
 void restart_short(struct thread *t);
 
 /* The same for the stops of signals, of job control, and behind a call. */
