@@ -14,18 +14,24 @@ return lencase.grate {
 }
 ]]
 
---- What is said of a run of `echo abc`, PID for the program's number, ADDRESS for those: a list of lines.
-local function lines_of(options, before)
+--- What is said of a run of `echo abc`, or more: a list of lines, with PID for the program's number, CHILD for another
+--- process's and ADDRESS for those.
+local function lines_of(options, before, more)
   local lines = {}
   in_folder(function(dir)
     local grate = support.write_file(dir .. "/grate.lua", GRATE)
-    local out, err, status = sh(("%s %s run %s %s -- sh -c 'echo abc'"):format(before or "", support.lencase, options, grate))
+    local out, err, status = sh(("%s %s run %s %s -- sh -c 'echo abc%s'"):format(before or "", support.lencase, options,
+      grate, more or ""))
     assert.same({ "xxxx", 0 }, { out, status })
-    local pid = err:match "%u: (%d+)"
+    local names = { PID = err:match "%u: (%d+)", CHILD = err:match "birth (%d+)" }
     for line in err:gmatch "[^\n]+" do
-      line = line:gsub("0x%x+", "ADDRESS"):gsub("%d+", function(n)
-        return n == pid and "PID" or #n > 10 and "ADDRESS" or nil
-      end)
+      for name, pid in pairs(names) do
+        line = line:gsub(pid .. "/" .. pid, name .. "/" .. name)
+        for _, word in ipairs { "WINDOW:", "cage", "exec", "birth", "of" } do
+          line = line:gsub(word .. " " .. pid .. "%f[%D]", word .. " " .. name)
+        end
+      end
+      line = line:gsub("0x%x+", "ADDRESS"):gsub("%d%d%d%d%d%d%d%d%d%d%d+", "ADDRESS")
       table.insert(lines, line)
     end
   end)
@@ -54,6 +60,18 @@ describe("events", function()
   end)
 
   it("may be asked for in the environment", function() assert.same(STOPS, lines_of("", "LENCASE_DEBUG=stops")) end)
+
+  it("of stops are births and ends, too", function()
+    local there = {}
+    for _, line in ipairs(lines_of("--debug stops", nil, "; (exit 7); exit 0")) do there[line] = true end
+    for _, line in ipairs {
+      "lencase: STOPS: CHILD/CHILD: a new process of PID",
+      "lencase: STOPS: PID/PID: birth CHILD: run -> run, PTRACE_CONT",
+      "lencase: STOPS: CHILD/CHILD: exited with 7: run -> gone, not resumed",
+      "lencase: STOPS: PID/PID: signal SIGCHLD: run -> run, PTRACE_CONT with SIGCHLD",
+      "lencase: STOPS: PID/PID: exited with 0: run -> gone, not resumed",
+    } do assert.same({ line, true }, { line, there[line] }) end
+  end)
 
   it("of windows are what is mapped, and each use of it", function()
     assert.same({

@@ -163,15 +163,6 @@ static bool down_result(struct thread *t, int64_t *result) {
   return true;
 }
 
-static void carried_out(struct trace_run *run, struct thread *t) {
-  struct flight *f = &t->now;
-  run->observer->carried(run, t);
-  if (f->call == NULL)
-    flight_finish(run, t, f->result);
-  else
-    flight_act(run, t, call_carried_out(f->call, f->result));
-}
-
 void flight_exited(struct trace_run *run, struct thread *t, int status) {
   struct flight *f = &t->now;
   (void)status;
@@ -180,10 +171,15 @@ void flight_exited(struct trace_run *run, struct thread *t, int status) {
   foreign_over(t, f->result);
   t->state = THREAD_RUN;
   f->result = restart_result(t, f->result);
-  if (restart_wanted(f->result))
+  if (restart_wanted(f->result)) {
     restart_interrupted(run, t, f->result);
+    return;
+  }
+  run->observer->carried(run, t);
+  if (f->call == NULL)
+    flight_finish(run, t, f->result);
   else
-    carried_out(run, t);
+    flight_act(run, t, call_carried_out(f->call, f->result));
 }
 
 /* }========================================================================= */

@@ -131,25 +131,21 @@ const struct observer run_unobserved = {
 
 /* }========================================================================= */
 
-/* False: nothing is there, and nothing will come. */
-static bool fetch(struct trace_run *run) {
-  int status;
-  pid_t tid = run->observer->wait(run, &status);
-  if (tid <= 0) return tid == 0 || errno == EINTR;
-  queue_add(run, tid, status);
-  return true;
-}
-
 void run_loop(struct trace_run *run) {
-  struct thread *t;
-  int status;
-  bool more = true;
-  while (more && run->threads.n > 0) {
-    t = queue_next(&run->queue, &status);
-    if (t != NULL)
+  while (run->threads.n > 0) {
+    int status;
+    struct thread *t = queue_next(&run->queue, &status);
+    pid_t tid;
+    if (t != NULL) {
       stop_handle(run, t, status);
-    else
-      more = !run->observer->is_still(run) && fetch(run);
+      continue;
+    }
+    if (run->observer->is_still(run)) return;
+    tid = run->observer->wait(run, &status);
+    if (tid > 0)
+      queue_add(run, tid, status);
+    else if (tid < 0 && errno != EINTR)
+      return; /* nothing is there, and nothing will come */
   }
 }
 
