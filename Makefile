@@ -95,6 +95,8 @@ all: $(LIBRARY) $(MODULE) $(COMMAND) $(INLINE) $(MANUAL) $(LUALS) $(COMPLETION)
 
 $(filter $(BUILD)/obj/core/grate% $(BUILD)/obj/core/bind/%,$(OBJECTS)): CFLAGS += $(LUA_CFLAGS)
 
+$(BUILD)/obj/core/host/trace/stub.o: $(BUILD)/obj/core/host/trace/offsets.h
+
 # Thread pointers and stacks are switched in there.
 $(filter $(BUILD)/obj/core/host/inline/%,$(OBJECTS)): CFLAGS += -fno-stack-protector
 $(BUILD)/obj/core/host/inline/preload/engine.o: CFLAGS += -fno-stack-protector

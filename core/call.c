@@ -642,7 +642,7 @@ int64_t call_detached(struct lencase_cage *cage, const struct route_table *to, i
 }
 
 int call_window(struct call *call, size_t size) {
-  struct mem_seg seg = {.size = size};
+  struct mem_seg seg = {.size = size > 0 ? size : 1}; /* no bytes have an address, too */
   int status;
   assert(call->window.size == 0);
   status = call->cage->ops->window_get(call, &seg);
@@ -758,7 +758,7 @@ int call_place(struct call *call, const struct sig_variant *v, unsigned which,
 }
 
 int call_scratch(struct call *call, size_t size) {
-  struct mem_seg seg = {.size = size};
+  struct mem_seg seg = {.size = size > 0 ? size : 1};
   int status;
   assert(call->scratch.size == 0);
   status = call->cage->ops->scratch_get(call, &seg);

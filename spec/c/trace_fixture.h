@@ -56,7 +56,7 @@ static struct lencase_state *state_fresh(void) {
   return st;
 }
 
-static void handle(struct lencase_state *st, int32_t nr, handler_fn fn) {
+__attribute__((unused)) static void handle(struct lencase_state *st, int32_t nr, handler_fn fn) {
   answers[nr] = (struct route_answer){.handler = fn};
   routes[nr] = (struct route_entry){.family = nr, .answer = &answers[nr]};
   need(test_route(st, &st->first_routes, nr, &routes[nr]) == LENCASE_OK);

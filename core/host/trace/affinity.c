@@ -44,16 +44,13 @@ static pid_t bound(const struct affinity *a) {
   return get_mask(a->tid, &mask) == 0 ? a->tid : a->tgid;
 }
 
-/* Another CPU may have been chosen for it meanwhile: then that holds. */
-static bool is_on(pid_t tid, int cpu) {
-  cpu_set_t mask;
-  return get_mask(tid, &mask) == 0 && CPU_COUNT(&mask) == 1 && CPU_ISSET((size_t)cpu, &mask);
-}
-
+/* Where another CPU has been chosen for the thread meanwhile, that holds. */
 void affinity_release(struct affinity *a) {
+  cpu_set_t mask;
   a->streak = 0;
   if (!a->pinned) return;
-  if (is_on(bound(a), a->cpu)) set_mask(bound(a), &a->theirs);
+  if (get_mask(bound(a), &mask) == 0 && CPU_COUNT(&mask) == 1 && CPU_ISSET((size_t)a->cpu, &mask))
+    set_mask(bound(a), &a->theirs);
   set_mask(0, &a->home);
   a->pinned = false;
 }

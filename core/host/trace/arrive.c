@@ -7,11 +7,6 @@
 #include <errno.h>
 #include <string.h>
 
-static uint8_t kind_of(const struct trace_run *run, int32_t nr) {
-  if (nr >= 0 && nr < TRACE_KINDS) return run->kinds[nr];
-  return run->far_wanted ? KIND_WANTED : 0;
-}
-
 void arrive_pass(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->now;
   int64_t result;
@@ -30,18 +25,14 @@ void arrive_pass(struct trace_run *run, struct thread *t) {
   }
 }
 
-/* A filter of the cage's own may stop calls that ours does not: they have no tracer then. */
-static void arrive_foreign(struct trace_run *run, struct thread *t) {
-  flight_finish(run, t, -ENOSYS);
-}
-
 void arrive_ask(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->now;
   int32_t nr = (int32_t)f->regs.orig_rax;
-  uint8_t kind = f->by_entry ? KIND_WANTED : kind_of(run, nr);
+  uint8_t kind = f->by_entry || run->far_wanted ? KIND_WANTED : 0;
   uint64_t words[LENCASE_MAXARGS];
-  if (kind == 0) {
-    arrive_foreign(run, t);
+  if (!f->by_entry && nr >= 0 && nr < TRACE_KINDS) kind = run->kinds[nr];
+  if (kind == 0) { /* a filter of the cage's own has stopped it, which has no tracer */
+    flight_finish(run, t, -ENOSYS);
   } else if (kind & KIND_WANTED) {
     regs_words(&f->regs, words);
     run->observer->asks(t, nr, words);
@@ -53,6 +44,7 @@ void arrive_ask(struct trace_run *run, struct thread *t) {
 
 void arrive(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->now;
+  assert(f->call == NULL && f->load == NULL);
   restart_over(t); /* whatever was cut short before */
   f->site = f->regs.rip - 2;
   f->at = AT_ENTRY;

@@ -30,6 +30,7 @@ static int take(struct trace_run *run, pid_t tid) {
   if (t == NULL) return state_fail(run->st, LENCASE_ENOMEM, "no memory for thread %d", (int)tid);
   t->state = THREAD_RUN;
   t->seccomp.unread = true;
+  state_debug(run->st, STOPS, "%d/%d: seized", (int)run->root, (int)tid);
   if (tid == run->root) return process_first(run, t) == LENCASE_OK ? 1 : LENCASE_ENOMEM;
   thread_join(t, thread_find(run, run->root)->proc);
   return 1;
@@ -97,26 +98,21 @@ static void give_back(struct trace_run *run, struct process *proc) {
     steps_inject(run, t, space->site, SYS_munmap, words);
 }
 
-/* What a handler asked for has not begun: its call is over with what it has. */
-static void give_up_down(struct thread *t) {
-  struct user_regs_struct regs = t->now.regs;
-  regs.rax = (unsigned long long)t->now.result;
-  regs.orig_rax = (unsigned long long)-1;
-  regs_set(t, &regs);
-}
-
-/* The registers of its own, whatever it was in. */
-static void put_right(struct thread *t) {
-  if (t->state == THREAD_ENTER || t->state == THREAD_INJECTED || t->state == THREAD_SKIPPED)
-    give_up_down(t);
-  else if (t->now.changed)
-    regs_set(t, &t->now.regs);
-  thread_unmask(t);
-}
-
+/*
+** With the registers of its own, whatever it was in. Where what a handler asked for has not begun,
+** its call is over with what it has.
+*/
 static void leave(struct thread *t) {
-  put_right(t);
-  ptrace(PTRACE_DETACH, t->tid, 0, (long)(t->stand == STAND_WAITS ? t->sig : 0));
+  struct user_regs_struct regs = t->now.regs;
+  bool down = t->state == THREAD_ENTER || t->state == THREAD_INJECTED || t->state == THREAD_SKIPPED;
+  if (down) {
+    regs.rax = (unsigned long long)t->now.result;
+    regs.orig_rax = (unsigned long long)-1;
+  }
+  if (down || t->now.changed) regs_set(t, &regs);
+  thread_unmask(t);
+  if (thread_ptrace(t, PTRACE_DETACH, 0, t->stand == STAND_WAITS ? (uintptr_t)t->sig : 0))
+    state_debug(t->run->st, STOPS, "%d/%d: left", (int)thread_pid(t), (int)t->tid);
 }
 
 void attach_leave(struct trace_run *run, struct process *proc) {

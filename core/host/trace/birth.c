@@ -49,8 +49,8 @@ static bool shares(int what, const struct thread *parent, pid_t child, uint64_t 
 }
 
 /* The same mappings in memory of its own, but for the window's slots. */
-static struct space *space_copy(struct trace_run *run, const struct space *space) {
-  struct space *copy = space_new(run);
+static struct space *space_copy(struct trace_run *run, const struct space *space, pid_t pid) {
+  struct space *copy = space_new(run, pid);
   if (copy == NULL) return NULL;
   copy->lack = space->lack;
   copy->told_own = space->told_own;
@@ -59,11 +59,6 @@ static struct space *space_copy(struct trace_run *run, const struct space *space
   copy->scratch = space->scratch;
   copy->scratch_size = space->scratch_size;
   return copy;
-}
-
-static struct space *space_shared(struct space *space) {
-  space->refs++;
-  return space;
 }
 
 /* How a child is related to its parent. */
@@ -77,18 +72,13 @@ static struct process *process_child(struct trace_run *run, pid_t tid, const str
   if (proc == NULL) return NULL;
   proc->keeps_mask = parent->keeps_mask;
   proc->own_filters = parent->own_filters;
-  proc->space = kin.memory ? space_shared(parent->space) : space_copy(run, parent->space);
+  if (kin.memory) parent->space->refs++;
+  proc->space = kin.memory ? parent->space : space_copy(run, parent->space, tid);
   if (proc->space != NULL)
     proc->cage = call_cage_new(run->st, &trace_ops, proc, tid, parent->cage, kin.files);
   if (proc->cage != NULL) return proc;
   process_free(run, proc);
   return NULL;
-}
-
-/* A cage that the tracer cannot follow must not run. */
-static void birth_fails(struct trace_run *run, struct thread *t) {
-  state_log(run->st, "no memory for cage %d: ended", (int)t->tid);
-  kill(t->tid, SIGKILL);
 }
 
 /* The registers it begins with, where its parent's were ours when it was made. */
@@ -113,13 +103,16 @@ static void let_run(struct trace_run *run, struct thread *t) {
     relay_listen(run, t, WSTOPSIG(t->status));
 }
 
+/* 'proc' NULL: there is no memory for one. A cage that the tracer cannot follow must not run. */
 static void belongs(struct trace_run *run, struct thread *t, struct process *proc) {
   if (proc == NULL) {
-    birth_fails(run, t);
+    state_log(run->st, "no memory for cage %d: ended", (int)t->tid);
+    kill(t->tid, SIGKILL);
     return;
   }
   thread_join(t, proc);
   if (t->state != THREAD_BORN) return;
+  assert(run->held_back > 0);
   run->held_back--;
   let_run(run, t);
 }
@@ -133,11 +126,15 @@ static void birth(struct trace_run *run, struct thread *parent, struct thread *t
   affinity_child(&run->affinity, parent->tid, t->tid);
   foreign_inherit(t, parent);
   if (in_process(parent->proc->tgid, t->tid)) {
+    state_debug(run->st, STOPS, "%d/%d: a new thread", (int)parent->proc->tgid, (int)t->tid);
     belongs(run, t, parent->proc);
     return;
   }
   kin.memory = shares(KCMP_VM, parent, t->tid, CLONE_VM);
   kin.files = shares(KCMP_FILES, parent, t->tid, CLONE_FILES);
+  state_debug(run->st, STOPS, "%d/%d: a new process of %d%s%s", (int)t->tid, (int)t->tid,
+              (int)parent->proc->tgid, kin.memory ? ", shared memory" : "",
+              kin.files ? ", shared descriptors" : "");
   belongs(run, t, process_child(run, t->tid, parent->proc, kin));
 }
 
@@ -218,6 +215,8 @@ void birth_adopt(struct trace_run *run, struct process *parent) {
   for (i = 0; i < run->threads.nbuckets; i++)
     for (t = run->threads.buckets[i]; t != NULL; t = t->chain)
       if (is_orphan_of(run, t, parent)) {
+        state_debug(run->st, STOPS, "%d/%d: a new process of %d, which ended before it told",
+                    (int)t->tid, (int)t->tid, (int)parent->tgid);
         affinity_orphan(&run->affinity, parent, t->tid);
         foreign_orphan(t, parent);
         belongs(run, t, process_child(run, t->tid, parent, none));
@@ -238,6 +237,7 @@ static struct thread *exec_leader(struct trace_run *run, struct thread *leader) 
   thread_drop(run, leader);
   thread_rename(run, t, t->proc->tgid);
   thread_move(t); /* the kernel may have held it until the others had ended */
+  t->request = t->passed = 0;
   return t;
 }
 
@@ -252,14 +252,8 @@ static void exec_call_over(struct thread *t) {
   while (t->nheld > 0) flight_close(t, &t->held[--t->nheld], true);
 }
 
-static void exec_others_over(struct thread *t) {
-  struct thread *other;
-  for (other = t->proc->threads; other != NULL; other = other->others)
-    if (other != t) thread_drop_calls(other);
-}
-
 static bool exec_new_space(struct trace_run *run, struct process *proc) {
-  struct space *space = space_new(run);
+  struct space *space = space_new(run, proc->tgid);
   if (space == NULL) return false;
   space_unref(run, proc->space);
   proc->space = space;
@@ -280,24 +274,22 @@ static void exec_refused(struct trace_run *run, struct thread *t, const char *wh
   kill(t->tid, SIGKILL);
 }
 
-static void exec_left(struct trace_run *run, struct thread *t) {
-  state_log(run->st, "cage %d executes a 32-bit program: left alone", (int)t->tid);
-  t->now.on_end = END_IGNORED;
-  attach_leave(run, t->proc);
-}
-
 void birth_execed(struct trace_run *run, struct thread *t, int status) {
+  struct thread *other;
   (void)status;
   t = exec_leader(run, t);
   if (t->state == THREAD_LAUNCH) run->launched = true;
   t->state = THREAD_EXECED;
   t->masked = false;
   t->proc->reader = t->tid;
-  exec_others_over(t);
+  for (other = t->proc->threads; other != NULL; other = other->others)
+    if (other != t) thread_drop_calls(other);
   exec_call_over(t);
   birth_adopt(run, t->proc);
   if (!is_64bit(t) && run->attached) {
-    exec_left(run, t);
+    state_log(run->st, "cage %d executes a 32-bit program: left alone", (int)t->tid);
+    t->now.on_end = END_IGNORED;
+    attach_leave(run, t->proc);
     return;
   }
   if (!is_64bit(t))

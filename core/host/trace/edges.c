@@ -8,9 +8,9 @@
 
 #include "trace_int.h"
 
+#include <inttypes.h>
 #include <string.h>
 
-#define PAGE ((size_t)4096)
 #define SMALL ((size_t)4 * PAGE)
 #define MIDDLE ((size_t)1 << 20)
 #define LARGE ((size_t)128 << 20) /* half of the default of max_call_bytes */
@@ -59,23 +59,31 @@ int edges_take(struct trace_run *run, const struct thread *t, struct mem_seg *se
   struct window *w = space->ours;
   size_t i = 0, offset;
   while (i < WINDOW_EDGES && seg->size > 0 && !is_for(w, i, seg->size, space->window_size)) i++;
-  if (i == WINDOW_EDGES || !ready(w, i))
+  if (i == WINDOW_EDGES || !ready(w, i)) {
+    state_debug(run->st, WINDOW, "%d: no place for %zu bytes that end at a page",
+                (int)t->proc->tgid, seg->size);
     return state_fail(run->st, LENCASE_ENOMEM,
                       "cage %d has no place for %zu bytes that end at a page", (int)t->proc->tgid,
                       seg->size);
+  }
   if (seg->size > 0) w->edge_taken[i] = true; /* without bytes it can be shared */
   offset = PAGE + edges[i].guard - seg->size;
   seg->addr = space->window + offset;
   seg->data = w->data + offset;
+  state_debug(run->st, WINDOW, "%d: %zu bytes at 0x%" PRIx64 ", up to the end of a page",
+              (int)t->proc->tgid, seg->size, seg->addr);
   return LENCASE_OK;
 }
 
-void edges_give(const struct space *space, const struct mem_seg *seg) {
+void edges_give(struct trace_run *run, const struct space *space, const struct mem_seg *seg) {
   struct window *w = space->ours;
   size_t end = (size_t)((unsigned char *)seg->data - w->data) + seg->size - PAGE;
   size_t i = 0;
+  state_debug(run->st, WINDOW, "%d: %zu bytes at 0x%" PRIx64 " are free again", (int)space->pid,
+              seg->size, seg->addr);
   if (seg->size == 0) return;
   while (i < WINDOW_EDGES - 1 && edges[i].guard != end) i++;
+  assert(edges[i].guard == end && w->edge_taken[i]);
   w->edge_taken[i] = false;
   memset(seg->data, 0, seg->size);
 }

@@ -30,13 +30,6 @@ struct program {
 
 /* {================================ extending ============================== */
 
-static struct thread *injectable(const struct process *proc) {
-  struct thread *t = proc->threads;
-  if (proc->space->window == 0) return NULL;
-  while (t != NULL && !steps_possible(t)) t = t->others;
-  return t;
-}
-
 /* The filter lies where the program's threads can read and not write. */
 static bool load(struct trace_run *run, struct thread *t, const struct program *p, size_t n) {
   struct mem_seg seg = {.size = sizeof p->head + n * sizeof *p->code};
@@ -51,13 +44,15 @@ static bool load(struct trace_run *run, struct thread *t, const struct program *
   memcpy((char *)seg.data + sizeof head, p->code, n * sizeof *p->code);
   if (foreign_allows(t, t->proc->space->window, SYS_seccomp, words))
     result = steps_inject(run, t, t->proc->space->window, SYS_seccomp, words);
-  window_give(t->proc->space, &seg);
+  window_give(t->run, t->proc->space, &seg);
   return result == 0;
 }
 
-static bool extend_process(struct trace_run *run, struct process *proc, const struct program *p,
-                           size_t n) {
-  struct thread *t = injectable(proc);
+static bool extend_process(struct trace_run *run, const struct process *proc,
+                           const struct program *p, size_t n) {
+  struct thread *t = proc->threads;
+  if (proc->space->window == 0) return false;
+  while (t != NULL && !steps_possible(t)) t = t->others;
   return t != NULL && load(run, t, p, n);
 }
 

@@ -246,6 +246,7 @@ static int export_code(scmp_filter_ctx ctx, void *code, size_t capacity, size_t 
   if (rc == -EAGAIN || (rc == 0 && (size <= 0 || read(ends[0], &more, 1) != 0))) rc = -E2BIG;
   close(ends[0]);
   *n = size > 0 ? (size_t)size / 8 : 0;
+  assert(*n <= capacity);
   return rc;
 }
 

@@ -23,7 +23,7 @@ void flight_pass(struct thread *t) {
 void flight_close(struct thread *t, struct flight *f, bool dropped) {
   struct call *call = f->call;
   foreign_forget(t->run, f);
-  if (f->own.size != 0) window_give(t->proc->space, &f->own);
+  if (f->own.size != 0) window_give(t->run, t->proc->space, &f->own);
   f->own.size = 0;
   f->call = NULL;
   f->result_at = 0;
@@ -40,16 +40,13 @@ void flight_close(struct thread *t, struct flight *f, bool dropped) {
 
 /* {================================= downcalls ============================= */
 
-static bool same_call(const struct flight *f) {
-  uint64_t words[LENCASE_MAXARGS];
-  regs_words(&f->regs, words);
-  return f->nr == (int32_t)f->regs.orig_rax && memcmp(words, f->words, sizeof words) == 0;
-}
-
 static void down_in_place(struct thread *t) {
   struct flight *f = &t->now;
+  uint64_t words[LENCASE_MAXARGS];
+  assert(f->at == AT_ENTRY);
   f->at = AT_BEHIND;
-  if (!same_call(f)) {
+  regs_words(&f->regs, words);
+  if (f->nr != (int32_t)f->regs.orig_rax || memcmp(words, f->words, sizeof words) != 0) {
     struct user_regs_struct regs = f->regs;
     regs_set_call(&regs, f->nr, f->words);
     regs_set(t, &regs);
@@ -74,6 +71,7 @@ bool flight_bears(const struct thread *t) {
 static void down_injected(struct thread *t) {
   struct flight *f = &t->now;
   struct user_regs_struct regs = f->regs;
+  assert(f->at == AT_BEHIND && f->call != NULL);
   regs_set_call(&regs, f->nr, f->words);
   regs.rax = regs.orig_rax;
   regs.orig_rax = (unsigned long long)-1;
@@ -131,20 +129,18 @@ void flight_entered(struct trace_run *run, struct thread *t, int status) {
   thread_resume(t, 0);
 }
 
-/* The kernel goes on with what was carried out, whose arguments are the program's again. */
-static bool is_resumed(const struct thread *t) {
-  struct user_regs_struct regs = t->now.regs;
-  regs.orig_rax = SYS_restart_syscall;
-  return thread_at_regs(t, &regs);
-}
-
-/* What is carried out may be trapped, too. */
+/*
+** What is carried out may be trapped, too; or the kernel goes on with it, and its arguments are the
+** program's again.
+*/
 void flight_trapped(struct trace_run *run, struct thread *t, int status) {
   const struct flight *f = &t->now;
+  struct user_regs_struct resumed = f->regs;
   uint64_t ip = t->state == THREAD_INJECTED ? injection_site(t) + 2 : f->regs.rip;
   (void)run;
   (void)status;
-  if (thread_at_call(t, f->nr, f->words, ip) || is_resumed(t))
+  resumed.orig_rax = SYS_restart_syscall;
+  if (thread_at_call(t, f->nr, f->words, ip) || thread_at_regs(t, &resumed))
     thread_resume(t, 0);
   else
     thread_refuse(t, "another call came than the one carried out for it");
@@ -154,7 +150,7 @@ void flight_trapped(struct trace_run *run, struct thread *t, int status) {
 static bool down_result(struct thread *t, int64_t *result) {
   struct __ptrace_syscall_info info;
   struct user_regs_struct regs;
-  if (ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, sizeof info, &info) <= 0) return false;
+  if (!thread_info(t, &info)) return false;
   if (info.op != PTRACE_SYSCALL_INFO_EXIT) {
     thread_refuse(t, "a call made for it did not end");
     return false;
@@ -167,26 +163,23 @@ static bool down_result(struct thread *t, int64_t *result) {
   return true;
 }
 
-static void carried_out(struct trace_run *run, struct thread *t) {
+void flight_exited(struct trace_run *run, struct thread *t, int status) {
   struct flight *f = &t->now;
+  (void)status;
+  assert(f->at == AT_BEHIND);
+  if (!down_result(t, &f->result)) return;
+  foreign_over(t, f->result);
+  t->state = THREAD_RUN;
+  f->result = restart_result(t, f->result);
+  if (restart_wanted(f->result)) {
+    restart_interrupted(run, t, f->result);
+    return;
+  }
   run->observer->carried(run, t);
   if (f->call == NULL)
     flight_finish(run, t, f->result);
   else
     flight_act(run, t, call_carried_out(f->call, f->result));
-}
-
-void flight_exited(struct trace_run *run, struct thread *t, int status) {
-  struct flight *f = &t->now;
-  (void)status;
-  if (!down_result(t, &f->result)) return;
-  foreign_over(t, f->result);
-  t->state = THREAD_RUN;
-  f->result = restart_result(t, f->result);
-  if (restart_wanted(f->result))
-    restart_interrupted(run, t, f->result);
-  else
-    carried_out(run, t);
 }
 
 /* }========================================================================= */
@@ -231,6 +224,7 @@ void flight_skip_trapped(struct trace_run *run, struct thread *t, int status) {
 
 void flight_skipped(struct trace_run *run, struct thread *t, int status) {
   (void)status;
+  assert(t->now.call == NULL && t->now.at == AT_BEHIND);
   flight_finish(run, t, t->now.result);
 }
 
@@ -275,6 +269,7 @@ static void carry_out_bare(struct trace_run *run, struct thread *t) {
 
 void flight_act(struct trace_run *run, struct thread *t, enum verdict verdict) {
   struct flight *f = &t->now;
+  assert(verdict != VERDICT_PARKED || f->call != NULL);
   if (verdict == VERDICT_DONE)
     flight_finish(run, t, f->call != NULL ? f->call->result : -ENOMEM);
   else if (verdict == VERDICT_PASS && f->at == AT_ENTRY && f->on_end != END_IGNORED)

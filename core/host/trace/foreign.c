@@ -104,6 +104,7 @@ int32_t foreign_harmless(const struct thread *t) {
 /* {================================== chains =============================== */
 
 static void filters_unref(struct trace_run *run, struct foreign *f) {
+  assert(f == NULL || f->refs > 0);
   while (f != NULL && --f->refs == 0) {
     struct foreign *before = f->before;
     state_free(run->st, f, sizeof *f + f->n * sizeof *f->code);
@@ -133,6 +134,7 @@ void foreign_gone(struct thread *t) {
 }
 
 static void filters_push(struct thread *t, struct foreign *f) {
+  assert(f->before == NULL);
   f->before = t->seccomp.filters; /* with the reference that was the thread's */
   t->seccomp.filters = f;
 }
@@ -203,7 +205,7 @@ void foreign_forget(struct trace_run *run, struct flight *f) {
   struct foreign_load *load = f->load;
   if (load == NULL) return;
   if (load->seg.size > 0 && load->space->window_size > 0)
-    window_give(load->space, &load->seg);
+    window_give(run, load->space, &load->seg);
   else if (load->seg.size > 0)
     lend_give(run, load->space, &load->seg);
   if (load->filter != NULL) filters_unref(run, load->filter);
@@ -243,6 +245,7 @@ static uint64_t place_filter(struct thread *t, struct foreign_load *load,
   struct sock_fprog head = {.len = prog->len};
   bool lent = !window_ready(t->run, t);
   uint64_t code = prog->filter != NULL ? NOWHERE : 0;
+  assert(f == NULL || f->n == prog->len);
   if ((lent ? lend_take(t->run, t, &seg) : window_take(t->run, t, &seg)) != LENCASE_OK) return 0;
   if (f != NULL) code = seg.addr + sizeof head;
   head.filter = (struct sock_filter *)(uintptr_t)code;
@@ -342,11 +345,6 @@ int foreign_mode(const struct thread *t) {
                                                            : prctl(PR_GET_SECCOMP);
 }
 
-/* With a listener its descriptor is the result. */
-static bool has_loaded(const struct foreign_load *load, int64_t result) {
-  return load->listened ? result >= 0 : result == 0;
-}
-
 /*
 ** It is in force. One with instructions that bpf.c does not know cannot be judged. By TSYNC the
 ** other threads have what this one has; where one is in strict mode the kernel refuses that.
@@ -368,8 +366,10 @@ static void has_filter(struct thread *t, struct foreign_load *load) {
 
 void foreign_over(struct thread *t, int64_t result) {
   struct foreign_load *load = t->now.load;
+  bool loaded;
   if (load == NULL) return;
-  if (has_loaded(load, result) && load->filter != NULL) has_filter(t, load);
+  loaded = load->listened ? result >= 0 : result == 0; /* the listener's descriptor is the result */
+  if (loaded && load->filter != NULL) has_filter(t, load);
   if (load->strict && result == 0) t->seccomp.strict = true;
   foreign_forget(t->run, &t->now);
 }

@@ -10,7 +10,7 @@
 #include "trace_int.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -20,14 +20,10 @@ static const uint64_t sizes[] = {64 << 20, 1 << 20};
 
 /* Said once, and not of programs that are attached to: those never have a window. */
 static void tell_lent(struct trace_run *run, const struct process *proc) {
-  const struct no_window *w = &run->window;
-  char why[160];
+  char why[WINDOW_LACK];
   if (run->attached || run->told_lent) return;
   run->told_lent = true;
-  if (proc->space->lack != NULL)
-    snprintf(why, sizeof why, "%s", proc->space->lack);
-  else
-    snprintf(why, sizeof why, "%s: %s", w->lack, strerror(w->lack_err));
+  window_lack(run, proc->space, why);
   state_log(run->st,
             "cage %d has no window (%s): what replaces its arguments lies in memory of its "
             "own, which its threads could change",
@@ -70,6 +66,8 @@ int lend_memory(struct trace_run *run, struct thread *t) {
   space->scratch = (uint64_t)at;
   space->scratch_size = words[1];
   space->site = t->now.site;
+  state_debug(run->st, WINDOW, "%d: %zu bytes are lent at 0x%" PRIx64, (int)t->proc->tgid,
+              space->scratch_size, space->scratch);
   return LENCASE_OK;
 }
 
@@ -85,12 +83,16 @@ int lend_take(struct trace_run *run, struct thread *t, struct mem_seg *seg) {
                       seg->size);
   seg->addr = space->scratch + offset;
   seg->data = state_new(run->st, seg->size + 1); /* never nothing */
+  state_debug(run->st, WINDOW, "%d: %zu bytes at 0x%" PRIx64 ", lent", (int)t->proc->tgid,
+              seg->size, seg->addr);
   if (seg->data != NULL) return LENCASE_OK;
   slots_put(&space->scratch_slots, offset);
   return state_fail(run->st, LENCASE_ENOMEM, "no memory for an argument");
 }
 
 void lend_give(struct trace_run *run, struct space *space, const struct mem_seg *seg) {
+  state_debug(run->st, WINDOW, "%d: %zu bytes at 0x%" PRIx64 " are free again", (int)space->pid,
+              seg->size, seg->addr);
   slots_put(&space->scratch_slots, seg->addr - space->scratch);
   state_free(run->st, seg->data, seg->size + 1);
 }

@@ -189,46 +189,30 @@ static pid_t wait_or_halt(struct trace_run *run, int *status) {
 
 /* {================================ signals ================================ */
 
-static bool from_terminal(const struct thread *t) {
-  siginfo_t info;
-  return ptrace(PTRACE_GETSIGINFO, t->tid, 0, &info) == 0 && info.si_code == SI_KERNEL;
-}
-
 /* Ctrl-C in the program's terminal is for the observer, once for all threads that got it. */
-static bool takes_interrupt(struct trace_run *run, struct thread *t, int sig) {
-  if (run->attached || sig != SIGINT || t->proc == NULL || !from_terminal(t)) return false;
+static bool takes_sigint(struct trace_run *run, struct thread *t, int sig) {
+  if (run->attached || sig != SIGINT || t->proc == NULL || signal_code(t) != SI_KERNEL)
+    return false;
   restart_short(t);
-  if (!t->proc->owes_interrupt) tell(run, TOLD_INTERRUPT, t, 0);
-  t->proc->owes_interrupt = false;
+  if (!t->proc->owes_sigint) tell(run, TOLD_INTERRUPT, t, 0);
+  t->proc->owes_sigint = false;
   return true;
-}
-
-static bool is_pending(pid_t tgid, int sig) {
-  char text[4096], *line;
-  about(tgid, "status", text, sizeof text);
-  line = strstr(text, "\nShdPnd:");
-  return line != NULL && (strtoull(line + 8, NULL, 16) >> (sig - 1) & 1);
-}
-
-static void note_owed(struct trace_run *run, struct thread *t) {
-  (void)run;
-  if (t->proc != NULL && t->tid == t->proc->tgid)
-    t->proc->owes_interrupt = is_pending(t->proc->tgid, SIGINT);
 }
 
 /* }========================================================================= */
 
 /* {================================= calls ================================= */
 
-static enum trace_place place_of(const struct thread *t) {
-  if (thread_waits_at_call(t)) return PLACE_CALL;
-  if (t->stand == STAND_BUSY) return PLACE_KERNEL;
-  if (t->stand == STAND_LISTENS) return PLACE_STOPPED;
-  return t->now.call != NULL ? PLACE_DOWN : PLACE_ANYWHERE;
-}
-
 static void describe(const struct thread *t, struct trace_thread *out) {
-  *out = (struct trace_thread){.tid = t->tid, .place = place_of(t), .nr = -1};
+  *out = (struct trace_thread){.tid = t->tid};
+  if (thread_waits_at_call(t))
+    out->place = PLACE_CALL;
+  else if (t->stand == STAND_BUSY)
+    out->place = PLACE_KERNEL;
+  else if (t->stand == STAND_LISTENS)
+    out->place = PLACE_STOPPED;
+  else
+    out->place = t->now.call != NULL ? PLACE_DOWN : PLACE_ANYWHERE;
   if (t->proc != NULL) {
     out->pid = t->proc->tgid;
     out->cage = t->proc->cage->id;
@@ -309,33 +293,32 @@ static void let_go_arrived(struct trace_run *run, struct thread *t) {
   if (t->stand == STAND_ARRIVED) let_go(run, t);
 }
 
-static void forget(struct trace_run *run, struct thread *t) {
-  if (t->stand == STAND_BUSY) thread_move(t);
-  t->seccomp.unread = t->seccomp.unread || !run->every;
-}
-
-static void continue_stopped(struct trace_run *run, struct thread *t) {
-  (void)run;
-  if (t->stand == STAND_LISTENS && t->proc != NULL) kill(t->proc->tgid, SIGCONT);
-}
-
 static void go(struct trace_run *run, bool every) {
-  struct live *live = run->live;
+  struct thread *t;
   run->every = every;
-  run->halted = live->asked = false;
-  for_each(run, forget);
+  run->halted = run->live->asked = false;
+  for (t = TAILQ_FIRST(&run->queue.threads); t != NULL; t = TAILQ_NEXT(t, queue.by_turn)) {
+    if (t->stand == STAND_BUSY) thread_move(t);
+    t->seccomp.unread = t->seccomp.unread || !every;
+  }
   for_each(run, let_go_arrived);
   for_each(run, let_go);
   run->stopped_by = 0; /* until the next is */
-  if (all_listen(run)) for_each(run, continue_stopped);
+  if (!all_listen(run)) return;
+  for (t = TAILQ_FIRST(&run->queue.threads); t != NULL; t = TAILQ_NEXT(t, queue.by_turn))
+    if (t->proc != NULL) kill(t->proc->tgid, SIGCONT);
 }
 
 /* Halts the run, and says why. */
 static void come_to_rest(struct trace_run *run, struct trace_event *event) {
   struct live *live = run->live;
+  const struct thread *t;
   run_loop(run);
   affinity_release(&run->affinity);
-  if (live->event.told == TOLD_INTERRUPT) for_each(run, note_owed);
+  if (live->event.told == TOLD_INTERRUPT)
+    for (t = TAILQ_FIRST(&run->queue.threads); t != NULL; t = TAILQ_NEXT(t, queue.by_turn))
+      if (t->proc != NULL && t->tid == t->proc->tgid)
+        t->proc->owes_sigint = signal_shared(t, SIGINT);
   *event = live->event;
   if (run->threads.n == 0) *event = (struct trace_event){.told = TOLD_END, .wstatus = run->wstatus};
   live->event.told = TOLD_NOTHING;
@@ -379,10 +362,6 @@ int trace_live_answer(struct trace_run *run, pid_t tid, const struct route_entry
 
 /* {============================ opening, closing =========================== */
 
-static void on_child(int sig) {
-  (void)sig; /* that it comes ends a wait */
-}
-
 /* Its process group and its input are not the prompt's. */
 static void own_group(const struct trace_run *run) {
   int fd;
@@ -405,12 +384,12 @@ static const struct observer run_observed = {
     .over = tell_over,
     .lost = tell_lost,
     .execed = tell_execed,
-    .takes = takes_interrupt,
+    .takes = takes_sigint,
 };
 
 static int live_begin(struct lencase_state *st, const struct trace_observer *observer,
                       struct trace_run **out) {
-  struct sigaction sa = {.sa_handler = on_child, .sa_flags = SA_RESTART};
+  struct sigaction sa = {.sa_handler = relay_child, .sa_flags = SA_RESTART};
   int rc = run_begin(st, out);
   struct trace_run *run = *out;
   if (run == NULL) return rc;
@@ -478,22 +457,14 @@ int trace_live_attach(struct lencase_state *st, const struct trace_observer *obs
   return live_failed(run, rc);
 }
 
-struct counted {
-  size_t processes;
-};
-
-static void count_process(void *ud, const struct trace_thread *t) {
-  struct counted *c = ud;
-  c->processes += t->tid == t->pid;
-}
-
 void trace_live_close(struct trace_run *run, size_t *killed) {
-  struct counted c = {0};
-  if (!run->attached) trace_live_each(run, &c, count_process);
-  *killed = c.processes;
+  const struct thread *t;
+  *killed = 0;
   if (run->attached) {
     attach_leave_all(run);
   } else {
+    for (t = TAILQ_FIRST(&run->queue.threads); t != NULL; t = TAILQ_NEXT(t, queue.by_turn))
+      *killed += t->proc != NULL && t->tid == t->proc->tgid;
     run->live->closing = true;
     run->halted = false;
     run_loop(run);

@@ -30,11 +30,6 @@ static bool is_refusal(ssize_t moved) {
          moved == -ENFILE;
 }
 
-/* With hidepid a missing file in /proc does not mean that the process is gone. */
-static bool is_gone(pid_t tid) {
-  return kill(tid, 0) != 0 && errno == ESRCH;
-}
-
 static int open_proc(pid_t tid, const char *name, int flags) {
   char path[48];
   snprintf(path, sizeof path, "/proc/%d/%s", (int)tid, name);
@@ -141,7 +136,8 @@ static ssize_t file_move(const struct thread *t, uint64_t addr, const struct iov
   struct space *space = t->proc->space;
   ssize_t moved;
   if (space->mem < 0) space->mem = open_proc(t->tid, "mem", O_RDWR);
-  if (space->mem < 0) return errno == ENOENT && is_gone(t->tid) ? -ESRCH : -EACCES;
+  if (space->mem < 0) /* with hidepid a missing file does not mean that the process is gone */
+    return errno == ENOENT && kill(t->tid, 0) != 0 && errno == ESRCH ? -ESRCH : -EACCES;
   if (addr > INT64_MAX) return -EFAULT;
   moved = write ? pwrite(space->mem, local->iov_base, size, (off_t)addr)
                 : pread(space->mem, local->iov_base, size, (off_t)addr);
@@ -188,6 +184,7 @@ static ssize_t each_place(ssize_t (*move)(const struct thread *t, uint64_t addr,
     size_t size = touchable(t, addr, remote[i].iov_len, write ? MAPPED_WRITE : MAPPED_READ);
     ssize_t moved =
         size > 0 || remote[i].iov_len == 0 ? move(t, addr, &local[i], size, write) : -EFAULT;
+    assert(moved <= (ssize_t)size);
     if (moved < 0) return done > 0 ? done : moved;
     done += moved;
     if ((size_t)moved < remote[i].iov_len) break;

@@ -44,7 +44,10 @@ static struct thread *reader_of(const struct lencase_cage *cage) {
 }
 
 static int unreachable(const struct lencase_cage *cage, ssize_t err) {
-  if (err == -ESRCH) return LENCASE_EGONE;
+  if (err == -ESRCH) {
+    state_debug(cage->st, STOPS, "%d: its memory is gone", (int)cage->pid);
+    return LENCASE_EGONE;
+  }
   return state_fail(cage->st, LENCASE_EHOST,
                     "the memory of cage %d cannot be reached here (%s): `lencase doctor` tells why",
                     (int)cage->pid, strerror((int)-err));
@@ -93,7 +96,7 @@ static void ops_window_put(struct call *call, const struct mem_seg *seg) {
   if (window_missing(space_of(call)))
     lend_give(trace_run_of(call->cage), space_of(call), seg);
   else
-    window_give(space_of(call), seg);
+    window_give(trace_run_of(call->cage), space_of(call), seg);
 }
 
 /* Without a window nothing is safe from the program's threads, so its own memory is passed. */
@@ -104,7 +107,7 @@ static int ops_edge_get(struct call *call, struct mem_seg *seg) {
 }
 
 static void ops_edge_put(struct call *call, const struct mem_seg *seg) {
-  edges_give(space_of(call), seg);
+  edges_give(trace_run_of(call->cage), space_of(call), seg);
 }
 
 static int ops_scratch_get(struct call *call, struct mem_seg *seg) {
@@ -158,31 +161,26 @@ static void ops_kill(struct lencase_cage *cage) {
 
 /* {============================= what /proc tells ========================== */
 
-static void fd_link(const struct lencase_cage *cage, int fd, char *path, size_t size) {
-  int reader = (int)process_of(cage)->reader;
-  if (fd == AT_FDCWD)
-    snprintf(path, size, "/proc/%d/cwd", reader);
-  else
-    snprintf(path, size, "/proc/%d/fd/%d", reader, fd);
-}
-
-/* Whether /proc hides the process (hidepid): then its answer says nothing of the descriptor. */
-static bool is_veiled(const struct lencase_cage *cage, int err) {
-  char path[64];
-  snprintf(path, sizeof path, "/proc/%d", (int)process_of(cage)->reader);
-  return err == EACCES || err == EPERM || (err == ENOENT && access(path, F_OK) != 0);
-}
-
-/* As readlink(2), with -errno. */
+/*
+** As readlink(2), with -errno. Where /proc hides the process (hidepid) its answer says nothing of
+** the descriptor.
+*/
 static ssize_t read_link(struct lencase_cage *cage, int fd, char *buf, size_t size) {
   struct thread *reader = reader_of(cage);
-  char path[64];
+  int tid = (int)process_of(cage)->reader;
+  char folder[32], path[64];
+  bool hidden;
   ssize_t n;
-  fd_link(cage, fd, path, sizeof path);
+  snprintf(folder, sizeof folder, "/proc/%d", tid);
+  if (fd == AT_FDCWD)
+    snprintf(path, sizeof path, "%s/cwd", folder);
+  else
+    snprintf(path, sizeof path, "%s/fd/%d", folder, fd);
   n = readlink(path, buf, size);
   if (n >= 0) return n;
   n = -errno;
-  if (reader == NULL || !is_veiled(cage, errno) || memory_unveil(reader) != VEIL_LIFTED) return n;
+  hidden = n == -EACCES || n == -EPERM || (n == -ENOENT && access(folder, F_OK) != 0);
+  if (reader == NULL || !hidden || memory_unveil(reader) != VEIL_LIFTED) return n;
   n = readlink(path, buf, size);
   if (n < 0) n = -errno;
   memory_veil(reader);

@@ -31,6 +31,7 @@ void queue_join(struct queue *q, struct thread *t) {
 }
 
 void queue_leave(struct queue *q, struct thread *t) {
+  assert(!t->queue.told || q->waiting > 0);
   if (q->next == t) q->next = TAILQ_NEXT(t, queue.by_turn);
   TAILQ_REMOVE(&q->threads, t, queue.by_turn);
   q->waiting -= t->queue.told;
@@ -63,17 +64,14 @@ static bool look(struct trace_run *run, pid_t which) {
 }
 
 /* To ask for one thread costs the same however many there are, to find one goes past many. */
-static void look_at_each(struct trace_run *run) {
-  const struct thread *t;
-  for (t = TAILQ_FIRST(&run->queue.threads); t != NULL; t = TAILQ_NEXT(t, queue.by_turn))
-    if (!t->queue.told) look(run, t->tid);
-}
-
 void queue_collect(struct trace_run *run) {
+  const struct thread *t;
   unsigned found = 0;
   if (run->threads.n < 2) return; /* none is left that could have stopped */
   while (found < MANY && look(run, -1)) found++;
-  if (found == MANY) look_at_each(run);
+  for (t = TAILQ_FIRST(&run->queue.threads); found == MANY && t != NULL;
+       t = TAILQ_NEXT(t, queue.by_turn))
+    if (!t->queue.told) look(run, t->tid);
   while (found == MANY && look(run, -1))
     ; /* those that are not in the table yet */
   run->queue.next = TAILQ_FIRST(&run->queue.threads);
@@ -100,26 +98,27 @@ void queue_add(struct trace_run *run, pid_t tid, int status) {
 bool queue_take(struct thread *t, int *status) {
   if (!t->queue.told) return false;
   *status = t->queue.status;
+  assert(t->run->queue.waiting > 0);
   t->queue.told = false;
   t->run->queue.waiting--;
   return true;
 }
 
-/* Whether another thread may have taken its number since. */
-static bool may_be_another(const struct thread *t) {
-  return t->proc != NULL && t->tid == t->proc->tgid && t->proc->threads->others != NULL;
-}
-
 struct thread *queue_next(struct queue *q, int *status) {
   struct thread *t;
+  bool renumbered; /* another thread may have its number since */
   int since;
   if (q->waiting == 0) return NULL;
-  while (!q->next->queue.told) q->next = TAILQ_NEXT(q->next, queue.by_turn);
+  while (!q->next->queue.told) {
+    q->next = TAILQ_NEXT(q->next, queue.by_turn);
+    assert(q->next != NULL);
+  }
   t = q->next;
   queue_take(t, status);
   queue_leave(q, t);
   TAILQ_INSERT_TAIL(&q->threads, t, queue.by_turn);
   t->queue.turn = ++q->turn;
-  if (may_be_another(t) && waitpid(t->tid, &since, __WALL | WNOHANG) == t->tid) *status = since;
+  renumbered = t->proc != NULL && t->tid == t->proc->tgid && t->proc->threads->others != NULL;
+  if (renumbered && waitpid(t->tid, &since, __WALL | WNOHANG) == t->tid) *status = since;
   return t;
 }

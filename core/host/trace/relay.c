@@ -18,8 +18,8 @@
 #include <sys/ptrace.h>
 #include <unistd.h>
 
-static void on_child(int sig) {
-  (void)sig; /* that it comes ends a wait */
+void relay_child(int sig) {
+  (void)sig;
 }
 
 void relay_ticks(int how) {
@@ -32,7 +32,7 @@ void relay_ticks(int how) {
 }
 
 void relay_block(struct trace_run *run) {
-  struct sigaction sa = {.sa_handler = on_child, .sa_flags = SA_NOCLDSTOP};
+  struct sigaction sa = {.sa_handler = relay_child, .sa_flags = SA_NOCLDSTOP};
   supervise_set(&run->relay.set);
   supervise_bear(&run->mask);
   pthread_sigmask(SIG_BLOCK, &run->relay.set, NULL);
@@ -72,13 +72,6 @@ static void hand_on(const struct relay *r, const siginfo_t *info) {
     supervise_send(r->root, r->pidfd, info->si_signo);
 }
 
-/* The supervisor does it when it is in between two stops. */
-static bool asks_reload(struct relay *r, int sig) {
-  if (sig != SIGHUP || !r->reload_on_hup) return false;
-  atomic_store(&r->reload, true);
-  return true;
-}
-
 /* It looks up now and then: a seccomp filter may refuse the signal that ends it (relay_close). */
 static void *relay_main(void *ud) {
   const struct timespec look = {1, 0};
@@ -87,7 +80,10 @@ static void *relay_main(void *ud) {
   for (;;) {
     int sig = sigtimedwait(&r->set, &info, &look);
     if (atomic_load(&r->over)) return NULL;
-    if (sig > 0 && !asks_reload(r, sig)) hand_on(r, &info);
+    if (sig == SIGHUP && r->reload_on_hup)
+      atomic_store(&r->reload, true); /* the supervisor does it between two stops */
+    else if (sig > 0)
+      hand_on(r, &info);
   }
 }
 
@@ -129,7 +125,7 @@ void relay_close(struct trace_run *run) {
 /* {================================ job control ============================ */
 
 void relay_listen(struct trace_run *run, struct thread *t, int sig) {
-  if (ptrace(PTRACE_LISTEN, t->tid, 0, 0) != 0) return;
+  if (!thread_go(t, PTRACE_LISTEN, 0)) return;
   thread_rest(t, STAND_LISTENS);
   run->stopped_by = sig;
 }

@@ -9,18 +9,18 @@
 **
 ** A signal that is ignored wakes nothing natively; a traced thread it wakes, so that the tracer is
 ** told. So do our own stops. The kernel restarts most calls after them. Others end with a plain
-** EINTR, as they would for a handler of the program's: these get -ERESTARTNOHAND for a result
-** instead, by which the kernel makes them again unless a handler of the program's runs.
+** EINTR, as they would for a signal handler of the program's: these get -ERESTARTNOHAND for a
+** result instead, by which the kernel makes them again unless such a handler runs.
 **
 ** A stop signal ends those calls with EINTR natively: there that stays.
 **
 ** A time-out that cannot be learned (a socket's, where pidfd_getfd is refused) leaves EINTR what it
 ** is: the call made again might never end.
 **
-** A call that is made again has its whole time-out anew. So it is interrupted when its own is over,
+** A call that is made again has its whole time-out anew. So it is cut short when its own is over,
 ** and gets the result that says so. The time-out of a call that was stopped at its entry begins
 ** when that is resumed. When another call began is not known: its time-out counts from when it was
-** interrupted first.
+** cut short first.
 */
 
 #include "trace_int.h"
@@ -113,11 +113,6 @@ static int64_t length(int64_t s, int64_t ns) {
   return s < 0 || s > FOR_EVER || ns < 0 || ns >= SECOND ? -1 : s * SECOND + ns;
 }
 
-static int64_t timespec_length(struct thread *t, uint64_t at) {
-  int64_t ts[2];
-  return at != 0 && thread_read(t, at, ts, sizeof ts) ? length(ts[0], ts[1]) : -1;
-}
-
 /* Of a socket, by the descriptor of a thread; an errno: EBADF, ENOTSOCK, or a refusal. */
 static int socket_option(const struct thread *t, int fd, int option, void *value, socklen_t size) {
   int pidfd = pidfd_open(t->proc->tgid, 0), own = -1, err = 0;
@@ -146,10 +141,13 @@ static int64_t over_result(const struct thread *t, const struct wait *w, const u
 
 /* In nanoseconds; -1: it has none; or UNKNOWN. */
 static int64_t time_out(struct thread *t, const struct wait *w, const uint64_t *words) {
+  int64_t ts[2];
   switch (w->limit) {
     case LIMIT_MS:
       return (int32_t)words[w->arg] < 0 ? -1 : (int32_t)words[w->arg] * (SECOND / 1000);
-    case LIMIT_TIMESPEC: return timespec_length(t, words[w->arg]);
+    case LIMIT_TIMESPEC:
+      if (words[w->arg] == 0 || !thread_read(t, words[w->arg], ts, sizeof ts)) return -1;
+      return length(ts[0], ts[1]);
     case LIMIT_RECEIVE: return socket_length(t, (int)words[0], SO_RCVTIMEO);
     case LIMIT_SEND: return socket_length(t, (int)words[0], SO_SNDTIMEO);
     default: return -1;
@@ -157,6 +155,7 @@ static int64_t time_out(struct thread *t, const struct wait *w, const uint64_t *
 }
 
 static void set_due(struct thread *t, int64_t at) {
+  assert(t->cut.due == 0 || t->run->ndue > 0);
   if (at != 0 && t->cut.due == 0) t->run->ndue++;
   if (at == 0 && t->cut.due != 0) t->run->ndue--;
   t->cut.due = at;
@@ -325,15 +324,11 @@ static void put_back(struct thread *t, int64_t result) {
   f->changed = false;
 }
 
-/* A call made at the start of a handler cannot be restarted from there: it ends with EINTR. */
-static void interrupted_in_frame(struct trace_run *run, struct thread *t) {
-  t->now.result = -EINTR;
-  flight_act(run, t, call_carried_out(t->now.call, -EINTR));
-}
-
+/* A call made at the start of a signal handler is not restarted from there: it ends with EINTR. */
 void restart_interrupted(struct trace_run *run, struct thread *t, int64_t result) {
   if (t->now.result_at != 0) {
-    interrupted_in_frame(run, t);
+    t->now.result = -EINTR;
+    flight_act(run, t, call_carried_out(t->now.call, -EINTR));
     return;
   }
   put_back(t, result);
@@ -393,6 +388,7 @@ static void ended_stopped(struct trace_run *run, struct thread *t) {
 void restart_trapped(struct trace_run *run, struct thread *t, int status) {
   struct user_regs_struct regs;
   (void)status;
+  assert(t->now.call != NULL);
   if (!regs_get(t, &regs)) return;
   if (regs_same_call(&t->now.regs, &regs)) {
     (t->cut.how == CUT_STOPPED ? ended_stopped : down_again)(run, t);
@@ -415,6 +411,7 @@ bool restart_awaits_entry(const struct thread *t) {
 bool restart_resumes_held(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->held[t->nheld - 1];
   bool by_entry = t->now.by_entry;
+  assert(t->now.call == NULL);
   if (f->at != AT_RESTART || !regs_same_call(&f->regs, &t->now.regs)) return false;
   t->now = *f;
   t->now.by_entry = by_entry;
@@ -442,7 +439,7 @@ void restart_close(struct trace_run *run) {
   run->ticks = false;
 }
 
-/* When the time-out of a thread's call is over; when it is, the call is interrupted. */
+/* When the time-out of a thread's call is over; when it is, the call is cut short. */
 static int64_t expire(struct thread *t, int64_t at) {
   bool runs = t->stand == STAND_RUNS && !t->queue.told && t->stop != ASKED_COMING;
   if (!runs || t->cut.due == 0) return INT64_MAX;

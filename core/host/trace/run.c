@@ -29,12 +29,6 @@ static void raise_limits(struct trace_run *run) {
   }
 }
 
-static void lower_limits(const struct trace_run *run) {
-  size_t i;
-  for (i = 0; i < LIMITS; i++)
-    if (run->raised[i].done) setrlimit(limits[i], &run->raised[i].before);
-}
-
 void run_hide(struct trace_run *run) {
   raise_limits(run);
   run->dumpable = supervise_hide();
@@ -137,25 +131,21 @@ const struct observer run_unobserved = {
 
 /* }========================================================================= */
 
-/* False: nothing is there, and nothing will come. */
-static bool fetch(struct trace_run *run) {
-  int status;
-  pid_t tid = run->observer->wait(run, &status);
-  if (tid <= 0) return tid == 0 || errno == EINTR;
-  queue_add(run, tid, status);
-  return true;
-}
-
 void run_loop(struct trace_run *run) {
-  struct thread *t;
-  int status;
-  bool more = true;
-  while (more && run->threads.n > 0) {
-    t = queue_next(&run->queue, &status);
-    if (t != NULL)
+  while (run->threads.n > 0) {
+    int status;
+    struct thread *t = queue_next(&run->queue, &status);
+    pid_t tid;
+    if (t != NULL) {
       stop_handle(run, t, status);
-    else
-      more = !run->observer->is_still(run) && fetch(run);
+      continue;
+    }
+    if (run->observer->is_still(run)) return;
+    tid = run->observer->wait(run, &status);
+    if (tid > 0)
+      queue_add(run, tid, status);
+    else if (tid < 0 && errno != EINTR)
+      return; /* nothing is there, and nothing will come */
   }
 }
 
@@ -194,13 +184,17 @@ int run_begin(struct lencase_state *st, struct trace_run **out) {
 
 void run_end(struct trace_run *run) {
   struct lencase_state *st = run->st;
+  size_t i;
   thread_table_close(run);
+  assert(run->threads.n == 0 && run->queue.waiting == 0 && run->listening == 0);
+  assert(run->held_back == 0 && run->ndue == 0);
   start_close(run);
   filter_close(run);
   affinity_close(&run->affinity);
   restart_close(run);
   supervise_show(run->dumpable);
-  lower_limits(run);
+  for (i = 0; i < LIMITS; i++)
+    if (run->raised[i].done) setrlimit(limits[i], &run->raised[i].before);
   st->run = NULL;
   state_free(st, run, sizeof *run);
   state_leave(st);

@@ -1,9 +1,9 @@
 /*
-** signal.c - what signals do, and the frames of their handlers
+** signal.c - what signals do, and the frames of signal handlers
 **
 ** A call in flight that a signal interrupted is the kernel's to make again, or not (restart.c).
-** Where it sets up the frame of a handler, that says whether the call ended with EINTR or will be
-** made again after the handler; until then the call is held, innermost last.
+** Where it sets up the frame of a signal handler, that says whether the call ended with EINTR or
+** will be made again after that; until then the call is held, innermost last.
 **
 ** What a signal will do is asked before it is delivered, and another thread may change that
 ** meanwhile: so the thread is stepped in a way that stops it at any call and makes none.
@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* The frame of a handler at its start: return address, ucontext up to its registers. */
+/* The frame of a signal handler at its start: return address, ucontext up to its registers. */
 enum { FRAME_CONTEXT = 8 + 40, CONTEXT_RAX = 13, CONTEXT_RIP = 16, CONTEXT_WORDS = 17 };
 
 /* Stacks do not reach further than this, for telling one from another. */
@@ -77,6 +77,16 @@ enum signal_action signal_action(const struct thread *t, int sig) {
   return signal_stops(sig) ? SIGNAL_STOPS : SIGNAL_ENDS;
 }
 
+int signal_code(const struct thread *t) {
+  siginfo_t info;
+  return ptrace(PTRACE_GETSIGINFO, t->tid, 0, &info) == 0 ? info.si_code : 0;
+}
+
+bool signal_shared(const struct thread *t, int sig) {
+  struct signals s;
+  return get_signals(t, &s) && (s.shared & bit(sig)) != 0;
+}
+
 bool signal_waits(const struct thread *t) {
   struct signals s;
   return get_signals(t, &s) && ((s.pending | s.shared) & ~s.blocked) != 0;
@@ -84,32 +94,34 @@ bool signal_waits(const struct thread *t) {
 
 /* }========================================================================= */
 
-/* {================================= handlers ============================== */
+/* {================================== frames =============================== */
 
 void signal_arrived(struct trace_run *run, struct thread *t, int status) {
   int sig = WSTOPSIG(status);
   enum signal_action action = signal_action(t, sig);
   (void)run;
+  assert(t->now.call != NULL);
   if (action == SIGNAL_STOPS) restart_stopped(t);
   if (action == SIGNAL_CAUGHT) {
     restart_over(t);
     t->state = THREAD_FRAME;
-    ptrace(PTRACE_SYSEMU_SINGLESTEP, t->tid, 0, (long)sig);
+    thread_go(t, PTRACE_SYSEMU_SINGLESTEP, sig);
   } else {
     thread_resume(t, sig);
   }
 }
 
-/* Sets the call aside while a handler runs; the oldest of too many is given up. */
+/* Sets the call aside while a signal handler runs; the oldest of too many is given up. */
 static void hold(struct thread *t, uint64_t frame) {
   if (t->nheld == TRACE_HELD) {
     flight_close(t, &t->held[0], true);
     memmove(&t->held[0], &t->held[1], (TRACE_HELD - 1) * sizeof t->held[0]);
     t->nheld--;
   }
+  assert(t->nheld < TRACE_HELD && t->now.call != NULL);
   t->held[t->nheld] = t->now;
   t->held[t->nheld].frame = frame;
-  t->held[t->nheld++].at = AT_HANDLER;
+  t->held[t->nheld++].at = AT_SIGNAL;
   t->now.call = NULL;
   t->now.own.size = 0;
   t->now.on_end = END_IGNORED;
@@ -125,7 +137,7 @@ static void ended_in_frame(struct trace_run *run, struct thread *t,
   flight_act(run, t, call_carried_out(f->call, -EINTR));
 }
 
-static void at_handler(struct trace_run *run, struct thread *t) {
+static void at_frame(struct trace_run *run, struct thread *t) {
   struct flight *f = &t->now;
   struct user_regs_struct regs;
   uint64_t context[CONTEXT_WORDS];
@@ -145,24 +157,14 @@ static void at_handler(struct trace_run *run, struct thread *t) {
 }
 
 /* Which it is shows in the siginfo (ptrace_notify): a SIGTRAP may be sent, too. */
-static int trap_code(const struct thread *t) {
-  siginfo_t info;
-  return ptrace(PTRACE_GETSIGINFO, t->tid, 0, &info) == 0 ? info.si_code : 0;
-}
-
-/* The instruction of the call is another now: the program does something else. */
-static void left_call(struct thread *t) {
-  flight_close(t, &t->now, true);
-  t->state = THREAD_RUN;
-  thread_resume(t, 0);
-}
-
 void signal_frame(struct trace_run *run, struct thread *t, int status) {
-  int code = WSTOPSIG(status) == SIGTRAP ? trap_code(t) : 0;
+  int code = WSTOPSIG(status) == SIGTRAP ? signal_code(t) : 0;
   if (code == SIGTRAP) {
-    at_handler(run, t);
-  } else if (code == TRAP_TRACE) {
-    left_call(t);
+    at_frame(run, t);
+  } else if (code == TRAP_TRACE) { /* the instruction of the call is another now */
+    flight_close(t, &t->now, true);
+    t->state = THREAD_RUN;
+    thread_resume(t, 0);
   } else { /* no room for the frame: another signal instead */
     t->state = THREAD_INTERRUPTED;
     signal_arrived(run, t, status);
@@ -170,8 +172,8 @@ void signal_frame(struct trace_run *run, struct thread *t, int status) {
 }
 
 /*
-** There is no handler any more, and the call came again. It is not made (PTRACE_SYSEMU_SINGLESTEP),
-** and comes once more, at its entry.
+** There is no signal handler any more, and the call came again. It is not made
+** (PTRACE_SYSEMU_SINGLESTEP), and comes once more, at its entry.
 */
 void signal_no_frame(struct trace_run *run, struct thread *t, int status) {
   struct user_regs_struct regs;
@@ -186,7 +188,9 @@ void signal_no_frame(struct trace_run *run, struct thread *t, int status) {
   thread_resume(t, 0);
 }
 
-/* Whether a call with stack pointer 'sp' shows that the handler was left without returning. */
+/*
+** Whether a call with stack pointer 'sp' shows that the signal handler was left without returning.
+*/
 static bool frame_left(const struct flight *f, uint64_t sp) {
   bool same_stack = f->frame < f->regs.rsp && f->regs.rsp - f->frame < STACK_REACH;
   if (same_stack) return sp > f->frame && sp - f->frame < STACK_REACH;

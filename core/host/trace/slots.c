@@ -41,6 +41,8 @@ bool slots_get(struct lencase_state *st, struct slots *s, size_t size, size_t li
   memmove(&s->used[place + 1], &s->used[place], (s->n - place) * sizeof *s->used);
   s->used[place] = (struct slot){*offset, size};
   s->n++;
+  assert(place == 0 || s->used[place - 1].offset + s->used[place - 1].size <= *offset);
+  assert(place + 1 == s->n || *offset + size <= s->used[place + 1].offset);
   return true;
 }
 
@@ -48,7 +50,7 @@ void slots_put(struct slots *s, size_t offset) {
   size_t i;
   for (i = 0; i < s->n && s->used[i].offset != offset; i++)
     ;
-  if (i == s->n) return;
+  assert(i < s->n);
   s->n--;
   memmove(&s->used[i], &s->used[i + 1], (s->n - i) * sizeof *s->used);
 }

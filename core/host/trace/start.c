@@ -138,18 +138,14 @@ static int fork_child(struct trace_run *run, char *const argv[], const int gate[
   child_main(run, argv, gate[0]);
 }
 
-/* The states, descriptors and signals of threads are found there only. */
-static int check_proc(struct lencase_state *st) {
-  if (access("/proc/self/status", R_OK) == 0) return LENCASE_OK;
-  return state_fail(st, LENCASE_EHOST,
-                    "/proc is not there (%s): mount it, `mount -t proc proc /proc`",
-                    strerror(errno));
-}
-
+/* The states, descriptors and signals of threads are found in /proc only. */
 int start_program(struct trace_run *run, char *const argv[]) {
   void *page;
-  int gate[2], rc = check_proc(run->st);
-  if (rc != LENCASE_OK) return rc;
+  int gate[2], rc;
+  if (access("/proc/self/status", R_OK) != 0)
+    return state_fail(run->st, LENCASE_EHOST,
+                      "/proc is not there (%s): mount it, `mount -t proc proc /proc`",
+                      strerror(errno));
   page = mmap(NULL, sizeof *run->launch, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return state_fail(run->st, LENCASE_ENOMEM, "no memory for a launch");
   run->launch = page;
@@ -180,10 +176,6 @@ static const char *shortcoming(const struct launch *l) {
 }
 
 /* A list of what is allowed has no callnum of the author's own: an outer filter answers those. */
-static bool answered_outside(const struct trace_run *run) {
-  return run->own_wanted && prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == SECCOMP_MODE_FILTER;
-}
-
 void start_ready(struct trace_run *run) {
   const struct launch *l = run->launch;
   const char *why = shortcoming(l);
@@ -192,7 +184,8 @@ void start_ready(struct trace_run *run) {
     run->window.lack = "seccomp gives no listener";
     run->window.lack_err = l->refused;
   }
-  run->every = run->filters_short = why != NULL || answered_outside(run);
+  run->every = run->filters_short =
+      why != NULL || (run->own_wanted && prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == SECCOMP_MODE_FILTER);
   if (why == NULL) return;
   state_log(run->st,
             "%s (seccomp: %s): every call of the program stops, which is slow; `lencase doctor` "

@@ -31,15 +31,11 @@ static void give_up(struct steps *s) {
   s->over = true;
 }
 
-static bool answers(int fd) {
-  struct pollfd pfd = {.fd = fd, .events = POLLIN};
-  return fd >= 0 && poll(&pfd, 1, 0) > 0 && (pfd.revents & POLLIN) != 0;
-}
-
 /* What is there now. */
 static enum steps_news look(struct steps *s, int fd, int *status) {
+  struct pollfd pfd = {.fd = fd, .events = POLLIN};
   pid_t tid;
-  if (answers(fd)) return NEWS_FILE;
+  if (fd >= 0 && poll(&pfd, 1, 0) > 0 && (pfd.revents & POLLIN) != 0) return NEWS_FILE;
   if (queue_take(s->t, status)) return NEWS_STOP;
   tid = waitpid(s->t->tid, status, __WALL | WNOHANG);
   if (tid < 0 && errno != EINTR) s->over = true;
@@ -71,14 +67,13 @@ static enum steps_news await(struct steps *s, int fd, int *status) {
   return news;
 }
 
-/* The end of the thread, or another program in its place: queued for the loop as any other stop. */
-static bool ends_steps(int status) {
-  return !WIFSTOPPED(status) || stop_kind(status) == STOP_EXEC;
-}
-
+/* The end of the thread, or another program in its place, is for the loop, as any other stop. */
 enum steps_news steps_wait(struct steps *s, int fd, int *status) {
   enum steps_news news = s->over ? NEWS_NONE : await(s, fd, status);
-  if (news != NEWS_STOP || !ends_steps(*status)) return news;
+  if (news == NEWS_STOP)
+    state_debug(s->run->st, STOPS, "%d/%d: %s: waited for", (int)thread_pid(s->t), (int)s->t->tid,
+                stop_text(s->t, *status, (char[STOP_TEXT]){""}));
+  if (news != NEWS_STOP || (WIFSTOPPED(*status) && stop_kind(*status) != STOP_EXEC)) return news;
   queue_told(s->run, s->t->tid, *status);
   s->over = true;
   return NEWS_NONE;
@@ -128,19 +123,18 @@ static bool passes(struct steps *s, int status) {
   }
 }
 
-bool steps_stop(struct steps *s, long request, enum stop_kind want) {
+bool steps_stop(struct steps *s, enum __ptrace_request request, enum stop_kind want) {
   int status;
   while (steps_wait(s, -1, &status) == NEWS_STOP) {
     if (stop_kind(status) == want) return true;
     if (!passes(s, status)) return false;
-    if (ptrace((enum __ptrace_request)request, s->t->tid, 0, 0) != 0) return false;
+    if (!thread_ptrace(s->t, request, 0, 0)) return false;
   }
   return false;
 }
 
-bool steps_go(struct steps *s, long request, enum stop_kind want) {
-  return !s->over && ptrace((enum __ptrace_request)request, s->t->tid, 0, 0) == 0 &&
-         steps_stop(s, request, want);
+bool steps_go(struct steps *s, enum __ptrace_request request, enum stop_kind want) {
+  return !s->over && thread_ptrace(s->t, request, 0, 0) && steps_stop(s, request, want);
 }
 
 bool steps_enter(struct steps *s, uint64_t site, int32_t nr,
@@ -171,7 +165,7 @@ int64_t steps_call(struct steps *s, uint64_t site, int32_t nr,
 
 static bool at_entry(const struct thread *t) {
   struct __ptrace_syscall_info info;
-  return ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, sizeof info, &info) > 0 &&
+  return thread_info(t, &info) &&
          (info.op == PTRACE_SYSCALL_INFO_ENTRY || info.op == PTRACE_SYSCALL_INFO_SECCOMP);
 }
 
@@ -223,6 +217,7 @@ int64_t steps_detour(struct trace_run *run, struct thread *t, steps_fn body, voi
   struct steps s = {.run = run, .t = t};
   bool entry = at_entry(t);
   int64_t result;
+  assert(t->proc != NULL && t->request == 0);
   if (!regs_get(t, &s.regs)) return -ESRCH;
   if (entry && !may_skip(&s)) return -EPERM;
   thread_mask(t);

@@ -5,8 +5,10 @@
 #include "trace_int.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/audit.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -58,17 +60,7 @@ static void on_seccomp_passing(struct trace_run *run, struct thread *t, int stat
     thread_refuse(t, "another call came than the one that was let through");
 }
 
-/* restart_syscall goes on with a call that arrived before. */
-static bool arrives_here(const struct thread *t, const struct __ptrace_syscall_info *info) {
-  return (thread_each(t) || restart_awaits_entry(t)) && info->entry.nr != SYS_restart_syscall;
-}
-
-/* Numbers of other tables: the filter refuses them, where there is one. */
-static bool is_foreign(const struct __ptrace_syscall_info *info) {
-  return info->arch != AUDIT_ARCH_X86_64 || (info->entry.nr & 0x40000000) != 0;
-}
-
-/* Such calls do not exist; one that all filters allow is made instead: flight_skip. */
+/* Calls of other tables do not exist; one that all filters allow is made instead: flight_skip. */
 static void refuse_foreign(struct thread *t, const struct __ptrace_syscall_info *info) {
   enum { GETPID_32 = 20 };
   struct user_regs_struct regs;
@@ -82,6 +74,10 @@ static void refuse_foreign(struct thread *t, const struct __ptrace_syscall_info 
   thread_resume(t, 0);
 }
 
+/*
+** restart_syscall goes on with a call that arrived before. Numbers of other tables are refused by
+** the filter, where there is one; a program that was attached to is as free as it was.
+*/
 void stop_syscall(struct trace_run *run, struct thread *t, int status) {
   struct __ptrace_syscall_info info;
   bool entry = thread_entry(t, &info);
@@ -92,11 +88,12 @@ void stop_syscall(struct trace_run *run, struct thread *t, int status) {
   } else {
     restart_exit(t);
   }
-  if (!entry || !arrives_here(t, &info))
+  if (!entry || info.entry.nr == SYS_restart_syscall ||
+      !(thread_each(t) || restart_awaits_entry(t)))
     go_on(run, t, status);
-  else if (!is_foreign(&info))
+  else if (info.arch == AUDIT_ARCH_X86_64 && (info.entry.nr & 0x40000000) == 0)
     arrives(run, t, true);
-  else if (run->attached) /* it is as free as it was */
+  else if (run->attached)
     go_on(run, t, status);
   else
     refuse_foreign(t, &info);
@@ -148,6 +145,12 @@ static void on_group_frame(struct trace_run *run, struct thread *t, int status) 
   on_group_any(run, t, status);
 }
 
+/* A signal that is for us; where it comes in place of a frame, there is none. */
+static void on_taken(struct trace_run *run, struct thread *t, int status) {
+  if (t->state == THREAD_FRAME) t->state = THREAD_INTERRUPTED;
+  go_on(run, t, status);
+}
+
 /* }========================================================================= */
 
 /* {================================ the table ============================== */
@@ -167,13 +170,13 @@ static const char *const kind_names[STOP_KINDS] = {
     [STOP_GROUP] = "group",     [STOP_BIRTH] = "birth",     [STOP_EXEC] = "exec",
 };
 
-/* The state of the thread is unknown: its cage must not go on. */
+/* The state of the thread is unknown: its cage must not go on. That is said in any case. */
 static void cannot(struct trace_run *run, struct thread *t, int status) {
   char what[96];
   (void)run;
   snprintf(what, sizeof what, "a stop that cannot be (%s, 0x%x, in state \"%s\")",
            kind_names[stop_kind(status)], (unsigned)status, state_names[t->state]);
-  thread_refuse(t, what);
+  thread_kill(t, what);
 }
 
 /*
@@ -212,24 +215,90 @@ static const stop_fn on_stop[THREAD_STATES][STOP_KINDS] = {
 
 /* }========================================================================= */
 
-/* A signal that is for us; where it comes in place of a handler's frame, there is none. */
-static void on_taken(struct trace_run *run, struct thread *t, int status) {
-  if (t->state == THREAD_FRAME) t->state = THREAD_INTERRUPTED;
-  go_on(run, t, status);
+/* {================================= events ================================ */
+
+enum { SIGNAL_TEXT = 16 };
+
+static const char *signal_text(int sig, char text[SIGNAL_TEXT]) {
+  const char *name = sigabbrev_np(sig);
+  if (name != NULL)
+    snprintf(text, SIGNAL_TEXT, "SIG%s", name);
+  else
+    snprintf(text, SIGNAL_TEXT, "signal %d", sig);
+  return text;
 }
 
-static void dispatch(struct trace_run *run, struct thread *t, int status) {
-  enum stop_kind kind = stop_kind(status);
-  stop_fn fn = on_stop[t->state][kind];
-  affinity_stop(&run->affinity, t);
-  thread_stopped(t);
-  if (kind == STOP_SIGNAL && run->observer->takes(run, t, WSTOPSIG(status))) fn = on_taken;
-  fn(run, t, status);
+static const char *syscall_text(const struct thread *t, char text[STOP_TEXT]) {
+  struct __ptrace_syscall_info info;
+  char name[24];
+  if (!thread_info(t, &info)) info.op = PTRACE_SYSCALL_INFO_NONE;
+  switch (info.op) {
+    case PTRACE_SYSCALL_INFO_ENTRY:
+    case PTRACE_SYSCALL_INFO_SECCOMP: /* the number lies in the same place */
+      snprintf(text, STOP_TEXT, "%s %s",
+               info.op == PTRACE_SYSCALL_INFO_ENTRY ? "syscall entry" : "seccomp",
+               sig_name((int32_t)info.entry.nr, name, sizeof name));
+      break;
+    case PTRACE_SYSCALL_INFO_EXIT:
+      snprintf(text, STOP_TEXT, "syscall exit %" PRId64, (int64_t)info.exit.rval);
+      break;
+    default: snprintf(text, STOP_TEXT, "syscall"); /* it is gone */
+  }
+  return text;
 }
+
+const char *stop_text(const struct thread *t, int status, char text[STOP_TEXT]) {
+  enum stop_kind kind = stop_kind(status);
+  unsigned long message = 0;
+  char sig[SIGNAL_TEXT];
+  if (WIFEXITED(status)) {
+    snprintf(text, STOP_TEXT, "exited with %d", WEXITSTATUS(status));
+  } else if (WIFSIGNALED(status)) {
+    snprintf(text, STOP_TEXT, "killed by %s", signal_text(WTERMSIG(status), sig));
+  } else if (kind == STOP_SYSCALL || kind == STOP_SECCOMP) {
+    syscall_text(t, text);
+  } else if (kind == STOP_BIRTH || kind == STOP_EXEC) {
+    ptrace(PTRACE_GETEVENTMSG, t->tid, 0, &message);
+    snprintf(text, STOP_TEXT, "%s %lu", kind_names[kind], message);
+  } else {
+    snprintf(text, STOP_TEXT, "%s %s", kind_names[kind], signal_text(WSTOPSIG(status), sig));
+  }
+  return text;
+}
+
+/* A line for a stop that has been handled: the thread may be gone. */
+static void tell(const struct trace_run *run, pid_t pid, pid_t tid, const char *what,
+                 const char *before) {
+  const struct thread *t = thread_find(run, tid);
+  const char *now = t != NULL ? state_names[t->state] : "gone", *how = "not resumed", *with = "";
+  char sig[SIGNAL_TEXT] = "";
+  if (t != NULL && t->request != 0) how = thread_request_name(t->request);
+  if (t != NULL && t->passed != 0) {
+    with = " with ";
+    signal_text(t->passed, sig);
+  }
+  state_debug(run->st, STOPS, "%d/%d: %s: %s -> %s, %s%s%s", (int)pid, (int)tid, what, before, now,
+              how, with, sig);
+}
+
+/* }========================================================================= */
 
 void stop_handle(struct trace_run *run, struct thread *t, int status) {
-  if (WIFSTOPPED(status))
-    dispatch(run, t, status);
-  else
-    thread_ended(run, t, status);
+  bool told = (run->st->config.debug & LENCASE_DEBUG_STOPS) != 0;
+  const char *before = state_names[t->state];
+  pid_t pid = thread_pid(t), tid = t->tid;
+  char what[STOP_TEXT];
+  stop_fn fn = thread_ended;
+  assert(t->run == run && !t->queue.told && t->state < THREAD_STATES);
+  t->request = t->passed = 0;
+  if (told) stop_text(t, status, what);
+  if (WIFSTOPPED(status)) {
+    fn = on_stop[t->state][stop_kind(status)];
+    affinity_stop(&run->affinity, t);
+    thread_stopped(t);
+    if (stop_kind(status) == STOP_SIGNAL && run->observer->takes(run, t, WSTOPSIG(status)))
+      fn = on_taken;
+  }
+  fn(run, t, status);
+  if (told) tell(run, pid, tid, what, before);
 }

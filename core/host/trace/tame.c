@@ -28,7 +28,7 @@ static bool tame_clone3(struct trace_run *run, struct thread *t, int64_t *result
   struct flight *f = &t->now;
   uint64_t flags;
   if (f->words[1] < CLONE_ARGS_SIZE_VER0 || f->words[1] > 4096) return true;
-  if (f->own.size != 0) window_give(t->proc->space, &f->own);
+  if (f->own.size != 0) window_give(t->run, t->proc->space, &f->own);
   f->own.size = f->words[1];
   *result = -ENOSYS;
   if (window_take(run, t, &f->own) != LENCASE_OK) {
@@ -64,17 +64,13 @@ static bool tame_seccomp(struct trace_run *run, struct thread *t, int64_t *resul
   return foreign_seccomp(t, result);
 }
 
-/* A program that asks does not see our filter; its own may answer. */
-static bool tame_get_seccomp(struct thread *t, int64_t *result) {
-  *result = foreign_mode(t);
-  return *result < 0 || !foreign_allows(t, t->now.site, SYS_prctl, t->now.words);
-}
-
 static bool tame_prctl(struct trace_run *run, struct thread *t, int64_t *result) {
   (void)run;
   switch ((uint32_t)t->now.words[0]) {
     case PR_SET_SECCOMP: return foreign_prctl(t, result);
-    case PR_GET_SECCOMP: return tame_get_seccomp(t, result);
+    case PR_GET_SECCOMP: /* it does not see our filter; its own may answer */
+      *result = foreign_mode(t);
+      return *result < 0 || !foreign_allows(t, t->now.site, SYS_prctl, t->now.words);
     default: return true;
   }
 }

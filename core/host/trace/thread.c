@@ -4,6 +4,7 @@
 
 #include "trace_int.h"
 
+#include <errno.h>
 #include <linux/audit.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -36,7 +37,10 @@ static void table_link(struct thread_table *table, struct thread *t) {
 
 static void table_unlink(struct thread_table *table, struct thread *t) {
   struct thread **p = &table->buckets[bucket_of(table, t->tid)];
-  while (*p != t) p = &(*p)->chain;
+  while (*p != t) {
+    assert(*p != NULL);
+    p = &(*p)->chain;
+  }
   *p = t->chain;
 }
 
@@ -66,6 +70,7 @@ struct thread *thread_find(const struct trace_run *run, pid_t tid) {
 
 struct thread *thread_new(struct trace_run *run, pid_t tid) {
   struct thread *t = state_new(run->st, sizeof *t);
+  assert(thread_find(run, tid) == NULL);
   if (t == NULL) return NULL;
   t->run = run;
   t->tid = tid;
@@ -77,6 +82,7 @@ struct thread *thread_new(struct trace_run *run, pid_t tid) {
 }
 
 void thread_rename(struct trace_run *run, struct thread *t, pid_t tid) {
+  assert(thread_find(run, tid) == NULL);
   table_unlink(&run->threads, t);
   t->tid = tid;
   table_link(&run->threads, t);
@@ -86,16 +92,20 @@ void thread_rename(struct trace_run *run, struct thread *t, pid_t tid) {
 
 /* {=============================== processes =============================== */
 
-struct space *space_new(struct trace_run *run) {
+struct space *space_new(struct trace_run *run, pid_t pid) {
   struct space *space = state_new(run->st, sizeof *space);
   if (space == NULL) return NULL;
   space->refs = 1;
+  space->pid = pid;
   space->mem = space->maps = -1;
   return space;
 }
 
 void space_unref(struct trace_run *run, struct space *space) {
-  if (space == NULL || --space->refs > 0) return;
+  if (space == NULL) return;
+  assert(space->refs > 0);
+  if (--space->refs > 0) return;
+  assert(space->scratch_slots.n == 0);
   memory_close(space);
   window_free(run, space->ours);
   slots_free(run->st, &space->scratch_slots);
@@ -114,6 +124,7 @@ void process_free(struct trace_run *run, struct process *proc) {
 }
 
 void thread_join(struct thread *t, struct process *proc) {
+  assert(t->proc == NULL);
   t->proc = proc;
   t->others = proc->threads;
   proc->threads = t;
@@ -121,7 +132,10 @@ void thread_join(struct thread *t, struct process *proc) {
 
 static void thread_leave(struct thread *t) {
   struct thread **p = &t->proc->threads;
-  while (*p != t) p = &(*p)->others;
+  while (*p != t) {
+    assert(*p != NULL);
+    p = &(*p)->others;
+  }
   *p = t->others;
   if (t->proc->reader == t->tid)
     t->proc->reader = t->proc->threads != NULL ? t->proc->threads->tid : t->proc->tgid;
@@ -130,7 +144,7 @@ static void thread_leave(struct thread *t) {
 int process_first(struct trace_run *run, struct thread *t) {
   struct process *proc = t != NULL ? process_new(run, run->root) : NULL;
   if (proc != NULL) thread_join(t, proc);
-  if (proc != NULL) proc->space = space_new(run);
+  if (proc != NULL) proc->space = space_new(run, proc->tgid);
   if (proc != NULL && proc->space != NULL)
     proc->cage = call_cage_new(run->st, &trace_ops, proc, run->root, NULL, false);
   if (proc != NULL && proc->cage != NULL) return LENCASE_OK;
@@ -163,10 +177,13 @@ void thread_drop(struct trace_run *run, struct thread *t) {
   thread_move(t);
   restart_over(t);
   foreign_gone(t);
+  assert(t->nheld == 0 && t->now.call == NULL && t->now.load == NULL);
+  assert(t->state != THREAD_BORN || run->held_back > 0);
   if (t->state == THREAD_BORN) run->held_back--;
   if (t->proc != NULL) thread_leave(t);
   table_unlink(&run->threads, t);
   queue_leave(&run->queue, t);
+  assert(run->threads.n > 0);
   run->threads.n--;
   state_free(run->st, t, sizeof *t);
 }
@@ -214,8 +231,58 @@ bool thread_each(const struct thread *t) {
   return t->run->every || t->seccomp.listened || t->seccomp.strict;
 }
 
+/* }========================================================================= */
+
+/* {================================ requests =============================== */
+
+pid_t thread_pid(const struct thread *t) {
+  return t->proc != NULL ? t->proc->tgid : t->tid;
+}
+
+#define NAMED(request) \
+  { request, #request }
+
+static const struct {
+  int request;
+  const char *name;
+} requests[] = {
+    NAMED(PTRACE_CONT),       NAMED(PTRACE_SYSCALL),
+    NAMED(PTRACE_LISTEN),     NAMED(PTRACE_SYSEMU_SINGLESTEP),
+    NAMED(PTRACE_INTERRUPT),  NAMED(PTRACE_DETACH),
+    NAMED(PTRACE_GETREGS),    NAMED(PTRACE_SETREGS),
+    NAMED(PTRACE_GETSIGMASK), NAMED(PTRACE_SETSIGMASK),
+    NAMED(PTRACE_POKETEXT),   NAMED(PTRACE_GET_SYSCALL_INFO),
+};
+
+const char *thread_request_name(int request) {
+  size_t i = 0;
+  while (requests[i].request != request) i++;
+  return requests[i].name;
+}
+
+/* It has been killed in its stop, most likely. */
+static void tell_failed(const struct thread *t, int request) {
+  state_debug(t->run->st, STOPS, "%d/%d: %s: %s", (int)thread_pid(t), (int)t->tid,
+              thread_request_name(request), strerror(errno));
+}
+
+bool thread_ptrace(const struct thread *t, enum __ptrace_request request, uintptr_t addr,
+                   uintptr_t data) {
+  if (ptrace(request, t->tid, addr, data) == 0) return true;
+  tell_failed(t, (int)request);
+  return false;
+}
+
+bool thread_go(struct thread *t, enum __ptrace_request request, int sig) {
+  assert(t->request == 0 && t->state != THREAD_NEW && t->state != THREAD_BORN);
+  t->request = (int)request;
+  t->passed = sig;
+  return thread_ptrace(t, request, 0, (uintptr_t)sig);
+}
+
 bool thread_interrupt(struct thread *t) {
-  if (ptrace(PTRACE_INTERRUPT, t->tid, 0, 0) != 0) return false;
+  if (!thread_ptrace(t, PTRACE_INTERRUPT, 0, 0)) return false;
+  state_debug(t->run->st, STOPS, "%d/%d: asked to stop", (int)thread_pid(t), (int)t->tid);
   t->stop = ASKED_COMING;
   return true;
 }
@@ -236,6 +303,7 @@ void thread_rest(struct thread *t, enum thread_stand how) {
 
 enum thread_stand thread_move(struct thread *t) {
   enum thread_stand stood = t->stand;
+  assert(stood != STAND_LISTENS || t->run->listening > 0);
   t->run->listening -= stood == STAND_LISTENS;
   t->stand = STAND_RUNS;
   return stood;
@@ -258,6 +326,7 @@ static const bool goes_to_syscall[THREAD_STATES] = {
 bool thread_resume(struct thread *t, int sig) {
   bool stops =
       goes_to_syscall[t->state] || t->nheld > 0 || thread_each(t) || restart_awaits_stop(t);
+  assert(t->stand == STAND_RUNS);
   if (t->queue.told) return false; /* it is in another stop than the one that we think of */
   if (t->run->halted) {
     t->sig = sig;
@@ -265,7 +334,7 @@ bool thread_resume(struct thread *t, int sig) {
     return true;
   }
   if (t->state == THREAD_DOWN || t->state == THREAD_INJECTED) restart_begins(t);
-  return ptrace(stops ? PTRACE_SYSCALL : PTRACE_CONT, t->tid, 0, (long)sig) == 0;
+  return thread_go(t, stops ? PTRACE_SYSCALL : PTRACE_CONT, sig);
 }
 
 /* }========================================================================= */
@@ -273,11 +342,15 @@ bool thread_resume(struct thread *t, int sig) {
 /* {=========================== registers and memory ======================== */
 
 bool regs_get(const struct thread *t, struct user_regs_struct *regs) {
-  return ptrace(PTRACE_GETREGS, t->tid, 0, regs) == 0;
+  return thread_ptrace(t, PTRACE_GETREGS, 0, (uintptr_t)regs);
 }
 
 bool regs_set(const struct thread *t, const struct user_regs_struct *regs) {
-  return !t->queue.told && ptrace(PTRACE_SETREGS, t->tid, 0, regs) == 0;
+  assert(t->request == 0 || t->stand == STAND_BUSY); /* it has not gone on since its stop */
+  if (!t->queue.told) return thread_ptrace(t, PTRACE_SETREGS, 0, (uintptr_t)regs);
+  state_debug(t->run->st, STOPS, "%d/%d: registers not written: it is in another stop by now",
+              (int)thread_pid(t), (int)t->tid);
+  return false;
 }
 
 void regs_words(const struct user_regs_struct *regs, uint64_t words[LENCASE_MAXARGS]) {
@@ -308,9 +381,14 @@ bool regs_same_call(const struct user_regs_struct *a, const struct user_regs_str
          memcmp(of_a, of_b, sizeof of_a) == 0;
 }
 
+bool thread_info(const struct thread *t, struct __ptrace_syscall_info *info) {
+  if (ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, sizeof *info, info) > 0) return true;
+  tell_failed(t, PTRACE_GET_SYSCALL_INFO);
+  return false;
+}
+
 bool thread_entry(const struct thread *t, struct __ptrace_syscall_info *info) {
-  return ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, sizeof *info, info) > 0 &&
-         info->op == PTRACE_SYSCALL_INFO_ENTRY;
+  return thread_info(t, info) && info->op == PTRACE_SYSCALL_INFO_ENTRY;
 }
 
 /* What an entry and the filter's stop tell lies in the same place. */
@@ -321,7 +399,7 @@ _Static_assert(offsetof(struct __ptrace_syscall_info, entry.args) ==
 bool thread_at_call(const struct thread *t, int32_t nr, const uint64_t words[LENCASE_MAXARGS],
                     uint64_t ip) {
   struct __ptrace_syscall_info info;
-  if (ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, sizeof info, &info) <= 0) return false;
+  if (!thread_info(t, &info)) return false;
   if (info.op != PTRACE_SYSCALL_INFO_ENTRY && info.op != PTRACE_SYSCALL_INFO_SECCOMP) return false;
   return info.arch == AUDIT_ARCH_X86_64 && (int64_t)info.entry.nr == nr &&
          info.instruction_pointer == ip &&
@@ -334,12 +412,18 @@ bool thread_at_regs(const struct thread *t, const struct user_regs_struct *regs)
   return thread_at_call(t, (int32_t)regs->orig_rax, words, regs->rip);
 }
 
+void thread_kill(const struct thread *t, const char *what) {
+  state_log(t->run->st, "cage %d, thread %d: %s: ended", (int)thread_pid(t), (int)t->tid, what);
+  kill(thread_pid(t), SIGKILL);
+}
+
 void thread_refuse(const struct thread *t, const char *what) {
   struct user_regs_struct regs;
-  if (t->queue.told || !regs_get(t, &regs)) return;
-  state_log(t->run->st, "cage %d, thread %d: %s: ended",
-            (int)(t->proc != NULL ? t->proc->tgid : t->tid), (int)t->tid, what);
-  kill(t->proc != NULL ? t->proc->tgid : t->tid, SIGKILL);
+  if (!t->queue.told && regs_get(t, &regs))
+    thread_kill(t, what);
+  else
+    state_debug(t->run->st, STOPS, "%d/%d: %s: it has ended, or executed a program",
+                (int)thread_pid(t), (int)t->tid, what);
 }
 
 bool thread_read(struct thread *t, uint64_t addr, void *data, size_t size) {
@@ -354,12 +438,13 @@ bool thread_write(struct thread *t, uint64_t addr, const void *data, size_t size
 
 void thread_mask(struct thread *t) {
   uint64_t all = UINT64_MAX;
-  if (t->masked || ptrace(PTRACE_GETSIGMASK, t->tid, sizeof t->mask, &t->mask) != 0) return;
-  t->masked = ptrace(PTRACE_SETSIGMASK, t->tid, sizeof all, &all) == 0;
+  if (t->masked || !thread_ptrace(t, PTRACE_GETSIGMASK, sizeof t->mask, (uintptr_t)&t->mask))
+    return;
+  t->masked = thread_ptrace(t, PTRACE_SETSIGMASK, sizeof all, (uintptr_t)&all);
 }
 
 void thread_unmask(struct thread *t) {
-  if (t->masked) ptrace(PTRACE_SETSIGMASK, t->tid, sizeof t->mask, &t->mask);
+  if (t->masked) thread_ptrace(t, PTRACE_SETSIGMASK, sizeof t->mask, (uintptr_t)&t->mask);
   t->masked = false;
 }
 

@@ -10,11 +10,12 @@
 ** arrive.c   a call arrives
 ** tame.c     calls that would let a tracee escape
 ** flight.c   a call in flight: downcalls in place and injected, the end
-** signal.c   what signals do, and the frames of their handlers
+** signal.c   what signals do, and the frames of signal handlers
 ** restart.c  calls that are made again, or go on, after what cut them short
 ** birth.c    fork, vfork, clone and exec
 ** steps.c    steps of a stopped thread that are waited for
 ** window.c   the sealed window and the scratch memory of each program
+** stub.S     code in the first page of each window, with numbers of offsets.c
 ** memory.c   reading and writing a tracee
 ** lend.c     memory that a program lends us where there is no window
 ** slots.c    who has which bytes of a window
@@ -32,6 +33,7 @@
 #ifndef TRACE_INT_H
 #define TRACE_INT_H
 
+#include <assert.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -48,7 +50,7 @@
 
 #include "trace.h"
 
-/* Calls of one thread that signal handlers interrupted, one in the other's handler. */
+/* Calls of one thread that are held while signal handlers run, one in the other. */
 #define TRACE_HELD 4
 
 /* Words of the cookie by which the call is known that fetches the window's descriptor. */
@@ -83,6 +85,7 @@ void slots_free(struct lencase_state *st, struct slots *s);
 
 #define WINDOW_SMALL ((size_t)1 << 20) /* where address space is scarce */
 #define WINDOW_BIG ((size_t)512 << 20) /* sparse */
+#define PAGE ((size_t)4096)
 enum { WINDOW_EDGES = 6 };
 
 /*
@@ -101,6 +104,7 @@ struct window {
 /* An address space with what we mapped in it. vfork's child shares its parent's. */
 struct space {
   unsigned refs;
+  pid_t pid;                /* of the process that it was made for: in messages */
   struct window *ours;      /* what is mapped at 'window' */
   uint64_t window, scratch; /* where; 0: not there */
   size_t window_size, scratch_size;
@@ -120,9 +124,9 @@ struct process {
   struct lencase_cage *cage;
   struct space *space;
   struct thread *threads;
-  bool keeps_mask;     /* the program chose its CPUs: they are not changed */
-  bool own_filters;    /* some thread of it has, or had, seccomp filters of its own */
-  bool owes_interrupt; /* a SIGINT of the terminal's, which others of its group got, is to come */
+  bool keeps_mask;  /* the program chose its CPUs: they are not changed */
+  bool own_filters; /* some thread of it has, or had, seccomp filters of its own */
+  bool owes_sigint; /* a SIGINT of the terminal's, which others of its group got, is to come */
 };
 
 /* What a thread is at, which says what its next stop means: the table in stop.c. */
@@ -136,7 +140,7 @@ enum thread_state {
   THREAD_SKIPPED,     /* it has its result, and a harmless call is made in the place of its own */
   THREAD_ENTER,       /* an injected downcall: the next syscall stop is its entry */
   THREAD_INJECTED,    /* the next syscall stop is its exit */
-  THREAD_INTERRUPTED, /* a signal woke the downcall: restart, handler or death comes next */
+  THREAD_INTERRUPTED, /* a signal woke the downcall: restart, frame or death comes next */
   THREAD_FRAME,       /* stepping onto the first instruction of a signal handler */
   THREAD_RETURNING,   /* rt_sigreturn made anew: the next syscall stop is its entry */
   THREAD_EXECED,      /* the next syscall stop is the exit of a successful execve */
@@ -162,10 +166,10 @@ enum stop_asked {
 
 /* Where a thread is with a call that we hold. */
 enum flight_at {
-  AT_BEHIND,  /* past its entry: what is made for it is injected */
-  AT_ENTRY,   /* stopped at the entry of the call: the next downcall is put there */
-  AT_HANDLER, /* the call is set aside while a signal handler of the program's runs */
-  AT_RESTART  /* that came back: the next call is the restart */
+  AT_BEHIND, /* past its entry: what is made for it is injected */
+  AT_ENTRY,  /* stopped at the entry of the call: the next downcall is put there */
+  AT_SIGNAL, /* the call is set aside while a signal handler of the program's runs */
+  AT_RESTART /* that came back: the next call is the restart */
 };
 
 /* What the end of a call does: nothing, it is reported to the observer, or it halts the run. */
@@ -180,7 +184,7 @@ struct flight {
   uint64_t words[LENCASE_MAXARGS];
   int64_t result;            /* what the thread will see if nothing is written */
   uint64_t result_at;        /* the result's place in a signal frame; 0: it is in rax */
-  uint64_t frame;            /* rsp at the start of the handler that interrupted it */
+  uint64_t frame;            /* rsp at the start of the signal handler, AT_SIGNAL */
   struct mem_seg own;        /* a part of the window of the host's own; size 0: none */
   struct foreign_load *load; /* it loads a seccomp filter: foreign.c; NULL: it does not */
   bool changed;              /* the thread's registers are not 'regs' now */
@@ -237,13 +241,14 @@ struct thread {
   uint8_t nheld;
   bool masked; /* all signals are blocked, 'mask' is the thread's own */
   uint64_t mask;
-  int sig;    /* STAND_WAITS: what it goes on with */
-  int status; /* of its first stop */
+  int sig;             /* STAND_WAITS: what it goes on with */
+  int request, passed; /* since its stop: the ptrace request that it goes on by, and the signal */
+  int status;          /* of its first stop */
   struct queued queue;
   struct own_seccomp seccomp;
   struct cut cut;
   struct flight now;
-  struct flight held[TRACE_HELD]; /* interrupted by handlers that run, innermost last */
+  struct flight held[TRACE_HELD]; /* while signal handlers run, innermost last */
 };
 
 /* All threads, the one whose last turn is longest ago first, and those that wait for a turn. */
@@ -325,7 +330,7 @@ struct observer {
   bool (*had_asked)(const struct thread *t, const struct user_regs_struct *regs);
   /* The kernel has carried something out for a call. */
   void (*carried)(struct trace_run *run, const struct thread *t);
-  /* A call is over; it will have no end: its thread is gone, or a signal's handler left it. */
+  /* A call is over; it will have no end: its thread is gone, or a signal handler left it. */
   void (*over)(struct trace_run *run, struct thread *t, uint8_t on_end, int64_t result);
   void (*lost)(struct trace_run *run, uint8_t on_end);
   /* A program is stopped before its first instruction. */
@@ -494,11 +499,21 @@ void process_ended(struct trace_run *run, struct process *proc, int status);
 
 /* The first cage of a run. A status. */
 int process_first(struct trace_run *run, struct thread *t);
-struct space *space_new(struct trace_run *run);
+struct space *space_new(struct trace_run *run, pid_t pid);
 void space_unref(struct trace_run *run, struct space *space);
 
 /* Resumes a stopped thread, with a signal or 0. False when it is gone. */
 bool thread_resume(struct thread *t, int sig);
+
+/* The same by any request that has a thread go on. */
+bool thread_go(struct thread *t, enum __ptrace_request request, int sig);
+
+/* A request of ptrace's about a stopped thread. False when it is gone. */
+bool thread_ptrace(const struct thread *t, enum __ptrace_request request, uintptr_t addr,
+                   uintptr_t data);
+
+/* The name of a request, as ptrace(2) has it. */
+const char *thread_request_name(int request);
 
 /* Asks a thread to stop. False when it is gone. */
 bool thread_interrupt(struct thread *t);
@@ -532,6 +547,9 @@ int thread_status(pid_t tid, const char *name);
 /* Whether each of its calls arrives, at its entry. */
 bool thread_each(const struct thread *t);
 
+/* What the kernel tells of the syscall stop that a thread is in. False when it is gone. */
+bool thread_info(const struct thread *t, struct __ptrace_syscall_info *info);
+
 /* True at the entry of a call. */
 bool thread_entry(const struct thread *t, struct __ptrace_syscall_info *info);
 
@@ -546,8 +564,15 @@ bool thread_at_call(const struct thread *t, int32_t nr, const uint64_t words[LEN
 /* The same of the call in 'regs', as they are at its entry. */
 bool thread_at_regs(const struct thread *t, const struct user_regs_struct *regs);
 
-/* Kills the cage of a thread in an impossible state, unless the thread is gone. */
+/*
+** Kills the cage of a thread, and says why. thread_refuse: of one that did what cannot be, which
+** it did not if it is gone.
+*/
+void thread_kill(const struct thread *t, const char *what);
 void thread_refuse(const struct thread *t, const char *what);
+
+/* The process of a thread; before it is known, its own number. */
+pid_t thread_pid(const struct thread *t);
 
 /* The thread's own memory: whole or false. */
 bool thread_read(struct thread *t, uint64_t addr, void *data, size_t size);
@@ -578,6 +603,10 @@ enum stop_kind {
 };
 
 enum stop_kind stop_kind(int status);
+
+/* A wait status in words, with what the kernel tells of the stop: "seccomp openat". */
+enum { STOP_TEXT = 64 };
+const char *stop_text(const struct thread *t, int status, char text[STOP_TEXT]);
 
 /* }========================================================================= */
 
@@ -641,10 +670,14 @@ enum signal_action signal_action(const struct thread *t, int sig);
 /* SIGSTOP and its kind. */
 bool signal_stops(int sig);
 
-/* Whether a signal that it does not block is on its way to a thread. */
+/* Whether a signal that it does not block is on its way to a thread; 'sig' to its process. */
 bool signal_waits(const struct thread *t);
+bool signal_shared(const struct thread *t, int sig);
 
-/* A signal's stop in THREAD_INTERRUPTED; the stops of THREAD_FRAME, in its handler. */
+/* The si_code of the signal whose stop a thread is in; 0: that of kill(2), or it is gone. */
+int signal_code(const struct thread *t);
+
+/* A signal's stop in THREAD_INTERRUPTED; the stops of THREAD_FRAME. */
 void signal_arrived(struct trace_run *run, struct thread *t, int status);
 void signal_frame(struct trace_run *run, struct thread *t, int status);
 void signal_no_frame(struct trace_run *run, struct thread *t, int status);
@@ -656,7 +689,7 @@ void signal_watch(struct thread *t, const struct __ptrace_syscall_info *info);
 
 /* {================================ restart.c ============================== */
 
-/* -ERESTARTNOHAND: the call is made again, unless a handler of the program's runs. */
+/* -ERESTARTNOHAND: the call is made again, unless a signal handler runs. */
 enum { RESTART_UNSEEN = -514 };
 
 /* -ERESTART_RESTARTBLOCK: the kernel goes on with it by restart_syscall. */
@@ -668,7 +701,7 @@ bool restart_wanted(int64_t result);
 void restart_open(struct trace_run *run);
 void restart_close(struct trace_run *run);
 
-/* Interrupts the calls whose time-out is over; our wait ends when the next is. */
+/* Cuts short the calls whose time-out is over; our wait ends when the next is. */
 void restart_wake(struct trace_run *run);
 
 /* The thread's call, t->now, is carried out from now on; it is let through. */
@@ -689,7 +722,7 @@ bool restart_awaits_entry(const struct thread *t);
 /* True when t->now.regs are the restart of a call held: it goes on then. */
 bool restart_resumes_held(struct trace_run *run, struct thread *t);
 
-/* The cause of a stop is unknown: it may have interrupted a call that is made again. */
+/* The cause of a stop is unknown: it may have cut short a call that is made again. */
 void restart_short(struct thread *t);
 
 /* The same for the stops of signals, of job control, and behind a call. */
@@ -759,10 +792,10 @@ enum steps_news steps_wait(struct steps *s, int fd, int *status);
 bool steps_refuse(struct steps *s, const char *what);
 
 /* Waits for a stop of kind 'want', going on by 'request' after others. */
-bool steps_stop(struct steps *s, long request, enum stop_kind want);
+bool steps_stop(struct steps *s, enum __ptrace_request request, enum stop_kind want);
 
 /* Goes on by 'request' up to there. */
-bool steps_go(struct steps *s, long request, enum stop_kind want);
+bool steps_go(struct steps *s, enum __ptrace_request request, enum stop_kind want);
 
 /* Stands the thread at the entry of a call, made with the syscall instruction at 'site'. */
 bool steps_enter(struct steps *s, uint64_t site, int32_t nr, const uint64_t words[LENCASE_MAXARGS]);
@@ -882,12 +915,16 @@ void memory_veil(struct thread *t);
 void window_map(struct trace_run *run, struct thread *t);
 void window_free(struct trace_run *run, struct window *w);
 
+/* Why a program has none, in words. */
+enum { WINDOW_LACK = 160 };
+void window_lack(const struct trace_run *run, const struct space *space, char text[WINDOW_LACK]);
+
 /* Whether a stopped thread's program has a window; a forked one gets its own now. */
 bool window_ready(struct trace_run *run, struct thread *t);
 
 /* A part of the window for a thread: a status. window_give takes seg->data and hides the bytes. */
 int window_take(struct trace_run *run, struct thread *t, struct mem_seg *seg);
-void window_give(const struct space *space, const struct mem_seg *seg);
+void window_give(struct trace_run *run, const struct space *space, const struct mem_seg *seg);
 
 /* Makes the file as long as 'size' bytes of slots need. */
 bool window_grow(struct window *w, size_t size);
@@ -905,7 +942,7 @@ void edges_write(unsigned char *guards);
 
 /* As window_take and window_give, for host_ops.edge_get and edge_put. */
 int edges_take(struct trace_run *run, const struct thread *t, struct mem_seg *seg);
-void edges_give(const struct space *space, const struct mem_seg *seg);
+void edges_give(struct trace_run *run, const struct space *space, const struct mem_seg *seg);
 
 /* }========================================================================= */
 
@@ -944,6 +981,9 @@ void relay_unblock(struct trace_run *run);
 
 /* SIGCHLD, by which restart.c ends a wait: only while we wait (SIG_UNBLOCK, SIG_BLOCK). */
 void relay_ticks(int how);
+
+/* Its handler: that it comes ends a wait. */
+void relay_child(int sig);
 
 int relay_open(struct trace_run *run);
 void relay_close(struct trace_run *run);

@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/seccomp.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,7 +30,6 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define PAGE ((size_t)4096)
 #define SCRATCH_SIZE ((size_t)1 << 20)
 
 /* No program is known to use this part of the address space; else above it. */
@@ -37,108 +37,12 @@
 #define WINDOW_STEP UINT64_C(0x100000000)
 enum { WINDOW_TRIES = 8 };
 
-/*
-** The first page of the window. At its start what injected calls use; then the
-** set-up that a new program runs, with
-**   rbx window, r12 size of its slots, r13 the smaller size to try then,
-**   r14 address and rbp size of the scratch memory, r15 the descriptor;
-** it ends with a call that the filter always traps, sched_getaffinity, which is not made; r13 and
-** r14 are what the two mmap calls said.
-*/
+/* The first page of the window: stub.S. Offsets in it. */
 extern const unsigned char trace_stub[] __attribute__((visibility("hidden")));
 extern const uint32_t trace_stub_size, trace_setup_at, trace_setup_end,
     trace_guards_at __attribute__((visibility("hidden")));
 
-__asm__(".pushsection .rodata\n"
-        ".hidden trace_stub, trace_stub_size, trace_setup_at, trace_setup_end, trace_guards_at\n"
-        ".global trace_stub, trace_stub_size, trace_setup_at, trace_setup_end, trace_guards_at\n"
-        "trace_stub:\n"
-        "  syscall\n"
-        "  int3\n"
-        ".balign 16\n"
-        "2:\n"
-        "  lea 4096(%rbx), %rdi\n" /* mmap(window + 4096, r12, PROT_READ, */
-        "  mov %r12, %rsi\n"
-        "  mov $1, %edx\n"
-        "  mov $0x100001, %r10d\n" /* MAP_SHARED | MAP_FIXED_NOREPLACE, */
-        "  mov %r15, %r8\n"        /* descriptor, 4096) */
-        "  mov $4096, %r9d\n"
-        "  mov $9, %eax\n"
-        "  syscall\n"
-        "  cmp $-4095, %rax\n"
-        "  jb 1f\n"
-        "  mov %r13, %r12\n" /* the same with the smaller size */
-        "  mov %r13, %rsi\n"
-        "  mov $9, %eax\n"
-        "  syscall\n"
-        "1: mov %rax, %r13\n"
-        "  lea 6f(%rip), %r8\n" /* mprotect(window + 4096 + guard, 4096, PROT_NONE) */
-        "5: mov (%r8), %rdi\n"  /* of each guard that lies in it */
-        "  lea 4096(%rdi), %rax\n"
-        "  cmp %r12, %rax\n"
-        "  ja 7f\n"
-        "  lea 4096(%rbx, %rdi), %rdi\n"
-        "  mov $4096, %esi\n"
-        "  xor %edx, %edx\n"
-        "  mov $10, %eax\n"
-        "  syscall\n"
-        "7: add $8, %r8\n"
-        "  lea 8f(%rip), %rax\n"
-        "  cmp %rax, %r8\n"
-        "  jb 5b\n"
-        "  mov %rbx, %rdi\n" /* madvise(window, 4096 + r12, MADV_DONTDUMP) */
-        "  lea 4096(%r12), %rsi\n"
-        "  mov $16, %edx\n"
-        "  mov $28, %eax\n"
-        "  syscall\n"
-        "  lea 4096(%rbx), %rdi\n" /* madvise(window + 4096, r12, MADV_DONTFORK) */
-        "  mov %r12, %rsi\n"
-        "  mov $10, %edx\n"
-        "  mov $28, %eax\n"
-        "  syscall\n"
-        "  mov %r14, %rdi\n" /* mmap(r14, rbp, PROT_READ | PROT_WRITE, */
-        "  mov %rbp, %rsi\n"
-        "  mov $3, %edx\n"
-        "  mov $0x100022, %r10d\n" /* MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, */
-        "  mov $-1, %r8\n"         /* -1, 0) */
-        "  xor %r9d, %r9d\n"
-        "  mov $9, %eax\n"
-        "  syscall\n"
-        "  mov %rax, %r14\n"
-        "  mov %r15, %rdi\n" /* close(descriptor) */
-        "  mov $3, %eax\n"
-        "  syscall\n"
-        "  mov $204, %eax\n" /* sched_getaffinity */
-        "  syscall\n"
-        "4: int3\n"
-        ".balign 8\n"
-        "6: .fill 6, 8, 0\n" /* edges_write */
-        "8:\n"
-        "3:\n"
-        ".balign 4\n"
-        "trace_stub_size: .long 3b - trace_stub\n"
-        "trace_setup_at: .long 2b - trace_stub\n"
-        "trace_setup_end: .long 4b - trace_stub\n"
-        "trace_guards_at: .long 6b - trace_stub\n"
-        ".popsection\n");
-
-_Static_assert(SYS_sched_getaffinity == 204, "what ends the set-up");
-_Static_assert(WINDOW_EDGES == 6, "room for the offset of each guard");
-
 /* {=============================== our own side ============================ */
-
-static int memory_file(void) {
-  int fd = memfd_create("lencase", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
-  if (fd < 0 && errno == EINVAL) fd = memfd_create("lencase", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  return fd;
-}
-
-/* Another description of the file, which can only be read: what the program gets. */
-static int reopen_readonly(int fd) {
-  char path[48];
-  snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-  return open(path, O_RDONLY | O_CLOEXEC);
-}
 
 /*
 ** Makes the file as long as 'size' bytes of slots need. It grows as it is used: mlockall in the
@@ -146,6 +50,7 @@ static int reopen_readonly(int fd) {
 */
 bool window_grow(struct window *w, size_t size) {
   struct rlimit limit;
+  assert(size <= w->size && w->backed <= w->size);
   if (size <= w->backed) return true;
   if (size < 2 * w->backed && 2 * w->backed <= w->size) size = 2 * w->backed;
   if (getrlimit(RLIMIT_FSIZE, &limit) != 0) return false;
@@ -172,10 +77,20 @@ static bool window_try(struct window *w, size_t size) {
 
 void window_free(struct trace_run *run, struct window *w) {
   if (w == NULL) return;
+  assert(w->slots.n == 0);
   slots_free(run->st, &w->slots);
   if (w->data != NULL) munmap(w->data, PAGE + w->size);
   if (w->fd >= 0) close(w->fd);
   state_free(run->st, w, sizeof *w);
+}
+
+void window_lack(const struct trace_run *run, const struct space *space, char text[WINDOW_LACK]) {
+  const struct no_window *w = &run->window;
+  const char *why = space->lack != NULL ? space->lack : w->lack;
+  if (space->lack == NULL && w->lack_err != 0)
+    snprintf(text, WINDOW_LACK, "%s: %s", why, strerror(w->lack_err));
+  else
+    snprintf(text, WINDOW_LACK, "%s", why != NULL ? why : "it cannot be mapped");
 }
 
 static void lacks(struct trace_run *run, const char *why, int err) {
@@ -188,7 +103,9 @@ static struct window *window_new(struct trace_run *run) {
     lacks(run, "no memory for it", ENOMEM);
     return NULL;
   }
-  w->fd = memory_file();
+  w->fd = memfd_create("lencase", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+  if (w->fd < 0 && errno == EINVAL)
+    w->fd = memfd_create("lencase", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (w->fd >= 0 && window_try(w, WINDOW_BIG)) return w;
   if (w->fd >= 0 && w->data == NULL && window_try(w, WINDOW_SMALL)) return w;
   lacks(run,
@@ -200,6 +117,7 @@ static struct window *window_new(struct trace_run *run) {
 }
 
 static int window_full(struct trace_run *run, const struct thread *t, size_t size) {
+  state_debug(run->st, WINDOW, "%d: no place for %zu bytes", (int)t->proc->tgid, size);
   return state_fail(run->st, LENCASE_ENOMEM, "the window of cage %d has no %zu bytes left",
                     (int)t->proc->tgid, size);
 }
@@ -224,10 +142,16 @@ int window_take(struct trace_run *run, struct thread *t, struct mem_seg *seg) {
 #endif
   seg->addr = space->window + PAGE + offset;
   seg->data = w->data + PAGE + offset;
+  state_debug(run->st, WINDOW, "%d: %zu bytes at 0x%" PRIx64, (int)t->proc->tgid, seg->size,
+              seg->addr);
   return LENCASE_OK;
 }
 
-void window_give(const struct space *space, const struct mem_seg *seg) {
+void window_give(struct trace_run *run, const struct space *space, const struct mem_seg *seg) {
+  state_debug(run->st, WINDOW, "%d: %zu bytes at 0x%" PRIx64 " are free again", (int)space->pid,
+              seg->size, seg->addr);
+  assert(space->ours != NULL &&
+         (unsigned char *)seg->data - space->ours->data == (ptrdiff_t)(seg->addr - space->window));
   memset(seg->data, 0, seg->size);
   slots_put(&space->ours->slots, seg->addr - space->window - PAGE - edges_first());
 }
@@ -253,16 +177,10 @@ static void refuse(int listener, uint64_t id, int err) {
   ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
 }
 
-/* A cage that makes this call has found the cookie, which it is not meant to know. */
-static void end_intruder(const struct steps *s, const struct seccomp_notif *note) {
-  state_log(s->run->st, "cage %d made a call that is lencase's own: ended", (int)note->pid);
-  kill((pid_t)note->pid, SIGKILL);
-  refuse(s->run->listener, note->id, ENOSYS);
-}
-
 /*
 ** Answers the call of the thread with the window's descriptor, whose number there is *got; -1: it
-** cannot be had. False: it was another's call.
+** cannot be had. False: it was another's call, a cage's that has found the cookie, which it is not
+** meant to know.
 */
 static bool hand_over(const struct steps *s, int window_fd, int *got) {
   union notification note;
@@ -270,7 +188,9 @@ static bool hand_over(const struct steps *s, int window_fd, int *got) {
   memset(note.room, 0, sizeof note.room);
   if (ioctl(s->run->listener, SECCOMP_IOCTL_NOTIF_RECV, &note) != 0) return false;
   if ((pid_t)note.n.pid != s->t->tid) {
-    end_intruder(s, &note.n);
+    state_log(s->run->st, "cage %d made a call that is lencase's own: ended", (int)note.n.pid);
+    kill((pid_t)note.n.pid, SIGKILL);
+    refuse(s->run->listener, note.n.id, ENOSYS);
     return false;
   }
   add.id = note.n.id;
@@ -289,7 +209,7 @@ static int64_t fetch_descriptor(struct steps *s, uint64_t site, int window_fd) {
   int64_t result;
   memcpy(words, s->run->cookie, sizeof s->run->cookie);
   if (!steps_enter(s, site, s->run->window_call, words)) return -ESRCH;
-  if (ptrace(PTRACE_SYSCALL, s->t->tid, 0, 0) != 0) return -ESRCH;
+  if (!thread_ptrace(s->t, PTRACE_SYSCALL, 0, 0)) return -ESRCH;
   do news = steps_wait(s, s->run->listener, &status);
   while (news == NEWS_FILE && !hand_over(s, window_fd, &got));
   if (news == NEWS_NONE) return -ESRCH;
@@ -357,12 +277,6 @@ static uint64_t window_end(const struct sought *s, uint64_t addr, uint32_t *flag
              : 0;
 }
 
-static bool is_stub(const struct sought *s) {
-  uint32_t flags;
-  return window_end(s, s->stub, &flags) == s->stub + PAGE &&
-         flags == (MAPPED_READ | MAPPED_EXEC | MAPPED_SHARED);
-}
-
 /* Guards lie between them, which cannot be read. */
 static bool are_slots(const struct sought *s) {
   uint64_t at = s->stub + PAGE, last = at + s->t->proc->space->window_size;
@@ -381,14 +295,6 @@ static void note_space(struct space *space, const struct window *w, uint64_t stu
   space->scratch_size = SCRATCH_SIZE;
 }
 
-/* The call that ends the set-up is not made. */
-static bool end_setup(struct steps *s) {
-  struct user_regs_struct regs;
-  if (s->over || !regs_get(s->t, &regs)) return false;
-  regs.orig_rax = (unsigned long long)-1;
-  return regs_set(s->t, &regs) && steps_go(s, PTRACE_SYSCALL, STOP_SYSCALL);
-}
-
 static const char changed[] = "what it maps is not the window it was given";
 
 /* It reads our slots from now on. The thread stands before the call that ends the set-up. */
@@ -399,42 +305,53 @@ static void use_stub(struct steps *s, const struct window *w, const struct sough
   note_space(s->t->proc->space, w, sought->stub, &regs);
   if (s->t->proc->space->window_size == 0)
     lacks(s->run, "it cannot be mapped", (int)-(int64_t)regs.r13);
-  if (!are_slots(sought)) steps_refuse(s, changed);
+  if (!are_slots(sought))
+    steps_refuse(s, changed);
+  else if (s->t->proc->space->window_size > 0)
+    state_debug(s->run->st, WINDOW, "%d: %zu bytes are mapped at 0x%" PRIx64, (int)s->t->proc->tgid,
+                s->t->proc->space->window_size, sought->stub + PAGE);
 }
 
 /* Maps the stub, where the program's mappings can be asked for: an address, or a negative errno. */
 static int64_t map_checked_stub(struct steps *s, uint64_t site, int64_t fd, struct sought *sought) {
   int64_t stub = sought->maps >= 0 ? map_stub(s, site, fd) : -EACCES;
+  uint32_t flags;
   if (stub < 0) return stub;
   sought->stub = (uint64_t)stub;
-  if (!is_stub(sought)) steps_refuse(s, changed);
+  if (window_end(sought, sought->stub, &flags) != sought->stub + PAGE ||
+      flags != (MAPPED_READ | MAPPED_EXEC | MAPPED_SHARED))
+    steps_refuse(s, changed);
   return s->over ? -ESRCH : stub;
 }
 
-/* The descriptor of the window in the program, or a negative errno. */
+/*
+** The descriptor of the window in the program, or a negative errno: of another description of the
+** file, which can only be read.
+*/
 static int64_t descriptor_of(struct steps *s, const struct window *w, uint64_t site) {
-  int window_fd = reopen_readonly(w->fd);
-  int64_t fd = window_fd >= 0 ? fetch_descriptor(s, site, window_fd) : -errno;
+  char path[48];
+  int window_fd;
+  int64_t fd;
+  snprintf(path, sizeof path, "/proc/self/fd/%d", w->fd);
+  window_fd = open(path, O_RDONLY | O_CLOEXEC);
+  fd = window_fd >= 0 ? fetch_descriptor(s, site, window_fd) : -errno;
   if (window_fd >= 0) close(window_fd);
   if (fd < 0) lacks(s->run, "its descriptor cannot be handed over", (int)-fd);
   return fd;
 }
 
-static void sought_open(struct sought *sought, const struct thread *t, const struct window *w) {
-  *sought = (struct sought){.t = t, .maps = memory_maps(t)};
-  if (fstat(w->fd, &sought->file) != 0) sought->file.st_ino = 0; /* which is no file's */
-}
-
-static void sought_close(const struct sought *sought) {
-  if (sought->maps >= 0) close(sought->maps);
+/* 'maps' is the program's file of that name. */
+static struct sought sought_in(const struct thread *t, const struct window *w, int maps) {
+  struct sought sought = {.t = t, .maps = maps, .stub = t->proc->space->window};
+  if (fstat(w->fd, &sought.file) != 0) sought.file.st_ino = 0; /* which is no file's */
+  return sought;
 }
 
 /* The thread stands at a syscall instruction that is ours until 'old' is put back. */
 static void map_all(struct steps *s, const struct window *w, uint64_t site, long old) {
-  struct sought sought;
   uint64_t words[LENCASE_MAXARGS] = {0};
   int64_t stub, fd = descriptor_of(s, w, site);
-  sought_open(&sought, s->t, w);
+  struct sought sought = sought_in(s->t, w, memory_maps(s->t));
   stub = fd >= 0 ? map_checked_stub(s, site, fd, &sought) : fd;
   if (sought.maps < 0)
     lacks(s->run, "its mappings cannot be asked for", EACCES);
@@ -444,22 +361,20 @@ static void map_all(struct steps *s, const struct window *w, uint64_t site, long
     words[0] = (uint64_t)fd;
     steps_call(s, site, SYS_close, words);
   }
-  if (!s->t->queue.told) ptrace(PTRACE_POKETEXT, s->t->tid, site, old);
+  if (!s->t->queue.told) thread_ptrace(s->t, PTRACE_POKETEXT, site, (uintptr_t)old);
   if (stub > 0) use_stub(s, w, &sought, fd);
-  sought_close(&sought);
+  if (sought.maps >= 0) close(sought.maps);
 }
 
-/* False: the thread's memory cannot be written. */
-static bool poke_syscall(const struct thread *t, uint64_t site, long *old) {
-  errno = 0;
-  *old = ptrace(PTRACE_PEEKTEXT, t->tid, site, 0);
-  return errno == 0 && ptrace(PTRACE_POKETEXT, t->tid, site, (*old & ~0xffffL) | 0x050f) == 0;
-}
+enum { SYSCALL_CODE = 0x050f }; /* the bytes 0f 05 */
 
 static void map_window(struct steps *s, struct window *w) {
   struct thread *t = s->t;
   long old;
-  if (!poke_syscall(t, s->regs.rip, &old)) {
+  errno = 0;
+  old = ptrace(PTRACE_PEEKTEXT, t->tid, s->regs.rip, 0);
+  if (errno != 0 || !thread_ptrace(t, PTRACE_POKETEXT, s->regs.rip,
+                                   ((uintptr_t)old & ~UINT64_C(0xffff)) | SYSCALL_CODE)) {
     t->proc->space->lack = "its program cannot be read";
     return;
   }
@@ -515,9 +430,13 @@ static bool filters_allow(const struct trace_run *run, const struct thread *t, u
   return i == n;
 }
 
-/* False: what 'w' was to be is not there. */
-static bool keep_mapped(struct trace_run *run, struct space *space) {
+/* False: what was to be mapped is not there. */
+static bool keep_mapped(struct trace_run *run, const struct process *proc) {
+  struct space *space = proc->space;
+  char why[WINDOW_LACK];
   if (space->ours != NULL && space->window_size > 0) return true;
+  window_lack(run, space, why);
+  state_debug(run->st, WINDOW, "%d: no window: %s", (int)proc->tgid, why);
   window_free(run, space->ours);
   space->ours = NULL;
   return false;
@@ -530,7 +449,7 @@ void window_map(struct trace_run *run, struct thread *t) {
   space->ours = window_new(run);
   if (space->ours != NULL && filters_allow(run, t, s.regs.rip, WINDOW_BASE, space->ours->size))
     map_window(&s, space->ours);
-  keep_mapped(run, space);
+  keep_mapped(run, t->proc);
 }
 
 /* The slots of a window alone, where the stub is: 'maps' is the program's file of that name. */
@@ -541,12 +460,14 @@ struct slots_map {
 
 static int64_t map_slots(struct steps *s, void *ud) {
   const struct slots_map *m = ud;
-  struct sought sought = {.t = s->t, .maps = m->maps, .stub = s->t->proc->space->window};
+  const struct sought sought = sought_in(s->t, m->w, m->maps);
   int64_t fd = descriptor_of(s, m->w, sought.stub);
+  struct user_regs_struct regs;
   if (fd < 0) return fd;
-  if (fstat(m->w->fd, &sought.file) != 0) sought.file.st_ino = 0; /* which is no file's */
   use_stub(s, m->w, &sought, fd);
-  return end_setup(s) ? 0 : -ESRCH;
+  if (s->over || !regs_get(s->t, &regs)) return -ESRCH;
+  regs.orig_rax = (unsigned long long)-1; /* the call that ends the set-up is not made */
+  return regs_set(s->t, &regs) && steps_go(s, PTRACE_SYSCALL, STOP_SYSCALL) ? 0 : -ESRCH;
 }
 
 /* A file that is opened while the program is dumpable stays good. */
@@ -577,7 +498,7 @@ bool window_ready(struct trace_run *run, struct thread *t) {
   space->forked = false;
   space->ours = run->listener >= 0 ? window_new(run) : NULL;
   if (space->ours != NULL) map_own_slots(run, t);
-  return keep_mapped(run, space);
+  return keep_mapped(run, t->proc);
 }
 
 /* }========================================================================= */
