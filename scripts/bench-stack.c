@@ -23,7 +23,7 @@
 #define NR SYS_lseek /* three integers, and nothing to copy */
 #define ROUNDS 9
 #define LEVELS 8
-#define OWN_CALLS 2000 /* numbers that nobody has a signature for */
+#define OWN_CALLS 2000 /* numbers without a signature */
 
 static double now(void) {
   struct timespec ts;

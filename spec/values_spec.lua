@@ -24,7 +24,7 @@ local grates = {
   { "that hands all arguments on", '"copy all", hand_on', "true" },
   { "that names none of them", '"copy all", hand_nothing_on', "true" },
   { "that passes all through", '"pass all", hand_nothing_on', "true" },
-  { "that looks on and says nothing", '"copy all", function() end', "true" },
+  { "that observes and returns nothing", '"copy all", function() end', "true" },
   { "that takes families", '"copy all", hand_on', "false" },
 }
 

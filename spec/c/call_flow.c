@@ -84,8 +84,9 @@ static enum verdict forwards(struct call *call, enum handler_event ev) {
 static void verdicts(void) {
   struct world w;
   begin(&w, &at_once);
-  is_int(world_call(&w, AUTHORS, 3), 3000 + AUTHORS, "nobody's call goes to the bottom");
-  is_int(told.starts, 0, "and nobody is asked");
+  is_int(world_call(&w, AUTHORS, 3), 3000 + AUTHORS,
+         "a call that no grate handles goes to the bottom");
+  is_int(told.starts, 0, "and no handler is asked");
   add(&w, AUTHORS, &TEST_ENTRY(AUTHORS, .handler = passes));
   is_int(world_call(&w, AUTHORS, 4, 5), 4000 + AUTHORS, "a call that is let through");
   is_int(told.starts, 1, "its handler was asked");
@@ -119,11 +120,11 @@ static void conditions(void) {
   is_int(world_call(&w, AUTHORS, 7), 42, "the first test holds");
   is_int(world_call(&w, AUTHORS, 0x107), 42, "in the bits of its mask");
   is_int(world_call(&w, AUTHORS, 0, 0, 0, 0, 0, UINT64_MAX), 42, "the second holds");
-  is_int(world_call(&w, AUTHORS, 8, 7), 8000 + AUTHORS, "none holds: nobody's call");
+  is_int(world_call(&w, AUTHORS, 8, 7), 8000 + AUTHORS, "none holds: no grate's call");
   is_int(told.starts, 3, "the handler is asked in the first cases only");
   ok(call_wanted(w.cage, AUTHORS, (uint64_t[6]){7}), "call_wanted says so");
   ok(!call_wanted(w.cage, AUTHORS, (uint64_t[6]){8}), "in both cases");
-  ok(!call_wanted(w.cage, -1, (uint64_t[6]){7}), "no number is nobody's");
+  ok(!call_wanted(w.cage, -1, (uint64_t[6]){7}), "no call has such a number");
   is_int(call_next_wanted(w.cage, -1, &links), AUTHORS, "a filter finds it");
   ok(links->entry == &some, "with its entry");
   is_int(call_next_wanted(w.cage, AUTHORS, &links), -1, "and nothing else");
@@ -262,7 +263,7 @@ static void dropped(void) {
   is_int(d->downcalls, 1, "a recycled call begins anew");
   sim_drop(d);
   world_close(&w);
-  is_int(told.drops, 3, "nobody was told twice");
+  is_int(told.drops, 3, "each was told once");
 }
 
 /* A cage in the middle of everything. */
@@ -443,7 +444,7 @@ static void exits_below(void) {
   begin(&w, NULL);
   add(&w, SYS_exit_group, &TEST_ENTRY(SYS_exit_group, .handler = forwards, .constant = 1));
   is_int(world_call(&w, SYS_exit_group, 0), -1000 + LENCASE_EGONE, "a handled exit_group");
-  is_int(told.drops, 1, "its handler is told that nobody is left");
+  is_int(told.drops, 1, "its handler is told that the caller is gone");
   world_close(&w);
 }
 

@@ -389,7 +389,7 @@ static lencase_verdict handle(struct fuzz *f, lencase_call *call, bool fresh) {
 static lencase_verdict handler(lencase_call *call, lencase_event event, void *ud) {
   struct fuzz *f = ((struct native *)ud)->f;
   lencase_verdict verdict = LENCASE_VERDICT_DONE;
-  if (event != LENCASE_EVENT_START && f->outstanding-- == 0) wrong(f, "an event for nobody");
+  if (event != LENCASE_EVENT_START && f->outstanding-- == 0) wrong(f, "an event for no call");
   if (verbose) note("  event %d of call %d", (int)event, lencase_call_number(call));
   f->depth++;
   if (event == LENCASE_EVENT_DROP)
@@ -484,7 +484,7 @@ static void write_scripts(void) {
   atexit(remove_scripts);
 }
 
-/* From a file, from memory, or from there as something that nobody compiled. */
+/* From a file, from memory, or from there as something that lencase compile did not write. */
 static int load_somehow(struct fuzz *f, unsigned which, lencase_grate **g) {
   static const char *const argv[] = {"a", "--b"};
   unsigned how = below(f, 8);

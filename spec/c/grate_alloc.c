@@ -163,7 +163,7 @@ static size_t most_blocks(struct world *w, const struct steady *s,
 }
 
 /*
-** A path of up to 40 bytes is found among Lua's short strings, even when nobody keeps it, until
+** A path of up to 40 bytes is found among Lua's short strings, even when it is not kept, until
 ** the collector takes it, and that runs only when something else is allocated: here nothing is.
 ** A longer string is made anew in each call: one allocation, taken back by the collector (which
 ** itself asks for memory a few times, for its lists).

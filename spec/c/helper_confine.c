@@ -186,7 +186,7 @@ int main(int argc, char **argv) {
   if (ctx == NULL) fail("seccomp_init", "no memory");
   for (i = 0; i < na; i++) {
     char *is = strchr(answered[i], '=');
-    if (is == NULL) fail(answered[i], "CALL=ERRNO is wanted");
+    if (is == NULL) fail(answered[i], "expected CALL=ERRNO");
     *is = '\0';
     add(ctx, action_of(is + 1), answered[i], 0, NULL);
   }

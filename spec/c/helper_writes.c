@@ -413,7 +413,7 @@ static void by_io_submit_in_part(void) {
 
 /* }========================================================================= */
 
-/* For the spec that looks whether anybody reads what is written. */
+/* For the spec that looks whether what is written is read. */
 static void much(void) {
   enum { MIB = 1 << 20 };
   char *block = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -269,7 +269,7 @@ static void killing(int kill_fails) {
   struct grate g;
   grate_up(&g, killer);
   d.kill_fails = kill_fails;
-  is_int(call(&g, CHILD, SYS_getuid), 1, "a cage that looks on");
+  is_int(call(&g, CHILD, SYS_getuid), 1, "a cage whose handler observes");
   is_int(call(&g, CAGE, SYS_write, 1, BASE, 1), 1, "a cage");
   is_int(d.nkilled, 0, "lives");
   is_int(call(&g, CAGE, SYS_write, 9, BASE, 1), -EIO, "until it does what it may not");

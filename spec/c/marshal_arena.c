@@ -19,7 +19,7 @@ static void blocks(void) {
   for (size_t i = 0; i < 200; i++)
     for (size_t j = 0; j < i * 7; j++) kept = kept && old[i][j] == i;
   ok(aligned, "every block is aligned to 16");
-  ok(kept, "and nobody else's");
+  ok(kept, "and no other's");
   arena_free(&a);
   world_close(&w);
 }

@@ -170,7 +170,7 @@ static void runs(void) {
   uint64_t iov[] = {a, 4, b, 4, c, 4};
   uint64_t addr = put_words(&w, iov, 6);
   need(run_in(&r, 0, addr, 3) == LENCASE_OK);
-  /* what the cage does to its array after the call began is nobody's business */
+  /* what the cage does to its array after the call began makes no difference */
   struct mem_seg seg = {addr, &(uint64_t[]){1, 1, 1, 1, 1, 1}, sizeof iov};
   need(w.cage->ops->write(w.cage, &seg) == LENCASE_OK);
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -90,7 +90,7 @@ static void sharing(void) {
   is_int(put(&w, &t, SYS_unlinkat, &again), LENCASE_EEXIST, "but once for each");
   is_int(put(&w, &t, SYS_unlinkat, &exact), LENCASE_EEXIST, "nor for itself as well");
   is_int(put(&w, &t, SYS_write, &write), LENCASE_OK, "write for itself");
-  is_int(put(&w, &t, SYS_write, &again), LENCASE_EEXIST, "and then for nobody else");
+  is_int(put(&w, &t, SYS_write, &again), LENCASE_EEXIST, "and then for no other");
   const struct route_link *link = route_links(t, SYS_unlinkat);
   ok(link->entry == &rmdir && link->next->entry == &unlink, "both are found");
   is_int(route_next(t, SYS_write), SYS_unlinkat, "under one number");
@@ -112,7 +112,7 @@ static void inheritance(void) {
   struct lencase_cage *first = sim_cage_new(w.st, &(struct sim_config){0}, NULL);
   need(first != NULL);
   ok(route_find(first->routes, 3) == &three, "a first cage has the state's");
-  ok(route_find(first->routes, 1) == NULL, "and nobody else's");
+  ok(route_find(first->routes, 1) == NULL, "and no other's");
   sim_cage_exit(first, 0);
   sim_cage_exit(child, 0);
   world_close(&w);

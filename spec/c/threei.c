@@ -205,7 +205,7 @@ static void misuse(void) {
   i.nentries = 2;
   is_int(lencase_grate_new(w.st, &i, NULL), LENCASE_EINVAL, "a call handled twice");
   i = (lencase_interface){.name = "spec", .flags = LENCASE_UNREGISTERED | 0x40u};
-  is_int(lencase_grate_new(w.st, &i, NULL), LENCASE_EINVAL, "a flag that nobody knows");
+  is_int(lencase_grate_new(w.st, &i, NULL), LENCASE_EINVAL, "an unknown flag");
   is_str(lencase_error(w.st), "spec: invalid flags 0x40: use 0 or LENCASE_UNREGISTERED", "by name");
   i = (lencase_interface){.nentries = 1};
   is_int(lencase_grate_new(w.st, &i, NULL), LENCASE_EINVAL, "a number of no entries");
@@ -235,7 +235,7 @@ static void registering(void) {
   struct lencase_cage *child = sim_cage_new(w.st, NULL, one);
   need(child != NULL);
   is_int(lencase_register_handler(w.st, id, AUTHORS, l, LENCASE_DEREGISTER), LENCASE_OK, "off");
-  is_int(call_as(&w, one, AUTHORS, 0, 0, 0), -ENOSYS, "nobody is left");
+  is_int(call_as(&w, one, AUTHORS, 0, 0, 0), -ENOSYS, "no handler is left");
   is_int(call_as(&w, child, AUTHORS, 0, 0, 0), 3, "a child keeps what it was born with");
   is_int(lencase_register_handler(w.st, id, AUTHORS, l, LENCASE_DEREGISTER), LENCASE_ENOENT,
          "twice is an error");
@@ -245,7 +245,7 @@ static void registering(void) {
   is_int(call_as(&w, two, AUTHORS, 0, 0, 0), 1, "who is below takes over");
   is_int(lencase_register_handler(w.st, other, LENCASE_MATCH_ALL, 0, LENCASE_DEREGISTER),
          LENCASE_OK, "everybody off");
-  is_int(call_as(&w, two, AUTHORS, 0, 0, 0), -ENOSYS, "nobody is left");
+  is_int(call_as(&w, two, AUTHORS, 0, 0, 0), -ENOSYS, "no handler is left");
   is_int(lencase_register_handler(w.st, other, AUTHORS + 1, a, 0), LENCASE_ENOENT, "not handled");
   is_int(lencase_register_handler(w.st, other, AUTHORS, 77, 0), LENCASE_ENOENT, "no such grate");
   is_int(lencase_register_handler(w.st, 77, AUTHORS, a, 0), LENCASE_EGONE, "no such cage");
@@ -387,7 +387,7 @@ static void interposing(void) {
   is_int(world_call(&w, LENCASE_REGISTER_HANDLER, w.cage->id, AUTHORS + 1, 0, target), -ENOSYS,
          "a program alone cannot make it");
   is_int(world_call(&w, AUTHORS), -EPERM, "a grate's table does not change with its cage's");
-  is_int(w.log[0], 0, "nobody complains");
+  is_int(w.log[0], 0, "nothing is logged");
   world_close(&w);
 }
 

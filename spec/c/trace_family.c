@@ -341,7 +341,7 @@ static void handle_family(struct lencase_state *st) {
     handle(st, family_calls[i], as_asked);
 }
 
-/* The program does as it does with nobody watching, whatever is done for its calls. */
+/* The program does as it does natively, whatever is done for its calls. */
 static void test_as_native(const char *name) {
   int want = run_native(name), times;
   for (times = 0; times <= 3; times++) {

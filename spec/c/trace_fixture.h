@@ -93,7 +93,7 @@ __attribute__((unused)) static int run_cage(struct lencase_state *st, const char
   return run_argv(st, argv);
 }
 
-/* The same with nobody watching. */
+/* The same natively. */
 __attribute__((unused)) static int run_native(const char *name) {
   int status = -1;
   pid_t pid = fork();

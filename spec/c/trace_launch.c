@@ -147,7 +147,7 @@ static int cage_sandboxed(void) {
   return 98;
 }
 
-/* A filter of its own that stops calls which no interface names: nobody is there to ask. */
+/* A filter of its own that stops calls which no interface names: there is no handler to ask. */
 static int cage_traps(void) {
   struct sock_filter code[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -450,7 +450,7 @@ static void test_bereft(void) {
   until_state(parent, ") Z ");
   need(kill(pid, SIGCONT) == 0);
   need(read(ends[0], &n, sizeof n) == sizeof n);
-  is_int(n, affinity_count(), "a child that nobody tells of has the CPUs that its parent had");
+  is_int(n, affinity_count(), "a child that is not reported has the CPUs that its parent had");
   need(waitpid(pid, &status, 0) == pid);
   is_int(status, SIGKILL << 8, "and the run ends");
   close(ends[0]);

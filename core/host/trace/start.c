@@ -166,7 +166,7 @@ int start_program(struct trace_run *run, char *const argv[]) {
   return rc;
 }
 
-/* Why not all that is wanted would stop by the filter; NULL: it would. */
+/* Why the filter would not stop every call that a grate handles; NULL: it would. */
 static const char *shortcoming(const struct launch *l) {
   switch (l->filtered) {
     case FILTER_NONE: return "seccomp filters are refused here";
