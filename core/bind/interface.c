@@ -15,14 +15,6 @@ static lua_Integer field(lua_State *L, int table, const char *name) {
   return n;
 }
 
-static bool has(lua_State *L, int table, const char *name) {
-  bool is;
-  lua_getfield(L, table, name);
-  is = lua_toboolean(L, -1);
-  lua_pop(L, 1);
-  return is;
-}
-
 /* The tests of an entry: { { op =, arg =, mask =, value = }, ... } */
 static int take_tests(lua_State *L, int table, struct sig_test *tests) {
   int i, n;
@@ -55,6 +47,10 @@ static const struct signature *declared_signature(lua_State *L, int32_t nr) {
   return sig;
 }
 
+/* Of an entry; whether it is registered is a matter of each table. */
+static const char *const status_names[] = {"active", "denied", "absent", NULL};
+static const enum route_status statuses[] = {ROUTE_ACTIVE, ROUTE_DENIED, ROUTE_ABSENT};
+
 /* The declaration in the table at 1, alone on the stack; leaves what answers on the top. */
 static void take_decl(lua_State *L, struct grate_decl *d, struct sig_test *tests) {
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -65,9 +61,10 @@ static void take_decl(lua_State *L, struct grate_decl *d, struct sig_test *tests
   d->policy = (lencase_policy)field(L, 1, "policy");
   d->sig = declared_signature(L, d->nr);
   d->ntests = take_tests(L, 1, tests);
-  if (has(L, 1, "denied")) d->status = ROUTE_DENIED;
-  if (has(L, 1, "off")) d->status = ROUTE_ABSENT;
-  d->registered = !has(L, 1, "dormant");
+  lua_getfield(L, 1, "status");
+  d->status = statuses[luaL_checkoption(L, -1, "active", status_names)];
+  lua_getfield(L, 1, "registered");
+  d->registered = lua_isnil(L, -1) || lua_toboolean(L, -1);
   lua_getfield(L, 1, "where");
   d->where = luaL_checkstring(L, -1);
   if (lua_getfield(L, 1, "constant") == LUA_TNIL) lua_getfield(L, 1, "fn");
@@ -84,7 +81,7 @@ static int interface_aside(lua_State *L) {
 
 /*
 ** core.register{ nr =, family =, policy =, where =, fn = function | constant = -errno, tests =,
-** denied =, dormant =, off = }
+** status = "active" | "denied" | "absent", registered = false }
 */
 static int interface_register(lua_State *L) {
   struct sig_test tests[ROUTE_TESTS];

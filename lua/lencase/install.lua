@@ -203,8 +203,8 @@ end
 local function register(e, nr)
   if e.signature and may_use(nr) then rawset(install.sys, e.name, core.sys(nr, e.signature)) end
   return core.register { nr = nr, family = e.nr, policy = e.policy, where = e.where, fn = e.fn, constant = e.constant,
-                  signature = nr == e.nr and e.signature or nil, tests = e.tests, denied = e.denied, off = e.off,
-                  dormant = current.options.registered == false }
+                  signature = nr == e.nr and e.signature or nil, tests = e.tests,
+                  status = e.status, registered = current.options.registered }
 end
 
 local function refuse_layer(interface)
@@ -283,7 +283,7 @@ local function all_routes()
   local routes = {}
   local function add(nr, family)
     routes[nr] = routes[nr] or {}
-    table.insert(routes[nr], { nr = family, where = "prompt", policy = policy.PASS_THROUGH_ALL, off = true,
+    table.insert(routes[nr], { nr = family, where = "prompt", policy = policy.PASS_THROUGH_ALL, status = "absent",
                                fn = function() end })
   end
   for _, name in ipairs(core.names()) do

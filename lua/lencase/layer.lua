@@ -136,7 +136,7 @@ local function pass() end
 
 -- The entry that answers calls that are not provided.
 local function denial(provide)
-  local e = { where = provide.where, policy = policy.PASS_THROUGH_ALL, denied = true }
+  local e = { where = provide.where, policy = policy.PASS_THROUGH_ALL, status = "denied" }
   if provide.default == "deny" then
     e.constant = -provide.errno
   else

@@ -2,8 +2,8 @@
 ** helper_values.c - calls with arguments that no sensible program gives, raw, and what came of each
 **
 ** Writes a line a call to standard output: what it is, its result, a sum of what lies in its
-** buffers then. Two runs of it print the same, whatever stands between it and the kernel. Nothing of
-** the machine is changed, by root either.
+** buffers then. Two runs of it print the same, whatever stands between it and the kernel. Nothing
+** of the machine is changed, by root either.
 */
 
 #include <errno.h>

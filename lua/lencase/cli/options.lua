@@ -66,7 +66,7 @@ end
 --- The option for reports of events; by default it is LENCASE_DEBUG of the environment.
 ---@param c table a command of argparse's
 function options.add_debug(c)
-  c:option("--debug", "Report events, a line each: some of stops,calls,window,routes or all.",
+  c:option("--debug", "Report events, a line each: some of stops,calls,window,routes or all ($LENCASE_DEBUG).",
     os.getenv "LENCASE_DEBUG", debug_kinds):argname "KINDS":show_default(false)
 end
 
