@@ -115,10 +115,10 @@ static void put_nil(lua_State *L, struct put *u, int i) {
 
 /* The caller's bytes are not replaced: where there is no room, its own argument is forwarded. */
 static bool is_unchanged(const struct put *u, int i) {
-  const struct snapshot *own = &u->f->call->snaps[i], *new = &u->snaps[i];
+  const struct snapshot *own = &u->f->call->snaps[i], *now = &u->snaps[i];
   return caller_has(u, i) && own->size > 0 && own->state == SNAP_HELD && own->cut == CUT_NONE &&
-         own->nparts == 0 && new->nparts == 0 &&
-         new->size == own->size &&memcmp(new->data, own->data, own->size) == 0;
+         own->nparts == 0 && now->nparts == 0 && now->size == own->size &&
+         memcmp(now->data, own->data, own->size) == 0;
 }
 
 static void put_bytes(lua_State *L, struct put *u, int i) {

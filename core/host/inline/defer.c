@@ -367,20 +367,20 @@ bool inline_is_sharing(const struct inline_host *h) {
 ** entry stays when the handler is removed: the kernel may be entering it in another thread. The
 ** handlers of a child that shares the memory are entered directly.
 */
-int64_t inline_set_action(struct inline_host *h, uint64_t sig, const struct kernel_action *new,
+int64_t inline_set_action(struct inline_host *h, uint64_t sig, const struct kernel_action *given,
                           struct kernel_action *old) {
   struct kernel_action action = {0}, none = {0}, *known = &none, had;
   int64_t result;
   bool sharing = inline_is_sharing(h);
-  bool fatal = !sharing && new != NULL &&inline_is_fatal(h, (int)sig, new);
+  bool fatal = !sharing && given != NULL && inline_is_fatal(h, (int)sig, given);
   if (sig - 1 < INLINE_SIGNALS) known = &h->actions[sig - 1];
   had = *known;
-  if (new != NULL && fatal) action = inline_fatal_action(h);
-  if (new != NULL && !fatal) action = *new;
+  if (given != NULL && fatal) action = inline_fatal_action(h);
+  if (given != NULL && !fatal) action = *given;
   if ((fatal || action.handler > 1) && !sharing)
-    *known = (struct kernel_action){action.handler, new->flags, new->restorer, new->mask};
+    *known = (struct kernel_action){action.handler, given->flags, given->restorer, given->mask};
   action = sharing ? masked(&action) : ours(&action);
-  result = inline_raw5(h, SYS_rt_sigaction, sig, new != NULL ? (uintptr_t)&action : 0,
+  result = inline_raw5(h, SYS_rt_sigaction, sig, given != NULL ? (uintptr_t)&action : 0,
                        (uintptr_t)old, sizeof(inline_mask), 0);
   if (result == 0)
     *old = theirs(h, old, &had);

@@ -45,8 +45,8 @@ static bool would_end(int sig) {
   return sig >= 1 && sig <= INLINE_SIGNALS && (MASK_OF(sig) & harmless) == 0;
 }
 
-bool inline_is_fatal(const struct inline_host *h, int sig, const struct kernel_action *new) {
-  return h->place.nchannels != 0 && new->handler == 0 && would_end(sig);
+bool inline_is_fatal(const struct inline_host *h, int sig, const struct kernel_action *given) {
+  return h->place.nchannels != 0 && given->handler == 0 && would_end(sig);
 }
 
 void inline_fatal_open(struct inline_host *h) {

@@ -338,8 +338,8 @@ void inline_sigsys_comes(const struct inline_host *h, struct inline_thread *t);
 /* Leaves the host with all signals blocked by the kernel: for calls that make or end a thread. */
 void inline_close(struct arrival *a);
 
-/* rt_sigaction, as the program means it: *old is what it had. 'new' may be NULL. Lock held. */
-int64_t inline_set_action(struct inline_host *h, uint64_t sig, const struct kernel_action *new,
+/* rt_sigaction, as the program means it: *old is what it had. 'given' may be NULL. Lock held. */
+int64_t inline_set_action(struct inline_host *h, uint64_t sig, const struct kernel_action *given,
                           struct kernel_action *old);
 
 /* The kernel's own action for a signal, whatever the program wants. */
@@ -440,10 +440,10 @@ bool inline_report_filter(const struct inline_host *h, const char *names);
 void inline_report_end(struct inline_host *h);
 
 /*
-** fatal.c, when there is a channel to report to: whether *new is the default and would end the
+** fatal.c, when there is a channel to report to: whether *given is the default and would end the
 ** process; what the kernel gets in its place.
 */
-bool inline_is_fatal(const struct inline_host *h, int sig, const struct kernel_action *new);
+bool inline_is_fatal(const struct inline_host *h, int sig, const struct kernel_action *given);
 struct kernel_action inline_fatal_action(const struct inline_host *h);
 void inline_fatal_open(struct inline_host *h);
 
