@@ -25,7 +25,8 @@ static const char *call_text(int32_t nr, const uint64_t words[LENCASE_MAXARGS], 
 
 /* "5", or "-EPERM". */
 static const char *result_text(int64_t result, char *buf, size_t size) {
-  const char *name = result < 0 && result >= -ERRNO_LAST ? strerrorname_np((int)-result) : NULL;
+  const char *name = NULL;
+  if (result < 0 && result >= -ERRNO_LAST) name = strerrorname_np((int)-result);
   if (name != NULL)
     snprintf(buf, size, "-%s", name);
   else

@@ -128,7 +128,8 @@ filter lets it through. Programs run unmodified, static or dynamic, without root
 
 How a grate is written is told by lencase(7) and by the heads of the examples.]],
   exit_status = [[
-Other commands end with 0, or with 125 and a message on standard error.]],
+Other commands end with 0, or with 125 and a message on standard error; check, try, doctor and repl with 1 or 2
+for what they have found, as told there.]],
   files = {
     { "PREFIX/share/lencase/examples/*.lua",
       "Grates for real use; lencase run finds them by name. The head of each says what it does." },

@@ -679,7 +679,7 @@ return lencase.grate {
 
   it("refuses a damaged recording of a program, or tries what is left of it", function()
     in_folder(function(dir)
-      record(dir, grate(dir, "g.lua", ALL), shell(dir, "echo hello >a; cat a"), "--record-arg 64")
+      record(dir, grate(dir, "g.lua", ALL), shell(dir, "echo hello >a; cat a"), "--record-arg 64 --record-calls 20")
       local count = try_damaged(dir, lines_of(dir))
       assert.truthy(count.refused > 500 and count.tried > 100, cjson.encode(count))
     end)

@@ -15,9 +15,10 @@ function command.declare(c)
   c:flag("--stack", "The scripts are one stack, as under lencase run: uses of what a layer denies are found, too.")
   c:argument("words"):args("*"):hidden(true)
   c:epilog([[
-Each script is loaded separately; ARGS are the arguments of those that have none of their own. A stack
-between %{ and %} belongs to the grate before it, as with lencase run. Findings are printed in the form
-of compilers' messages: file:line: error, warning or hint: text. What scripts print goes to standard error.
+Each script is loaded separately; ARGS are the arguments of those that have none of their own. A
+stack between %{ and %} belongs to the grate before it, as with lencase run. Findings are printed
+in the form of compilers' messages: file:line: error, warning or hint: text. What scripts print
+goes to standard error.
 
 The exit status is 0 without errors and warnings, 1 with them, and 2 for a wrong command line.]])
 end

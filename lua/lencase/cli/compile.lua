@@ -15,17 +15,18 @@ function command.declare(c)
   c:flag("-s --strip", "Without names and line numbers: smaller, but messages do not say where.")
   c:flag("-u --unchecked", "Do not run the script; LPeg reads its policies when it is loaded.")
   c:epilog([[
-The C file has the script and the modules in Lua that it requires, lencase's own too, as bytecode, and the
-function int NAME_load(lencase_state *, int argc, const char *const argv[], lencase_grate **). Nothing is read
-or parsed when it is called, and LPeg is not needed: lencase compile runs the script once, with the arguments
-after --, and keeps what its policies, contracts and prototypes mean. A file compiled by another version of
-lencase or Lua is refused when it is loaded. A grate with stacks inside (clamp.lua, tee.lua) is run with
-those that are named there; they are not in the file: the program loads its own, between
-lencase_branch_open() and lencase_branch_close(), before it calls NAME_load.
+The C file has the script and the modules in Lua that it requires, lencase's own too, as bytecode,
+and the function int NAME_load(lencase_state *, int argc, const char *const argv[], lencase_grate
+**). Nothing is read or parsed when it is called, and LPeg is not needed: lencase compile runs the
+script once, with the arguments after --, and keeps what its policies, contracts and prototypes
+mean. A file compiled by another version of lencase or Lua is refused when it is loaded. A grate
+with stacks inside (clamp.lua, tee.lua) is run with those that are named there; they are not in
+the file: the program loads its own, between lencase_branch_open() and lencase_branch_close(),
+before it calls NAME_load.
 
-With --header the file declares a function for each call that the script handles, typed as its policy
-says, for the program to define, and NAME_new, which makes a grate of them. The script's own
-handlers and events are not in it.]])
+With --header the file declares a function for each call that the script handles, typed as its
+policy says, for the program to define, and NAME_new, which makes a grate of them. The script's
+own handlers and events are not in it.]])
 end
 
 local function write_output(path, text)

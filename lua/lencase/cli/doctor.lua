@@ -10,10 +10,10 @@ local command = { name = "doctor", misuse = shell.MISUSED,
 function command.declare(c)
   c:flag("--json", "Print an object with usable, probes and hosts.")
   c:epilog([[
-Each line is something that lencase needs of the kernel, tried in a process of its own: ok; missing,
-with the cause and, in parentheses, what to do about it; or untried, since something else is missing.
-The kernel's version number does not matter. The last lines say which hosts can be used, by which command,
-and for which kinds of entry.
+Each line is something that lencase needs of the kernel, tried in a process of its own: ok;
+missing, with the cause and, in parentheses, what to do about it; or untried, since something else
+is missing. The kernel's version number does not matter. The last lines say which hosts can be
+used, by which command, and for which kinds of entry.
 
 The exit status is 0 when programs can be run, traced or inline, 1 when not, and 2 for a wrong
 command line.]])

@@ -16,10 +16,10 @@ function command.declare(c)
   options.add_debug(c)
   c:argument("script", "Grates, as lencase run stacks them; the handlers of the last are the prompt's own."):args "*"
   c:epilog([[
-With a program, or a process to attach to, the prompt controls it: step "openat", where, ret(-1, "ENOENT"),
-run(); Ctrl-C stops the program and returns to the prompt. A program that was started is killed when the prompt
-ends, one that was attached to continues. Lines from a pipe are run as if typed (the program's input is
-/dev/null then); the exit status is 1 when one of them failed.
+With a program, or a process to attach to, the prompt controls it: step "openat", where, ret(-1,
+"ENOENT"), run(); Ctrl-C stops the program and returns to the prompt. A program that was started
+is killed when the prompt ends, one that was attached to continues. Lines from a pipe are run as
+if typed (the program's input is /dev/null then); the exit status is 1 when one of them failed.
 History: $LENCASE_HISTORY or ~/.local/state/lencase/history.]])
 end
 

@@ -24,25 +24,27 @@ function command.declare(c)
   c:flag("-r --routes", "Show which grate handles which call, and run nothing.")
   c:argument("words"):args("*"):hidden(true)
   c:epilog([[
-Every word that ends in .lua is a grate; the words after it are its arguments. The grate next to -- gets
-a call first, its own calls go to the one on its left, those of the leftmost to the kernel. A stack
-between %{ and %} belongs to the grate before it, which decides which calls go there: clamp.lua, tee.lua.
-A script that does not exist is looked for among lencase's examples.
+Every word that ends in .lua is a grate; the words after it are its arguments. The grate next to
+-- gets a call first, its own calls go to the one on its left, those of the leftmost to the
+kernel. A stack between %{ and %} belongs to the grate before it, which decides which calls go
+there: clamp.lua, tee.lua. A script that does not exist is looked for among lencase's examples.
 
-lencase waits until all processes that the program started have ended, even if it ends before them. Signals
-sent to lencase go to the program (with --reload not SIGHUP); Ctrl-C reaches it by itself.
+lencase waits until all processes that the program started have ended, even if it ends before
+them. Signals sent to lencase go to the program (with --reload not SIGHUP); Ctrl-C reaches it by
+itself.
 
-With --inline program and grates are one process, in one address space: a convenience, not a boundary; a
-program can evade its grates if it wants to. Each process of the program, and each program that it
-executes, has grates of its own: a fork continues with a copy, exec starts anew; on_exit runs in each when
-it ends. A grate with state = TABLE and merge = function(a, b), or lencase.sum, has one report for all:
-processes hand their state over when they end, and on_exit runs once, in lencase. Programs that are linked
-statically, or set-user-ID, are refused.
+With --inline program and grates are one process, in one address space: a convenience, not a
+boundary; a program can evade its grates if it wants to. Each process of the program, and each
+program that it executes, has grates of its own: a fork continues with a copy, exec starts anew;
+on_exit runs in each when it ends. A grate with state = TABLE and merge = function(a, b), or
+lencase.sum, has one report for all: processes hand their state over when they end, and on_exit
+runs once, in lencase. Programs that are linked statically, or set-user-ID, are refused.
 
-With --record each call that a grate handles is written to a file when it is over: its arguments, with
-what they point to whether a policy copies it or not, the calls that reached the kernel for it, and
-what the program got. So the file has what the program reads and writes, including secrets: only its
-owner can read it. It ends at its limits, with a message. Its format is in lencase(1), under RECORDINGS.
+With --record each call that a grate handles is written to a file when it is over: its arguments,
+with what they point to whether a policy copies it or not, the calls that reached the kernel for
+it, and what the program got. So the file has what the program reads and writes, including
+secrets: only its owner can read it. It ends at its limits, with a message. Its format is in
+lencase(1), under RECORDINGS.
 
 The exit status is the program's; if a signal ended it, lencase ends by the same signal. Otherwise
   125  lencase itself failed: a bad script or option, tracing not possible

@@ -16,19 +16,21 @@ function command.declare(c)
   c:argument("words"):args("*"):hidden(true)
   c:epilog([[
 RECORDING, the last word, is what lencase run --record wrote, or record "FILE" at the prompt. The
-grates are a stack as under lencase run, in simulated cages; no program runs. Each call that is now
-decided differently is shown: RECORDING:LINE: call: recorded ..., now .... A call can be let through,
-made with other arguments, or answered without a call; other calls can be made, another result
-returned, other bytes filled in.
+grates are a stack as under lencase run, in simulated cages; no program runs. Each call that is
+now decided differently is shown: RECORDING:LINE: call: recorded ..., now .... A call can be let
+through, made with other arguments, or answered without a call; other calls can be made, another
+result returned, other bytes filled in.
 
 The recording stands in for the kernel: a call that equals one recorded for the same call gets its
-answer and its bytes, one that differs only in its arguments gets the recorded answer, and any other
-ENOSYS. Differences that follow from an answer that the recording does not have are reported, but do
-not count. Only calls that the recorded grates handled are in a recording: with strace.lua all are.
-What scripts do to files by io and os, they do; what they print goes to standard error.
+answer and its bytes, one that differs only in its arguments gets the recorded answer, and any
+other ENOSYS. Differences that follow from an answer that the recording does not have are
+reported, but do not count. Only calls that the recorded grates handled are in a recording: with
+strace.lua all are. What scripts do to files by io and os, they do; what they print goes to
+standard error.
 
-The exit status is 0 when all calls are decided as before, 1 when not, and 2 when nothing could be tried:
-a wrong command line, a script that does not load, a file that is not a recording or is damaged.]])
+The exit status is 0 when all calls are decided as before, 1 when not, and 2 when nothing could be
+tried: a wrong command line, a script that does not load, a file that is not a recording or is
+damaged.]])
 end
 
 -- The recording is the last word, also when the last grate has arguments.

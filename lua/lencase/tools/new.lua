@@ -65,15 +65,19 @@ describe("NAME.lua", function()
     assert.same({ -1, "EFAULT" }, { t:unlink(test.BAD) })
   end)
 
-  it("makes no error of odd calls", function()
+  it("survives odd calls", function()
     local failure = test.fuzz(script, { n = 1000, seed = 1 })
     assert.is_nil(failure, tostring(failure))
   end)
 end)
 ]]
 
--- Links that lead nowhere are there, too.
-local function is_there(path) return select(3, os.rename(path, path)) ~= 2 end
+-- Why nothing can be written there anew. Links that lead nowhere exist, too.
+local function obstacle(path)
+  local ok, message, errno = os.rename(path, path)
+  if ok then return path .. " exists already" end
+  if errno ~= 2 then return message end -- ENOENT
+end
 
 --- Writes NAME.lua and NAME_spec.lua, if neither is there: their paths, or nil and why not.
 ---@param name string with a folder or without, and with .lua or without
@@ -87,7 +91,8 @@ function new.write(name)
   end
   local paths = { base .. ".lua", base .. "_spec.lua" }
   for _, path in ipairs(paths) do
-    if is_there(path) then return nil, path .. " exists already" end
+    local why = obstacle(path)
+    if why then return nil, why end
   end
   for i, text in ipairs { grate, spec } do
     local ok, message = output.save(paths[i], (text:gsub("NAME", (last:gsub("%%", "%%%%")))))
