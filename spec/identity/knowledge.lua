@@ -211,11 +211,16 @@ knowledge.strings = {
   ["prctl.name"] = { "short", "exactly-15-long", "longer than fifteen", "" },
   fsname = { "tmpfs", "nosuchfs", "" }, filesystemtype = { "tmpfs", "proc", "" },
 }
--- For those that make something new, or run it.
+-- For those that make something new, or run it; what is watched is the tree's own: others open /dev/null meanwhile.
+local own = {
+  "f", "f", "d", "d/g", "empty", "l", "dangling", "x", ".", "f/", "f/g", "no/such", "", ("n"):rep(256),
+  ("./"):rep(2048),
+}
 local new = { "new", "new", "d/new", "f", "d", "no/such" }
 knowledge.path_texts_for = {
   newpath = new, linkpath = new, ["mkdir.pathname"] = new, ["mkdirat.pathname"] = new, ["mknod.pathname"] = new,
   ["mknodat.pathname"] = new,
+  ["inotify_add_watch.pathname"] = own, ["fanotify_mark.pathname"] = own,
   ["execve.pathname"] = { "x", "x", "x", "f", "d/../x" }, ["execveat.pathname"] = { "x", "x", "", "f" },
 }
 knowledge.argv = { "x", "hello", "", ("a"):rep(300), ("a"):rep(131071), ("a"):rep(131072) }
