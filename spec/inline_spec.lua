@@ -41,9 +41,9 @@ end
 
 local function absolute(path) return path:find "^/" and path or support.pwd .. "/" .. path end
 
-local function same(program)
+local function same(program, script)
   local out, err, n, how = support.sh(program)
-  local out2, err2, n2, how2 = inline(busy, program)
+  local out2, err2, n2, how2 = inline(script or busy, program)
   assert.are.same({ out, err, n, how }, { out2, err2, n2, how2 })
 end
 
@@ -57,6 +57,19 @@ describe("a program inline", function()
                            "stackless", "keys" } do
     it("sees no difference: " .. habit, function() same(HABITS .. habit) end)
   end
+
+  it("gets each signal that comes while a grate's own library makes calls, in their order", function()
+    same(HABITS .. "paced", [[
+      local lencase = require "lencase"
+      local sys, grate = lencase.sys, {}
+      for _, name in ipairs { "read", "write" } do
+        grate[name] = { lencase.PASS_THROUGH_ALL, function()
+          for _ = 1, 10 do io.open("/dev/null"):close() end
+          return sys[name]()
+        end }
+      end
+      return lencase.grate(grate)]])
+  end)
 
   it("is counted as a traced one is", function()
     support.in_folder(function(dir)

@@ -531,7 +531,7 @@ static void in_turn(int sig, siginfo_t *info, void *uc) {
   errno = err;
 }
 
-enum { QUEUED = 400 };
+enum { QUEUED = 400, PACED = 3000 };
 
 /* A real-time signal and its value, from another process, then from another thread. */
 static void from_process(void) {
@@ -542,6 +542,19 @@ static void from_process(void) {
   _exit(0);
 }
 
+/* So slowly that the other is at work on a call when the next comes, each time at another place. */
+static void slowly_from_process(void) {
+  int i;
+  volatile int turns;
+  pid_t to = getpid();
+  if (fork() != 0) return;
+  for (i = 1; i <= PACED; i++) {
+    sigqueue(to, SIGRTMIN + 1, (union sigval){.sival_int = i});
+    for (turns = 100000 + i % 40 * 4000; turns > 0; turns--) continue;
+  }
+  _exit(0);
+}
+
 static void *from_thread(void *main_thread) {
   int i;
   for (i = 1; i <= QUEUED; i++)
@@ -549,9 +562,9 @@ static void *from_thread(void *main_thread) {
   return NULL;
 }
 
-static void until_all_came(void) {
+static void until_all_came(int n) {
   char c;
-  while (received < QUEUED)
+  while (received < n)
     if (write(ends[1], "z", 1) != 1 || (read(ends[0], &c, 1) != 1 && errno != EINTR)) break;
   say("received", received);
   say("in order", in_order);
@@ -564,11 +577,19 @@ static void queues(void) {
   pthread_t self = pthread_self(), other;
   sigaction(SIGRTMIN + 1, &a, NULL);
   from_process();
-  until_all_came();
+  until_all_came(QUEUED);
   wait(NULL);
   pthread_create(&other, NULL, from_thread, &self);
-  until_all_came();
+  until_all_came(QUEUED);
   pthread_join(other, NULL);
+}
+
+static void paced(void) {
+  struct sigaction a = {.sa_sigaction = in_turn, .sa_flags = SA_SIGINFO | SA_RESTART};
+  sigaction(SIGRTMIN + 1, &a, NULL);
+  slowly_from_process();
+  until_all_came(PACED);
+  wait(NULL);
 }
 
 /* What the program has asked for is what it is told. */
@@ -949,6 +970,7 @@ static const struct {
     {"storms", storms},
     {"heights", heights},
     {"queues", queues},
+    {"paced", paced},
     {"actions", actions},
     {"littles", littles},
     {"least", least},

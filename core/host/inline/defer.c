@@ -294,6 +294,14 @@ static bool is_handled(const struct inline_host *h, struct inline_thread *t,
   return false;
 }
 
+/* What was deferred while the frame of a SIGSYS landed that comes to nothing. */
+static void deliver_deferred(int sig, siginfo_t *info, ucontext_t *uc) {
+  (void)sig;
+  (void)info;
+  (void)uc;
+  reopen(inline_the_host, inline_thread_here());
+}
+
 bool inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc, struct inline_entry *e) {
   struct inline_host *h = inline_the_host;
   struct inline_thread *t = inline_thread_of(uc);
@@ -306,6 +314,8 @@ bool inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc, struct inli
   if (sig == SIGSYS && info->si_code == INLINE_DISPATCHED) {
     if (inline_in_engine(h, rsp)) {
       inline_on_engine_call(uc);
+      /* One that was deferred while this frame landed: the frame's mask is that of before. */
+      if (t->deferred) *(inline_mask *)&uc->uc_sigmask = MASK_ALL;
       return false;
     }
     e->handler = (uintptr_t)inline_on_call;
@@ -319,7 +329,12 @@ bool inline_signal_arrives(int sig, siginfo_t *info, ucontext_t *uc, struct inli
   }
   if (sig == SIGSYS) {
     if (t->has_pending && info->si_code == t->pending.si_code) sig = pending_arrives(t, info, uc);
-    if (sig == SIGSYS && !is_handled(h, t, info)) return false;
+    if (sig == SIGSYS && !is_handled(h, t, info)) {
+      if (!t->deferred) return false;
+      e->handler = (uintptr_t)deliver_deferred;
+      inline_to_work(t, e);
+      return true;
+    }
     adopt(h, sig, uc);
   }
   enter(h, t, sig, e);

@@ -201,9 +201,15 @@ static void put_result(struct inline_host *h, ucontext_t *uc, int64_t result) {
   if (h->place.code != 0) inline_patch_hot(h, (uintptr_t)uc->uc_mcontext.gregs[REG_RIP]);
 }
 
+/* The hard build patches none of the engine's call sites: each call raises SIGSYS. */
 void inline_on_engine_call(ucontext_t *uc) {
   const struct arrival a = arrival_of(inline_the_host, uc);
-  put_result(a.h, uc, inline_raw(a.h, a.nr, a.words));
+  int64_t result = inline_raw(a.h, a.nr, a.words);
+#ifdef LENCASE_HARD
+  uc->uc_mcontext.gregs[REG_RAX] = result;
+#else
+  put_result(a.h, uc, result);
+#endif
 }
 
 /* {------------------------------ protection keys -------------------------- */
