@@ -35,8 +35,10 @@ local function with_grate(f)
   end)
 end
 
--- What differs from run to run.
-local function settled(err) return (err:gsub("%S+/grate%.lua", "GRATE"):gsub("cage %d+", "cage N")) end
+-- What differs from run to run: what Python reads when it starts is not always as long.
+local function settled(err)
+  return (err:gsub("%S+/grate%.lua", "GRATE"):gsub("cage %d+", "cage N"):gsub("copied %d%d%d%d+ ", "copied thousands "))
+end
 
 local function python(text) return "/usr/bin/python3 -S -c " .. support.quote(text) end
 
@@ -76,7 +78,7 @@ describe("a program inline behind a filter", function()
 
   it("is right without one", function()
     assert.are.equal("spawned\n0\n", wanted[1])
-    assert.is_truthy(wanted[2]:find "copied %d+ \n$")
+    assert.is_truthy(wanted[2]:find "copied thousands \n$")
     assert.are.equal(0, wanted[3])
   end)
 

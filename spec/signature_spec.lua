@@ -55,6 +55,10 @@ local undeclared = {
   ["struct mnt_id_req"] = { size = 24, mnt_ns_fd = 4, mnt_id = 8, param = 16 },
 }
 
+-- Their calls are told how long they are: newer headers have more fields.
+local grows = { ["struct open_how"] = true, ["struct clone_args"] = true, ["struct sched_attr"] = true,
+                ["struct mount_attr"] = true, ["struct landlock_ruleset_attr"] = true }
+
 local function field_questions(name, record)
   local cn = c_name[name] or name
   local questions = { { name, ("sizeof(%s)"):format(cn) } }
@@ -67,6 +71,7 @@ local function field_questions(name, record)
 end
 
 local function expect_layout(name, record, answers)
+  if grows[name] and answers[name] > record.size then answers[name] = record.size end
   assert.equal(answers[name], record.size, name)
   for _, f in ipairs(record.fields) do
     local key = name .. "." .. f.name
